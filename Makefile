@@ -1,0 +1,38 @@
+# Every target sets up what it needs in local virtual environments; only Python 3.11 or newer is taken for granted.
+PYTHON ?= python3
+VENV   ?= .venv
+PY      = $(VENV)/bin/python
+READY   = $(VENV)/.ready
+
+.DEFAULT_GOAL := help
+.PHONY: help setup test lint format types imports unit bench demo up clean
+
+help: ## Show this list
+	@awk -F':.*## ' '/^[a-z][a-z-]*:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+$(READY): pyproject.toml
+	@test -x $(PY) || $(PYTHON) -m venv $(VENV)
+	@$(PY) -m pip install --quiet --disable-pip-version-check --editable '.[dev]'
+	@touch $@
+
+setup: $(READY) ## Create the virtual environment with everything the tests need
+
+lint: $(READY) ## Lint and formatting
+	@$(VENV)/bin/ruff check .
+	@$(VENV)/bin/ruff format --check .
+
+format: $(READY) ## Rewrite the tree in house format
+	@$(VENV)/bin/ruff check --fix-only --quiet .
+	@$(VENV)/bin/ruff format .
+
+types: $(READY) ## Static types (mypy strict on the shipped packages)
+	@$(VENV)/bin/mypy
+
+imports: $(READY) ## The dependency rules between the rooms of the house
+	@$(VENV)/bin/lint-imports
+
+test: lint types imports ## Everything that needs no cloud: lint, types, import contracts, every suite
+	@$(PY) -m pytest -n 2
+
+clean: ## Remove what the other targets made
+	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis build *.egg-info

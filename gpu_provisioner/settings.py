@@ -1,0 +1,1 @@
+"""Settings of `gpu-provisioner`."""
