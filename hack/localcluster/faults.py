@@ -12,7 +12,7 @@ import itertools
 import threading
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
-from enum import Enum
+from enum import StrEnum
 from fnmatch import fnmatchcase
 from typing import Any
 
@@ -20,7 +20,7 @@ from pydantic import ConfigDict, TypeAdapter, ValidationError
 from pydantic.dataclasses import dataclass as checked
 
 
-class FaultKind(str, Enum):
+class FaultKind(StrEnum):
     """What goes wrong. The second half happens to events of a watch, the first to requests (the opening of a watch is one)."""
 
     STATUS = "status"
