@@ -1,0 +1,48 @@
+"""`python -m hack.envtest build` builds the binaries; `up` runs a control plane until Ctrl-C and prints its kubeconfig."""
+
+from __future__ import annotations
+
+import argparse
+import signal
+import sys
+
+from hack.envtest import binaries
+from hack.envtest.control_plane import ControlPlane, ControlPlaneFailed
+
+
+def main(argv: list[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(prog="python -m hack.envtest", description=__doc__)
+    parser.add_argument("command", choices=["build", "up"])
+    parser.add_argument(
+        "--minor", choices=binaries.minors(), default=binaries.minors()[0], help="Kubernetes minor (up)"
+    )
+    arguments = parser.parse_args(argv)
+    try:
+        return build() if arguments.command == "build" else up(arguments.minor)
+    except (binaries.BuildFailed, ControlPlaneFailed) as error:
+        print(f"envtest: {error}", file=sys.stderr)
+        return 1
+
+
+def build() -> int:
+    """Build whatever is missing, for every pinned minor, and the client tools."""
+    for minor in binaries.minors():
+        print(f"Kubernetes {minor}: {binaries.ensure_control_plane(minor)}")
+    print(f"helm and crane: {binaries.ensure(binaries.client_tools())}")
+    return 0
+
+
+def up(minor: str) -> int:
+    """Run until interrupted."""
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    with ControlPlane(binaries.ensure_control_plane(minor)) as plane:
+        print(f"export KUBECONFIG={plane.kubeconfig}", flush=True)
+        try:
+            signal.pause()
+        except KeyboardInterrupt:
+            print("stopping", flush=True)
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

@@ -1,0 +1,254 @@
+"""A real Kubernetes control plane on loopback: etcd, kube-apiserver, kube-controller-manager, kube-scheduler.
+
+There are no kubelets and no nodes: localcluster's actors supply those as ordinary API clients. RBAC is on, every request is audited to a
+file, and each identity gets its own client certificate or a token from the TokenRequest API, so that the shipped roles are what is tested.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import socket
+import ssl
+import subprocess
+import tempfile
+import time
+import urllib.request
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+import trustme
+import yaml
+
+START_TIMEOUT_S = 90.0
+AUDIT_POLICY = {
+    "apiVersion": "audit.k8s.io/v1",
+    "kind": "Policy",
+    "omitStages": ["RequestReceived"],
+    "rules": [{"level": "Metadata"}],
+}
+
+
+class ControlPlaneFailed(RuntimeError):
+    """A component did not come up; the message ends with the last lines it wrote."""
+
+
+class ControlPlane:
+    """Start with `with ControlPlane(folder) as plane:`; everything it made is gone afterwards."""
+
+    def __init__(self, binaries: Path, *, controllers: bool = True) -> None:
+        self.binaries = binaries
+        self.folder = Path(tempfile.mkdtemp(prefix="envtest-"))
+        self.url = ""
+        self._controllers = controllers
+        self._ports = {name: free_port() for name in ("etcd", "peer", "api")}
+        self._processes: dict[str, subprocess.Popen[bytes]] = {}
+        self._authority = trustme.CA()
+
+    def __enter__(self) -> ControlPlane:
+        try:
+            self.start()
+        except BaseException:
+            self.stop()
+            raise
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.stop()
+
+    @property
+    def kubeconfig(self) -> Path:
+        """The administrator's kubeconfig."""
+        return self.folder / "admin.kubeconfig"
+
+    @property
+    def audit_log(self) -> Path:
+        """One JSON audit event per line."""
+        return self.folder / "audit.log"
+
+    def start(self) -> None:
+        """Bring everything up; returns when `/readyz` says ok."""
+        self._write_certificates()
+        self._spawn("etcd", *self._etcd_flags())
+        self.url = f"https://127.0.0.1:{self._ports['api']}"
+        self.write_certificate_kubeconfig(self.kubeconfig, "admin", ["system:masters"])
+        self.start_api_server()
+        if self._controllers:
+            self._start_controllers()
+
+    def start_api_server(self) -> None:
+        """Start the API server (again) on the same port and data; returns when it is ready."""
+        self._spawn("kube-apiserver", *self._api_server_flags())
+        self.wait_ready()
+
+    def stop_api_server(self) -> None:
+        """Stop only the API server; etcd keeps the state."""
+        self._end("kube-apiserver")
+
+    def stop(self) -> None:
+        """Stop every process and remove the folder."""
+        for name in reversed(list(self._processes)):
+            self._end(name)
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+    def wait_ready(self) -> None:
+        """Wait for the API server's own readiness check."""
+        deadline = time.monotonic() + START_TIMEOUT_S
+        while time.monotonic() < deadline:
+            if self._processes["kube-apiserver"].poll() is not None:
+                break
+            if self._is_ready():
+                return
+            time.sleep(0.1)
+        raise ControlPlaneFailed(f"kube-apiserver did not become ready:\n{self.log_tail('kube-apiserver')}")
+
+    def log_tail(self, component: str, lines: int = 20) -> str:
+        """The last lines a component wrote."""
+        path = self.folder / f"{component}.log"
+        return "\n".join(path.read_text(errors="replace").splitlines()[-lines:]) if path.exists() else "(no log)"
+
+    def compact(self) -> None:
+        """Make every resourceVersion older than now expire, as etcd compaction does."""
+        revision = self._etcd("kv/range", {"key": "AA=="})["header"]["revision"]
+        self._etcd("kv/compaction", {"revision": revision, "physical": True})
+
+    def write_certificate_kubeconfig(self, path: Path, user: str, groups: list[str]) -> Path:
+        """A kubeconfig that authenticates as `user` in `groups` by client certificate."""
+        certificate = self._authority.issue_cert(
+            "client@envtest.invalid", common_name=user, organization_name=(groups or [""])[0]
+        )
+        certificate.private_key_pem.write_to_path(str(path.with_suffix(".key")))
+        certificate.cert_chain_pems[0].write_to_path(str(path.with_suffix(".crt")))
+        credentials = {"client-certificate": str(path.with_suffix(".crt")), "client-key": str(path.with_suffix(".key"))}
+        return self._write_kubeconfig(path, user, credentials)
+
+    def write_token_kubeconfig(self, path: Path, user: str, token_file: Path) -> Path:
+        """A kubeconfig that authenticates with the bearer token in `token_file` (re-read by clients when it rotates)."""
+        return self._write_kubeconfig(path, user, {"tokenFile": str(token_file)})
+
+    def audit_events(self) -> list[dict[str, Any]]:
+        """Every audited request so far, oldest first."""
+        lines = self.audit_log.read_text().splitlines() if self.audit_log.exists() else []
+        return [json.loads(line) for line in lines if line.endswith("}")]
+
+    # -- how each component is started ------------------------------------------------------------------------------------------
+
+    def _etcd_flags(self) -> list[str]:
+        client, peer = (f"http://127.0.0.1:{self._ports[name]}" for name in ("etcd", "peer"))
+        return [
+            f"--data-dir={self.folder / 'etcd'}",
+            f"--listen-client-urls={client}",
+            f"--advertise-client-urls={client}",
+            f"--listen-peer-urls={peer}",
+            f"--initial-advertise-peer-urls={peer}",
+            f"--initial-cluster=default={peer}",
+            "--unsafe-no-fsync",
+            "--log-level=error",
+        ]
+
+    def _api_server_flags(self) -> list[str]:
+        (self.folder / "audit-policy.yaml").write_text(yaml.safe_dump(AUDIT_POLICY))
+        return [
+            f"--etcd-servers=http://127.0.0.1:{self._ports['etcd']}",
+            "--bind-address=127.0.0.1",
+            f"--secure-port={self._ports['api']}",
+            "--endpoint-reconciler-type=none",
+            f"--tls-cert-file={self.folder / 'server.crt'}",
+            f"--tls-private-key-file={self.folder / 'server.key'}",
+            f"--client-ca-file={self.folder / 'ca.crt'}",
+            f"--service-account-key-file={self.folder / 'accounts.key'}",
+            f"--service-account-signing-key-file={self.folder / 'accounts.key'}",
+            "--service-account-issuer=https://kubernetes.default.svc",
+            "--service-cluster-ip-range=10.96.0.0/16",
+            "--authorization-mode=RBAC",
+            f"--audit-policy-file={self.folder / 'audit-policy.yaml'}",
+            f"--audit-log-path={self.audit_log}",
+            "--audit-log-mode=blocking",
+            "--shutdown-delay-duration=0",
+        ]
+
+    def _start_controllers(self) -> None:
+        manager = self.write_certificate_kubeconfig(self.folder / "manager.kubeconfig", "manager", ["system:masters"])
+        common = [f"--kubeconfig={manager}", "--leader-elect=false", "--secure-port=0"]
+        accounts = [
+            f"--service-account-private-key-file={self.folder / 'accounts.key'}",
+            f"--root-ca-file={self.folder / 'ca.crt'}",
+        ]
+        self._spawn("kube-controller-manager", *common, *accounts, "--node-monitor-grace-period=60s")
+        self._spawn("kube-scheduler", *common)
+
+    def _write_certificates(self) -> None:
+        server = self._authority.issue_cert(
+            "127.0.0.1", "localhost", "kubernetes.default.svc", common_name="kube-apiserver"
+        )
+        accounts = self._authority.issue_cert("accounts.envtest.invalid")
+        self._authority.cert_pem.write_to_path(str(self.folder / "ca.crt"))
+        server.cert_chain_pems[0].write_to_path(str(self.folder / "server.crt"))
+        server.private_key_pem.write_to_path(str(self.folder / "server.key"))
+        accounts.private_key_pem.write_to_path(str(self.folder / "accounts.key"))
+
+    def _write_kubeconfig(self, path: Path, user: str, credentials: dict[str, str]) -> Path:
+        cluster = {"server": self.url, "certificate-authority": str(self.folder / "ca.crt")}
+        document = {
+            "apiVersion": "v1",
+            "kind": "Config",
+            "current-context": "envtest",
+            "clusters": [{"name": "envtest", "cluster": cluster}],
+            "users": [{"name": user, "user": credentials}],
+            "contexts": [{"name": "envtest", "context": {"cluster": "envtest", "user": user}}],
+        }
+        path.write_text(yaml.safe_dump(document))
+        return path
+
+    # -- processes --------------------------------------------------------------------------------------------------------------
+
+    def _spawn(self, name: str, *flags: str) -> None:
+        binary = self.binaries / name
+        if not os.access(binary, os.X_OK):
+            raise ControlPlaneFailed(f"{binary} is missing: run `python -m hack.envtest build`")
+        with (self.folder / f"{name}.log").open("ab") as log:
+            self._processes[name] = subprocess.Popen([str(binary), *flags], stdout=log, stderr=log, cwd=self.folder)
+
+    def _end(self, name: str) -> None:
+        process = self._processes.pop(name, None)
+        if process is None or process.poll() is not None:
+            return
+        process.send_signal(signal.SIGTERM)
+        try:
+            process.wait(20)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+
+    def _is_ready(self) -> bool:
+        context = ssl.create_default_context(cafile=str(self.folder / "ca.crt"))
+        context.load_cert_chain(str(self.kubeconfig.with_suffix(".crt")), str(self.kubeconfig.with_suffix(".key")))
+        try:
+            with urllib.request.urlopen(f"{self.url}/readyz", context=context, timeout=5) as reply:
+                return bool(reply.read() == b"ok")
+        except OSError:
+            return False
+
+    def _etcd(self, call: str, body: dict[str, Any]) -> dict[str, Any]:
+        """etcd's own JSON gateway; keys are base64."""
+        request = urllib.request.Request(
+            f"http://127.0.0.1:{self._ports['etcd']}/v3/{call}",
+            json.dumps(body).encode(),
+            {"Content-Type": "application/json"},
+        )
+        with urllib.request.urlopen(request, timeout=10) as reply:
+            answer: dict[str, Any] = json.loads(reply.read())
+            return answer
+
+
+def free_port() -> int:
+    """A loopback port that is free now."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
