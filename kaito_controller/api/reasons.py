@@ -1,0 +1,263 @@
+"""Every reason that a Workspace condition or Event can carry, with its cause and its cure.
+
+The names are a contract: alerts and scripts match on them, so one is added but never renamed. `README.md` of this package prints this
+table and a test compares the two. Reasons say what is so, messages (made in `workspace/status.py`) say about which object, since when,
+until when, and what to do.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from enum import Enum
+
+
+class Kind(Enum):
+    """What a reason means for whoever waits for the Workspace."""
+
+    GOOD = "good"
+    WAITING = "waiting"
+    """Nothing is wrong; something is under way."""
+    TROUBLE = "trouble"
+    """Something is wrong that may heal, by itself or once its cause is removed outside the Workspace."""
+    TERMINAL = "terminal"
+    """Nothing more happens (or only rarely) until somebody changes what the message names."""
+
+
+@dataclass(frozen=True, slots=True)
+class Reason:
+    """One row of the table."""
+
+    name: str
+    kind: Kind
+    conditions: tuple[str, ...]
+    cause: str
+    cure: str
+
+    def __str__(self) -> str:
+        return self.name
+
+
+MACHINE_READY = "MachineReady"
+RESOURCE_READY = "ResourceReady"
+INFERENCE_READY = "InferenceReady"
+JOB_STARTED = "JobStarted"
+WORKSPACE_READY = "WorkspaceReady"
+WORKSPACE_DELETING = "WorkspaceDeleting"
+
+_NODES = (MACHINE_READY, RESOURCE_READY, INFERENCE_READY, JOB_STARTED, WORKSPACE_READY)
+_RESOURCE = (RESOURCE_READY, INFERENCE_READY, JOB_STARTED, WORKSPACE_READY)
+_SERVE = (INFERENCE_READY, WORKSPACE_READY)
+_TUNE = (JOB_STARTED, WORKSPACE_READY)
+_RUN = (INFERENCE_READY, JOB_STARTED, WORKSPACE_READY)
+_ALL = _NODES
+
+_NO_CURE = "None needed."
+
+
+def _good(name: str, conditions: tuple[str, ...], cause: str) -> Reason:
+    return Reason(name, Kind.GOOD, conditions, cause, _NO_CURE)
+
+
+def _waiting(
+    name: str, conditions: tuple[str, ...], cause: str, cure: str = "Wait; the message says until when."
+) -> Reason:
+    return Reason(name, Kind.WAITING, conditions, cause, cure)
+
+
+def _trouble(name: str, conditions: tuple[str, ...], cause: str, cure: str) -> Reason:
+    return Reason(name, Kind.TROUBLE, conditions, cause, cure)
+
+
+def _terminal(name: str, conditions: tuple[str, ...], cause: str, cure: str) -> Reason:
+    return Reason(name, Kind.TERMINAL, conditions, cause, cure)
+
+
+# --- the request itself -------------------------------------------------------------------------------------------------------------
+INVALID_SPEC = _terminal(
+    "InvalidSpec",
+    _ALL,
+    "The Workspace breaks a rule that admission would have refused (the policy is missing, or older than the controller).",
+    "Change the field that the message names; nothing is ordered until then.",
+)
+MODEL_DOES_NOT_FIT = _terminal(
+    "ModelDoesNotFit",
+    _ALL,
+    "The model needs more GPU memory or GPUs than the instance type and count give.",
+    "Recreate the Workspace with an instance type or count from the message; nothing was ordered.",
+)
+
+# --- nodes --------------------------------------------------------------------------------------------------------------------------
+MACHINES_READY = _good("MachinesReady", (MACHINE_READY,), "Every Machine of the Workspace is Ready.")
+MACHINES_NOT_NEEDED = _good("MachinesNotNeeded", (MACHINE_READY,), "Existing nodes qualify; no Machine was ordered.")
+MACHINES_PENDING = _waiting("MachinesPending", _NODES, "Machines are ordered and their nodes have not joined yet.")
+MACHINE_REPLACED = _trouble(
+    "MachineReplaced",
+    _NODES,
+    "A Machine failed for good; it is removed and the next attempt is made.",
+    "Read the cloud's reason in the message (quota, capacity, SKU); attempts are limited.",
+)
+MACHINE_ATTEMPTS_EXHAUSTED = _terminal(
+    "MachineAttemptsExhausted",
+    _NODES,
+    "Every allowed attempt at a Machine failed for good.",
+    "Remove the cause that the message quotes, then delete the annotation kaito.sh/machine-attempts to try at once.",
+)
+MACHINE_REFUSED = _trouble(
+    "MachineRefused",
+    _NODES,
+    "The API server refused to create the Machine (permission, quota or admission).",
+    "Grant or change what the message quotes; the controller retries slowly by itself.",
+)
+PROVISIONER_SILENT = _trouble(
+    "ProvisionerSilent",
+    _NODES,
+    "No provisioner has touched the Machine: no finalizer, no condition.",
+    "Check that gpu-provisioner (or another provisioner of karpenter.sh/v1alpha5 Machines) runs and may read Machines.",
+)
+MACHINE_API_MISSING = _trouble(
+    "MachineAPIMissing",
+    _NODES,
+    "Too few existing nodes qualify, and the Machine CRD is not installed, so none can be ordered.",
+    "Install the CRD machines.karpenter.sh and a provisioner, or label enough GPU nodes as the message says.",
+)
+NODES_READY = _good("NodesReady", (RESOURCE_READY,), "All nodes are Ready and show their GPUs.")
+NODE_NOT_READY = _trouble(
+    "NodeNotReady",
+    _RESOURCE,
+    "A chosen node is not Ready.",
+    "kubectl describe node; after the time in the message the node is replaced.",
+)
+NODE_LOST = _trouble(
+    "NodeLost",
+    _RESOURCE,
+    "A chosen node has vanished from the cluster.",
+    "Wait: after the time in the message it is replaced.",
+)
+GPU_NOT_VISIBLE = _waiting(
+    "GPUNotVisible",
+    _RESOURCE,
+    "A Ready node does not show the GPUs that the model needs; the device plugin may still be starting.",
+)
+GPU_MISSING = _trouble(
+    "GPUMissing",
+    _RESOURCE,
+    "A Ready node has not shown enough GPUs for longer than the limit.",
+    "Check the GPU driver and the device plugin on the node: kubectl describe node, and the plugin's pod.",
+)
+GPU_RELEASED = _terminal(
+    "GPUReleased",
+    _ALL,
+    "What ran on the nodes failed for good, so the nodes were given back.",
+    "Remove the cause that the message quotes, then change the Workspace or delete the annotation kaito.sh/released.",
+)
+
+# --- what runs on the nodes ---------------------------------------------------------------------------------------------------------
+WORKLOAD_PENDING = _waiting("WorkloadPending", _RUN, "The workload exists and has no running pod yet.")
+WORKLOAD_REFUSED = _trouble(
+    "WorkloadRefused",
+    _RUN,
+    "The API server refused the Service, the workload or its pods.",
+    "Change what the message quotes (quota, policy, a field of the template).",
+)
+NAME_TAKEN = _trouble(
+    "NameTaken",
+    _RUN,
+    "An object of the name we need exists and belongs to somebody else.",
+    "Rename or delete that object, or recreate the Workspace under another name.",
+)
+POD_UNSCHEDULABLE = _trouble(
+    "PodUnschedulable",
+    _RUN,
+    "The scheduler finds no room for the pod on the chosen nodes.",
+    "Free the GPUs of the node that the message names, or remove what the scheduler complains about.",
+)
+POD_STARTING = _waiting("PodStarting", _RUN, "Images are pulled and volumes mounted.")
+IMAGE_PULL_FAILED = _trouble(
+    "ImagePullFailed",
+    _RUN,
+    "The kubelet cannot pull an image.",
+    "Check the image name, the registry and the pull secret that the message names.",
+)
+CONTAINER_CONFIG_INVALID = _trouble(
+    "ContainerConfigInvalid",
+    _RUN,
+    "A Secret or ConfigMap that the pod needs is missing or lacks a key.",
+    "Create what the message names in the Workspace's namespace.",
+)
+MODEL_LOADING = _waiting(
+    "ModelLoading", _SERVE, "The container runs and the model server does not answer its health check yet."
+)
+CONTAINER_CRASHING = _trouble(
+    "ContainerCrashing",
+    _RUN,
+    "A container ends again and again; the message has its exit code and last words.",
+    "kubectl logs --previous on the pod that the message names.",
+)
+OUT_OF_MEMORY = _trouble(
+    "OutOfMemory",
+    _RUN,
+    "A container was killed because the node or its limit had no memory left.",
+    "Use an instance type with more memory.",
+)
+READINESS_TIMED_OUT = _trouble(
+    "ReadinessTimedOut",
+    _SERVE,
+    "The model server did not become ready within the model's time limit.",
+    "kubectl logs on the pod that the message names.",
+)
+INFERENCE_SERVING = _good(
+    "InferenceServing", (INFERENCE_READY, WORKSPACE_READY), "All replicas answer their health check."
+)
+
+# --- tuning -------------------------------------------------------------------------------------------------------------------------
+TUNING_CONFIG_MISSING = _trouble(
+    "TuningConfigMissing",
+    _TUNE,
+    "The ConfigMap with the training configuration exists neither in the namespace nor among the defaults.",
+    "Create the ConfigMap that the message names.",
+)
+TUNING_CONFIG_INVALID = _terminal(
+    "TuningConfigInvalid",
+    _TUNE,
+    "The training configuration breaks a rule.",
+    "Correct the key that the message names in the ConfigMap.",
+)
+JOB_RUNNING = _good("JobRunning", (JOB_STARTED,), "The tuning Job has a running pod.")
+TUNING_IN_PROGRESS = _waiting("TuningInProgress", (WORKSPACE_READY,), "The tuning Job runs.")
+JOB_RESTARTING = _waiting(
+    "JobRestarting", _TUNE, "Training depends on something that changed; the old run is removed first."
+)
+JOB_SUCCEEDED = _good("JobSucceeded", (JOB_STARTED,), "The tuning Job finished.")
+TUNING_SUCCEEDED = _good("TuningSucceeded", (WORKSPACE_READY,), "The result was pushed.")
+JOB_FAILED = _trouble(
+    "JobFailed",
+    _TUNE,
+    "Download, training or push failed as often as is allowed; the nodes are being given back.",
+    "Read the failed step in the message; correct it and change the Workspace or delete the annotation kaito.sh/released.",
+)
+
+# --- deletion -----------------------------------------------------------------------------------------------------------------------
+DELETING_WORKLOADS = _waiting(
+    "DeletingWorkloads",
+    (WORKSPACE_DELETING, *_ALL),
+    "The workload is being removed.",
+    "Wait, or see why the object in the message stays.",
+)
+DELETING_MACHINES = _waiting(
+    "DeletingMachines",
+    (WORKSPACE_DELETING, *_ALL),
+    "Machines are being removed; the Workspace stays until they are gone.",
+    "Wait; if it takes long, see the Machine in the message and the provisioner's log.",
+)
+RELEASING = _waiting(
+    "ReleasingNodes", (WORKSPACE_DELETING, *_ALL), "Everything is gone; the last marks are being removed."
+)
+
+
+def _collect(values: Iterable[object]) -> dict[str, Reason]:
+    return {value.name: value for value in values if isinstance(value, Reason)}
+
+
+REASONS: dict[str, Reason] = _collect(list(globals().values()))
+"""All of them by name, in the order of the documentation."""
