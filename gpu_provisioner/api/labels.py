@@ -1,0 +1,65 @@
+"""Names that appear on objects: labels, annotations, the finalizer, requirement keys, tags.
+
+They are the visible half of the Machine contract. Those under `karpenter.sh` and `kaito.sh` are shared with KAITO 0.3.x and with
+Azure's gpu-provisioner 0.2.x and must not change; those marked "ours" are additions that a peer may ignore.
+"""
+
+from __future__ import annotations
+
+GROUP = "karpenter.sh"
+VERSION = "v1alpha5"
+API_VERSION = f"{GROUP}/{VERSION}"
+KIND = "Machine"
+PLURAL = "machines"
+
+FINALIZER = "karpenter.sh/termination"
+"""On a Machine: its agent pool may exist. On a Node: its Machine has not let it go yet."""
+
+WORKSPACE = "kaito.sh/workspace"
+WORKSPACE_NAMESPACE = "kaito.sh/workspacenamespace"
+RAG_ENGINE = "kaito.sh/ragengine"
+RAG_ENGINE_NAMESPACE = "kaito.sh/ragenginenamespace"
+OWNER_LABELS = (WORKSPACE, RAG_ENGINE)
+"""A Machine without one of these is not ours and is ignored for ever (existence test; the value is free)."""
+
+PROVISIONER_NAME = "karpenter.sh/provisioner-name"
+DEFAULT_PROVISIONER = "default"
+MACHINE_TYPE = "kaito.sh/machine-type"
+MACHINE_TYPE_GPU = "gpu"
+MACHINE_TYPE_CPU = "cpu"
+CAPACITY_TYPE = "karpenter.sh/capacity-type"
+CAPACITY_SPOT = "spot"
+CAPACITY_ON_DEMAND = "on-demand"
+
+REGISTERED = "karpenter.sh/registered"
+INITIALIZED = "karpenter.sh/initialized"
+EXCLUDE_FROM_LOAD_BALANCERS = "node.kubernetes.io/exclude-from-external-load-balancers"
+EXCLUDE_FROM_LOAD_BALANCERS_VALUE = "karpenter"
+
+INSTANCE_TYPE = "node.kubernetes.io/instance-type"
+INSTANCE_TYPE_BETA = "beta.kubernetes.io/instance-type"
+ZONE = "topology.kubernetes.io/zone"
+ARCH = "kubernetes.io/arch"
+OS = "kubernetes.io/os"
+
+AGENT_POOL = "kubernetes.azure.com/agentpool"
+AGENT_POOL_SHORT = "agentpool"
+"""AKS puts both on every Node of a pool; the value is the pool's name, which is the Machine's name."""
+
+MACHINE_UID = "kaito.sh/machine-uid"
+"""Ours. Node label of the pool: the UID of the Machine that the pool was made for (half of the ownership mark)."""
+
+MACHINE_UID_TAG = "kaito-machine-uid"
+"""Ours. Azure tag of the pool with the same UID (the other half; `/` is not allowed in tag names)."""
+
+NODE_IMAGE_FAMILY = "kaito.sh/node-image-family"
+"""Annotation of a Machine: OS SKU, `Ubuntu` or `AzureLinux` (any case); as gpu-provisioner 0.4 reads it."""
+
+GPU_DRIVER = "kaito.sh/gpu-driver"
+"""Ours. Annotation of a Machine: `Install` or `None`, whether AKS installs the GPU driver."""
+
+GPU_INSTANCE_PROFILE = "kaito.sh/gpu-instance-profile"
+"""Ours. Annotation of a Machine: MIG profile, `MIG1g` `MIG2g` `MIG3g` `MIG4g` or `MIG7g`."""
+
+STORAGE = "storage"
+"""The entry of `spec.resources.requests` that sizes the OS disk and never gates initialization."""

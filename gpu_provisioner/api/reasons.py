@@ -1,0 +1,191 @@
+"""Every condition reason a Machine can show, with its cause and its cure.
+
+The table is data, so that the documentation is compared with it by a test and another program can import the names.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+# Waiting: nothing is wrong.
+LAUNCH_IN_PROGRESS = "LaunchInProgress"
+CLOUD_BUSY = "CloudBusy"
+CLOUD_THROTTLED = "CloudThrottled"
+MACHINE_NOT_LAUNCHED = "MachineNotLaunched"
+NODE_NOT_FOUND = "NodeNotFound"
+NODE_NOT_READY = "NodeNotReady"
+STARTUP_TAINTS_EXIST = "StartupTaintsExist"
+EPHEMERAL_TAINTS_EXIST = "KnownEphemeralTaintsExist"
+RESOURCE_NOT_REGISTERED = "ResourceNotRegistered"
+DRAINING = "Draining"
+POOL_DELETING = "PoolDeleting"
+
+# The cloud said no.
+QUOTA_EXCEEDED = "QuotaExceeded"
+INSTANCE_TYPE_NOT_OFFERED = "InstanceTypeNotOffered"
+INSUFFICIENT_CAPACITY = "InsufficientCapacity"
+INVALID_MACHINE = "InvalidMachine"
+POOL_NAME_TAKEN = "PoolNameTaken"
+POOL_CONFLICT = "PoolConflict"
+CLOUD_ACCESS_DENIED = "CloudAccessDenied"
+LAUNCH_FAILED = "LaunchFailed"
+
+# Something broke afterwards.
+MULTIPLE_NODES_FOUND = "MultipleNodesFound"
+POOL_GONE = "PoolGone"
+LAUNCH_TIMEOUT = "LaunchTimeout"
+REGISTRATION_TIMEOUT = "RegistrationTimeout"
+NODE_UNHEALTHY = "NodeUnhealthy"
+
+
+@dataclass(frozen=True, slots=True)
+class ReasonEntry:
+    """One row of the documentation: what the reason means and what a person should do."""
+
+    reason: str
+    condition: str
+    cause: str
+    cure: str
+
+
+REASONS: tuple[ReasonEntry, ...] = (
+    ReasonEntry(
+        LAUNCH_IN_PROGRESS,
+        "MachineLaunched",
+        "AKS is creating the agent pool.",
+        "Wait; GPU pools take 3 to 10 minutes.",
+    ),
+    ReasonEntry(
+        CLOUD_BUSY,
+        "MachineLaunched",
+        "AKS is running another operation on the cluster or pool and refuses a second one.",
+        "Wait; retried by itself.",
+    ),
+    ReasonEntry(
+        CLOUD_THROTTLED,
+        "MachineLaunched",
+        "Azure asked for fewer requests, could not be reached, or our own request budget is used up.",
+        "Wait; retried when Azure allows it.",
+    ),
+    ReasonEntry(
+        QUOTA_EXCEEDED,
+        "MachineLaunched",
+        "The subscription has not enough cores of the VM family in the region.",
+        "Ask for more quota of the named family and region, or free cores; retried slowly.",
+    ),
+    ReasonEntry(
+        INSTANCE_TYPE_NOT_OFFERED,
+        "MachineLaunched",
+        "None of the requested instance types is sold to this subscription in this region or zone.",
+        "Ask for another instance type, region or zone.",
+    ),
+    ReasonEntry(
+        INSUFFICIENT_CAPACITY,
+        "MachineLaunched",
+        "Azure has no free machines of the requested instance types right now.",
+        "Wait, list more instance types, or use another zone or region; retried by itself.",
+    ),
+    ReasonEntry(
+        INVALID_MACHINE,
+        "MachineLaunched",
+        "A field of the Machine cannot be turned into an agent pool, or AKS refused its value.",
+        "Correct the named field: delete the Machine and create it anew.",
+    ),
+    ReasonEntry(
+        POOL_NAME_TAKEN,
+        "MachineLaunched",
+        "An agent pool with the Machine's name exists and does not carry our mark; it is not touched.",
+        "Give the Machine another name, or delete that pool if it is not needed.",
+    ),
+    ReasonEntry(
+        POOL_CONFLICT,
+        "MachineLaunched",
+        "Another writer changed the agent pool at the same time, or a former Machine of this name still owns it.",
+        "Wait; the pool is read again. If it persists, find who else edits the pool.",
+    ),
+    ReasonEntry(
+        CLOUD_ACCESS_DENIED,
+        "MachineLaunched",
+        "Azure refused our identity, or the cluster named in the settings does not exist.",
+        "Check the role assignment (agentPools read, write, delete on the cluster) and the subscription, group and cluster settings.",
+    ),
+    ReasonEntry(
+        LAUNCH_FAILED,
+        "MachineLaunched",
+        "Azure failed in a way that is not in our tables; the message holds its own words and code.",
+        "Read the message; retried with backoff.",
+    ),
+    ReasonEntry(
+        LAUNCH_TIMEOUT,
+        "MachineLaunched",
+        "No agent pool was ready within the launch limit; the Machine is deleted.",
+        "See the last reason before this one; the creator may make a new Machine.",
+    ),
+    ReasonEntry(
+        MACHINE_NOT_LAUNCHED, "MachineRegistered", "The step before has not happened yet.", "See MachineLaunched."
+    ),
+    ReasonEntry(
+        NODE_NOT_FOUND,
+        "MachineRegistered",
+        "The pool is ready but its Node has not joined, or the Node object is gone.",
+        "Wait; after the limit the Machine is deleted. Check the VM's boot and the cluster's network.",
+    ),
+    ReasonEntry(
+        MULTIPLE_NODES_FOUND,
+        "MachineRegistered",
+        "The pool has more than one Node although it was made with one.",
+        "Scale the pool back to one node.",
+    ),
+    ReasonEntry(
+        REGISTRATION_TIMEOUT,
+        "MachineRegistered",
+        "No Node joined within the registration limit; the Machine is deleted.",
+        "Check the VM's boot, outbound network and subnet of the pool.",
+    ),
+    ReasonEntry(
+        NODE_NOT_READY,
+        "MachineInitialized",
+        "The kubelet does not report the Node as Ready.",
+        "Wait; after the unhealthy limit the Machine is deleted and its creator replaces it.",
+    ),
+    ReasonEntry(
+        STARTUP_TAINTS_EXIST,
+        "MachineInitialized",
+        "A startup taint of the Machine is still on the Node.",
+        "Whoever owns the taint has to remove it.",
+    ),
+    ReasonEntry(
+        EPHEMERAL_TAINTS_EXIST, "MachineInitialized", "Kubernetes has not finished preparing the Node.", "Wait."
+    ),
+    ReasonEntry(
+        RESOURCE_NOT_REGISTERED,
+        "MachineInitialized",
+        "A requested resource, such as nvidia.com/gpu, is not allocatable on the Node yet.",
+        "Check that the device plugin runs on the Node.",
+    ),
+    ReasonEntry(
+        NODE_UNHEALTHY,
+        "Ready",
+        "The Node was not Ready for longer than the unhealthy limit while its pool was running; the Machine is deleted.",
+        "Nothing; its creator makes a new one.",
+    ),
+    ReasonEntry(
+        POOL_GONE,
+        "Ready",
+        "The agent pool was deleted behind our back; the Machine is deleted.",
+        "Nothing; its creator makes a new one.",
+    ),
+    ReasonEntry(
+        DRAINING,
+        "Ready",
+        "The Machine is being deleted and pods are still being evicted from its Node.",
+        "If it persists, look at the PodDisruptionBudgets of the named pods.",
+    ),
+    ReasonEntry(
+        POOL_DELETING,
+        "Ready",
+        "The Machine is being deleted and its agent pool is not gone yet.",
+        "Wait; if Azure refuses, the message holds its words.",
+    ),
+)
+"""In the order in which a Machine can meet them."""
