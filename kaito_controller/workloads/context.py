@@ -1,0 +1,65 @@
+"""What a builder may know: one frozen value, filled by the reconciler from its snapshot.
+
+Builders are functions of a `WorkloadContext` and of nothing else. Whatever decides what a pod looks like must therefore be a
+field here, which is also what makes "would this edit restart the model?" a question that can be answered without a cluster.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from kaito_controller.api.types import Workspace
+    from kaito_controller.catalog import Preset
+
+DEFAULT_CURL_IMAGE = (
+    "docker.io/curlimages/curl:8.16.0@sha256:463eaf6072688fe96ac64fa623fe73e1dbe25d8ad6c34404a669ad3ce1f104b6"
+)
+DEFAULT_CRANE_IMAGE = (
+    "gcr.io/go-containerregistry/crane:v0.22.1@sha256:1f968817b95790bed063f71175aa6b8ff879fa17064020415f3e18bb6e6a36e1"
+)
+DEFAULT_ADAPTER_BASE_IMAGE = (
+    "docker.io/library/busybox:1.37.0@sha256:9db7b59979c38555a39def84a31fb98b5296952f9e3afd4f6f11f05b07adfab0"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class HelperImages:
+    """Images that the operator adds to a tuning pod. Pinned by digest; a mirror overrides them through settings."""
+
+    curl: str = DEFAULT_CURL_IMAGE
+    """Downloads `tuning.input.urls`."""
+    crane: str = DEFAULT_CRANE_IMAGE
+    """Pushes the result; needs no daemon and no privileges."""
+    adapter_base: str = DEFAULT_ADAPTER_BASE_IMAGE
+    """Base of the pushed image. It must contain `cp`, because an adapter image copies itself into the serving pod."""
+
+
+@dataclass(frozen=True, slots=True)
+class WorkloadContext:
+    """One Workspace, resolved. `node_names` and `gpus_per_pod` come from the node plan and from sizing."""
+
+    workspace: Workspace
+    preset: Preset | None = None
+    """The catalogue entry; None for template inference."""
+    node_names: tuple[str, ...] = ()
+    """The nodes chosen for this Workspace. Pods run on these and on no others."""
+    gpus_per_pod: int = 1
+    """`nvidia.com/gpu` requested by each pod, which is also processes per node of a distributed run."""
+    image_registry: str = "mcr.microsoft.com/aks/kaito"
+    """Prefix of public preset images."""
+    tuning_config_map: str = ""
+    """Name of the ConfigMap that `tuning_config` was read from: the user's, or a default template."""
+    tuning_config: Mapping[str, Any] = field(default_factory=dict)
+    """Its `training_config` mapping, parsed and validated."""
+    attempt: int = 0
+    """How often this workload was started anew on purpose; a higher number replaces a finished Job."""
+    images: HelperImages = field(default_factory=HelperImages)
+    cluster_domain: str = "cluster.local"
+    """DNS suffix of the cluster, for the rendezvous address of a distributed run."""
+    preset_run_as_user: int | None = None
+    """UID for preset and trainer images. None keeps the image's own user, which is root in the public preset images."""
+    tuning_deadline_s: int | None = None
+    """Upper bound on a whole tuning Job, all attempts included. None: no bound."""
