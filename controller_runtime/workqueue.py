@@ -17,6 +17,8 @@ import threading
 from collections import deque
 from collections.abc import Hashable
 from dataclasses import dataclass
+from itertools import accumulate, repeat
+from operator import mul
 from typing import Generic, TypeVar
 
 from controller_runtime.backoff import ItemExponentialLimiter, Limiter
@@ -29,7 +31,8 @@ LOW_PRIORITY = -100
 AGEING_LIMIT_S = 30.0
 """After this long in the queue, a key below priority 0 counts as priority 0."""
 
-DURATION_BUCKETS = (1e-8, 1e-7, 1e-6, 1e-5, 1e-4, 1e-3, 1e-2, 1e-1, 1.0, 10.0, 100.0, 1000.0)
+# Multiplied up one by one, as upstream does it: rounding and all, so that the bounds are the very same numbers.
+DURATION_BUCKETS = tuple(accumulate(repeat(10.0, 11), mul, initial=1e-8))
 
 K = TypeVar("K", bound=Hashable)
 
