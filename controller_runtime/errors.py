@@ -4,6 +4,8 @@
     ├── ApiError                     the API server answered with a Status, or did not answer
     │   ├── TransientApiError        try again later, not sooner than retry_after_s
     │   │   ├── ConnectionFailed     no (whole) reply: a write may or may not have happened
+    │   │   │   ├── MalformedReply   what arrived is not what the API speaks
+    │   │   │   └── WatchStalled     a watch fell silent for longer than a live one would
     │   │   ├── TooManyRequests      429
     │   │   ├── ServerTimeout        504 Timeout, 500 ServerTimeout, "too large resource version"
     │   │   ├── ServiceUnavailable   503
@@ -77,6 +79,14 @@ class TransientApiError(ApiError):
 
 class ConnectionFailed(TransientApiError):
     """No complete reply arrived: the request may have been carried out or not."""
+
+
+class MalformedReply(ConnectionFailed):
+    """A reply or a watch frame that is not JSON, or not an object: a proxy's error page, a cut body, a server gone mad."""
+
+
+class WatchStalled(ConnectionFailed):
+    """No frame and no end for longer than the bookmarks of a live server allow; the peer is taken for dead."""
 
 
 class TooManyRequests(TransientApiError):

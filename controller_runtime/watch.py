@@ -1,0 +1,96 @@
+"""An open watch: bytes from the network in, batches of decoded frames out.
+
+The stream is newline-separated JSON. Frames are handed out as many at a time as one read brought, because per-frame hand-over
+(a lock, a notify, a thread switch) costs more than decoding. It does not reconnect, count or judge frames: that is the reflector's.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from types import TracebackType
+
+import orjson
+import urllib3
+from urllib3.exceptions import HTTPError, ReadTimeoutError
+
+from controller_runtime.api import WatchEvent
+from controller_runtime.errors import ConnectionFailed, MalformedReply, WatchStalled
+
+READ_BYTES = 256 << 10
+MAX_FRAME_BYTES = 8 << 20
+"""etcd keeps objects below about 1.5 MiB and JSON escapes may double that; a longer line is not a frame."""
+
+
+class HttpWatchStream:
+    """Implements `api.WatchStream` over a live HTTP reply."""
+
+    def __init__(self, response: urllib3.BaseHTTPResponse, call: str, read_timeout_s: float) -> None:
+        self._response = response
+        self._call = call
+        self._read_timeout_s = read_timeout_s
+        self._stopped = False
+
+    def __enter__(self) -> HttpWatchStream:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        # A watch connection is never reused: its unread rest would be taken for the next reply.
+        self._response.close()
+
+    def __iter__(self) -> Iterator[WatchEvent]:
+        for batch in self.batches():
+            yield from batch
+
+    def expect_frame_within(self, seconds: float) -> None:
+        sock = getattr(self._response.connection, "sock", None)
+        if sock is not None:
+            sock.settimeout(seconds)
+            self._read_timeout_s = seconds
+
+    def stop(self) -> None:
+        self._stopped = True
+        try:
+            # Closing would not wake a thread that is blocked in recv; shutting the socket down does.
+            self._response.shutdown()
+        except (OSError, ValueError, RuntimeError):
+            return  # It is already closed, which is what was asked for.
+
+    def batches(self) -> Iterator[Sequence[WatchEvent]]:
+        rest = b""
+        for piece in self._pieces():
+            lines = (rest + piece).split(b"\n") if rest else piece.split(b"\n")
+            rest = lines.pop()
+            if len(rest) > MAX_FRAME_BYTES:
+                raise MalformedReply(f"a watch frame is longer than {MAX_FRAME_BYTES} bytes", call=self._call)
+            if lines:
+                yield from self._decode(lines)
+        if rest.strip() and not self._stopped:
+            raise ConnectionFailed(f"the watch ended inside a frame ({len(rest)} bytes of it came)", call=self._call)
+
+    def _decode(self, lines: list[bytes]) -> Iterator[Sequence[WatchEvent]]:
+        events: list[WatchEvent] = []
+        loads = orjson.loads
+        for line in lines:
+            if not line:
+                continue
+            try:
+                frame = loads(line)
+                events.append(WatchEvent(frame["type"], frame["object"]))
+            except (orjson.JSONDecodeError, KeyError, TypeError) as error:
+                yield events
+                raise MalformedReply(f"not a watch frame: {line[:80]!r} ({error})", call=self._call) from error
+        if events:
+            yield events
+
+    def _pieces(self) -> Iterator[bytes]:
+        try:
+            while not self._stopped and (piece := self._response.read1(READ_BYTES)):
+                yield piece
+        except ReadTimeoutError as error:
+            if not self._stopped:
+                raise WatchStalled(f"no frame for {self._read_timeout_s:g} s", call=self._call) from error
+        except (HTTPError, OSError, ValueError) as error:
+            if not self._stopped:
+                raise ConnectionFailed(f"the watch broke off: {error}", call=self._call) from error
