@@ -1,13 +1,103 @@
-"""Read the data files of the catalogue into `Catalog`."""
+"""Read the data files of the catalogue into `Catalog`.
+
+The files ship with the package, so a fault in one is a fault of the build: `CatalogError` names file, entry and field, and the
+consistency tests read every file. What users add at run time goes through `extension.py`, which never raises.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from functools import cache
+from importlib import resources
+from importlib.resources.abc import Traversable
+from types import MappingProxyType
+from typing import Any, TypeVar
 
-from kaito_controller.catalog.model import Catalog
+import yaml
+from pydantic import ValidationError
+
+from kaito_controller.catalog.entries import InstanceTypeEntry, InstanceTypesFile, PresetEntry
+from kaito_controller.catalog.model import Catalog, InstanceType, Preset
+
+T = TypeVar("T", Preset, InstanceType)
+
+
+class CatalogError(ValueError):
+    """A data file of the catalogue breaks its schema."""
 
 
 @cache
 def load_catalog() -> Catalog:
     """The built-in catalogue. The same immutable object on every call."""
-    raise NotImplementedError
+    data = resources.files("kaito_controller.catalog") / "data"
+    presets = _unique(
+        p for file in _yaml_files(data / "presets") for p in read_presets(file.read_text("utf-8"), file.name)
+    )
+    types = _unique(
+        t
+        for file in _yaml_files(data / "instance_types")
+        for t in read_instance_types(file.read_text("utf-8"), file.name)
+    )
+    return Catalog(presets=MappingProxyType(presets), instance_types=MappingProxyType(types))
+
+
+def read_presets(text: str, where: str) -> list[Preset]:
+    """The presets of one data file."""
+    entries = yaml.safe_load(text)
+    if not isinstance(entries, list):
+        raise CatalogError(f"{where}: must hold a list of presets")
+    return [preset_from(entry, f"{where}[{index}]") for index, entry in enumerate(entries)]
+
+
+def read_instance_types(text: str, where: str) -> list[InstanceType]:
+    """The instance types of one data file; each entry names one of the file's sources."""
+    try:
+        file = InstanceTypesFile.model_validate(yaml.safe_load(text), by_alias=True)
+    except ValidationError as error:
+        raise CatalogError(_sentence(where, error)) from error
+    result = []
+    for index, entry in enumerate(file.instance_types):
+        source = file.sources.get(str(entry.get("source")))
+        if source is None:
+            raise CatalogError(f"{where}[{index}]: source must be one of {', '.join(file.sources)}")
+        result.append(instance_type_from({**entry, "cloud": file.cloud, "source": source}, f"{where}[{index}]"))
+    return result
+
+
+def preset_from(entry: Any, where: str) -> Preset:
+    """One preset entry, checked."""
+    try:
+        return PresetEntry.model_validate(entry, by_alias=True).to_preset()
+    except ValidationError as error:
+        raise CatalogError(_sentence(where, error)) from error
+
+
+def instance_type_from(entry: Any, where: str) -> InstanceType:
+    """One instance type entry, checked."""
+    try:
+        return InstanceTypeEntry.model_validate(entry, by_alias=True).to_instance_type()
+    except ValidationError as error:
+        raise CatalogError(_sentence(where, error)) from error
+
+
+def _yaml_files(folder: Traversable) -> list[Traversable]:
+    return sorted((f for f in folder.iterdir() if f.name.endswith(".yaml")), key=lambda f: f.name)
+
+
+def _unique(items: Iterator[T]) -> dict[str, T]:
+    result: dict[str, T] = {}
+    for item in items:
+        if item.name in result:
+            raise CatalogError(f"{item.name}: listed twice")
+        result[item.name] = item
+    return result
+
+
+def _sentence(where: str, error: ValidationError) -> str:
+    """All faults of an entry in one line, each with its field; at most five, so that it stays readable."""
+    faults = []
+    for detail in error.errors(include_url=False, include_context=False)[:5]:
+        path = ".".join(str(part) for part in detail["loc"])
+        message = detail["msg"].removeprefix("Value error, ")
+        faults.append(f"{path}: {message}" if path else message)
+    return f"{where}: " + "; ".join(faults)
