@@ -1,0 +1,82 @@
+"""What the subscription may have and what the region has left: quota in cores and the stock of VM sizes.
+
+Two moments matter, because a client sees them differently: what is known at the request is refused there; what shows only when VMs are
+made fails the operation.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from enum import StrEnum
+from typing import Any
+
+from hack.localcluster.cloud import errors
+from hack.localcluster.cloud.errors import ArmError, Place
+from hack.localcluster.cloud.vm_sizes import find_vm_size
+
+
+class Stock(StrEnum):
+    """What a VM size is like in this region for this subscription."""
+
+    AVAILABLE = "available"
+    NOT_ALLOWED = "not_allowed"
+    """Refused at the request: the subscription may not use it."""
+    RESTRICTED = "restricted"
+    """The operation fails with SkuNotAvailable."""
+    NO_CAPACITY = "no_capacity"
+    """The operation fails with AllocationFailed."""
+    NO_ZONAL_CAPACITY = "no_zonal_capacity"
+    """The operation fails with ZonalAllocationFailed."""
+
+
+_STOCK_ERRORS = {
+    Stock.RESTRICTED: errors.sku_not_available,
+    Stock.NO_CAPACITY: errors.allocation_failed,
+    Stock.NO_ZONAL_CAPACITY: errors.zonal_allocation_failed,
+}
+
+
+@dataclass(slots=True)
+class Market:
+    """Limits in cores (absent: unlimited) and the stock of sizes (absent: available)."""
+
+    regional_limit: int | None = None
+    family_limits: dict[str, int] = field(default_factory=dict)
+    stock: dict[str, Stock] = field(default_factory=dict)
+
+    def stock_of(self, vm_size: str) -> Stock:
+        """Availability of a size, whose case does not matter."""
+        return self.stock.get(vm_size.lower(), Stock.AVAILABLE)
+
+    def refusal(self, at: Place, *, count: int, held: int) -> ArmError | None:
+        """Why a request for `count` VMs is refused at once; `held` are those that the pool has already, `at.used` what others use."""
+        size = find_vm_size(at.vm_size)
+        if size is None or self.stock_of(at.vm_size) is Stock.NOT_ALLOWED:
+            return errors.sku_not_allowed(at)
+        limit = self.family_limits.get(size.family)
+        needed = size.cores * count
+        if limit is not None and count > held and at.used + needed > limit:
+            return errors.family_quota(replace(at, cores=needed, limit=limit))
+        return None
+
+    def failure(self, at: Place, *, count: int, used_in_region: int) -> ArmError | None:
+        """Why the VMs cannot be made after all."""
+        make_error = _STOCK_ERRORS.get(self.stock_of(at.vm_size))
+        if make_error is not None:
+            return make_error(at)
+        needed = at.cores * count
+        if self.regional_limit is not None and used_in_region + needed > self.regional_limit:
+            regional = replace(at, cores=needed, limit=self.regional_limit, used=used_in_region)
+            return errors.compute_quota(regional, "Total Regional")
+        return None
+
+    def to_json(self) -> dict[str, Any]:
+        """For the state file and the admin endpoint."""
+        return {"regional": self.regional_limit, "families": dict(self.family_limits), "stock": dict(self.stock)}
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> Market:
+        """From the state file; ValueError for a stock word that is not one."""
+        stock = {size.lower(): Stock(word) for size, word in (data.get("stock") or {}).items()}
+        return cls(data.get("regional"), dict(data.get("families") or {}), stock)

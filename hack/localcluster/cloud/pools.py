@@ -1,0 +1,435 @@
+"""The agent pools of the one cluster: what a PUT, GET, LIST or DELETE does, how operations proceed, what quota and stock allow.
+
+Knows nothing of HTTP. Every rule is Azure's: preconditions first, then one operation per pool at a time, then size, subscription and
+quota; what only shows when VMs are made (regional quota, capacity) fails the operation and leaves a pool in state Failed behind.
+Not simulated: surge upgrades, relabelling of running nodes, autoscaling.
+"""
+
+from __future__ import annotations
+
+import threading
+import uuid
+from collections.abc import Mapping
+from dataclasses import asdict
+from typing import Any
+
+from controller_runtime.clock import rfc3339_micro
+from hack.localcluster.cloud import errors
+from hack.localcluster.cloud.errors import ArmError, Place
+from hack.localcluster.cloud.market import Market, Stock
+from hack.localcluster.cloud.model import (
+    AgentPool,
+    CloudIdentity,
+    Operation,
+    OperationState,
+    Outcome,
+    Properties,
+    Script,
+    VirtualMachine,
+    VmHost,
+)
+from hack.localcluster.cloud.validation import check_change, check_pool_name, check_properties
+from hack.localcluster.cloud.vm_sizes import find_vm_size
+from hack.localcluster.durations import Durations
+from hack.localcluster.timeline import Timeline
+
+
+class AgentPools:
+    """The resource provider. Thread-safe: every public method takes the one lock."""
+
+    def __init__(self, identity: CloudIdentity, timeline: Timeline, durations: Durations, host: VmHost | None) -> None:
+        self.identity = identity
+        self.host = host
+        self.durations = durations
+        self._timeline = timeline
+        self._lock = threading.RLock()
+        self._pools: dict[str, AgentPool] = {}
+        self._operations: dict[str, Operation] = {}
+        self._incarnations = 0
+        self.market = Market()
+        self._scripts: list[Script] = []
+
+    # ---- what a tester sets --------------------------------------------------------------------------------------------
+
+    def set_quota(self, *, regional: int | None = None, families: Mapping[str, int] | None = None) -> None:
+        """Limits in cores; None and absent families mean unlimited."""
+        with self._lock:
+            self.market.regional_limit = regional
+            self.market.family_limits = dict(families or {})
+
+    def set_stock(self, vm_size: str, stock: Stock | str) -> None:
+        """Availability of one size."""
+        with self._lock:
+            self.market.stock[vm_size.lower()] = Stock(stock)
+
+    def script(self, script: Script) -> None:
+        """Decide the outcome of coming operations."""
+        with self._lock:
+            self._scripts.append(script)
+
+    def clear_scripts(self) -> None:
+        """Back to the natural course for operations to come."""
+        with self._lock:
+            self._scripts.clear()
+
+    def release(self, name: str) -> None:
+        """Let a hanging operation of a pool end as it naturally would."""
+        with self._lock:
+            pool = self._pools.get(name)
+            if pool is not None and pool.operation_id:
+                operation = self._operations[pool.operation_id]
+                operation.script = None
+                self._timeline.after(0, lambda: self._finish(operation.id))
+
+    def add_canary(self, name: str, vm_size: str = "Standard_D4s_v5", mode: str = "User", count: int = 1) -> None:
+        """A pool that is there already and that nobody but its owner may touch."""
+        with self._lock:
+            properties = self._defaults({"vmSize": vm_size, "count": count, "mode": mode})
+            pool = self._new_pool(name, properties)
+            pool.provisioning_state, pool.canary = "Succeeded", True
+            self._boot(pool)
+
+    def remove_behind(self, name: str) -> bool:
+        """The pool disappears with its VMs, without any operation, as if deleted through the portal."""
+        with self._lock:
+            pool = self._pools.pop(name, None)
+            if pool is not None:
+                self._shut_down(pool)
+            return pool is not None
+
+    def set_power(self, name: str, state: str) -> None:
+        """`Running` or `Stopped`, as after a stop of the cluster."""
+        with self._lock:
+            self._require(name).power_state = state
+
+    def set_state(self, name: str, provisioning_state: str) -> None:
+        """Force a provisioningState, such as Upgrading by the cluster's owner."""
+        with self._lock:
+            self._require(name).provisioning_state = provisioning_state
+
+    # ---- what a client asks ---------------------------------------------------------------------------------------------
+
+    def get(self, name: str) -> dict[str, Any]:
+        """One pool as JSON; ArmError 404 `NotFound` when it is not there."""
+        with self._lock:
+            return self._to_resource(self._require(name))
+
+    def list(self) -> list[dict[str, Any]]:
+        """All pools, by name."""
+        with self._lock:
+            return [self._to_resource(pool) for _, pool in sorted(self._pools.items())]
+
+    def operation(self, operation_id: str) -> Operation:
+        """A long-running operation; ArmError 404 when unknown."""
+        with self._lock:
+            try:
+                return self._operations[operation_id]
+            except KeyError:
+                raise ArmError(404, "NotFound", f"The operation {operation_id} was not found.") from None
+
+    def put(
+        self, name: str, properties: Properties, *, if_match: str = "", if_none_match: str = ""
+    ) -> tuple[int, dict[str, Any], Operation]:
+        """Create (201) or update (200); returns status, the pool as it is now, and the operation under way."""
+        with self._lock:
+            check_pool_name(name)
+            check_properties(properties)
+            pool = self._pools.get(name)
+            self._check_preconditions(name, pool, if_match, if_none_match)
+            if pool is not None and pool.busy:
+                raise errors.busy(name, pool.provisioning_state)
+            fresh = pool is None or (pool.provisioning_state == "Failed" and not pool.vms)
+            if pool is not None:
+                check_change(pool.properties, properties)
+            kind = "create" if fresh else "update"
+            script = self._take_script(kind, name, properties["vmSize"])
+            self._refuse_if_impossible(name, properties, pool, script)
+            status = 201 if pool is None else 200
+            if pool is None:
+                pool = self._new_pool(name, self._defaults(properties))
+            else:
+                pool.properties = {**pool.properties, **{k: v for k, v in properties.items() if v is not None}}
+                pool.etag = str(uuid.uuid4())
+            operation = self._begin(pool, kind, "Creating" if fresh else "Updating", script)
+            return status, self._to_resource(pool), operation
+
+    def delete(self, name: str, *, if_match: str = "") -> Operation | None:
+        """Begin the deletion; None when there is no such pool (204)."""
+        with self._lock:
+            pool = self._pools.get(name)
+            if pool is None:
+                return None
+            self._check_preconditions(name, pool, if_match, "")
+            if pool.busy:
+                raise errors.busy(name, pool.provisioning_state)
+            if self._is_last_system_pool(pool):
+                raise errors.system_pool_needed()
+            script = self._take_script("delete", name, pool.properties["vmSize"])
+            if script is not None and script.outcome is Outcome.REFUSE:
+                raise script.arm_error(self.place(name, pool.properties["vmSize"]))
+            return self._begin(pool, "delete", "Deleting", script)
+
+    def place(self, name: str = "", vm_size: str = "") -> Place:
+        """The facts that error messages are filled with."""
+        size = find_vm_size(vm_size)
+        family = size.family if size else ""
+        return Place(
+            self.identity.subscription_id,
+            self.identity.resource_group,
+            self.identity.cluster_name,
+            self.identity.location,
+            name,
+            vm_size,
+            family,
+            size.cores if size else 0,
+            self.market.family_limits.get(family, 0),
+            self._cores_in_use(family, excluding=name),
+        )
+
+    # ---- state file -------------------------------------------------------------------------------------------------------
+
+    def snapshot(self) -> dict[str, Any]:
+        """Everything that survives a restart."""
+        with self._lock:
+            return {
+                "pools": [pool.to_json() for pool in self._pools.values()],
+                "operations": [asdict(operation) for operation in self._operations.values()],
+                "incarnations": self._incarnations,
+                "market": self.market.to_json(),
+            }
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        """Take over a snapshot; operations that were under way start their wait again, running VMs are booted at the host."""
+        with self._lock:
+            self._pools = {data["name"]: AgentPool.from_json(data) for data in state["pools"]}
+            self._operations = {
+                data["id"]: Operation(**{**data, "state": OperationState(data["state"])})
+                for data in state["operations"]
+            }
+            self._incarnations = state["incarnations"]
+            self.market = Market.from_json(state["market"])
+            for operation in self._operations.values():
+                if operation.state is OperationState.IN_PROGRESS:
+                    self._schedule(operation)
+            for pool in self._pools.values():
+                for vm in pool.vms:
+                    self._call_host("boot", vm)
+
+    # ---- rules -----------------------------------------------------------------------------------------------------------
+
+    def _require(self, name: str) -> AgentPool:
+        pool = self._pools.get(name)
+        if pool is None:
+            raise errors.pool_not_found(self.place(name))
+        return pool
+
+    def _check_preconditions(self, name: str, pool: AgentPool | None, if_match: str, if_none_match: str) -> None:
+        if if_none_match.strip() == "*" and pool is not None:
+            raise errors.precondition_failed(
+                f"The agent pool {name} exists, and the request is to create it (If-None-Match: *)."
+            )
+        wanted = if_match.strip().strip('"')
+        if wanted and (pool is None or wanted not in ("*", pool.etag)):
+            raise errors.precondition_failed(f"The etag of agent pool {name} is not the one given by If-Match.")
+
+    def _refuse_if_impossible(
+        self, name: str, properties: Properties, pool: AgentPool | None, script: Script | None
+    ) -> None:
+        at = self.place(name, properties["vmSize"])
+        if script is not None and script.outcome is Outcome.REFUSE:
+            raise script.arm_error(at)
+        count, held = int(properties.get("count") or 1), len(pool.vms) if pool else 0
+        refusal = self.market.refusal(at, count=count, held=held)
+        if refusal is not None:
+            raise refusal
+
+    def _natural_failure(self, pool: AgentPool) -> ArmError | None:
+        """What shows only when the VMs are made."""
+        return self.market.failure(
+            self.place(pool.name, pool.properties["vmSize"]),
+            count=int(pool.properties["count"]),
+            used_in_region=self._cores_in_use(None, excluding=pool.name),
+        )
+
+    def _cores_in_use(self, family: str | None, excluding: str) -> int:
+        """Cores of all pools that exist or are being made; a Failed pool holds none."""
+        used = 0
+        for pool in self._pools.values():
+            size = find_vm_size(pool.properties["vmSize"])
+            counts = pool.name != excluding and (pool.vms or pool.busy) and size is not None
+            if counts and size is not None and family in (None, size.family):
+                used += size.cores * int(pool.properties["count"])
+        return used
+
+    def _is_last_system_pool(self, pool: AgentPool) -> bool:
+        others = [other for other in self._pools.values() if other is not pool]
+        return pool.properties["mode"] == "System" and not any(o.properties["mode"] == "System" for o in others)
+
+    # ---- operations ------------------------------------------------------------------------------------------------------
+
+    def _take_script(self, kind: str, name: str, vm_size: str) -> Script | None:
+        for script in self._scripts:
+            if script.matches(kind, name, vm_size):
+                if script.times == 1:
+                    self._scripts.remove(script)
+                elif script.times > 1:
+                    script.times -= 1
+                return script
+        return None
+
+    def _begin(self, pool: AgentPool, kind: str, state: str, script: Script | None) -> Operation:
+        pool.provisioning_state = state
+        operation = Operation(
+            str(uuid.uuid4()), pool.name, kind, self._now(), script=asdict(script) if script else None
+        )
+        pool.operation_id = operation.id
+        self._operations[operation.id] = operation
+        self._schedule(operation)
+        return operation
+
+    def _schedule(self, operation: Operation) -> None:
+        script = Script(**operation.script) if operation.script else None
+        if script is not None and script.outcome is Outcome.HANG:
+            return
+        usual = {
+            "create": self.durations.pool_create_s,
+            "update": self.durations.pool_update_s,
+            "delete": self.durations.pool_delete_s,
+        }[operation.kind]
+        duration = usual if script is None or script.after_s is None else script.after_s
+        if script is not None and script.outcome is Outcome.EARLY_NODE:
+            self._timeline.after(duration / 2, lambda: self._boot_early(operation.id))
+        self._timeline.after(duration, lambda: self._finish(operation.id))
+
+    def _boot_early(self, operation_id: str) -> None:
+        with self._lock:
+            pool = self._current_pool(self._operations[operation_id])
+            if pool is not None:
+                self._boot(pool)
+
+    def _current_pool(self, operation: Operation) -> AgentPool | None:
+        """The pool the operation works on; None when it was removed behind its back."""
+        pool = self._pools.get(operation.pool)
+        return pool if pool is not None and pool.operation_id == operation.id else None
+
+    def _finish(self, operation_id: str) -> None:
+        with self._lock:
+            operation = self._operations[operation_id]
+            pool = self._current_pool(operation)
+            if operation.state is not OperationState.IN_PROGRESS:
+                return
+            operation.ended = self._now()
+            if pool is None:
+                gone = errors.pool_not_found(self.place(operation.pool))
+                operation.state = OperationState.SUCCEEDED if operation.kind == "delete" else OperationState.FAILED
+                operation.error = None if operation.kind == "delete" else gone.operation_error()
+                return
+            script = Script(**operation.script) if operation.script else None
+            failure = self._failure(operation, pool, script)
+            if script is not None and script.outcome is Outcome.CANCEL:
+                self._end(operation, pool, OperationState.CANCELED, "Canceled", None)
+            elif failure is not None:
+                self._end(operation, pool, OperationState.FAILED, "Failed", failure)
+            else:
+                self._end(operation, pool, OperationState.SUCCEEDED, "Succeeded", None)
+                self._after_success(operation, pool, script)
+
+    def _failure(self, operation: Operation, pool: AgentPool, script: Script | None) -> ArmError | None:
+        if script is not None and script.outcome is Outcome.FAIL:
+            return script.arm_error(self.place(pool.name, pool.properties["vmSize"]))
+        return None if operation.kind == "delete" else self._natural_failure(pool)
+
+    def _end(
+        self, operation: Operation, pool: AgentPool, state: OperationState, pool_state: str, error: ArmError | None
+    ) -> None:
+        operation.state = state
+        operation.error = error.operation_error() if error else None
+        pool.provisioning_state = pool_state
+        pool.etag = str(uuid.uuid4())
+
+    def _after_success(self, operation: Operation, pool: AgentPool, script: Script | None) -> None:
+        if operation.kind == "delete":
+            del self._pools[pool.name]
+            self._shut_down(pool)
+            return
+        if script is None or script.outcome is not Outcome.NO_NODE:
+            self._boot(pool)
+        if script is not None and script.outcome is Outcome.VANISH:
+            self._timeline.after(script.after_s or 0.0, lambda: self._vanish(pool))
+
+    def _vanish(self, pool: AgentPool) -> None:
+        with self._lock:
+            if self._pools.get(pool.name) is pool:
+                self.remove_behind(pool.name)
+
+    # ---- VMs -----------------------------------------------------------------------------------------------------------
+
+    def _new_pool(self, name: str, properties: Properties) -> AgentPool:
+        self._incarnations += 1
+        pool = AgentPool(name, properties, "Creating", self._incarnations, str(uuid.uuid4()))
+        self._pools[name] = pool
+        return pool
+
+    def _defaults(self, properties: Properties) -> Properties:
+        version = self.identity.kubernetes_version
+        given = {key: value for key, value in properties.items() if value is not None}
+        if not given.get("osDiskSizeGB"):
+            given["osDiskSizeGB"] = 128
+        return {
+            "count": 1, "osDiskType": "Managed", "kubeletDiskType": "OS", "maxPods": 110, "type": "VirtualMachineScaleSets",
+            "scaleDownMode": "Delete", "orchestratorVersion": version, "currentOrchestratorVersion": version,
+            "enableNodePublicIP": False, "mode": "User", "enableEncryptionAtHost": False, "enableUltraSSD": False,
+            "osType": "Linux", "osSKU": "Ubuntu", "nodeImageVersion": "AKSUbuntu-2204gen2containerd-202610.12.0",
+            "upgradeSettings": {"maxSurge": "10%"}, "enableFIPS": False,
+            **given,
+        }  # fmt: skip
+
+    def _boot(self, pool: AgentPool) -> None:
+        """Bring the number of VMs to `count`."""
+        count = int(pool.properties["count"])
+        surplus, pool.vms = pool.vms[count:], pool.vms[:count]
+        for vm in surplus:
+            self._call_host("shut_down", vm)
+        for index in range(len(pool.vms), count):
+            vm = self._new_vm(pool, index)
+            pool.vms.append(vm)
+            self._call_host("boot", vm)
+
+    def _new_vm(self, pool: AgentPool, index: int) -> VirtualMachine:
+        scale_sets = "providers/Microsoft.Compute/virtualMachineScaleSets"
+        group = f"/subscriptions/{self.identity.subscription_id}/resourceGroups/{self.identity.node_resource_group}"
+        return VirtualMachine(
+            pool=pool.name,
+            node_name=f"{pool.vmss_name}{index:06d}",
+            provider_id=f"azure://{group}/{scale_sets}/{pool.vmss_name}/virtualMachines/{index}",
+            vm_size=pool.properties["vmSize"],
+            labels=dict(pool.properties.get("nodeLabels") or {}),
+            taints=tuple(pool.properties.get("nodeTaints") or ()),
+            mode=pool.properties["mode"],
+            os_disk_gib=int(pool.properties["osDiskSizeGB"]),
+        )
+
+    def _shut_down(self, pool: AgentPool) -> None:
+        for vm in pool.vms:
+            self._call_host("shut_down", vm)
+        pool.vms = []
+
+    def _call_host(self, method: str, vm: VirtualMachine) -> None:
+        if self.host is not None:
+            getattr(self.host, method)(vm)
+
+    def _now(self) -> str:
+        return rfc3339_micro(self._timeline.clock.now())
+
+    def _to_resource(self, pool: AgentPool) -> dict[str, Any]:
+        return {
+            "id": f"{self.identity.cluster_id}/agentPools/{pool.name}",
+            "type": "Microsoft.ContainerService/ManagedClusters/AgentPools",
+            "name": pool.name,
+            "properties": {
+                **pool.properties,
+                "provisioningState": pool.provisioning_state,
+                "powerState": {"code": pool.power_state},
+                "eTag": pool.etag,
+            },
+        }

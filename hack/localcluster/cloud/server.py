@@ -1,0 +1,406 @@
+"""The Resource Manager front of the agent pools: plain HTTP on loopback, with ARM's paths, headers, bodies and bad days.
+
+Carries out the faults that the plan decides, keeps a log of every call, and turns everything else over to `AgentPools`. There is no
+authentication: whatever token comes is accepted, unless a fault or a script says otherwise.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import sys
+import threading
+import uuid
+from collections import deque
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+from urllib.parse import parse_qs, quote, urlsplit
+
+import structlog
+
+from controller_runtime.clock import rfc3339_micro
+from hack.localcluster.cloud import errors
+from hack.localcluster.cloud.errors import ArmError, Place
+from hack.localcluster.cloud.model import Operation, OperationState
+from hack.localcluster.cloud.pools import AgentPools
+from hack.localcluster.cloud.throttle import Throttle
+from hack.localcluster.faults import Call, Fault, FaultKind, FaultPlan
+from hack.localcluster.timeline import Timeline
+
+log = structlog.get_logger("localcluster.cloud")
+
+_CLUSTER_PATH = re.compile(
+    r"/subscriptions/(?P<subscription>[^/]+)/resourcegroups/(?P<group>[^/]+)/providers/microsoft\.containerservice"
+    r"/managedclusters/(?P<cluster>[^/]+)(?:/agentpools(?:/(?P<pool>[^/]+))?)?/?",
+    re.IGNORECASE,
+)
+_OPERATION_PATH = re.compile(
+    r"/subscriptions/(?P<subscription>[^/]+)/providers/microsoft\.containerservice/locations/[^/]+"
+    r"/(?P<form>operations|operationresults)/(?P<id>[^/]+)/?",
+    re.IGNORECASE,
+)
+_API_VERSION = re.compile(r"20\d\d-\d\d-\d\d(-preview)?")
+_BUDGETS = {"GET": "reads", "PUT": "writes", "DELETE": "deletes"}
+
+
+@dataclass(frozen=True, slots=True)
+class ArmCall:
+    """One request as the cloud saw it. `code` is Azure's error code, "" for none; `status` 0 means that no reply was sent."""
+
+    at: str
+    method: str
+    resource: str
+    name: str
+    status: int
+    code: str
+    client: str
+    body: dict[str, Any] | None = None
+    headers: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(slots=True)
+class Reply:
+    """What to send."""
+
+    status: int
+    body: dict[str, Any] | None = None
+    headers: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def code(self) -> str:
+        """Azure's error code in the body, if any."""
+        if self.status < 400 or not self.body:
+            return ""
+        return str(self.body.get("error", self.body).get("code", ""))
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """What a URL is about."""
+
+    resource: str
+    name: str
+    subscription: str
+    group: str = ""
+    cluster: str = ""
+    form: str = ""
+
+
+def parse_target(path: str) -> Target | None:
+    """The resource that an ARM path names; None for a path that this cloud does not have."""
+    if match := _CLUSTER_PATH.fullmatch(path):
+        resource = "agentPools" if "/agentpools" in path.lower() else "managedClusters"
+        name = match["pool"] or "" if resource == "agentPools" else match["cluster"]
+        return Target(resource, name, match["subscription"], match["group"], match["cluster"])
+    if match := _OPERATION_PATH.fullmatch(path):
+        return Target("operations", match["id"], match["subscription"], form=match["form"].lower())
+    return None
+
+
+class ArmServer:
+    """The HTTP server. `url` is the base URL for the Azure client; `calls` the log, newest last (bounded)."""
+
+    def __init__(
+        self,
+        pools: AgentPools,
+        timeline: Timeline,
+        plan: FaultPlan,
+        *,
+        port: int = 0,
+        page_size: int = 20,
+        operation_retry_after_s: int | None = None,
+    ) -> None:
+        """`operation_retry_after_s`: Retry-After on operations under way; None sends none, and clients use their own interval."""
+        self.pools = pools
+        self.plan = plan
+        self.throttle = Throttle(timeline.clock)
+        self.page_size = page_size
+        self.operation_retry_after_s = operation_retry_after_s
+        self.calls: deque[ArmCall] = deque(maxlen=20_000)
+        self._timeline = timeline
+        self._thread: threading.Thread | None = None
+        handler = type("Handler", (_Handler,), {"arm": self})
+        self._http = _QuietServer(("127.0.0.1", port), handler)
+        self.url = f"http://127.0.0.1:{self._http.server_address[1]}"
+
+    def start(self) -> None:
+        """Serve in a thread of its own."""
+        self._thread = threading.Thread(target=self._http.serve_forever, args=(0.05,), name="arm", daemon=True)
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Stop serving and free the port."""
+        if self._thread is not None:
+            self._http.shutdown()
+            self._thread.join(5.0)
+        self._http.server_close()
+
+    def answer(self, method: str, url: str, headers: Mapping[str, str], body: bytes) -> Reply:
+        """The reply to a request, faults apart. Never raises."""
+        try:
+            return self._route(method, url, headers, body)
+        except ArmError as error:
+            return Reply(error.status, error.body(), dict(error.headers))
+        except Exception:
+            log.exception("request failed", method=method, url=url)
+            return Reply(500, errors.internal(Place()).body())
+
+    def record(self, method: str, path: str, reply: Reply | None, headers: Mapping[str, str], body: bytes) -> None:
+        """Add to the log; reply None means that the client got nothing."""
+        target = parse_target(path)
+        try:
+            parsed = json.loads(body) if body else None
+        except ValueError:
+            parsed = {"unreadable": body.decode(errors="replace")[:500]}
+        self.calls.append(
+            ArmCall(
+                rfc3339_micro(self._timeline.clock.now()),
+                method,
+                target.resource if target else path,
+                target.name if target else "",
+                reply.status if reply else 0,
+                reply.code if reply else "",
+                headers.get("user-agent", ""),
+                parsed,
+                {key: value for key, value in headers.items() if key in ("if-match", "if-none-match")},
+            )
+        )
+
+    def _route(self, method: str, url: str, headers: Mapping[str, str], body: bytes) -> Reply:
+        parts = urlsplit(url)
+        query = {key.lower(): values[0] for key, values in parse_qs(parts.query).items()}
+        target = parse_target(parts.path)
+        if target is None:
+            raise ArmError(
+                404, "InvalidResourceType", f"The path {parts.path!r} names nothing that exists here.", wrapped=True
+            )
+        self._check_common(method, target, query)
+        if target.resource == "operations":
+            return self._operation(target, parts.path, parts.query)
+        if target.resource == "managedClusters":
+            return self._cluster(method)
+        if not target.name:
+            return self._list(method, url, headers, query)
+        return self._pool(method, target.name, headers, body)
+
+    def _check_common(self, method: str, target: Target, query: Mapping[str, str]) -> None:
+        identity = self.pools.identity
+        at = Place(target.subscription, target.group, target.cluster, identity.location)
+        version = query.get("api-version", "")
+        if not version:
+            raise errors.missing_api_version()
+        if not _API_VERSION.fullmatch(version):
+            raise errors.invalid_api_version(version, "2023-07-01, 2024-01-01, 2025-05-01, 2026-08-01")
+        if target.subscription.lower() != identity.subscription_id.lower():
+            raise errors.subscription_not_found(at)
+        if target.resource != "operations":
+            if target.group.lower() != identity.resource_group.lower():
+                raise errors.resource_group_not_found(at)
+            if target.cluster.lower() != identity.cluster_name.lower():
+                raise errors.cluster_not_found(at)
+        if method not in _BUDGETS:
+            raise ArmError(405, "MethodNotAllowed", f"The method {method} is not allowed here.", wrapped=True)
+
+    def _pool(self, method: str, name: str, headers: Mapping[str, str], body: bytes) -> Reply:
+        if method == "GET":
+            return Reply(200, self.pools.get(name))
+        if method == "DELETE":
+            operation = self.pools.delete(name, if_match=headers.get("if-match", ""))
+            return (
+                Reply(204) if operation is None else Reply(202, None, self._operation_headers(operation, location=True))
+            )
+        status, resource, operation = self.pools.put(
+            name,
+            _read_properties(body),
+            if_match=headers.get("if-match", ""),
+            if_none_match=headers.get("if-none-match", ""),
+        )
+        return Reply(status, resource, self._operation_headers(operation))
+
+    def _list(self, method: str, url: str, headers: Mapping[str, str], query: Mapping[str, str]) -> Reply:
+        if method != "GET":
+            raise ArmError(405, "MethodNotAllowed", f"The method {method} is not allowed on a list.", wrapped=True)
+        start = int(query.get("$skiptoken", "0") or 0)
+        everything = self.pools.list()
+        body: dict[str, Any] = {"value": everything[start : start + self.page_size]}
+        if start + self.page_size < len(everything):
+            path = urlsplit(url).path
+            version = quote(query["api-version"])
+            body["nextLink"] = f"{self._base(headers)}{path}?api-version={version}&$skiptoken={start + self.page_size}"
+        return Reply(200, body)
+
+    def _cluster(self, method: str) -> Reply:
+        if method != "GET":
+            raise ArmError(405, "MethodNotAllowed", "Only GET is supported on the managed cluster.", wrapped=True)
+        identity = self.pools.identity
+        return Reply(
+            200,
+            {
+                "id": identity.cluster_id,
+                "name": identity.cluster_name,
+                "location": identity.location,
+                "type": "Microsoft.ContainerService/ManagedClusters",
+                "properties": {
+                    "provisioningState": "Succeeded",
+                    "powerState": {"code": "Running"},
+                    "kubernetesVersion": identity.kubernetes_version,
+                    "nodeResourceGroup": identity.node_resource_group,
+                },
+            },
+        )
+
+    def _operation(self, target: Target, path: str, query: str) -> Reply:
+        operation = self.pools.operation(target.name)
+        under_way = operation.state is OperationState.IN_PROGRESS
+        headers = self._retry_after() if under_way else {}
+        if target.form == "operations":
+            return Reply(200, operation.body(), headers)
+        if under_way:
+            return Reply(202, None, {**headers, "Location": f"{self.url}{path}?{query}"})
+        return Reply(204)
+
+    def _operation_headers(self, operation: Operation, *, location: bool = False) -> dict[str, str]:
+        identity = self.pools.identity
+        base = f"{self.url}/subscriptions/{identity.subscription_id}/providers/Microsoft.ContainerService/locations/{identity.location}"
+        headers = {
+            "Azure-AsyncOperation": f"{base}/operations/{operation.id}?api-version=2017-08-31",
+            **self._retry_after(),
+        }
+        if location:
+            headers["Location"] = f"{base}/operationresults/{operation.id}?api-version=2017-08-31"
+        return headers
+
+    def _retry_after(self) -> dict[str, str]:
+        return {} if self.operation_retry_after_s is None else {"Retry-After": str(self.operation_retry_after_s)}
+
+    def _base(self, headers: Mapping[str, str]) -> str:
+        """Links lead back to the address that the client used, which may be a forwarded port."""
+        return f"http://{headers['host']}" if headers.get("host") else self.url
+
+
+def _read_properties(body: bytes) -> dict[str, Any]:
+    try:
+        parsed = json.loads(body)
+    except ValueError:
+        raise ArmError(
+            400, "InvalidRequestContent", "The request content was invalid: it is not JSON.", wrapped=True
+        ) from None
+    properties = parsed.get("properties") if isinstance(parsed, dict) else None
+    if not isinstance(properties, dict):
+        raise ArmError(
+            400, "InvalidRequestContent", "The request content was invalid: properties are missing.", wrapped=True
+        )
+    return properties
+
+
+class _QuietServer(ThreadingHTTPServer):
+    """A client that leaves early is an everyday event here, not a traceback."""
+
+    daemon_threads = True
+    request_queue_size = 128
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """Log what is not a connection that ended."""
+        if not isinstance(sys.exc_info()[1], ConnectionError):
+            log.exception("a connection failed", client=client_address)
+
+
+class _Handler(BaseHTTPRequestHandler):
+    """Reads a request, asks the plan, asks the server, writes the reply in the way that the fault wants it."""
+
+    arm: ArmServer
+    protocol_version = "HTTP/1.1"
+    disable_nagle_algorithm = True
+
+    def do_GET(self) -> None:
+        self._serve()
+
+    def do_PUT(self) -> None:
+        self._serve()
+
+    def do_DELETE(self) -> None:
+        self._serve()
+
+    def do_POST(self) -> None:
+        self._serve()
+
+    def do_PATCH(self) -> None:
+        self._serve()
+
+    def log_message(self, *_: Any) -> None:
+        """The log of calls replaces the lines that this class would print."""
+
+    def _serve(self) -> None:
+        body = self.rfile.read(int(self.headers.get("content-length") or 0))
+        headers = {key.lower(): value for key, value in self.headers.items()}
+        path = urlsplit(self.path).path
+        fault = self.arm.plan.decide(self._call(path, headers))
+        kind = fault.kind if fault else None
+        if fault is not None and kind is FaultKind.DELAY:
+            self.arm._timeline.clock.wait_event(threading.Event(), fault.seconds or 0.0)
+        if fault is not None and kind is FaultKind.BLACK_HOLE:
+            self.arm.plan.wait_released(fault)
+        if kind in (FaultKind.DROP_BEFORE_COMMIT, FaultKind.BLACK_HOLE):
+            self.arm.record(self.command, path, None, headers, body)
+            self.close_connection = True
+            return
+        reply = _injected(fault) if fault is not None and kind is FaultKind.STATUS else self._answer(headers, body)
+        lost = kind is FaultKind.COMMIT_THEN_DROP
+        self.arm.record(self.command, path, None if lost else reply, headers, body)
+        if lost:
+            self.close_connection = True
+            return
+        self._send(reply, kind)
+
+    def _call(self, path: str, headers: Mapping[str, str]) -> Call:
+        target = parse_target(path)
+        resource, name = (target.resource, target.name) if target else ("", "")
+        verbs = {"GET": "get" if name else "list", "PUT": "create_or_update", "DELETE": "delete"}
+        return Call(
+            "arm",
+            verbs.get(self.command, self.command.lower()),
+            group="Microsoft.ContainerService",
+            resource=resource,
+            name=name,
+            client=headers.get("user-agent", ""),
+        )
+
+    def _answer(self, headers: Mapping[str, str], body: bytes) -> Reply:
+        budget = _BUDGETS.get(self.command, "writes")
+        remaining, wait_s = self.arm.throttle.take(budget)
+        if wait_s is not None:
+            error = errors.throttled(self.arm.pools.place(), wait_s)
+            reply = Reply(error.status, error.body(), dict(error.headers))
+        else:
+            reply = self.arm.answer(self.command, self.path, headers, body)
+        reply.headers[f"x-ms-ratelimit-remaining-subscription-{budget}"] = str(remaining)
+        return reply
+
+    def _send(self, reply: Reply, kind: FaultKind | None) -> None:
+        content = json.dumps(reply.body).encode() if reply.body is not None else b""
+        if kind is FaultKind.GARBAGE:
+            reply.status, content = 200, b"<html>504 bad gateway</html>{{{"
+        self.send_response(reply.status)
+        request_id = str(uuid.uuid4())
+        headers = {
+            "Content-Type": "application/json; charset=utf-8",
+            "Content-Length": str(len(content)),
+            "x-ms-request-id": request_id,
+            "x-ms-correlation-request-id": request_id,
+            **reply.headers,
+        }
+        for key, value in headers.items():
+            self.send_header(key, value)
+        self.end_headers()
+        if kind is FaultKind.TRUNCATE:
+            self.close_connection = True
+            content = content[: len(content) // 2]
+        self.wfile.write(content)
+
+
+def _injected(fault: Fault) -> Reply:
+    headers = {} if fault.retry_after_s is None else {"Retry-After": str(max(1, round(fault.retry_after_s)))}
+    error = ArmError(fault.code, fault.reason, fault.message, headers)
+    return Reply(error.status, error.body(), dict(error.headers))
