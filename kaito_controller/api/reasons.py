@@ -11,6 +11,15 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import Enum
 
+from kaito_controller.api.conditions import (
+    INFERENCE_READY,
+    JOB_STARTED,
+    MACHINE_READY,
+    RESOURCE_READY,
+    WORKSPACE_DELETING,
+    WORKSPACE_READY,
+)
+
 
 class Kind(Enum):
     """What a reason means for whoever waits for the Workspace."""
@@ -37,13 +46,6 @@ class Reason:
     def __str__(self) -> str:
         return self.name
 
-
-MACHINE_READY = "MachineReady"
-RESOURCE_READY = "ResourceReady"
-INFERENCE_READY = "InferenceReady"
-JOB_STARTED = "JobStarted"
-WORKSPACE_READY = "WorkspaceReady"
-WORKSPACE_DELETING = "WorkspaceDeleting"
 
 _NODES = (MACHINE_READY, RESOURCE_READY, INFERENCE_READY, JOB_STARTED, WORKSPACE_READY)
 _RESOURCE = (RESOURCE_READY, INFERENCE_READY, JOB_STARTED, WORKSPACE_READY)
@@ -91,6 +93,12 @@ MODEL_DOES_NOT_FIT = _terminal(
 MACHINES_READY = _good("MachinesReady", (MACHINE_READY,), "Every Machine of the Workspace is Ready.")
 MACHINES_NOT_NEEDED = _good("MachinesNotNeeded", (MACHINE_READY,), "Existing nodes qualify; no Machine was ordered.")
 MACHINES_PENDING = _waiting("MachinesPending", _NODES, "Machines are ordered and their nodes have not joined yet.")
+MACHINE_FAILING = _trouble(
+    "MachineFailing",
+    _NODES,
+    "The provisioner reports a failure of a Machine and goes on trying (quota, capacity, access).",
+    "Remove the cause in the message, which quotes the cloud; the Machine goes on by itself.",
+)
 MACHINE_REPLACED = _trouble(
     "MachineReplaced",
     _NODES,
@@ -124,13 +132,13 @@ MACHINE_API_MISSING = _trouble(
 NODES_READY = _good("NodesReady", (RESOURCE_READY,), "All nodes are Ready and show their GPUs.")
 NODE_NOT_READY = _trouble(
     "NodeNotReady",
-    _RESOURCE,
+    _NODES,
     "A chosen node is not Ready.",
     "kubectl describe node; after the time in the message the node is replaced.",
 )
 NODE_LOST = _trouble(
     "NodeLost",
-    _RESOURCE,
+    _NODES,
     "A chosen node has vanished from the cluster.",
     "Wait: after the time in the message it is replaced.",
 )
@@ -206,6 +214,7 @@ READINESS_TIMED_OUT = _trouble(
     "The model server did not become ready within the model's time limit.",
     "kubectl logs on the pod that the message names.",
 )
+ROLLING_OUT = _waiting("RollingOut", _SERVE, "The workload is being changed to what the Workspace asks for now.")
 INFERENCE_SERVING = _good(
     "InferenceServing", (INFERENCE_READY, WORKSPACE_READY), "All replicas answer their health check."
 )

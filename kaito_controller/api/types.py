@@ -183,11 +183,29 @@ class AdapterSpec(ApiModel):
     """Weight of the adapter, a decimal between 0 and 1 written as text, such as "0.5"."""
 
 
+class SecurityContext(OpenModel):
+    """Security settings of a container in Kubernetes' own words."""
+
+    privileged: bool = False
+    """Must be false."""
+
+
 class Container(OpenModel):
     """A container in Kubernetes' own words."""
 
     name: Label
     """Name of the container, a DNS label."""
+    security_context: SecurityContext = SecurityContext()
+    """Security settings; must not be privileged."""
+
+
+class PodVolume(OpenModel):
+    """A volume in Kubernetes' own words."""
+
+    name: Label
+    """Name of the volume."""
+    host_path: OpenObject | None = None
+    """Must not be used."""
 
 
 class PodSpec(OpenModel):
@@ -197,6 +215,8 @@ class PodSpec(OpenModel):
     """The containers; at least one."""
     init_containers: Annotated[list[Container], Field(max_length=MAX_CONTAINERS)] = []
     """Containers that run before the others."""
+    volumes: Annotated[list[PodVolume], Field(max_length=MAX_CONTAINERS)] = []
+    """Volumes of the pod; hostPath is refused."""
     host_network: bool = False
     """Must be false."""
     host_pid: Annotated[bool, Field(alias="hostPID")] = False

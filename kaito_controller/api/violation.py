@@ -7,16 +7,19 @@ from dataclasses import dataclass
 
 MAX_MESSAGE = 1000
 """No sentence to a user is longer, whatever the user wrote."""
+CREATE_ONLY = "(create)"
+"""Unit of rules about parts that cannot change after creation."""
 MAX_QUOTE = 120
-"""A quoted value is cut here, so that the cure after it is still read."""
+"""A longer value is not quoted, so that the cure after it is still read."""
 
 
 @dataclass(frozen=True, slots=True)
 class Violation:
     """A field that breaks a rule.
 
-    `field` is its path (`resource.count`), `message` one sentence with the value and the cure. `unit` is the part of the object
-    whose change makes the rule apply on an update: a fault that was stored before the rule existed must not block other edits.
+    `field` is its path (`resource.count`), `message` one sentence with the value and the cure. `unit` is the path of the part
+    whose change makes the rule apply on an update, because a fault that was stored before the rule existed must not block other
+    edits; `CREATE_ONLY` when the rule never applies on an update.
     """
 
     field: str
@@ -28,9 +31,10 @@ class Violation:
 
 
 def quote(value: object) -> str:
-    """A value as it is shown in a message: in quotes, cut at a readable length, without control characters."""
+    """A value as it is shown in a message: in quotes, without control characters; a long one is only counted."""
     text = str(value)
-    text = shorten(text, MAX_QUOTE)
+    if len(text) > MAX_QUOTE:
+        return f"a text of {len(text)} characters"
     return '"' + "".join(char if char.isprintable() else "?" for char in text) + '"'
 
 

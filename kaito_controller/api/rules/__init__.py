@@ -1,0 +1,1 @@
+"""The rules of a Workspace, one module per part of the object; each is a generator of `Violation`."""

@@ -1,0 +1,109 @@
+"""Rules that need the catalogue: does the preset exist, may it be used so, and does it fit the nodes?
+
+They run when a Workspace is created. Later changes cannot touch what they look at, except adapters, and a preset that has left
+the catalogue must not lock a Workspace that runs it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from kaito_controller.api import sentences
+from kaito_controller.api.types import PresetSpec, Workspace
+from kaito_controller.api.violation import CREATE_ONLY, Violation, quote
+from kaito_controller.catalog.model import Catalog, InstanceType, Preset
+from kaito_controller.catalog.sizing import Fit, counts_text, fit_inference, fit_tuning, inference_need
+
+MAX_DISTRIBUTED_NAME = 52
+"""A StatefulSet's revision label is its name plus a hash of up to 11 characters, and a label value has at most 63."""
+_ADAPTERS = "inference.adapters"
+_TYPE = "resource.instanceType"
+
+
+def check_catalogue(workspace: Workspace, catalog: Catalog) -> Iterator[Violation]:
+    """Preset, instance type, and whether one fits the other."""
+    instance_type = None
+    if workspace.resource is not None:
+        instance_type = catalog.instance_type(workspace.resource.instance_type)
+        yield from _check_instance_type(workspace.resource.instance_type, instance_type, workspace.preset)
+    spec = workspace.preset
+    if spec is None:
+        return
+    path = "inference.preset" if workspace.inference is not None else "tuning.preset"
+    preset = catalog.preset(spec.name)
+    if preset is None:
+        known = ", ".join(sorted(catalog.presets))
+        yield Violation(f"{path}.name", f"{quote(spec.name)} {sentences.PRESET_UNKNOWN} {known}", CREATE_ONLY)
+        return
+    yield from _check_access(spec, preset, path)
+    yield from _check_use(workspace, preset, catalog)
+    if instance_type is not None and workspace.resource is not None:
+        yield from _check_size(workspace, preset, instance_type, catalog)
+
+
+def check_adapters(workspace: Workspace, catalog: Catalog) -> Iterator[Violation]:
+    """Whether the preset's server can load these adapters, and whether their containers can exist beside its own."""
+    inference = workspace.inference
+    if inference is None or not inference.adapters:
+        return
+    preset = catalog.preset(inference.preset.name) if inference.preset else None
+    if preset is not None and not preset.adapters:
+        yield Violation(_ADAPTERS, f"{preset.name} {sentences.PRESET_NO_ADAPTERS}", _ADAPTERS)
+    if any(adapter.source.name == workspace.metadata.name for adapter in inference.adapters):
+        message = f"{quote(workspace.metadata.name)} {sentences.ADAPTER_IS_WORKSPACE}"
+        yield Violation(_ADAPTERS, message, _ADAPTERS)
+
+
+def _check_instance_type(name: str, known: InstanceType | None, preset: PresetSpec | None) -> Iterator[Violation]:
+    """Sizes newer than the catalogue pass when Azure would call them GPU (N) sizes; CPU (D) sizes pass for templates."""
+    if known is not None or name.startswith("Standard_N"):
+        return
+    if not name.startswith("Standard_D"):
+        yield Violation(_TYPE, f"{quote(name)} {sentences.TYPE_UNKNOWN}", CREATE_ONLY)
+    elif preset is not None:
+        yield Violation(_TYPE, f"{quote(name)} {sentences.TYPE_WITHOUT_GPU}", CREATE_ONLY)
+
+
+def _check_access(spec: PresetSpec, preset: Preset, path: str) -> Iterator[Violation]:
+    if preset.access == "private" and spec.access_mode != "private":
+        yield Violation(f"{path}.accessMode", f"{preset.name} {sentences.PRESET_PRIVATE}", CREATE_ONLY)
+
+
+def _check_use(workspace: Workspace, preset: Preset, catalog: Catalog) -> Iterator[Violation]:
+    """Tuning needs a preset that can be tuned so; a distributed preset needs a shorter name."""
+    tuning = workspace.tuning
+    if workspace.inference is None and tuning is not None:
+        method = tuning.method_name
+        if method in ("lora", "qlora") and not (preset.tuning and method in preset.tuning.methods):
+            can = ", ".join(sorted(p.name for p in catalog.presets.values() if p.tuning and method in p.tuning.methods))
+            message = f"{preset.name} {sentences.PRESET_NOT_TUNABLE} {method}{sentences.PRESET_TUNABLE} {can}"
+            yield Violation("tuning.preset.name", message, CREATE_ONLY)
+    elif preset.distributed and len(workspace.metadata.name) > MAX_DISTRIBUTED_NAME:
+        message = f"{quote(workspace.metadata.name)} {sentences.DISTRIBUTED_NAME}"
+        yield Violation("metadata.name", message, CREATE_ONLY)
+
+
+def _check_size(
+    workspace: Workspace, preset: Preset, instance_type: InstanceType, catalog: Catalog
+) -> Iterator[Violation]:
+    assert workspace.resource is not None  # noqa: S101  # the caller has looked
+    count = workspace.resource.count
+    if workspace.inference is not None:
+        if inference_need(preset, count) is None:
+            world = preset.inference.world_size
+            message = f"{count} nodes cannot share the {world} processes of {preset.name} evenly; {counts_text(preset)}"
+            yield Violation("resource.count", message, CREATE_ONLY)
+            return
+        fit = fit_inference(catalog, preset, instance_type, count)
+    else:
+        fit = _tuning_fit(workspace, preset, instance_type, catalog)
+    if not fit.ok:
+        yield Violation(_TYPE, fit.message, CREATE_ONLY)
+
+
+def _tuning_fit(workspace: Workspace, preset: Preset, instance_type: InstanceType, catalog: Catalog) -> Fit:
+    """Only what sizing can say; an unknown method or a wrong node count has its own sentence elsewhere."""
+    method = workspace.tuning.method_name if workspace.tuning else ""
+    if preset.tuning is None or method not in preset.tuning.methods:
+        return Fit(True, 0, 1, 0, ())
+    return fit_tuning(catalog, preset, method, instance_type)

@@ -1,0 +1,61 @@
+"""Rules of `resource`: what nodes may be asked for, and what may not change."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from kaito_controller.api import labels, patterns, sentences
+from kaito_controller.api.types import LabelSelector, ResourceSpec
+from kaito_controller.api.violation import Violation, quote
+
+_SELECTOR = "resource.labelSelector"
+
+
+def check_resource(resource: ResourceSpec) -> Iterator[Violation]:
+    """Everything about `resource` that needs no catalogue."""
+    if not patterns.fits(patterns.INSTANCE_TYPE, resource.instance_type):
+        field = "resource.instanceType"
+        yield Violation(field, f"{quote(resource.instance_type)} {sentences.INSTANCE_TYPE}", field)
+    for message in _selector_faults(resource.label_selector):
+        yield Violation(_SELECTOR, message, _SELECTOR)
+    for index, node in enumerate(resource.preferred_nodes):
+        if not patterns.fits(patterns.DNS_SUBDOMAIN, node):
+            field = f"resource.preferredNodes[{index}]"
+            yield Violation(field, f"{quote(node)} {sentences.NODE_NAME}", "resource.preferredNodes")
+
+
+def check_resource_change(old: ResourceSpec, new: ResourceSpec) -> Iterator[Violation]:
+    """Only preferredNodes may change: everything else would need other nodes."""
+    if old.count != new.count:
+        yield Violation("resource.count", f"{new.count} {sentences.UNCHANGEABLE}")
+    if old.instance_type != new.instance_type:
+        yield Violation("resource.instanceType", f"{quote(new.instance_type)} {sentences.UNCHANGEABLE}")
+    if not _same_selector(old.label_selector, new.label_selector):
+        yield Violation(_SELECTOR, sentences.UNCHANGEABLE)
+
+
+def _selector_faults(selector: LabelSelector) -> Iterator[str]:
+    expressions = selector.match_expressions
+    if not selector.match_labels and not expressions:
+        yield sentences.SELECTOR_EMPTY
+    plain = [e for e in expressions if e.operator == "In" and len(e.values) == 1]
+    if len(plain) != len(expressions):
+        yield sentences.SELECTOR_OPERATOR
+    pairs = [*selector.match_labels.items(), *((e.key, e.values[0]) for e in plain)]
+    keys = [*selector.match_labels, *(e.key for e in expressions)]
+    if not all(patterns.fits(patterns.LABEL_KEY, k) and patterns.fits(patterns.LABEL_KEY_LENGTHS, k) for k in keys):
+        yield sentences.SELECTOR_KEY
+    values = [*selector.match_labels.values(), *(v for e in expressions for v in e.values)]
+    if not all(patterns.fits(patterns.LABEL_VALUE, value) for value in values):
+        yield sentences.SELECTOR_VALUE
+    if any(key in labels.RESERVED_NODE_LABELS for key in keys):
+        yield sentences.SELECTOR_RESERVED
+    if len(set(pairs)) != len({key for key, _ in pairs}):
+        yield sentences.SELECTOR_CONFLICT
+
+
+def _same_selector(old: LabelSelector, new: LabelSelector) -> bool:
+    def expressions(selector: LabelSelector) -> set[str]:
+        return {e.model_dump_json() for e in selector.match_expressions}
+
+    return old.match_labels == new.match_labels and expressions(old) == expressions(new)

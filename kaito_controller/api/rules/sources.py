@@ -1,0 +1,47 @@
+"""Rules that several parts share: image references, Secret names, the options of a preset."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+
+from kaito_controller.api import patterns, sentences
+from kaito_controller.api.types import PresetSpec, VolumeSource
+from kaito_controller.api.violation import Violation, quote
+
+
+def check_pulled_image(image: str, field: str, unit: str) -> Iterator[Violation]:
+    """An image that is given must be one that a registry could hold; unfilled placeholders are not."""
+    if image and not patterns.fits(patterns.IMAGE_TO_PULL, image):
+        yield Violation(field, f"{quote(image)} {sentences.IMAGE_TO_PULL}", unit)
+
+
+def check_secret_names(names: Iterable[str], field: str, unit: str) -> Iterator[Violation]:
+    """Each name must be one that a Secret could have."""
+    for index, name in enumerate(names):
+        if not patterns.fits(patterns.DNS_SUBDOMAIN, name):
+            yield Violation(f"{field}[{index}]", f"{quote(name)} {sentences.SECRET_NAME}", unit)
+
+
+def check_preset(preset: PresetSpec, path: str) -> Iterator[Violation]:
+    """Access mode and image of a preset, without the catalogue."""
+    options = preset.preset_options
+    field = f"{path}.presetOptions.image"
+    if preset.access_mode == "private" and not options.image:
+        yield Violation(field, sentences.PRIVATE_IMAGE, path)
+    if preset.access_mode == "public" and options.image:
+        yield Violation(field, f"{quote(options.image)} {sentences.PUBLIC_IMAGE}", path)
+    yield from check_pulled_image(options.image, field, path)
+    yield from check_secret_names(options.image_pull_secrets, f"{path}.presetOptions.imagePullSecrets", path)
+
+
+def check_preset_change(old: PresetSpec | None, new: PresetSpec | None, path: str) -> Iterator[Violation]:
+    """The model of a Workspace is fixed as a whole."""
+    if (old.to_object() if old else None) != (new.to_object() if new else None):
+        yield Violation(path, sentences.UNCHANGEABLE)
+
+
+def check_volume(volume: VolumeSource, field: str, unit: str) -> Iterator[Violation]:
+    """Exactly one kind of volume that is safe to mount: never hostPath, a Workspace stays inside its pod."""
+    kinds = (volume.persistent_volume_claim, volume.csi, volume.ephemeral, volume.config_map)
+    if sum(kind is not None for kind in kinds) != 1:
+        yield Violation(field, sentences.VOLUME_KIND, unit)

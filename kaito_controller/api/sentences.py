@@ -1,0 +1,91 @@
+"""What a user is told when a rule is broken: the part after the value, with the cure.
+
+The pure rules and the generated CEL rules take their words from here, so that `kubectl apply` and the condition that the
+controller sets say the same.
+"""
+
+from __future__ import annotations
+
+NEW_WORKSPACE = "create a new Workspace instead"
+
+WORKSPACE_NAME = (
+    "cannot name the Service and the labels of a Workspace; use at most 63 lower-case letters, digits and dashes, "
+    "starting with a letter and ending with a letter or a digit"
+)
+RESOURCE_MISSING = (
+    "is missing; give at least resource.labelSelector.matchLabels, and resource.instanceType for the kind of node"
+)
+RESOURCE_REMOVED = f"cannot be removed; {NEW_WORKSPACE}"
+NEITHER_OR_BOTH = "give exactly one of inference and tuning"
+TOGGLED = f"cannot be added or removed after creation; {NEW_WORKSPACE}"
+TUNING_COUNT = "nodes are too many for tuning, which runs on one node; set resource.count to 1"
+UNCHANGEABLE = f"cannot be changed; {NEW_WORKSPACE}"
+
+INSTANCE_TYPE = "cannot be an instance type; use the cloud's name for a VM size, such as Standard_NC24ads_A100_v4"
+SELECTOR_EMPTY = "is empty, so every node of the cluster would qualify; give at least one label under resource.labelSelector.matchLabels"
+SELECTOR_OPERATOR = (
+    "must use the operator In with exactly one value, because new nodes get these labels too; write it as matchLabels"
+)
+SELECTOR_KEY = "has a key that is no label key; use letters, digits, '-', '_' and '.', at most 63, with an optional DNS prefix and '/'"
+SELECTOR_VALUE = "has a value that is no label value; use at most 63 letters, digits, '-', '_' and '.', starting and ending alphanumeric"
+SELECTOR_RESERVED = (
+    "must not set kaito.sh/workspace, kaito.sh/workspacenamespace or karpenter.sh/provisioner-name, "
+    "which say whose a node is; choose a label of your own"
+)
+SELECTOR_CONFLICT = "asks for two values of one label key; keep one of them"
+NODE_NAME = "is no node name; use the name that kubectl get nodes shows"
+
+PRESET_OR_TEMPLATE = "give exactly one of inference.preset and inference.template"
+TEMPLATE_ADAPTERS = (
+    "need a preset, and a pod template is given; load adapters in your own container, or use inference.preset"
+)
+PRIVATE_IMAGE = "is missing although accessMode is private; give the image that holds the model"
+PUBLIC_IMAGE = "is ignored while accessMode is public; set accessMode to private, or remove the image"
+IMAGE_TO_PULL = (
+    "is no image that can be pulled; write registry/repository:tag with the repository in lower case, "
+    "such as myregistry.azurecr.io/my-model:0.0.1"
+)
+IMAGE_TO_PUSH = (
+    "is no image that can be pushed; write registry/repository:tag with the repository in lower case, "
+    "such as myregistry.azurecr.io/my-adapter:0.0.1"
+)
+SECRET_NAME = "cannot be the name of a Secret; use the lower-case name that kubectl get secrets shows"  # noqa: S105  # words
+
+HOST_NAMESPACE = (
+    "must not be true: a Workspace stays inside its pod; remove hostNetwork, hostPID and hostIPC from the template"
+)
+HOST_PATH = "must not use hostPath: a Workspace stays inside its pod; use a PersistentVolumeClaim"
+PRIVILEGED = "must not be privileged: a Workspace stays inside its pod; remove securityContext.privileged"
+CONTAINER_NAME = "cannot name a container; use at most 63 lower-case letters, digits and dashes"
+
+ADAPTER_NAME = "cannot name an adapter; use at most 63 lower-case letters, digits and dashes, starting and ending with a letter or a digit"
+ADAPTER_NAME_MISSING = "is missing; give each adapter a name of its own"
+ADAPTER_IMAGE_MISSING = "is missing; adapters come from an image that holds them in /data"
+ADAPTER_OTHER_SOURCE = "cannot come from urls or a volume; give source.image only"
+ADAPTER_DUPLICATE = "has two entries of the same name; give each adapter a name of its own"
+ADAPTER_STRENGTH = 'is no strength; write a decimal between 0 and 1 as text, such as "0.5"'
+ADAPTER_IS_WORKSPACE = "is also the name of the Workspace, whose container has it; give the adapter another name"
+
+TUNING_PRESET_MISSING = "is missing; name the model to tune"
+METHOD = "is no tuning method; use lora or qlora"
+METHOD_MISSING = "is missing; use lora or qlora"
+CONFIG_NAME = "cannot be the name of a ConfigMap; use the lower-case name that kubectl get configmaps shows"
+INPUT_SOURCES = "give exactly one of urls, volumeSource and image"
+URL = "is no URL that can be downloaded; write http:// or https:// and no blanks"
+METADATA_URL = "points at the cloud's metadata service; give the URL of a data file"
+VOLUME_KIND = (
+    "give exactly one of persistentVolumeClaim, csi, ephemeral and configMap; other kinds of volume are not mounted"
+)
+OUTPUT_VOLUME = "cannot be used: the result is pushed as an image; give output.image and output.imagePushSecret"
+OUTPUT_IMAGE_MISSING = "is missing; name the image to push, such as myregistry.azurecr.io/my-adapter:0.0.1"
+PUSH_SECRET_MISSING = "is missing; name the Secret that may push the image"  # noqa: S105  # words
+
+PRESET_UNKNOWN = "is no known preset; use one of"
+PRESET_PRIVATE = "has no published image; set accessMode to private and give presetOptions.image"
+PRESET_NOT_TUNABLE = "cannot be tuned with"
+PRESET_TUNABLE = "; presets that can be tuned:"
+PRESET_NO_ADAPTERS = "cannot load adapters; remove inference.adapters or use another preset"
+DISTRIBUTED_NAME = "is too long for a distributed preset, whose pods add a suffix; use at most 52 characters"
+TYPE_UNKNOWN = "is no known GPU instance type; use one such as Standard_NC24ads_A100_v4, "
+    "or add it as sku.<name>.yaml to the catalogue ConfigMap"
+TYPE_WITHOUT_GPU = "has no GPU, which every preset needs; use a GPU instance type such as Standard_NC24ads_A100_v4"
