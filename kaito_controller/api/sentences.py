@@ -86,6 +86,8 @@ PRESET_NOT_TUNABLE = "cannot be tuned with"
 PRESET_TUNABLE = "; presets that can be tuned:"
 PRESET_NO_ADAPTERS = "cannot load adapters; remove inference.adapters or use another preset"
 DISTRIBUTED_NAME = "is too long for a distributed preset, whose pods add a suffix; use at most 52 characters"
-TYPE_UNKNOWN = "is no known GPU instance type; use one such as Standard_NC24ads_A100_v4, "
+TYPE_UNKNOWN = (
+    "is no known GPU instance type; use one such as Standard_NC24ads_A100_v4, "
     "or add it as sku.<name>.yaml to the catalogue ConfigMap"
+)
 TYPE_WITHOUT_GPU = "has no GPU, which every preset needs; use a GPU instance type such as Standard_NC24ads_A100_v4"
