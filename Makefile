@@ -5,7 +5,7 @@ PY      = $(VENV)/bin/python
 READY   = $(VENV)/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help setup test lint format types imports unit bench demo up clean
+.PHONY: help setup test lint format types imports manifests checks bench demo up test-envtest clean
 
 help: ## Show this list
 	@awk -F':.*## ' '/^[a-z][a-z-]*:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -33,6 +33,28 @@ imports: $(READY) ## The dependency rules between the rooms of the house
 
 test: lint types imports ## Everything that needs no cloud: lint, types, import contracts, every suite
 	@$(PY) -m pytest -n 2
+
+manifests: $(READY) ## Render CRDs, admission policy, install.yaml and the Helm chart from their sources
+	@$(PY) -m hack.generate
+	@$(PY) -m hack.render
+
+CHECKS_READY = .venv-checks/.ready
+$(CHECKS_READY): hack/checks/requirements.txt
+	@test -x .venv-checks/bin/python || $(PYTHON) -m venv .venv-checks
+	@.venv-checks/bin/python -m pip install --quiet --disable-pip-version-check -r hack/checks/requirements.txt
+	@touch $@
+
+checks: $(CHECKS_READY) ## Static checks: manifests, Dockerfile, shell, YAML, Python security, planted secrets
+	@hack/checks/run.sh .venv-checks/bin
+
+demo: $(READY) ## See the whole product work on this machine: local cluster, both operators, the quickstarts
+	@$(PY) -m hack.demo
+
+up: $(READY) ## A local cluster with both operators, kept running until Ctrl-C
+	@$(PY) -m hack.demo --keep
+
+test-envtest: $(READY) ## The suites on a real control plane (needs Go, or binaries named by KUBEBUILDER_ASSETS)
+	@$(PY) -m hack.envtest test
 
 clean: ## Remove what the other targets made
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis build *.egg-info

@@ -220,7 +220,7 @@ class ControlPlane:
             return
         process.send_signal(signal.SIGTERM)
         try:
-            process.wait(20)
+            process.wait(8)
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait()
