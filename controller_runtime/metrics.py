@@ -16,7 +16,7 @@ from prometheus_client import (
     disable_created_metrics,
 )
 
-from controller_runtime.collectors import LabelledHistogram, WorkQueueCollector
+from controller_runtime.metric_families import LabelledHistogram, WorkQueueCollector
 
 RECONCILE_RESULTS = ("success", "error", "requeue", "requeue_after")
 
@@ -26,6 +26,7 @@ RECONCILE_TIME_BUCKETS = (
     3, 3.5, 4, 4.5, 5, 6, 7, 8, 9, 10, 15, 20, 25, 30, 40, 50, 60,
 )
 # fmt: on
+REST_LATENCY_BUCKETS = (0.005, 0.025, 0.1, 0.25, 0.5, 1, 2, 4, 8, 15, 30, 60)
 
 
 def new_registry(*, process: bool = True) -> CollectorRegistry:
@@ -129,3 +130,27 @@ class BoundControllerMetrics:
         self.time = metrics.reconcile_time.labels(name)
         self.active_workers = metrics.active_workers.labels(name)
         metrics.max_concurrent.labels(name).set(workers)
+
+
+class RestClientMetrics:
+    """An observer for the API client: requests by code, method and host, and their duration. Watches count when they open."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        self._requests = Counter(
+            "rest_client_requests_total",
+            "Number of HTTP requests, partitioned by status code, method, and host.",
+            ["code", "method", "host"],
+            registry=registry,
+        )
+        self._duration = LabelledHistogram(
+            "rest_client_request_duration_seconds",
+            "Request latency in seconds. Broken down by verb, and host.",
+            ["verb", "host"],
+            REST_LATENCY_BUCKETS,
+        )
+        registry.register(self._duration)
+
+    def __call__(self, *, method: str, host: str, code: str, duration_s: float) -> None:
+        """`code` is "<error>" when no reply came."""
+        self._requests.labels(code, method, host).inc()
+        self._duration.labels(method, host).observe(duration_s)

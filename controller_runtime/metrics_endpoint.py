@@ -94,7 +94,7 @@ class AccessReviewer:
             if not self._may_get(user, query.path):
                 return Reply.text(403, f"Forbidden: needs the verb get on the non-resource URL {query.path}\n")
         except ApiError as error:
-            log.error("cannot review access to metrics", error=str(error))
+            log.warning("cannot review access to metrics", error=str(error))
             return Reply.text(500, "cannot review access now\n")
         return None
 

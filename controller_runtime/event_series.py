@@ -1,0 +1,178 @@
+"""Which occurrences become a new Event object, which only raise a count, and which are dropped. No I/O, no threads.
+
+Identical occurrences (same object, reason, action, type, note) form a series: one Event with a count. Occurrences that differ in
+nothing but the note are combined into one series when more than ten notes came within ten minutes. Each object may start 25 Events at
+once and then one every five minutes, so that no loop can flood etcd. All tables are bounded; the least recently used entry goes first.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict, deque
+from collections.abc import Hashable, Iterable
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from typing import Generic, TypeVar
+
+from controller_runtime.backoff import Backoff
+from controller_runtime.clock import rfc3339_micro
+from controller_runtime.resources import EVENTS, Object
+
+MAX_TRACKED = 4096
+MAX_NOTE_BYTES = 1024
+COMBINE_AFTER = 10
+COMBINE_WINDOW_S = 600.0
+COMBINED_PREFIX = "(combined from similar events): "
+BURST = 25
+REFILL_S = 300.0
+SERIES_ENDS_AFTER_S = 360.0
+FIRST_REFRESH_S = 10.0
+LONGEST_REFRESH_S = 1800.0
+
+K = TypeVar("K", bound=Hashable)
+V = TypeVar("V")
+
+
+@dataclass(frozen=True, slots=True)
+class Occurrence:
+    """Something happened to `regarding` (an ObjectReference as sorted pairs, to be hashable)."""
+
+    namespace: str
+    regarding: tuple[tuple[str, str], ...]
+    related: tuple[tuple[str, str], ...]
+    controller: str
+    instance: str
+    type: str
+    reason: str
+    action: str
+    note: str
+
+    @property
+    def similar(self) -> Hashable:
+        """Everything but the note."""
+        return (self.namespace, self.regarding, self.related, self.controller, self.type, self.reason, self.action)
+
+
+@dataclass(slots=True, eq=False)
+class Series:
+    """One Event object and how often it happened. `written` is the count the server knows; 0: it has no such object yet."""
+
+    occurrence: Occurrence
+    name: str
+    first_at: datetime
+    last_at: datetime
+    seen_at_s: float
+    count: int = 1
+    written: int = 0
+    tries: int = 0
+    refresh: Backoff = field(default_factory=lambda: Backoff(FIRST_REFRESH_S, LONGEST_REFRESH_S, jitter=0.1))
+
+    @property
+    def key(self) -> str:
+        return f"{self.occurrence.namespace}/{self.name}"
+
+    def to_object(self, count: int) -> Object:
+        """The Event as it is first created."""
+        what = self.occurrence
+        written: Object = {
+            "apiVersion": EVENTS.api_version,
+            "kind": EVENTS.kind,
+            "metadata": {"name": self.name, "namespace": what.namespace},
+            "eventTime": rfc3339_micro(self.first_at),
+            "reportingController": what.controller,
+            "reportingInstance": what.instance,
+            "type": what.type,
+            "reason": what.reason,
+            "action": what.action,
+            "note": what.note,
+            "regarding": dict(what.regarding),
+        }
+        if what.related:
+            written["related"] = dict(what.related)
+        return written | (self.to_patch(count) if count > 1 else {})
+
+    def to_patch(self, count: int) -> Object:
+        """The only part of an Event that may change."""
+        return {"series": {"count": count, "lastObservedTime": rfc3339_micro(self.last_at)}}
+
+
+def clip_note(note: str) -> str:
+    """At most 1 KiB of UTF-8, as the API demands, with a sign that something is missing."""
+    raw = note.encode()
+    if len(raw) <= MAX_NOTE_BYTES:
+        return note
+    return raw[: MAX_NOTE_BYTES - 3].decode(errors="ignore") + "…"
+
+
+class Correlator:
+    """Decides over occurrences. Not thread-safe: the recorder locks."""
+
+    def __init__(self) -> None:
+        self._series: _Recent[Occurrence, Series] = _Recent()
+        self._notes: _Recent[Hashable, deque[tuple[float, str]]] = _Recent()
+        self._buckets: _Recent[Hashable, tuple[float, float]] = _Recent()
+        self.dropped = 0
+
+    def correlate(self, occurrence: Occurrence, now: datetime, now_s: float, unique: str) -> Series | None:
+        """The series that this occurrence belongs to, already counted; None when it is dropped.
+
+        `unique` becomes part of the name of a new Event.
+        """
+        occurrence = self._combined(occurrence, now_s)
+        series = self._series.get(occurrence)
+        if series is not None and now_s - series.seen_at_s < SERIES_ENDS_AFTER_S:
+            series.count += 1
+            series.last_at, series.seen_at_s = now, now_s
+            return series
+        if not self._take_token(occurrence, now_s):
+            self.dropped += 1
+            return None
+        about = dict(occurrence.regarding).get("name", "")
+        series = Series(occurrence, f"{about[: 252 - len(unique)]}.{unique}", now, now, now_s)
+        self._series.put(occurrence, series)
+        return series
+
+    def unwritten(self) -> list[Series]:
+        """Series whose count the server does not know yet."""
+        return [series for series in self._series.values() if series.count > series.written]
+
+    def _combined(self, occurrence: Occurrence, now_s: float) -> Occurrence:
+        notes = self._notes.get(occurrence.similar)
+        if notes is None:
+            notes = deque(maxlen=2 * COMBINE_AFTER)
+            self._notes.put(occurrence.similar, notes)
+        while notes and now_s - notes[0][0] > COMBINE_WINDOW_S:
+            notes.popleft()
+        if all(note != occurrence.note for _, note in notes):
+            notes.append((now_s, occurrence.note))
+        if len(notes) <= COMBINE_AFTER:
+            return occurrence
+        return replace(occurrence, note=clip_note(COMBINED_PREFIX + notes[COMBINE_AFTER][1]))
+
+    def _take_token(self, occurrence: Occurrence, now_s: float) -> bool:
+        of = (occurrence.namespace, occurrence.regarding, occurrence.controller)
+        tokens, seen_s = self._buckets.get(of) or (float(BURST), now_s)
+        tokens = min(float(BURST), tokens + (now_s - seen_s) / REFILL_S)
+        granted = tokens >= 1
+        self._buckets.put(of, (tokens - 1 if granted else tokens, now_s))
+        return granted
+
+
+class _Recent(Generic[K, V]):
+    """A dict of at most MAX_TRACKED entries that forgets the least recently used one."""
+
+    def __init__(self) -> None:
+        self._entries: OrderedDict[K, V] = OrderedDict()
+
+    def get(self, key: K) -> V | None:
+        if key in self._entries:
+            self._entries.move_to_end(key)
+        return self._entries.get(key)
+
+    def put(self, key: K, value: V) -> None:
+        self._entries[key] = value
+        self._entries.move_to_end(key)
+        if len(self._entries) > MAX_TRACKED:
+            self._entries.popitem(last=False)
+
+    def values(self) -> Iterable[V]:
+        return self._entries.values()

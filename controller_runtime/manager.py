@@ -1,0 +1,360 @@
+"""The life of an operator process: caches, controllers, election, probes and metrics, started and stopped in the right order.
+
+Start: probe and metrics servers, then caches, then what needs no leadership, then (at once or on winning the Lease) the controllers.
+Probes come first so that kubelet sees "alive, not ready" while caches fill. Stop: controllers and runnables (running reconciles end, no
+new ones begin), pending events, the Lease, caches, servers. The Lease goes back right after the last writer has ended, before the slower
+rest, so that the standby takes over soonest. Exit codes: 0 asked to stop and stopped in time; 1 everything else.
+"""
+
+from __future__ import annotations
+
+import os
+import queue
+import signal
+import threading
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from types import FrameType
+from typing import Protocol
+
+from prometheus_client import CollectorRegistry
+
+from controller_runtime.api import KubeClient
+from controller_runtime.clock import SYSTEM_CLOCK, Clock
+from controller_runtime.controller import Controller
+from controller_runtime.election import LeaderElector, LeaseTimings
+from controller_runtime.errors import ControllerRuntimeError, FatalError
+from controller_runtime.events import EventBroadcaster, EventRecorder
+from controller_runtime.guard import GuardedClient
+from controller_runtime.health import Check, Checks, probe_handler
+from controller_runtime.informer import Informer
+from controller_runtime.logs import get_logger
+from controller_runtime.metrics import ControllerMetrics, RestClientMetrics, new_registry
+from controller_runtime.metrics_endpoint import AccessReviewer, metrics_handler
+from controller_runtime.resources import Object, Resource
+from controller_runtime.serving import HttpServer
+from controller_runtime.settings import OperatorSettings
+from controller_runtime.store import IndexFunc
+
+SERVICE_ACCOUNT_NAMESPACE = "/var/run/secrets/kubernetes.io/serviceaccount/namespace"
+CACHE_STOP_S = 5.0
+EVENT_FLUSH_S = 2.0
+
+log = get_logger(__name__)
+
+
+class Runnable(Protocol):
+    """Work of its own that lives as long as the manager, such as a periodic sweep."""
+
+    def run(self, stop: threading.Event) -> None:
+        """Work until `stop` is set, then return soon. An exception stops the process."""
+
+
+class Manager:
+    """See the module. Register everything, then `run()` once; tests use `start()` and `stop()`."""
+
+    def __init__(
+        self,
+        client: KubeClient,
+        settings: OperatorSettings,
+        *,
+        name: str,
+        clock: Clock = SYSTEM_CLOCK,
+        registry: CollectorRegistry | None = None,
+        lease_client: KubeClient | None = None,
+        exit_process: Callable[[int], None] = os._exit,
+    ) -> None:
+        """`name` names the program in the Lease, the logs and the user agent. `lease_client` defaults to an own connection with
+        short timeouts, made from `settings`; `exit_process` is how the watchdog ends a process that hangs after losing the Lease.
+        """
+        self.name = name
+        self.settings = settings
+        self.registry = registry if registry is not None else new_registry()
+        self.metrics = ControllerMetrics(self.registry)
+        self.client: KubeClient = GuardedClient(client, self.may_write)
+        """Give this one to reconcilers: it refuses writes without leadership."""
+        self._raw_client = client
+        self._lease_client = lease_client
+        self._clock = clock
+        self._exit_process = exit_process
+        self._events = EventBroadcaster(self.client, clock=clock)
+        self._informers: dict[tuple[object, ...], Informer] = {}
+        self._controllers: list[Controller] = []
+        self._runnables: list[tuple[Runnable, bool]] = []
+        self._servers: dict[str, HttpServer] = {}
+        self._threads: list[threading.Thread] = []
+        self._starting: set[str] = set()
+        self._elector: LeaderElector | None = None
+        self._stopping = threading.Event()
+        # The one queue whose put() may be called from a signal handler: it takes no lock that the main thread could hold.
+        self._wake: queue.SimpleQueue[None] = queue.SimpleQueue()
+        self._signals = 0
+        self._error: BaseException | None = None
+        self._lost = False
+        self._started = False
+        self._healthz, self._readyz = Checks("healthz"), Checks("readyz")
+        self._add_own_checks()
+        if hasattr(client, "add_observer"):
+            client.add_observer(RestClientMetrics(self.registry))
+
+    def may_write(self) -> bool:
+        """Whether a write could still meet no other leader. Always true when leader election is switched off."""
+        if not self.settings.leader_elect:
+            return True
+        return self._elector is not None and self._elector.may_write()
+
+    def informer(
+        self,
+        resource: Resource,
+        *,
+        namespace: str | None = None,
+        label_selector: str | None = None,
+        field_selector: str | None = None,
+        indexers: Mapping[str, IndexFunc] | None = None,
+        transform: Callable[[Object], Object] | None = None,
+    ) -> Informer:
+        """The shared informer of that collection; asking again gives the same one, with `indexers` added."""
+        key = (resource, namespace, label_selector, field_selector)
+        known = self._informers.get(key)
+        if known is not None:
+            for index, function in (indexers or {}).items():
+                known.add_indexer(index, function)
+            return known
+        self._refuse_when_started("informer()")
+        informer = Informer(
+            self._raw_client,
+            resource,
+            namespace=namespace,
+            label_selector=label_selector,
+            field_selector=field_selector,
+            indexers=indexers,
+            transform=transform,
+            clock=self._clock,
+        )
+        self._informers[key] = informer
+        return informer
+
+    def recorder(self, component: str) -> EventRecorder:
+        """Records Events as `component`."""
+        return self._events.recorder(component)
+
+    def add_controller(self, controller: Controller) -> None:
+        """Start it with the manager; with leadership, unless it says `needs_leader=False`."""
+        self._refuse_when_started("add_controller()")
+        if any(known.name == controller.name for known in self._controllers):
+            raise ValueError(f"there is a controller named {controller.name!r} already; their metrics would mix")
+        controller.attach(self.metrics, self._fail)
+        self._controllers.append(controller)
+        self._healthz.add(f"controller-{controller.name}", controller.unhealthy)
+
+    def add_runnable(self, runnable: Runnable, needs_leader: bool = True) -> None:
+        """Run it in a thread of its own from start (or from winning the Lease) to stop."""
+        self._refuse_when_started("add_runnable()")
+        self._runnables.append((runnable, needs_leader))
+
+    def add_ready_check(self, name: str, check: Check) -> None:
+        """Another condition for /readyz: None when fine, else the reason."""
+        self._readyz.add(name, check)
+
+    def add_health_check(self, name: str, check: Check) -> None:
+        """Another condition for /healthz; failing it for long makes kubelet restart the process."""
+        self._healthz.add(name, check)
+
+    def port(self, server: str) -> int:
+        """Where `probes` or `metrics` listens; for tests that bind port 0."""
+        return self._servers[server].port
+
+    def run(self) -> int:
+        """Start, work until SIGTERM, SIGINT or a fatal error, stop. Returns the exit code. A second signal ends at once."""
+        previous = {number: signal.signal(number, self._on_signal) for number in (signal.SIGTERM, signal.SIGINT)}
+        try:
+            try:
+                self.start()
+                self._wake.get()
+            except ControllerRuntimeError as error:
+                self._fail(error)
+            return self.stop()
+        finally:
+            for number, handler in previous.items():
+                signal.signal(number, handler)
+
+    def start(self) -> None:
+        """Start everything and return; leadership and cache syncs are awaited in the background."""
+        self._refuse_when_started("start()")
+        self._started = True
+        self._start_servers()
+        for informer in self._informers.values():
+            informer.start()
+        self._events.start()
+        self._launch(needs_leader=False)
+        if not self.settings.leader_elect:
+            self._launch(needs_leader=True)
+            return
+        self._elector = self._build_elector()
+        self._elector.start()
+
+    def stop(self) -> int:
+        """Stop everything in order, within the grace period. Returns the exit code."""
+        self._stopping.set()
+        grace_s = 0.0 if self._lost else self.settings.graceful_shutdown_timeout_s
+        # A quarter (at most 5 s) is kept for what follows the workers, above all for giving the Lease back.
+        deadline = self._clock.monotonic() + grace_s - min(5.0, grace_s / 4)
+        overdue = self._stop_writers(deadline)
+        if overdue:
+            log.error("did not stop within the grace period", grace_period_s=grace_s, still_running=overdue)
+        self._events.stop(flush_s=0.0 if overdue or self._lost else EVENT_FLUSH_S)
+        if self._elector is not None:
+            self._elector.stop(release=not overdue)
+        for informer in self._informers.values():
+            informer.stop(CACHE_STOP_S)
+        for server in self._servers.values():
+            server.stop()
+        code = 1 if self._error is not None or overdue else 0
+        log.info("stopped", name=self.name, exit_code=code)
+        return code
+
+    def _stop_writers(self, deadline: float) -> list[str]:
+        """What is still running at the deadline. Everybody is told first, then each is waited for."""
+        for controller in self._controllers:
+            controller.stop(0.0)
+        overdue = []
+        for controller in self._controllers:
+            held = controller.stop(self._until(deadline))
+            overdue += [f"{controller.name}: {request}" for request in held]
+        for thread in self._threads:
+            thread.join(self._until(deadline))
+            if thread.is_alive() and thread.name not in self._starting:
+                overdue.append(thread.name)
+        return overdue
+
+    def _until(self, deadline: float) -> float:
+        return max(0.0, deadline - self._clock.monotonic())
+
+    def _start_servers(self) -> None:
+        settings = self.settings
+        if settings.health_probe_bind_address != "0":
+            handler = probe_handler(self._healthz, self._readyz)
+            self._servers["probes"] = HttpServer("probes", settings.health_probe_bind_address, handler)
+        if settings.metrics_bind_address != "0":
+            access = AccessReviewer(self._raw_client, self._clock) if settings.metrics_auth == "kubernetes" else None
+            self._servers["metrics"] = HttpServer(
+                "metrics",
+                settings.metrics_bind_address,
+                metrics_handler(self.registry, access),
+                cert_dir=settings.metrics_cert_dir,
+            )
+        for server in self._servers.values():
+            server.start()
+
+    def _launch(self, *, needs_leader: bool) -> None:
+        """Start controllers (which first wait for their caches) and runnables, each in its own thread, none waiting for another."""
+        for controller in self._controllers:
+            if controller.needs_leader == needs_leader:
+                self._spawn(f"start-{controller.name}", controller.start, starting=True)
+        for number, (runnable, wants_leader) in enumerate(self._runnables):
+            if wants_leader == needs_leader:
+                name = f"{type(runnable).__name__}-{number}"
+                self._spawn(name, lambda runnable=runnable: runnable.run(self._stopping))
+
+    def _spawn(self, name: str, work: Callable[[], None], *, starting: bool = False) -> None:
+        def guarded() -> None:
+            try:
+                work()
+            except BaseException as error:  # whatever ends it, a silent half-dead process is worse than a restart
+                if not self._stopping.is_set():
+                    self._fail(error)
+            finally:
+                self._starting.discard(name)
+
+        if starting:
+            self._starting.add(name)
+        thread = threading.Thread(target=guarded, name=name, daemon=True)
+        self._threads.append(thread)
+        thread.start()
+
+    def _build_elector(self) -> LeaderElector:
+        settings = self.settings
+        return LeaderElector(
+            self._lease_client or self._own_lease_client(),
+            namespace=settings.leader_election_namespace or _pod_namespace(),
+            name=settings.leader_election_name or self.name,
+            timings=LeaseTimings(settings.lease_duration_s, settings.renew_deadline_s, settings.retry_period_s),
+            on_started=lambda: self._launch(needs_leader=True),
+            on_lost=self._on_lost,
+            metrics=self.metrics,
+            clock=self._clock,
+            exit_process=self._exit_process,
+        )
+
+    def _own_lease_client(self) -> KubeClient:
+        # Imported here because it loads the kubernetes package, which a manager built around another client does not need.
+        from controller_runtime.client import Client
+
+        patience_s = min(5.0, self.settings.renew_deadline_s / 2)
+        return Client.from_kubeconfig(
+            self.settings.kubeconfig,
+            context=self.settings.context,
+            user_agent=f"{self.name}/leader-election",
+            connect_timeout_s=min(2.0, patience_s),
+            read_timeout_s=patience_s,
+            total_timeout_s=patience_s,
+        )
+
+    def _on_lost(self) -> None:
+        self._lost = True
+        self._fail(FatalError("leader election lost"))
+
+    def _on_signal(self, number: int, _frame: FrameType | None) -> None:
+        self._signals += 1
+        if self._signals > 1:
+            self._exit_process(1)
+        self._wake.put(None)
+
+    def _fail(self, error: BaseException) -> None:
+        if self._error is None:
+            self._error = error
+            expected = isinstance(error, ControllerRuntimeError)
+            log.error("stopping the process", error=str(error), exc_info=None if expected else error)
+        self._wake.put(None)
+
+    def _refuse_when_started(self, call: str) -> None:
+        if self._started:
+            raise RuntimeError(f"{call} after the manager was started")
+
+    def _add_own_checks(self) -> None:
+        self._healthz.add("leader-election", lambda: self._elector.unhealthy() if self._elector else None)
+        self._readyz.add("shutdown", lambda: "stopping" if self._stopping.is_set() else None)
+        self._readyz.add("caches", self._caches_not_ready)
+        self._readyz.add("leader-election", self._leadership_in_doubt)
+        self._readyz.add("workers", self._workers_not_ready)
+
+    def _caches_not_ready(self) -> str | None:
+        if not self._started:
+            return "not started"
+        for informer in self._informers.values():
+            if not informer.has_synced:
+                return f"{informer.resource}: not synced: {informer.healthy() or 'listing'}"
+            reason = informer.healthy()
+            if reason:
+                return f"{informer.resource}: {reason}"
+        return None
+
+    def _leadership_in_doubt(self) -> str | None:
+        """A standby is ready, or a rolling update with two replicas would never end; a leader must still be sure that it leads."""
+        if self._elector is None or not self._elector.is_leader:
+            return self._elector.unhealthy() if self._elector else None
+        return None if self._elector.may_write() else "the lease is not renewed"
+
+    def _workers_not_ready(self) -> str | None:
+        if self._starting:
+            return f"waiting: {', '.join(sorted(self._starting))}"
+        reasons = (controller.unhealthy() for controller in self._controllers)
+        return next((reason for reason in reasons if reason), None)
+
+
+def _pod_namespace() -> str:
+    """The namespace this pod runs in; `default` outside of a cluster."""
+    try:
+        return Path(SERVICE_ACCOUNT_NAMESPACE).read_text(encoding="utf-8").strip() or "default"
+    except OSError:
+        return "default"
