@@ -1,0 +1,53 @@
+"""Pure builders: from one resolved Workspace to the Kubernetes objects that serve or tune its model.
+
+No client, clock, logger, random or environment, and no state: the same `WorkloadContext` always gives the same bytes, and building
+for one Workspace cannot change what another gets. Creating, patching and deleting is the reconciler's business.
+"""
+
+from kaito_controller.workloads.context import HelperImages, WorkloadContext
+from kaito_controller.workloads.inference import build_inference_deployment, build_inference_stateful_set
+from kaito_controller.workloads.objects import build_objects, build_workload
+from kaito_controller.workloads.policy import TemplateRefusedError, violations, volume_violations
+from kaito_controller.workloads.revision import Verdict, compare, intent_hash, restart_reason, updated
+from kaito_controller.workloads.scheduling import pinned_nodes
+from kaito_controller.workloads.services import build_headless_service, build_service, is_distributed
+from kaito_controller.workloads.template import build_template_deployment
+from kaito_controller.workloads.tuning import Steps, build_tuning_job, training_inputs, tuning_steps
+from kaito_controller.workloads.tuning_config import (
+    OutputDirError,
+    build_tuning_config_map,
+    output_dir_violation,
+    resolve_output_dir,
+    tuning_config_map_name,
+)
+
+__all__ = [
+    "HelperImages",
+    "OutputDirError",
+    "Steps",
+    "TemplateRefusedError",
+    "Verdict",
+    "WorkloadContext",
+    "build_headless_service",
+    "build_inference_deployment",
+    "build_inference_stateful_set",
+    "build_objects",
+    "build_service",
+    "build_template_deployment",
+    "build_tuning_config_map",
+    "build_tuning_job",
+    "build_workload",
+    "compare",
+    "intent_hash",
+    "is_distributed",
+    "output_dir_violation",
+    "pinned_nodes",
+    "resolve_output_dir",
+    "restart_reason",
+    "training_inputs",
+    "tuning_config_map_name",
+    "tuning_steps",
+    "updated",
+    "violations",
+    "volume_violations",
+]

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from kaito_controller.api.types import Workspace
-    from kaito_controller.catalog import Preset
+    from kaito_controller.catalog.model import Preset
 
 DEFAULT_CURL_IMAGE = (
     "docker.io/curlimages/curl:8.16.0@sha256:463eaf6072688fe96ac64fa623fe73e1dbe25d8ad6c34404a669ad3ce1f104b6"
@@ -63,3 +63,27 @@ class WorkloadContext:
     """UID for preset and trainer images. None keeps the image's own user, which is root in the public preset images."""
     tuning_deadline_s: int | None = None
     """Upper bound on a whole tuning Job, all attempts included. None: no bound."""
+
+    @property
+    def name(self) -> str:
+        """Name of the Workspace, and of its Service and workload."""
+        return self.workspace.metadata.name
+
+    @property
+    def namespace(self) -> str:
+        """Namespace of the Workspace, and of everything built for it."""
+        return self.workspace.metadata.namespace
+
+    @property
+    def count(self) -> int:
+        """Number of nodes, and of pods."""
+        return self.workspace.resource.count if self.workspace.resource is not None else 1
+
+    @property
+    def required_preset(self) -> Preset:
+        """The catalogue entry of a builder that cannot work without one."""
+        if self.preset is None:
+            raise ValueError(
+                f"workspace {self.workspace.key}: this workload is built from a preset, but preset is None"
+            )
+        return self.preset

@@ -1,0 +1,72 @@
+"""Pieces that the containers of presets have in common: ports, resources, probes, names."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection
+from math import ceil
+
+from controller_runtime.resources import Object
+
+HTTP_PORT = 5000
+"""Where every model server and trainer image listens."""
+TORCH_PORT = 29500
+"""Rendezvous and collectives of torchrun."""
+GPU = "nvidia.com/gpu"
+MAX_LABEL = 63
+
+PROBE_PERIOD_S = 10
+PROBE_TIMEOUT_S = 5
+LIVENESS_FAILURES = 6
+"""A minute. The server answers probes from the threads that also generate text, so one slow answer is no death."""
+
+
+def ports(*, distributed: bool = False) -> list[Object]:
+    """The ports a preset container declares."""
+    declared: list[Object] = [{"name": "http", "containerPort": HTTP_PORT, "protocol": "TCP"}]
+    if distributed:
+        declared.append({"name": "torch", "containerPort": TORCH_PORT, "protocol": "TCP"})
+    return declared
+
+
+def gpu_resources(gpus: int) -> Object:
+    """Resources of the container that holds the GPUs.
+
+    The small CPU and memory requests lift the pod out of the class that is evicted first under memory pressure; the node is
+    the Workspace's own, so there is no reason to cap either.
+    """
+    return {"requests": {"cpu": "500m", "memory": "1Gi", GPU: str(gpus)}, "limits": {GPU: str(gpus)}}
+
+
+def helper_resources() -> Object:
+    """Resources of containers that copy, download or push."""
+    return {"requests": {"cpu": "50m", "memory": "64Mi"}, "limits": {"memory": "1Gi"}}
+
+
+def probes(readiness_timeout_s: int) -> Object:
+    """Probes whose patience is the preset's: until the model is loaded only the startup probe runs.
+
+    The port opens when the model is loaded, so a liveness probe with a fixed delay either kills slow loaders or is blind for
+    as long. Budget: `readiness_timeout_s`, rounded up to whole periods.
+    """
+    check = {
+        "httpGet": {"path": "/healthz", "port": HTTP_PORT, "scheme": "HTTP"},
+        "periodSeconds": PROBE_PERIOD_S,
+        "timeoutSeconds": PROBE_TIMEOUT_S,
+    }
+    return {
+        "startupProbe": {**check, "failureThreshold": max(1, ceil(readiness_timeout_s / PROBE_PERIOD_S))},
+        "readinessProbe": {**check, "failureThreshold": 3},
+        "livenessProbe": {**check, "failureThreshold": LIVENESS_FAILURES},
+    }
+
+
+def container_name(wanted: str, taken: Collection[str]) -> str:
+    """`wanted` as a DNS label that is not in `taken`: lower case, other characters as hyphens, a number when it is taken."""
+    base = re.sub(r"[^a-z0-9-]+", "-", wanted.lower()).strip("-")[:MAX_LABEL].strip("-") or "container"
+    name, number = base, 2
+    while name in taken:
+        suffix = f"-{number}"
+        name = base[: MAX_LABEL - len(suffix)].rstrip("-") + suffix
+        number += 1
+    return name

@@ -1,0 +1,184 @@
+"""Deployment or StatefulSet of a preset: a model server on every chosen node.
+
+A model that fits on one node becomes a Deployment whose pods are independent copies. A distributed one becomes a StatefulSet whose
+pods are the ranks of one run; their topology is computed here, into fresh maps, from the count, the GPUs per pod and the names
+that the headless Service gives the pods.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from controller_runtime.resources import Object
+from kaito_controller.api.types import InferenceSpec, PresetSpec
+from kaito_controller.workloads import adapters, security
+from kaito_controller.workloads.argv import flags, literal
+from kaito_controller.workloads.containers import TORCH_PORT, gpu_resources, ports, probes
+from kaito_controller.workloads.context import WorkloadContext
+from kaito_controller.workloads.images import model_image, preset_pull_secrets, pull_secrets
+from kaito_controller.workloads.metadata import headless_name, object_labels, object_meta, selector_labels
+from kaito_controller.workloads.revision import WORKSPACE_HASH, sealed
+from kaito_controller.workloads.scheduling import pinned_affinity, tolerations
+from kaito_controller.workloads.volumes import SHARED_MEMORY, TEMPORARY, Mounted, mounts, volumes
+
+POD_INDEX = "POD_INDEX"
+POD_INDEX_LABEL = "apps.kubernetes.io/pod-index"
+"""Set on StatefulSet pods since Kubernetes 1.28."""
+
+IMAGE_PULL_BUDGET_S = 1800
+"""Time for pulling the model's image and its adapters' (20 to 80 GB), on top of the time to load the model."""
+REVISION_HISTORY = 3
+
+
+def build_inference_deployment(ctx: WorkloadContext) -> Object:
+    """One replica per node, for a preset that fits on one node."""
+    spec: Object = {
+        **workload_spec(ctx, pod_template(ctx, distributed=False)),
+        **rollout(ctx.required_preset.inference.readiness_timeout_s),
+    }
+    return served(ctx, "Deployment", spec)
+
+
+def build_inference_stateful_set(ctx: WorkloadContext) -> Object:
+    """One rank per node, for a distributed preset; all ranks start at once, because they wait for each other."""
+    spec: Object = {
+        **workload_spec(ctx, pod_template(ctx, distributed=True)),
+        "serviceName": headless_name(ctx.name),
+        "podManagementPolicy": "Parallel",
+        "updateStrategy": {"type": "RollingUpdate"},
+    }
+    return served(ctx, "StatefulSet", spec)
+
+
+def workload_spec(ctx: WorkloadContext, template: Object) -> Object:
+    """What a Deployment and a StatefulSet have in common."""
+    return {
+        "replicas": ctx.count,
+        "selector": {"matchLabels": selector_labels(ctx.name)},
+        "revisionHistoryLimit": REVISION_HISTORY,
+        "template": template,
+    }
+
+
+def rollout(readiness_timeout_s: int) -> Object:
+    """Replace pods one at a time, the old one first: there is no spare GPU to start the new one on.
+
+    The deadline leaves room for the pull and the load; the API's default of 600 s would call a 30-minute start a failure.
+    """
+    return {
+        "strategy": {"type": "RollingUpdate", "rollingUpdate": {"maxSurge": 0, "maxUnavailable": 1}},
+        "progressDeadlineSeconds": IMAGE_PULL_BUDGET_S + readiness_timeout_s,
+    }
+
+
+def served(ctx: WorkloadContext, kind: str, spec: Object) -> Object:
+    """The finished object, with the hash of what the user controls."""
+    inference = _inference(ctx)
+    by_user = {
+        "inference": inference.model_dump(mode="json", by_alias=True, exclude_defaults=True),
+        "count": ctx.count,
+        "nodes": sorted(ctx.node_names),
+    }
+    obj = {"apiVersion": "apps/v1", "kind": kind, "metadata": object_meta(ctx, ctx.name), "spec": spec}
+    return sealed(obj, {WORKSPACE_HASH: by_user})
+
+
+def pod_template(ctx: WorkloadContext, *, distributed: bool) -> Object:
+    """The pod: adapters are copied in, then the server starts."""
+    inference, preset_spec = _inference(ctx), _preset_spec(ctx)
+    mounted = [SHARED_MEMORY, TEMPORARY, *([adapters.adapter_volume()] if inference.adapters else [])]
+    spec = security.pod_defaults() | {
+        "affinity": pinned_affinity(ctx.name, ctx.node_names),
+        "tolerations": tolerations(),
+        "containers": [_server(ctx, mounted, distributed=distributed)],
+        "volumes": volumes(mounted),
+    }
+    if inference.adapters:
+        spec["initContainers"] = adapters.init_containers(inference.adapters, adapters.adapter_volume(), {ctx.name})
+    secrets = pull_secrets(preset_pull_secrets(preset_spec), adapters.adapter_pull_secrets(inference.adapters))
+    if secrets:
+        spec["imagePullSecrets"] = secrets
+    return {"metadata": {"labels": object_labels(ctx)}, "spec": spec}
+
+
+def _server(ctx: WorkloadContext, mounted: list[Mounted], *, distributed: bool) -> Object:
+    preset = ctx.required_preset
+    container: Object = {
+        "name": ctx.name,
+        "image": model_image(ctx, _preset_spec(ctx)),
+        "command": list(preset.launcher.command),
+        "args": server_args(ctx, distributed=distributed),
+        "ports": ports(distributed=distributed),
+        "resources": gpu_resources(ctx.gpus_per_pod),
+        "volumeMounts": mounts(mounted),
+        "securityContext": security.model_container(ctx.preset_run_as_user),
+        **probes(preset.inference.readiness_timeout_s),
+    }
+    if preset.launcher.working_dir is not None:
+        container["workingDir"] = preset.launcher.working_dir
+    env = [*_rank_env(ctx, distributed=distributed), *home_env(ctx), *adapters.strengths(_inference(ctx).adapters)]
+    if env:
+        container["env"] = env
+    return container
+
+
+def server_args(ctx: WorkloadContext, *, distributed: bool) -> list[str]:
+    """Launcher flags, rendezvous flags, program, its flags; each group sorted."""
+    launcher = ctx.required_preset.launcher
+    launch, rendezvous = _literals(launcher.launcher_args), _literals(launcher.rendezvous_args)
+    if distributed:
+        launch |= _topology(ctx)
+        rendezvous |= _rendezvous(ctx)
+    return [*flags(launch), *flags(rendezvous), launcher.program, *flags(_literals(launcher.run_args))]
+
+
+def first_pod_address(ctx: WorkloadContext) -> str:
+    """DNS name of rank 0."""
+    return f"{ctx.name}-0.{headless_name(ctx.name)}.{ctx.namespace}.svc.{ctx.cluster_domain}"
+
+
+def home_env(ctx: WorkloadContext) -> list[Object]:
+    """A user without an entry in /etc/passwd has no home folder to cache in, so it is told one."""
+    return [] if ctx.preset_run_as_user is None else [{"name": "HOME", "value": TEMPORARY.path}]
+
+
+def _topology(ctx: WorkloadContext) -> dict[str, str]:
+    """One node: the launcher's own defaults hold, only the width is set. More: rank from the pod, master by name."""
+    topology = {"nnodes": str(ctx.count), "nproc_per_node": str(ctx.gpus_per_pod)}
+    if ctx.count > 1:
+        # The one expansion that is meant: the kubelet puts the pod's ordinal here.
+        topology |= {
+            "node_rank": f"$({POD_INDEX})",
+            "master_addr": first_pod_address(ctx),
+            "master_port": str(TORCH_PORT),
+        }
+    return topology
+
+
+def _rendezvous(ctx: WorkloadContext) -> dict[str, str]:
+    endpoint = f"{first_pod_address(ctx)}:{TORCH_PORT}"
+    return {"max_restarts": "3", "rdzv_id": "job", "rdzv_backend": "c10d", "rdzv_endpoint": endpoint}
+
+
+def _rank_env(ctx: WorkloadContext, *, distributed: bool) -> list[Object]:
+    if not distributed or ctx.count == 1:
+        return []
+    source = {"fieldRef": {"fieldPath": f"metadata.labels['{POD_INDEX_LABEL}']"}}
+    return [{"name": POD_INDEX, "valueFrom": source}]
+
+
+def _literals(values: Mapping[str, str]) -> dict[str, str]:
+    return {key: literal(value) for key, value in values.items()}
+
+
+def _inference(ctx: WorkloadContext) -> InferenceSpec:
+    if ctx.workspace.inference is None:
+        raise ValueError(f"workspace {ctx.workspace.key} asks for no inference")
+    return ctx.workspace.inference
+
+
+def _preset_spec(ctx: WorkloadContext) -> PresetSpec:
+    spec = _inference(ctx).preset
+    if spec is None:
+        raise ValueError(f"workspace {ctx.workspace.key} names no inference preset")
+    return spec

@@ -1,0 +1,77 @@
+"""Does a live value hold everything that was meant? Tolerant of what the API server adds, rewrites or leaves out.
+
+It adds defaults (fields we did not mention), writes quantities in their shortest form ("1000m" becomes "1"), and drops empty values.
+A comparison that took these for edits would rewrite the object for ever.
+"""
+
+from __future__ import annotations
+
+from decimal import Decimal, InvalidOperation
+from typing import Any
+
+_SUFFIXES = {
+    "n": Decimal("1e-9"),
+    "u": Decimal("1e-6"),
+    "m": Decimal("1e-3"),
+    "": Decimal(1),
+    "k": Decimal(10**3),
+    "M": Decimal(10**6),
+    "G": Decimal(10**9),
+    "T": Decimal(10**12),
+    "P": Decimal(10**15),
+    "E": Decimal(10**18),
+    "Ki": Decimal(2**10),
+    "Mi": Decimal(2**20),
+    "Gi": Decimal(2**30),
+    "Ti": Decimal(2**40),
+    "Pi": Decimal(2**50),
+    "Ei": Decimal(2**60),
+}
+_QUANTITY_MAPS = frozenset({"requests", "limits"})
+_QUANTITIES = frozenset({"sizeLimit", "storage"})
+_DEFAULT_TRUE = frozenset({"automountServiceAccountToken", "enableServiceLinks", "allowPrivilegeEscalation"})
+"""Pointers in the API: false is kept, and absent means true."""
+
+
+def contains(live: Any, meant: Any, key: str = "") -> bool:
+    """Whether `live` holds all of `meant`. Maps may have more keys; lists must have the same length and order."""
+    if isinstance(meant, dict):
+        return _contains_map(live, meant, key)
+    if isinstance(meant, list):
+        return _contains_list(live, meant)
+    if key in _QUANTITIES:
+        return quantity(live) == quantity(meant)
+    return bool(live == meant) or (live is None and _is_empty(meant) and key not in _DEFAULT_TRUE)
+
+
+def quantity(value: Any) -> Decimal | str | None:
+    """A Kubernetes quantity as a number; text that is none stays text, so that it equals only itself."""
+    if value is None:
+        return None
+    text = str(value)
+    number = text.rstrip("KMGTPEkinum")
+    factor = _SUFFIXES.get(text[len(number) :])
+    if (number and number[-1] in "+-") or factor is None:
+        number, factor = text, Decimal(1)
+    try:
+        return Decimal(number) * factor
+    except InvalidOperation:
+        return text
+
+
+def _contains_map(live: Any, meant: dict[str, Any], key: str) -> bool:
+    if not isinstance(live, dict):
+        return live is None and not meant
+    if key in _QUANTITY_MAPS:
+        return all(quantity(live.get(name)) == quantity(value) for name, value in meant.items())
+    return all(contains(live.get(name), value, name) for name, value in meant.items())
+
+
+def _contains_list(live: Any, meant: list[Any]) -> bool:
+    if not isinstance(live, list):
+        return live is None and not meant
+    return len(live) == len(meant) and all(map(contains, live, meant))
+
+
+def _is_empty(value: Any) -> bool:
+    return value is None or value == "" or value is False or value == 0

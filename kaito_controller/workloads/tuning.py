@@ -1,0 +1,201 @@
+"""The tuning Job: get the data, train, package, push; each step only after the one before succeeded.
+
+The steps are init containers of one pod and the push is its main container. Kubernetes then does what a shell script, a sentinel file
+and a privileged sidecar did elsewhere: it runs them in order, stops at the first failure, fails the pod (which frees the GPU), and the
+Job succeeds only when the push did. While training, the pod's phase is Pending and the trainer is the running init container.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from controller_runtime.resources import Object
+from kaito_controller.api.types import PresetSpec, TuningSpec
+from kaito_controller.catalog.model import Launcher
+from kaito_controller.workloads import security, tuning_data, tuning_output
+from kaito_controller.workloads.argv import flags, literal
+from kaito_controller.workloads.containers import container_name, gpu_resources, ports
+from kaito_controller.workloads.context import WorkloadContext
+from kaito_controller.workloads.images import model_image, preset_pull_secrets, pull_secrets
+from kaito_controller.workloads.inference import home_env
+from kaito_controller.workloads.metadata import object_labels, object_meta
+from kaito_controller.workloads.revision import ACCESS_HASH, OUTPUT_HASH, WORKSPACE_HASH, sealed
+from kaito_controller.workloads.scheduling import pinned_affinity, tolerations
+from kaito_controller.workloads.tuning_config import effective_config, resolve_output_dir, tuning_config_map_name
+from kaito_controller.workloads.volumes import SHARED_MEMORY, TEMPORARY, Mounted, mounts, scratch, volumes
+
+BACKOFF_LIMIT = 2
+"""Further attempts after a failure that may pass. Pods that were evicted or lost their node do not count."""
+CONFIG_FOLDER = "/mnt/config"
+
+
+@dataclass(frozen=True, slots=True)
+class Steps:
+    """Container names of a tuning pod, in the order in which they run. All but `push` are init containers."""
+
+    data: str
+    train: str
+    package: str
+    push: str
+
+
+def tuning_steps(workspace_name: str, *, from_image: bool = False) -> Steps:
+    """The names; a Workspace that is itself called `pusher` makes the pusher `pusher-2`."""
+    taken = {workspace_name}
+    data = container_name(tuning_data.EXTRACTOR if from_image else tuning_data.DOWNLOADER, taken)
+    package = container_name(tuning_output.PACKAGER, taken)
+    return Steps(data, workspace_name, package, container_name(tuning_output.PUSHER, taken))
+
+
+def build_tuning_job(ctx: WorkloadContext) -> Object:
+    """The Job. Its pod template cannot be changed once created; see `revision.restart_reason`."""
+    tuning = _tuning(ctx)
+    steps = tuning_steps(ctx.name, from_image=bool(tuning.input.image))
+    spec: Object = {
+        "backoffLimit": BACKOFF_LIMIT,
+        "completions": 1,
+        "parallelism": 1,
+        "podReplacementPolicy": "Failed",
+        "podFailurePolicy": {"rules": failure_rules(tuning, steps)},
+        "template": {"metadata": {"labels": object_labels(ctx)}, "spec": _pod_spec(ctx, tuning, steps)},
+    }
+    if ctx.tuning_deadline_s is not None:
+        spec["activeDeadlineSeconds"] = ctx.tuning_deadline_s
+    job = {"apiVersion": "batch/v1", "kind": "Job", "metadata": object_meta(ctx, ctx.name), "spec": spec}
+    return sealed(
+        job,
+        {WORKSPACE_HASH: training_inputs(ctx), OUTPUT_HASH: tuning.output.image, ACCESS_HASH: _secrets(ctx, tuning)},
+    )
+
+
+def training_inputs(ctx: WorkloadContext) -> Object:
+    """Everything that the trained adapter depends on. What is not in here may be edited without training again."""
+    tuning = _tuning(ctx)
+    source = tuning.input.model_dump(mode="json", by_alias=True, exclude_defaults=True)
+    return {
+        "preset": _preset_spec(tuning).name,
+        "image": _preset_spec(tuning).private_image,
+        "method": tuning.method_name,
+        "config": effective_config(ctx.tuning_config),
+        "data": {key: source.get(key) for key in ("urls", "image", "volumeSource")},
+        "attempt": ctx.attempt,
+    }
+
+
+def failure_rules(tuning: TuningSpec, steps: Steps) -> list[Object]:
+    """Which failures are not counted, which end the Job at once, and (by silence) which are tried again.
+
+    Trying again means training again from the start, so a rejected push is final: the registry client has retried by itself,
+    and hours of GPU would be spent on meeting the same refusal.
+    """
+    rules: list[Object] = [
+        {"action": "Ignore", "onPodConditions": [{"type": "DisruptionTarget", "status": "True"}]},
+        _final(steps.push, "NotIn", (0,)),
+    ]
+    if tuning.input.volume_source is None and not tuning.input.image:
+        rules.append(_final(steps.data, "In", tuning_data.HOPELESS_CURL_EXITS))
+    return rules
+
+
+def trainer_args(ctx: WorkloadContext) -> list[str]:
+    """Launcher flags with one process per GPU that was asked for, then the program. All else is in the mounted file."""
+    launcher = _launcher(ctx)
+    launch = {key: literal(value) for key, value in {**launcher.launcher_args, **launcher.rendezvous_args}.items()}
+    launch["num_processes"] = str(ctx.gpus_per_pod)
+    run = {key: literal(value) for key, value in launcher.run_args.items()}
+    return [*flags(launch), launcher.program, *flags(run)]
+
+
+def _pod_spec(ctx: WorkloadContext, tuning: TuningSpec, steps: Steps) -> Object:
+    data = tuning_data.data_volume(tuning.input)
+    results = scratch("results-volume", resolve_output_dir(ctx.tuning_config))
+    config = Mounted(
+        "config-volume", {"configMap": {"name": tuning_config_map_name(ctx)}}, CONFIG_FOLDER, read_only=True
+    )
+    secret = tuning_output.push_secret(tuning.output.image_push_secret) if tuning.output.image_push_secret else None
+    shared = [
+        SHARED_MEMORY,
+        TEMPORARY,
+        config,
+        data,
+        results,
+        tuning_output.LAYER_VOLUME,
+        *([secret] if secret else []),
+    ]
+    image = model_image(ctx, _preset_spec(tuning))
+    spec = security.pod_defaults() | {
+        "restartPolicy": "Never",
+        "affinity": pinned_affinity(ctx.name, ctx.node_names),
+        "tolerations": tolerations(),
+        "initContainers": [
+            *tuning_data.data_containers(tuning.input, data, steps.data, ctx.images.curl),
+            _trainer(ctx, image, [SHARED_MEMORY, TEMPORARY, config, data, results]),
+            tuning_output.package_container(image, results, steps.package, ctx.preset_run_as_user),
+        ],
+        "containers": [
+            tuning_output.push_container(
+                tuning.output.image, ctx.images.adapter_base, ctx.images.crane, steps.push, secret
+            )
+        ],
+        "volumes": volumes(shared),
+    }
+    if secrets := _secrets(ctx, tuning)["pull"]:
+        spec["imagePullSecrets"] = secrets
+    return spec
+
+
+def _trainer(ctx: WorkloadContext, image: str, mounted: list[Mounted]) -> Object:
+    launcher = _launcher(ctx)
+    container: Object = {
+        "name": ctx.name,
+        "image": image,
+        "command": list(launcher.command),
+        "args": trainer_args(ctx),
+        "ports": ports(),
+        "resources": gpu_resources(ctx.gpus_per_pod),
+        "volumeMounts": mounts(mounted),
+        "securityContext": security.model_container(ctx.preset_run_as_user),
+    }
+    if launcher.working_dir is not None:
+        container["workingDir"] = launcher.working_dir
+    if env := [*_target_modules(ctx), *home_env(ctx)]:
+        container["env"] = env
+    return container
+
+
+def _target_modules(ctx: WorkloadContext) -> list[Object]:
+    tuning = ctx.required_preset.tuning
+    modules = tuning.target_modules if tuning is not None else ()
+    return [{"name": "DEFAULT_TARGET_MODULES", "value": ",".join(modules)}] if modules else []
+
+
+def _secrets(ctx: WorkloadContext, tuning: TuningSpec) -> Object:
+    """The push secret may also pull: the data often lies in the registry that the result goes to."""
+    preset = preset_pull_secrets(_preset_spec(tuning))
+    push = tuning.output.image_push_secret
+    of_input = tuning.input.image_pull_secrets if tuning.input.image else []
+    return {"pull": pull_secrets(of_input, [push], preset), "push": push}
+
+
+def _final(container: str, operator: str, values: tuple[int, ...]) -> Object:
+    exits = {"containerName": container, "operator": operator, "values": sorted(values)}
+    return {"action": "FailJob", "onExitCodes": exits}
+
+
+def _launcher(ctx: WorkloadContext) -> Launcher:
+    tuning = ctx.required_preset.tuning
+    if tuning is None:
+        raise ValueError(f"preset {ctx.required_preset.name} cannot be tuned")
+    return tuning.launcher
+
+
+def _tuning(ctx: WorkloadContext) -> TuningSpec:
+    if ctx.workspace.tuning is None:
+        raise ValueError(f"workspace {ctx.workspace.key} asks for no tuning")
+    return ctx.workspace.tuning
+
+
+def _preset_spec(tuning: TuningSpec) -> PresetSpec:
+    if tuning.preset is None:
+        raise ValueError("the Workspace names no preset to tune")
+    return tuning.preset

@@ -1,0 +1,74 @@
+"""How the result becomes an image: a tar layer made in the trainer's image, pushed by a program without privileges.
+
+The layer holds `data/adapter_config.json` and `data/adapter_model.safetensors`, on a base that has `cp`: exactly what an
+`inference.adapters` entry copies from. There is no Docker daemon. Only the pusher sees the push secret, and it never sees user code.
+"""
+
+from __future__ import annotations
+
+from controller_runtime.resources import Object
+from kaito_controller.workloads import security
+from kaito_controller.workloads.argv import literal
+from kaito_controller.workloads.containers import helper_resources
+from kaito_controller.workloads.volumes import TEMPORARY, Mounted, mounts, scratch
+
+PACKAGER = "packager"
+PUSHER = "pusher"
+RESULT_FILES = ("adapter_config.json", "adapter_model.safetensors")
+
+WORKSHOP = "/packaging"
+LAYER_VOLUME = scratch("layer-volume", f"{WORKSHOP}/layer")
+LAYER = f"{LAYER_VOLUME.path}/layer.tar"
+DOCKER_CONFIG = "/docker-config"
+PLATFORM = "linux/amd64"
+
+
+def package_container(image: str, results: Mounted, name: str, run_as_user: int | None) -> Object:
+    """Puts the two result files into a tar whose paths start with `data/`; a missing file fails it, and so the Job.
+
+    The results are mounted at a folder named `data` and named relative to its parent, so that the standard library's own command line
+    makes the right paths and no program of ours is needed. It runs as the trainer's user, who owns the files.
+    """
+    files = [f"data/{file}" for file in RESULT_FILES]
+    return {
+        "name": name,
+        "image": image,
+        "command": ["python3", "-m", "tarfile", "--create", LAYER, *files],
+        "workingDir": WORKSHOP,
+        "resources": helper_resources(),
+        "volumeMounts": mounts([results.at(f"{WORKSHOP}/data", read_only=True), LAYER_VOLUME]),
+        "securityContext": security.model_container(run_as_user),
+    }
+
+
+def push_secret(secret_name: str) -> Mounted:
+    """The push secret as the `config.json` that registry clients read."""
+    items = [{"key": ".dockerconfigjson", "path": "config.json"}]
+    source = {"secret": {"secretName": secret_name, "items": items, "defaultMode": 0o444}}
+    return Mounted("docker-config", source, DOCKER_CONFIG, read_only=True)
+
+
+def push_container(target: str, base_image: str, crane_image: str, name: str, secret: Mounted | None) -> Object:
+    """Appends the layer to the base image and pushes the whole. `args` only: the image's entry point is the program."""
+    container: Object = {
+        "name": name,
+        "image": crane_image,
+        "args": [
+            "append",
+            "--platform",
+            PLATFORM,
+            "--base",
+            literal(base_image),
+            "--new_layer",
+            LAYER,
+            "--new_tag",
+            literal(target),
+        ],
+        "resources": helper_resources(),
+        "volumeMounts": mounts([LAYER_VOLUME.at(LAYER_VOLUME.path, read_only=True), TEMPORARY]),
+        "securityContext": security.helper_container(),
+    }
+    if secret is not None:
+        container["env"] = [{"name": "DOCKER_CONFIG", "value": DOCKER_CONFIG}]
+        container["volumeMounts"].append(secret.mount())
+    return container
