@@ -1,0 +1,103 @@
+"""What single types add to the verbs: defaults and rules of built-ins, namespaces and CRDs that empty before they go, pod grace.
+
+This is the wiring; the knowledge is in the modules that it calls.
+"""
+
+from __future__ import annotations
+
+from hack.localcluster.apiserver import builtin_rules
+from hack.localcluster.apiserver.customtypes import CustomTypes
+from hack.localcluster.apiserver.errors import StatusError
+from hack.localcluster.apiserver.registry import Object, Registry, ResourceType
+from hack.localcluster.apiserver.store import Change, Store
+from hack.localcluster.apiserver.verbs import Caller, Verbs, Write
+
+NAMESPACES = ("", "namespaces")
+CRDS = ("apiextensions.k8s.io", "customresourcedefinitions")
+SYSTEM = Caller("system:apiserver", ("system:masters",), "localcluster")
+
+
+class TypeBehaviour:
+    """The `verbs.Behaviour` of this server."""
+
+    def __init__(self, store: Store, registry: Registry) -> None:
+        self.store = store
+        self.registry = registry
+        self.custom = CustomTypes(registry, store)
+        self.rules = builtin_rules.BuiltinRules(store)
+        self.verbs = Verbs(store, registry, self)
+        store.listeners.append(self.on_change)
+
+    def prepare(self, kind: ResourceType, old: Object | None, new: Object, write: Write, subresource: str) -> None:
+        """Default and validate."""
+        if kind.storage == CRDS:
+            self.custom.prepare_definition(old, new)
+        if kind.custom:
+            kind.custom.prepare(kind, old, new, write, subresource)
+        else:
+            self.rules.prepare(kind, old, new, write, subresource)
+
+    def admit(self, kind: ResourceType, old: Object | None, new: Object, write: Write, operation: str) -> None:
+        """Nothing yet is refused by policy."""
+
+    def track(self, kind: ResourceType, old: Object | None, new: Object, write: Write, subresource: str) -> None:
+        """Nothing yet is tracked."""
+
+    def grace_s(self, kind: ResourceType, obj: Object, options: Object) -> int:
+        """Pods that run somewhere wait for their kubelet; all else goes at once."""
+        return builtin_rules.pod_grace_s(obj, options) if kind.storage == ("", "pods") else 0
+
+    def removal_blocked(self, kind: ResourceType, obj: Object) -> bool:
+        """A namespace waits for its objects, a CRD for its instances."""
+        if kind.storage == NAMESPACES:
+            return any(True for _ in self._contents(obj["metadata"]["name"]))
+        if kind.storage == CRDS:
+            return bool(self.store.collection(_instances(obj)).entries)
+        return False
+
+    def _contents(self, namespace: str) -> list[tuple[ResourceType, str]]:
+        found = []
+        for kind in self.registry:
+            if kind.namespaced and not kind.converts and "delete" in kind.verbs:
+                entries = self.store.collection(kind.storage).select(namespace)
+                found.extend((kind, entry.obj["metadata"]["name"]) for entry in entries)
+        return found
+
+    def deletion_began(self, kind: ResourceType, obj: Object, write: Write) -> None:
+        """Empty a namespace or a CRD; what has finalizers stays until they are gone."""
+        name = obj["metadata"]["name"]
+        if kind.storage == NAMESPACES:
+            for found, child in self._contents(name):
+                self._delete(found, name, child)
+        elif kind.storage == CRDS:
+            instance = self.registry.by_resource(*_instances(obj))
+            for entry in self.store.collection(_instances(obj)).select("") if instance else ():
+                assert instance is not None
+                self._delete(instance, entry.obj["metadata"].get("namespace", ""), entry.obj["metadata"]["name"])
+
+    def _delete(self, kind: ResourceType, namespace: str, name: str) -> None:
+        try:
+            self.verbs.delete(kind, namespace, name, {"propagationPolicy": "Background"}, Write(SYSTEM))
+        except StatusError as error:
+            if error.code != 404:
+                raise
+
+    def on_change(self, change: Change) -> None:
+        """After each commit: CRDs change what is served; the last object lets its namespace or CRD go."""
+        if change.resource == CRDS:
+            self.custom.on_definition_change(change)
+        if change.event != "DELETED":
+            return
+        namespace = change.key[0]
+        namespaces = self.registry.get("", "v1", "namespaces")
+        if namespace and namespaces:
+            self.verbs.finish_if_empty(namespaces, "", namespace, SYSTEM.client)
+        if "." in change.resource[0]:
+            definitions = self.registry.by_resource(*CRDS)
+            if definitions:
+                self.verbs.finish_if_empty(definitions, "", ".".join(reversed(change.resource)), SYSTEM.client)
+
+
+def _instances(definition: Object) -> tuple[str, str]:
+    spec = definition["spec"]
+    return (spec["group"], spec["names"]["plural"])

@@ -1,0 +1,78 @@
+"""Rules of single built-in types that no schema states: server-set fields, immutability, pod deletion grace."""
+
+from __future__ import annotations
+
+import base64
+
+from hack.localcluster.apiserver.defaults import apply_defaults
+from hack.localcluster.apiserver.registry import Object, ResourceType
+from hack.localcluster.apiserver.services import ClusterIPs
+from hack.localcluster.apiserver.store import Store
+from hack.localcluster.apiserver.verbs import Write
+
+
+class BuiltinRules:
+    """Prepare objects of built-in types."""
+
+    def __init__(self, store: Store) -> None:
+        self.cluster_ips = ClusterIPs(store)
+
+    def prepare(self, kind: ResourceType, old: Object | None, new: Object, write: Write, subresource: str) -> None:
+        """Default, set the server's fields, validate; in place."""
+        if old is None:
+            _initial_status(kind, new)
+        if kind.storage == ("", "services"):
+            self.cluster_ips.prepare(kind, old, new)
+        if kind.storage == ("", "secrets"):
+            _fold_string_data(new)
+        if subresource != "status":
+            apply_defaults(kind, new)
+
+
+def _initial_status(kind: ResourceType, new: Object) -> None:
+    if kind.storage == ("", "namespaces"):
+        new["spec"] = {"finalizers": ["kubernetes"]}
+        new["status"] = {"phase": "Active"}
+        new["metadata"]["labels"] = (new["metadata"].get("labels") or {}) | {
+            "kubernetes.io/metadata.name": new["metadata"]["name"]
+        }
+    elif kind.storage == ("", "pods"):
+        new["status"] = {"phase": "Pending", "qosClass": qos_class(new.get("spec") or {})}
+    elif kind.storage == ("", "services"):
+        new["status"] = {"loadBalancer": {}}
+    elif "status" in kind.subresources:
+        new.setdefault("status", {})
+
+
+def qos_class(spec: Object) -> str:
+    """A pod's quality-of-service class."""
+    resources = [container.get("resources") or {} for container in spec.get("containers") or []]
+    named = [
+        {name for part in ("requests", "limits") for name in (entry.get(part) or {}) if name in ("cpu", "memory")}
+        for entry in resources
+    ]
+    if not any(named):
+        return "BestEffort"
+    for entry in resources:
+        limits, requests = entry.get("limits") or {}, entry.get("requests") or {}
+        if any(name not in limits or requests.get(name, limits[name]) != limits[name] for name in ("cpu", "memory")):
+            return "Burstable"
+    return "Guaranteed"
+
+
+def _fold_string_data(new: Object) -> None:
+    data = new.pop("stringData", None)
+    if data:
+        encoded = {name: base64.b64encode(text.encode()).decode() for name, text in data.items()}
+        new["data"] = (new.get("data") or {}) | encoded
+
+
+def pod_grace_s(pod: Object, options: Object) -> int:
+    """How long a pod's deletion waits for its kubelet: not at all when it never ran or has ended."""
+    spec, phase = pod.get("spec") or {}, (pod.get("status") or {}).get("phase")
+    if not spec.get("nodeName") or phase in ("Succeeded", "Failed"):
+        return 0
+    grace = options.get("gracePeriodSeconds")
+    if grace is None:
+        grace = pod["metadata"].get("deletionGracePeriodSeconds", spec.get("terminationGracePeriodSeconds", 30))
+    return max(0, int(grace))

@@ -1,0 +1,256 @@
+"""The system's part of object metadata: names, identity, generation, deletion marks, and the checks on what users may write.
+
+Pure functions over one object (or an old and a new one). They raise StatusErrors with the texts of `apimachinery/pkg/api/validation`.
+"""
+
+from __future__ import annotations
+
+import datetime
+import random
+import re
+import uuid
+from typing import Any
+
+from hack.localcluster.apiserver.errors import Cause, StatusError, bad_request, conflict, invalid
+from hack.localcluster.apiserver.registry import Object, ResourceType
+
+_RANDOM = random.SystemRandom()
+_SUFFIX = "bcdfghjklmnpqrstvwxz2456789"
+_SUBDOMAIN = re.compile(r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$")
+_DNS_LABEL = re.compile(r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$")
+_QUALIFIED_NAME = re.compile(r"^([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9]$")
+_LABEL_VALUE = re.compile(r"^(([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9])?$")
+_LABEL_NAMED = {"services", "namespaces"}
+_PATH_NAMED = {"roles", "clusterroles", "rolebindings", "clusterrolebindings"}
+SYSTEM_FIELDS = (
+    "uid",
+    "creationTimestamp",
+    "generation",
+    "deletionTimestamp",
+    "deletionGracePeriodSeconds",
+    "selfLink",
+)
+_SUBDOMAIN_TEXT = (
+    "a lowercase RFC 1123 subdomain must consist of lower case alphanumeric characters, '-' or '.', and must start and end with an "
+    "alphanumeric character (e.g. 'example.com', regex used for validation is "
+    "'[a-z0-9]([-a-z0-9]*[a-z0-9])?(\\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*')"
+)
+_DNS_LABEL_TEXT = (
+    "a lowercase RFC 1123 label must consist of lower case alphanumeric characters or '-', and must start and end with an alphanumeric "
+    "character (e.g. 'my-name',  or '123-abc', regex used for validation is '[a-z0-9]([-a-z0-9]*[a-z0-9])?')"
+)
+_LABEL_VALUE_TEXT = (
+    "a valid label must be an empty string or consist of alphanumeric characters, '-', '_' or '.', and must start and end with an "
+    "alphanumeric character (e.g. 'MyValue',  or 'my_value',  or '12345', regex used for validation is "
+    "'(([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9])?')"
+)
+_NAME_PART_TEXT = (
+    "name part must consist of alphanumeric characters, '-', '_' or '.', and must start and end with an alphanumeric character "
+    "(e.g. 'MyName',  or 'my.name',  or '123-abc', regex used for validation is '([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9]')"
+)
+
+
+def now_text() -> str:
+    """The time as metav1.Time writes it: RFC 3339, UTC, whole seconds."""
+    return datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def later_text(seconds: float) -> str:
+    """That, some seconds from now."""
+    moment = datetime.datetime.now(datetime.UTC) + datetime.timedelta(seconds=seconds)
+    return moment.strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def check_body(kind: ResourceType, obj: Any, namespace: str, name: str) -> Object:
+    """A request body that fits its URL, with apiVersion, kind and namespace filled in; 400 otherwise."""
+    if not isinstance(obj, dict):
+        raise bad_request(f"the body of the request is not a {kind.kind} but a JSON {type(obj).__name__}")
+    api_version, found_kind = obj.get("apiVersion"), obj.get("kind")
+    if kind.custom and not (api_version and found_kind):
+        raise bad_request(f"Object '{'Kind' if api_version else 'apiVersion'}' is missing in the body of the request")
+    if api_version not in (None, "", kind.api_version):
+        text = (
+            f"the API version in the data ({api_version}) does not match the expected API version ({kind.api_version})"
+        )
+        raise bad_request(text)
+    if found_kind not in (None, "", kind.kind):
+        raise bad_request(f"{found_kind} in version {kind.version!r} cannot be handled as a {kind.kind}")
+    metadata = obj.get("metadata")
+    metadata = {} if metadata is None else metadata
+    if not isinstance(metadata, dict):
+        raise bad_request(f"metadata of a {kind.kind} must be an object, not a JSON {type(metadata).__name__}")
+    obj = {"apiVersion": kind.api_version, "kind": kind.kind, "metadata": dict(metadata)} | {
+        field: value for field, value in obj.items() if field not in ("apiVersion", "kind", "metadata")
+    }
+    metadata = obj["metadata"]
+    if kind.namespaced:
+        if metadata.get("namespace") not in (None, "", namespace):
+            raise bad_request("the namespace of the provided object does not match the namespace sent on the request")
+        metadata["namespace"] = namespace
+    else:
+        metadata.pop("namespace", None)
+    if name and metadata.setdefault("name", name) != name:
+        given = metadata["name"]
+        raise bad_request(f"the name of the object ({given}) does not match the name on the URL ({name})")
+    return obj
+
+
+def prepare_create(kind: ResourceType, obj: Object) -> None:
+    """Give a new object its identity, in place."""
+    metadata = obj["metadata"]
+    if metadata.get("resourceVersion"):
+        raise StatusError(500, "resourceVersion should not be set on objects to be created")
+    for field in (*SYSTEM_FIELDS, "resourceVersion"):
+        metadata.pop(field, None)
+    if not metadata.get("name"):
+        if not metadata.get("generateName"):
+            raise invalid(
+                kind,
+                "",
+                [Cause("metadata.name", "Required value: name or generateName is required", "FieldValueRequired")],
+            )
+        metadata["name"] = metadata["generateName"][:58] + "".join(_RANDOM.choices(_SUFFIX, k=5))
+    metadata["uid"] = str(uuid.UUID(bytes=_RANDOM.randbytes(16), version=4))
+    metadata["creationTimestamp"] = now_text()
+    if kind.counts_generation or kind.custom:
+        metadata["generation"] = 1
+    check_metadata(kind, obj)
+
+
+def prepare_update(kind: ResourceType, old: Object, new: Object, name: str) -> None:
+    """Check preconditions carried by the object, and put back what only the system may write; in place."""
+    was, metadata = old["metadata"], new["metadata"]
+    if metadata.get("uid") and metadata["uid"] != was["uid"]:
+        text = f"Precondition failed: UID in precondition: {metadata['uid']}, UID in object meta: {was['uid']}"
+        raise conflict(kind, name, text)
+    version = metadata.get("resourceVersion")
+    if version and version != was["resourceVersion"]:
+        raise conflict(kind, name)
+    for field in SYSTEM_FIELDS:
+        if field in was:
+            metadata[field] = was[field]
+        else:
+            metadata.pop(field, None)
+    metadata["resourceVersion"] = was["resourceVersion"]
+    if "deletionTimestamp" in was:
+        _forbid_new_finalizers(kind, was, metadata, name)
+    for field in ("labels", "annotations", "finalizers", "ownerReferences"):
+        if field in metadata and not metadata[field]:
+            del metadata[field]
+
+
+def _forbid_new_finalizers(kind: ResourceType, was: Object, metadata: Object, name: str) -> None:
+    added = sorted(set(metadata.get("finalizers") or []) - set(was.get("finalizers") or []))
+    if added:
+        listed = "[]string{" + ", ".join(f'"{finalizer}"' for finalizer in added) + "}"
+        text = (
+            f"Forbidden: no new finalizers can be added if the object is being deleted, found new finalizers {listed}"
+        )
+        raise invalid(kind, name, [Cause("metadata.finalizers", text, "FieldValueForbidden")])
+
+
+def check_metadata(kind: ResourceType, obj: Object) -> None:
+    """422 for names, labels, annotations, finalizers and owner references that Kubernetes would refuse."""
+    metadata = obj["metadata"]
+    name = metadata["name"]
+    causes = [*_name_causes(kind, name), *_label_causes(metadata.get("labels") or {}, "metadata.labels")]
+    annotations = metadata.get("annotations") or {}
+    if annotations:
+        causes += [
+            _string_cause(f"metadata.annotations.{key}", value)
+            for key, value in annotations.items()
+            if not _is_text(value)
+        ]
+        if not causes and sum(len(key) + len(value) for key, value in annotations.items()) > 262144:
+            causes.append(
+                Cause("metadata.annotations", "Too long: may not be more than 262144 bytes", "FieldValueTooLong")
+            )
+    owners = metadata.get("ownerReferences") or []
+    for index, owner in enumerate(owners):
+        for field in ("apiVersion", "kind", "name", "uid"):
+            if not owner.get(field):
+                text = (
+                    f"Required value: {field} must not be empty"
+                    if field != "uid"
+                    else "Required value: must not be empty"
+                )
+                causes.append(Cause(f"metadata.ownerReferences[{index}].{field}", text, "FieldValueRequired"))
+    if sum(1 for owner in owners if owner.get("controller")) > 1:
+        text = "Invalid value: Only one reference can have Controller set to true"
+        causes.append(Cause("metadata.ownerReferences", text))
+    for finalizer in metadata.get("finalizers") or []:
+        if not _is_text(finalizer) or not _qualified(finalizer):
+            causes.append(Cause("metadata.finalizers", f'Invalid value: "{finalizer}": {_NAME_PART_TEXT}'))
+    if causes:
+        raise invalid(kind, name, causes)
+
+
+def _is_text(value: Any) -> bool:
+    return isinstance(value, str)
+
+
+def _string_cause(field: str, value: Any) -> Cause:
+    return Cause(field, f"Invalid value: {value!r}: must be a string", "FieldValueTypeInvalid")
+
+
+def _name_causes(kind: ResourceType, name: Any) -> list[Cause]:
+    if not _is_text(name):
+        return [_string_cause("metadata.name", name)]
+    if kind.group == "rbac.authorization.k8s.io" and kind.plural in _PATH_NAMED:
+        return (
+            []
+            if name not in (".", "..") and not set(name) & set("/%")
+            else [Cause("metadata.name", f'Invalid value: "{name}"')]
+        )
+    limit, pattern, text = (
+        (63, _DNS_LABEL, _DNS_LABEL_TEXT) if kind.plural in _LABEL_NAMED else (253, _SUBDOMAIN, _SUBDOMAIN_TEXT)
+    )
+    if len(name) > limit:
+        return [Cause("metadata.name", f'Invalid value: "{name}": must be no more than {limit} characters')]
+    return [] if pattern.match(name) else [Cause("metadata.name", f'Invalid value: "{name}": {text}')]
+
+
+def _label_causes(labels: Any, where: str) -> list[Cause]:
+    causes = []
+    for key, value in labels.items():
+        if not _qualified(key):
+            causes.append(Cause(where, f'Invalid value: "{key}": {_NAME_PART_TEXT}'))
+        if not _is_text(value):
+            causes.append(_string_cause(f"{where}.{key}", value))
+        elif len(value) > 63:
+            causes.append(Cause(where, f'Invalid value: "{value}": must be no more than 63 characters'))
+        elif not _LABEL_VALUE.match(value):
+            causes.append(Cause(where, f'Invalid value: "{value}": {_LABEL_VALUE_TEXT}'))
+    return causes
+
+
+def _qualified(text: str) -> bool:
+    prefix, slash, name = text.rpartition("/")
+    if slash and (len(prefix) > 253 or not _SUBDOMAIN.match(prefix)):
+        return False
+    return len(name) <= 63 and bool(_QUALIFIED_NAME.match(name))
+
+
+def bump_generation(kind: ResourceType, old: Object, new: Object) -> None:
+    """Count a change of the desired state: the spec of built-ins, everything but metadata (and a split-off status) of custom types."""
+    if not (kind.counts_generation or kind.custom):
+        return
+    if kind.custom:
+        ignored = {"metadata", "apiVersion", "status"} if "status" in kind.subresources else {"metadata", "apiVersion"}
+        changed = _without(old, ignored) != _without(new, ignored)
+    else:
+        changed = _without(old, {"metadata", "status"}) != _without(new, {"metadata", "status"})
+    if changed:
+        new["metadata"]["generation"] = int(old["metadata"].get("generation", 0)) + 1
+
+
+def _without(obj: Object, ignored: set[str]) -> Object:
+    return {field: value for field, value in obj.items() if field not in ignored}
+
+
+def mark_deleted(metadata: Object, grace_s: int) -> None:
+    """Set the deletion marks, in place."""
+    metadata["deletionTimestamp"] = later_text(grace_s)
+    metadata["deletionGracePeriodSeconds"] = grace_s
+    if metadata.get("generation"):
+        metadata["generation"] += 1
