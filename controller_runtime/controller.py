@@ -143,9 +143,8 @@ class Controller:
         self._clock = clock
         self._cache_sync_timeout_s = cache_sync_timeout_s
         self._stuck_after_s = stuck_after_s
-        self._queue: WorkQueue[Request] = WorkQueue(
-            name, limiter=limiter or ItemExponentialLimiter(jitter=RETRY_JITTER), clock=clock
-        )
+        limiter = ItemExponentialLimiter(jitter=RETRY_JITTER) if limiter is None else limiter
+        self._queue: WorkQueue[Request] = WorkQueue(name, limiter=limiter, clock=clock)
         self._conflicts = ItemExponentialLimiter(jitter=RETRY_JITTER)
         self._sources: list[tuple[Source, EnqueueingHandler]] = []
         self._connected = 0

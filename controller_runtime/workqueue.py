@@ -91,7 +91,7 @@ class WorkQueue(Generic[K]):
     ) -> None:
         """`limiter` defaults to per-key exponential backoff, 5 ms to 1000 s. `strict` (tests) makes a stray `done` an error."""
         self.name = name
-        self._limiter = limiter or ItemExponentialLimiter()
+        self._limiter = ItemExponentialLimiter() if limiter is None else limiter
         self._clock = clock
         self._ageing_limit_s = ageing_limit_s
         self._strict = strict

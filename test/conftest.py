@@ -1,0 +1,47 @@
+"""What holds for every test: no thread of ours outlives it, and no log configuration leaks into the next one.
+
+Sockets need no fixture: an unclosed one is a ResourceWarning, and warnings are errors.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Iterator
+
+import pytest
+import structlog
+
+OURS = ("controller_runtime", "gpu_provisioner", "kaito_controller")
+PATIENCE_S = 5.0
+
+
+@pytest.fixture(autouse=True)
+def no_thread_outlives_its_test() -> Iterator[None]:
+    before = set(threading.enumerate())
+    yield
+    deadline = time.monotonic() + PATIENCE_S
+    for thread in set(threading.enumerate()) - before:
+        if _is_a_leak(thread):
+            thread.join(max(0.0, deadline - time.monotonic()))
+    left = [thread.name for thread in set(threading.enumerate()) - before if _is_a_leak(thread)]
+    assert not left, f"threads outlived their test: {left}; stop what the test started"
+
+
+@pytest.fixture(autouse=True)
+def log_configuration_is_local() -> Iterator[None]:
+    root = logging.getLogger()
+    handlers, level = list(root.handlers), root.level
+    yield
+    root.setLevel(level)
+    for handler in [handler for handler in root.handlers if handler not in handlers]:
+        root.removeHandler(handler)
+    structlog.reset_defaults()
+    structlog.contextvars.clear_contextvars()
+
+
+def _is_a_leak(thread: threading.Thread) -> bool:
+    """Threads running our code, daemon or not, and everybody's threads that would keep the process alive."""
+    module = getattr(getattr(thread, "_target", None), "__module__", None) or ""
+    return thread.is_alive() and (not thread.daemon or module.split(".")[0] in OURS)
