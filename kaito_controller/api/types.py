@@ -82,11 +82,11 @@ class LabelSelector(ApiModel):
 class ResourceSpec(ApiModel):
     """The GPU nodes that the workload runs on."""
 
-    count: Annotated[int, Field(ge=1, le=MAX_NODES, json_schema_extra={"format": "int32"})] = DEFAULT_COUNT
+    count: Annotated[int, Field(ge=1, le=MAX_NODES)] = DEFAULT_COUNT
     """Number of GPU nodes. Cannot be changed."""
     instance_type: Annotated[str, Field(min_length=1, max_length=MAX_LABEL)] = DEFAULT_INSTANCE_TYPE
     """VM size of the nodes to create, such as Standard_NC24ads_A100_v4. Cannot be changed."""
-    label_selector: LabelSelector
+    label_selector: Annotated[LabelSelector, Field(json_schema_extra={"x-kubernetes-map-type": "atomic"})]
     """Labels of the nodes to use; new nodes get them too. Cannot be changed."""
     preferred_nodes: Annotated[list[Name], Field(max_length=MAX_NODES)] = []
     """Names of existing nodes to use first."""
@@ -164,7 +164,7 @@ class DataSource(ApiModel):
 
 
 class DataDestination(ApiModel):
-    """Where the finished adapter goes: it is pushed as an image that holds it in /data, ready to be used in inference.adapters."""
+    """Where the finished adapter goes."""
 
     volume_source: OpenObject | None = None
     """Not available: results are pushed as an image."""
@@ -260,7 +260,7 @@ class TuningSpec(ApiModel):
     input: DataSource
     """The training data: exactly one of urls, volumeSource and image."""
     output: DataDestination
-    """Where the finished adapter is pushed."""
+    """Where the finished adapter goes: it is pushed as an image that holds it in /data, ready to be used in inference.adapters."""
 
     @property
     def method_name(self) -> str:
@@ -286,7 +286,7 @@ class StatusCondition(ApiModel):
     """Why, and what to do, for people."""
     last_transition_time: Annotated[str, Field(json_schema_extra={"format": "date-time"})]
     """When the status last changed."""
-    observed_generation: Annotated[int, Field(ge=0, json_schema_extra={"format": "int64"})] = 0
+    observed_generation: Annotated[int, Field(ge=0)] = 0
     """The generation of the Workspace that this was computed from."""
 
 

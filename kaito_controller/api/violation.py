@@ -12,6 +12,8 @@ CREATE_ONLY = "(create)"
 MAX_QUOTE = 120
 """A longer value is not quoted, so that the cure after it is still read."""
 
+LONG_TEXT = f"a text of more than {MAX_QUOTE} characters"
+
 
 @dataclass(frozen=True, slots=True)
 class Violation:
@@ -31,10 +33,10 @@ class Violation:
 
 
 def quote(value: object) -> str:
-    """A value as it is shown in a message: in quotes, without control characters; a long one is only counted."""
+    """A value as it is shown in a message: in quotes, without control characters; a long one is only described."""
     text = str(value)
     if len(text) > MAX_QUOTE:
-        return f"a text of {len(text)} characters"
+        return LONG_TEXT
     return '"' + "".join(char if char.isprintable() else "?" for char in text) + '"'
 
 

@@ -27,7 +27,7 @@ def check_resource(resource: ResourceSpec) -> Iterator[Violation]:
 def check_resource_change(old: ResourceSpec, new: ResourceSpec) -> Iterator[Violation]:
     """Only preferredNodes may change: everything else would need other nodes."""
     if old.count != new.count:
-        yield Violation("resource.count", f"{new.count} {sentences.UNCHANGEABLE}")
+        yield Violation("resource.count", sentences.UNCHANGEABLE)
     if old.instance_type != new.instance_type:
         yield Violation("resource.instanceType", f"{quote(new.instance_type)} {sentences.UNCHANGEABLE}")
     if not _same_selector(old.label_selector, new.label_selector):

@@ -19,7 +19,7 @@ def check_root(workspace: Workspace) -> Iterator[Violation]:
     if (workspace.inference is None) == (workspace.tuning is None):
         yield Violation("inference", sentences.NEITHER_OR_BOTH, CREATE_ONLY)
     if workspace.tuning is not None and workspace.resource is not None and workspace.resource.count != 1:
-        yield Violation("resource.count", f"{workspace.resource.count} {sentences.TUNING_COUNT}", CREATE_ONLY)
+        yield Violation("resource.count", sentences.TUNING_COUNT, CREATE_ONLY)
 
 
 def check_root_change(old: Workspace, new: Workspace) -> Iterator[Violation]:

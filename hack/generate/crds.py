@@ -1,0 +1,147 @@
+"""The two CustomResourceDefinitions, from the typed models and the CEL rules."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from gpu_provisioner.api.machine import MachineSpec, MachineStatus
+from hack.generate.structural import Schema, node_at, structural_schema
+from hack.generate.workspace_rules import workspace_rules
+from kaito_controller.api.types import Workspace
+
+_API_VERSION = "Version of the API, kaito.sh/v1alpha1."
+_DEFAULTS = ("resource.count", "resource.instanceType", "inference.preset.accessMode", "tuning.preset.accessMode")
+_STRENGTH = "inference.adapters[].strength"
+_TAINT = {"properties": {"effect": {"enum": ["NoSchedule", "PreferNoSchedule", "NoExecute"]}}}
+_MACHINE_BOUNDS: dict[str, Schema] = {
+    "spec.requirements": {"maxItems": 100},
+    "spec.requirements[].key": {"minLength": 1, "maxLength": 317},
+    "spec.requirements[].operator": {"enum": ["In", "NotIn", "Exists", "DoesNotExist", "Gt", "Lt"]},
+    "spec.requirements[].values": {"maxItems": 100},
+    "spec.requirements[].values[]": {"maxLength": 63},
+    "spec.resources.requests": {"maxProperties": 100},
+    "spec.taints": {"maxItems": 50},
+    "spec.taints[].effect": _TAINT["properties"]["effect"],
+    "spec.taints[].key": {"minLength": 1, "maxLength": 317},
+    "spec.taints[].value": {"maxLength": 63},
+    "spec.startupTaints": {"maxItems": 50},
+    "spec.startupTaints[].effect": _TAINT["properties"]["effect"],
+    "spec.startupTaints[].key": {"minLength": 1, "maxLength": 317},
+    "spec.startupTaints[].value": {"maxLength": 63},
+    "status.conditions": {"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["type"]},
+    "status.conditions[].type": {"minLength": 1, "maxLength": 316},
+    "status.conditions[].status": {"enum": ["True", "False", "Unknown"]},
+}
+"""Bounds that Azure's Machine CRD lacks. They refuse only what no provisioner could act on."""
+
+
+def workspace_crd() -> dict[str, Any]:
+    """`workspaces.kaito.sh`."""
+    schema = structural_schema(Workspace, defaults=(*_DEFAULTS, _STRENGTH))
+    schema["properties"] |= _object_meta(_API_VERSION)
+    for rule in workspace_rules():
+        node_at(schema, rule.at).setdefault("x-kubernetes-validations", []).append(rule.to_validation())
+    columns = [
+        _column("Instance", ".resource.instanceType", "VM size of the nodes"),
+        _condition_column("ResourceReady", "The GPU nodes are ready"),
+        _condition_column("InferenceReady", "The model is served"),
+        _condition_column("WorkspaceReady", "The model is served, or tuned and pushed"),
+        _column("Age", ".metadata.creationTimestamp", "", kind="date"),
+        _condition_column("JobStarted", "The tuning run has started", priority=1),
+        _column("Reason", _condition_path("WorkspaceReady", "reason"), "Why it is (not) ready", priority=1),
+        _column("Nodes", ".status.workerNodes", "Nodes in use", priority=1),
+    ]
+    names = {
+        "categories": ["workspace"],
+        "kind": "Workspace",
+        "listKind": "WorkspaceList",
+        "plural": "workspaces",
+        "shortNames": ["wk", "wks"],
+        "singular": "workspace",
+    }
+    return _crd("kaito.sh", "Namespaced", names, "v1alpha1", schema, columns)
+
+
+def machine_crd() -> dict[str, Any]:
+    """`machines.karpenter.sh`."""
+    schema: Schema = {
+        "description": "A Machine asks for one Node of a given instance type. The controller that needs the Node writes spec; "
+        "gpu-provisioner writes status.",
+        "type": "object",
+        "properties": {
+            **_object_meta("Version of the API, karpenter.sh/v1alpha5."),
+            "spec": structural_schema(MachineSpec),
+            "status": structural_schema(MachineStatus),
+        },
+    }
+    for path, bounds in _MACHINE_BOUNDS.items():
+        node_at(schema, path).update(bounds)
+    labels = ".metadata.labels."
+    columns = [
+        _column("Type", rf"{labels}node\.kubernetes\.io/instance-type", "VM size"),
+        _column("Zone", rf"{labels}karpenter\.k8s\.azure/zone", "Availability zone"),
+        _column("Node", ".status.nodeName", "The Node it became"),
+        _condition_column("Ready", "The Node can be used"),
+        _column("Age", ".metadata.creationTimestamp", "", kind="date"),
+        _column("Capacity", rf"{labels}karpenter\.sh/capacity-type", "on-demand or spot", priority=1),
+        _column("Provisioner", rf"{labels}karpenter\.sh/provisioner-name", "Who ordered it", priority=1),
+        _column("Template", ".spec.machineTemplateRef.name", "Provider template", priority=1),
+    ]
+    names = {
+        "categories": ["karpenter"],
+        "kind": "Machine",
+        "listKind": "MachineList",
+        "plural": "machines",
+        "singular": "machine",
+    }
+    return _crd("karpenter.sh", "Cluster", names, "v1alpha5", schema, columns)
+
+
+def _crd(
+    group: str, scope: str, names: dict[str, Any], version: str, schema: Schema, columns: list[dict[str, Any]]
+) -> dict[str, Any]:
+    return {
+        "apiVersion": "apiextensions.k8s.io/v1",
+        "kind": "CustomResourceDefinition",
+        "metadata": {"name": f"{names['plural']}.{group}"},
+        "spec": {
+            "group": group,
+            "names": names,
+            "scope": scope,
+            "versions": [
+                {
+                    "name": version,
+                    "served": True,
+                    "storage": True,
+                    "additionalPrinterColumns": columns,
+                    "schema": {"openAPIV3Schema": schema},
+                    "subresources": {"status": {}},
+                }
+            ],
+        },
+    }
+
+
+def _object_meta(api_version: str) -> Schema:
+    return {
+        "apiVersion": {"type": "string", "description": api_version},
+        "kind": {"type": "string", "description": "Kind of the object."},
+        "metadata": {"type": "object"},
+    }
+
+
+def _column(name: str, path: str, description: str, *, kind: str = "string", priority: int = 0) -> dict[str, Any]:
+    column: dict[str, Any] = {"name": name, "type": kind, "jsonPath": path}
+    if description:
+        column["description"] = description
+    if priority:
+        column["priority"] = priority
+    return column
+
+
+def _condition_path(condition: str, field: str) -> str:
+    return f'.status.conditions[?(@.type=="{condition}")].{field}'
+
+
+def _condition_column(condition: str, description: str, *, priority: int = 0) -> dict[str, Any]:
+    return _column(condition, _condition_path(condition, "status"), description, priority=priority)

@@ -1,0 +1,215 @@
+"""The ValidatingAdmissionPolicy: the rules that need the catalogue, with the catalogue ConfigMap as their parameter.
+
+The same rules in Python are `kaito_controller/api/rules/catalogue.py`. They run on creation; on an update only the rules about
+adapters do, and only when adapters changed. Status writes and objects being deleted are never looked at. When the ConfigMap is
+missing, the policy steps aside: the controller applies the same rules before it orders a node.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from hack.generate.catalogue_parameter import NAME as PARAMETER
+from hack.generate.catalogue_parameter import NAMESPACE
+from hack.generate.cel import fits, quoted, text, with_value
+from kaito_controller.api import patterns, sentences
+from kaito_controller.api.rules.catalogue import MAX_DISTRIBUTED_NAME
+
+NAME = "kaito-workspace-catalogue"
+_ADAPTERS_CHANGED = (
+    "has(object.inference) && has(object.inference.adapters) && !(has(oldObject.inference) && "
+    "has(oldObject.inference.adapters) && object.inference.adapters == oldObject.inference.adapters)"
+)
+
+
+def policy() -> dict[str, Any]:
+    """The ValidatingAdmissionPolicy."""
+    return {
+        "apiVersion": "admissionregistration.k8s.io/v1",
+        "kind": "ValidatingAdmissionPolicy",
+        "metadata": {"name": NAME},
+        "spec": {
+            "failurePolicy": "Fail",
+            "paramKind": {"apiVersion": "v1", "kind": "ConfigMap"},
+            "matchConstraints": {
+                "resourceRules": [
+                    {
+                        "apiGroups": ["kaito.sh"],
+                        "apiVersions": ["v1alpha1"],
+                        "operations": ["CREATE", "UPDATE"],
+                        "resources": ["workspaces"],
+                    }
+                ]
+            },
+            "matchConditions": [
+                {"name": "not-being-deleted", "expression": "!has(object.metadata.deletionTimestamp)"},
+                {
+                    "name": "created-or-adapters-changed",
+                    "expression": f"request.operation == 'CREATE' || ({_ADAPTERS_CHANGED})",
+                },
+            ],
+            "variables": [{"name": name, "expression": expression} for name, expression in _variables()],
+            "validations": [
+                {"expression": rule, "messageExpression": message, "message": fallback}
+                for rule, message, fallback in _validations()
+            ],
+        },
+    }
+
+
+def binding() -> dict[str, Any]:
+    """The ValidatingAdmissionPolicyBinding."""
+    return {
+        "apiVersion": "admissionregistration.k8s.io/v1",
+        "kind": "ValidatingAdmissionPolicyBinding",
+        "metadata": {"name": NAME},
+        "spec": {
+            "policyName": NAME,
+            "paramRef": {"name": PARAMETER, "namespace": NAMESPACE, "parameterNotFoundAction": "Allow"},
+            "validationActions": ["Deny"],
+        },
+    }
+
+
+def _variables() -> list[tuple[str, str]]:
+    """Each may use those before it. `presetKey`, `typeKey` and `needKey` are prefixes of keys in the ConfigMap."""
+    method = "object.tuning.method"
+    return [
+        ("creating", "request.operation == 'CREATE'"),
+        ("serves", "has(object.inference)"),
+        ("path", "variables.serves ? 'inference.preset' : 'tuning.preset'"),
+        (
+            "preset",
+            "has(object.inference) && has(object.inference.preset) ? object.inference.preset.name : "
+            "(!has(object.inference) && has(object.tuning) && has(object.tuning.preset) ? object.tuning.preset.name : '')",
+        ),
+        (
+            "accessMode",
+            "has(object.inference) && has(object.inference.preset) ? object.inference.preset.accessMode : "
+            "(!has(object.inference) && has(object.tuning) && has(object.tuning.preset) ? object.tuning.preset.accessMode : '')",
+        ),
+        ("presetKey", "'preset.' + variables.preset"),
+        ("added", "(variables.presetKey + '.yaml') in params.data"),
+        ("builtIn", "(variables.presetKey + '.access') in params.data && !variables.added"),
+        ("distributed", "variables.builtIn && (variables.presetKey + '.world') in params.data"),
+        ("type", "has(object.resource) ? object.resource.instanceType : ''"),
+        ("typeKey", "'sku.' + variables.type"),
+        ("typeAdded", "(variables.typeKey + '.yaml') in params.data"),
+        ("typeBuiltIn", "(variables.typeKey + '.gpus') in params.data && !variables.typeAdded"),
+        ("count", "has(object.resource) ? object.resource.count : 1"),
+        (
+            "method",
+            f"!has(object.inference) && has(object.tuning) && has({method}) ? "
+            f"({fits(method, patterns.LORA)} ? 'lora' : ({fits(method, patterns.QLORA)} ? 'qlora' : '')) : ''",
+        ),
+        (
+            "needKey",
+            "variables.presetKey + (variables.serves ? "
+            "'.inference' + (variables.distributed ? '.' + string(variables.count) : '') : '.tuning.' + variables.method)",
+        ),
+        ("sized", "variables.builtIn && (variables.needKey + '.gpus') in params.data"),
+    ]
+
+
+def _validations() -> list[tuple[str, str, str]]:
+    """Expression, message expression, and the message in case that one fails."""
+    return [_unknown_preset(), _private_preset(), *_types(), *_uses(), _size(), *_adapters()]
+
+
+def _unknown_preset() -> tuple[str, str, str]:
+    sentence = text(f" {sentences.PRESET_UNKNOWN} ")
+    unknown = f"variables.path + '.name: ' + {quoted('variables.preset')} + {sentence} + params.data['presets']"
+    return (
+        "!variables.creating || variables.preset == '' || variables.builtIn || variables.added",
+        unknown,
+        "preset.name is no known preset",
+    )
+
+
+def _private_preset() -> tuple[str, str, str]:
+    return (
+        "!variables.creating || !variables.builtIn || params.data[variables.presetKey + '.access'] != 'private' || "
+        "variables.accessMode == 'private'",
+        f"variables.path + '.accessMode: ' + variables.preset + {text(f' {sentences.PRESET_PRIVATE}')}",
+        f"preset.accessMode: the preset {sentences.PRESET_PRIVATE}",
+    )
+
+
+def _types() -> list[tuple[str, str, str]]:
+    field = "'resource.instanceType: '"
+    known = "variables.typeBuiltIn || variables.typeAdded || variables.type == '' || variables.type.startsWith('Standard_N')"
+    return [
+        (
+            f"!variables.creating || {known} || variables.type.startsWith('Standard_D')",
+            f"{field} + {with_value('variables.type', sentences.TYPE_UNKNOWN)}",
+            f"resource.instanceType {sentences.TYPE_UNKNOWN}",
+        ),
+        (
+            f"!variables.creating || {known} || variables.preset == '' || !variables.type.startsWith('Standard_D')",
+            f"{field} + {with_value('variables.type', sentences.TYPE_WITHOUT_GPU)}",
+            f"resource.instanceType {sentences.TYPE_WITHOUT_GPU}",
+        ),
+    ]
+
+
+def _uses() -> list[tuple[str, str, str]]:
+    return [
+        (
+            "!variables.creating || variables.serves || !variables.builtIn || variables.method == '' || variables.sized",
+            f"'tuning.preset.name: ' + variables.preset + {text(f' {sentences.PRESET_NOT_TUNABLE} ')} + variables.method + "
+            f"{text(f'{sentences.PRESET_TUNABLE} ')} + params.data['tunable.' + variables.method]",
+            "tuning.preset.name: this preset cannot be tuned with this method",
+        ),
+        (
+            "!variables.creating || !variables.serves || !variables.distributed || "
+            f"object.metadata.name.size() <= {MAX_DISTRIBUTED_NAME}",
+            f"'metadata.name: ' + {with_value('object.metadata.name', sentences.DISTRIBUTED_NAME)}",
+            f"metadata.name {sentences.DISTRIBUTED_NAME}",
+        ),
+        (
+            "!variables.creating || !variables.serves || !variables.distributed || variables.sized || "
+            "!(variables.typeBuiltIn || variables.typeAdded)",
+            "'resource.count: ' + string(variables.count) + ' nodes cannot share the ' + params.data[variables.presetKey + '.world'] + "
+            "' processes of ' + variables.preset + ' evenly; ' + params.data[variables.presetKey + '.counts']",
+            "resource.count: the processes of this preset cannot be spread evenly over so many nodes",
+        ),
+    ]
+
+
+def _size() -> tuple[str, str, str]:
+    def need(key: str) -> str:
+        return f"int(params.data[variables.needKey + '.{key}'])"
+
+    def offer(key: str) -> str:
+        return f"int(params.data[variables.typeKey + '.{key}'])"
+
+    nvidia = "params.data[variables.typeKey + '.accelerator'] == 'nvidia'"
+    fits_node = (
+        f"{nvidia} && {offer('gpus')} >= {need('gpus')} && {offer('gpu-bytes')} >= {need('gpu-bytes')} && "
+        f"{offer('gpus')} * {offer('gpu-bytes')} >= {need('node-bytes')}"
+    )
+    return (
+        f"!variables.creating || !variables.sized || !variables.typeBuiltIn || ({fits_node})",
+        "'resource.instanceType: ' + variables.type + ' has ' + params.data[variables.typeKey + '.offer'] + '; ' + "
+        "params.data[variables.needKey + '.text'] + '; ' + "
+        f"({nvidia} ? '' : 'presets run on NVIDIA GPUs only; ') + "
+        "params.data[variables.needKey + '.fits.' + params.data[variables.typeKey + '.cloud']]",
+        "resource.instanceType: its GPUs are too few or too small for the preset",
+    )
+
+
+def _adapters() -> list[tuple[str, str, str]]:
+    has_adapters = "has(object.inference) && has(object.inference.adapters) && object.inference.adapters.size() > 0"
+    named = "has(a.source) && has(a.source.name) && a.source.name == object.metadata.name"
+    return [
+        (
+            f"!({has_adapters}) || !variables.builtIn || params.data[variables.presetKey + '.adapters'] == 'true'",
+            f"'inference.adapters: ' + variables.preset + {text(f' {sentences.PRESET_NO_ADAPTERS}')}",
+            f"inference.adapters: the preset {sentences.PRESET_NO_ADAPTERS}",
+        ),
+        (
+            f"!({has_adapters}) || !object.inference.adapters.exists(a, {named})",
+            f"'inference.adapters: ' + {with_value('object.metadata.name', sentences.ADAPTER_IS_WORKSPACE)}",
+            f"inference.adapters: the name of an adapter {sentences.ADAPTER_IS_WORKSPACE}",
+        ),
+    ]
