@@ -1,1 +1,99 @@
-"""Settings of `kaito-controller`."""
+"""Settings of `kaito-controller`: where presets come from, and how long and how often it tries."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field
+
+from controller_runtime.settings import OperatorSettings, Seconds
+from kaito_controller.workloads.context import (
+    DEFAULT_ADAPTER_BASE_IMAGE,
+    DEFAULT_CRANE_IMAGE,
+    DEFAULT_CURL_IMAGE,
+    HelperImages,
+)
+from kaito_controller.workspace.snapshot import Limits
+
+ENV_PREFIX = "KAITO_"
+
+
+class ControllerSettings(OperatorSettings):
+    """What `kaito-controller` can be told, besides what every operator can."""
+
+    preset_registry_name: str = Field(
+        default="mcr.microsoft.com/aks/kaito",
+        min_length=1,
+        description="Registry and folder of the public preset images.",
+        json_schema_extra={"env": ["PRESET_REGISTRY_NAME"]},
+    )
+    release_namespace: str = Field(
+        default="",
+        description="Namespace of the default training configurations and the catalogue ConfigMap; the pod's own when not given.",
+        json_schema_extra={"env": ["RELEASE_NAMESPACE", "POD_NAMESPACE"]},
+    )
+    catalogue_config_map: str = Field(
+        default="kaito-catalogue",
+        description="ConfigMap in the release namespace with further presets and instance types; it may be missing.",
+    )
+    machine_api: Literal["auto", "required"] = Field(
+        default="auto",
+        description="auto: without the Machine CRD, only nodes that users bring are used. required: stop when it is missing.",
+    )
+    machine_attempts: int = Field(
+        default=3, ge=1, le=100, description="Machines that may fail, for each node, before the Workspace gives up."
+    )
+    machine_timeout_s: Seconds = Field(
+        default=1800.0, gt=0, description="A Machine that is not Ready by then counts as failed."
+    )
+    machine_retry_delay_s: Seconds = Field(
+        default=30.0, description="Pause before the second attempt; it doubles with each further one."
+    )
+    machine_retry_period_s: Seconds = Field(
+        default=1800.0, gt=0, description="After the last attempt failed, one more is made each time this has passed."
+    )
+    provisioner_silence_s: Seconds = Field(
+        default=120.0, gt=0, description="A Machine that no provisioner has touched by then is reported."
+    )
+    node_lost_timeout_s: Seconds = Field(
+        default=600.0, gt=0, description="A node that is gone or not Ready for so long is replaced."
+    )
+    gpu_timeout_s: Seconds = Field(
+        default=900.0, gt=0, description="A Ready node that does not show its GPUs by then is reported."
+    )
+    failed_workload_grace_s: Seconds = Field(
+        default=3600.0,
+        ge=0,
+        description="A workload that is not ready so long after the model's own time limit is removed and its nodes are given back.",
+    )
+    tuning_deadline_s: int | None = Field(
+        default=None, ge=60, description="Upper bound on a whole tuning Job in seconds; none when not given."
+    )
+    preset_run_as_user: int | None = Field(
+        default=None, ge=1, description="UID for preset and trainer images; the image's own user when not given."
+    )
+    cluster_domain: str = Field(default="cluster.local", description="DNS suffix of the cluster.")
+    curl_image: str = Field(default=DEFAULT_CURL_IMAGE, description="Image that downloads training data.")
+    crane_image: str = Field(default=DEFAULT_CRANE_IMAGE, description="Image that pushes the tuned adapter.")
+    adapter_base_image: str = Field(
+        default=DEFAULT_ADAPTER_BASE_IMAGE, description="Base of the pushed adapter image; it must contain cp."
+    )
+
+    @property
+    def limits(self) -> Limits:
+        """The limits that the reconciler plans by."""
+        return Limits(
+            machine_attempts=self.machine_attempts,
+            machine_timeout_s=self.machine_timeout_s,
+            machine_retry_delay_s=self.machine_retry_delay_s,
+            machine_retry_period_s=self.machine_retry_period_s,
+            provisioner_silence_s=self.provisioner_silence_s,
+            node_lost_timeout_s=self.node_lost_timeout_s,
+            gpu_timeout_s=self.gpu_timeout_s,
+            failed_workload_grace_s=self.failed_workload_grace_s,
+        )
+
+    @property
+    def helper_images(self) -> HelperImages:
+        """Images that are added to tuning pods."""
+        return HelperImages(curl=self.curl_image, crane=self.crane_image, adapter_base=self.adapter_base_image)

@@ -12,8 +12,6 @@ import hashlib
 MACHINE_NAME_LENGTH = 11
 """AKS agent pools are named after their Machine and may have no more characters than this."""
 
-FINALIZER = "workspace.finalizer.kaito.sh"
-
 WORKSPACE_UID = "kaito.sh/workspace-uid"
 """Annotation on a Machine or a copied ConfigMap: the UID of the Workspace it was made for. Names come back, UIDs never do."""
 
@@ -33,22 +31,11 @@ RELEASED = "kaito.sh/released"
 TUNED_RUN = "kaito.sh/tuned-run"
 """Annotation on a Workspace: the identity of the tuning run that succeeded, so that a tidied-away Job is not run again."""
 
-RUN = "kaito.sh/tuning-run"
-"""Annotation on a Job: the identity of the run, which only changes when something changes that training depends on."""
-
-PRESET_RECORD = "kaito.sh/preset-record"
-"""Annotation on a workload: the catalogue entry it was built from, kept so that a newer catalogue does not restart it."""
-
 
 def machine_name(uid: str, ordinal: int, attempt: int) -> str:
     """`ws` and nine hex digits for one try (`attempt`, from 0) at one node (`ordinal`, from 0) of the Workspace with this UID."""
     digest = hashlib.sha256(f"{uid}/{ordinal}/{attempt}".encode()).hexdigest()
     return "ws" + digest[: MACHINE_NAME_LENGTH - 2]
-
-
-def tuning_config_copy_name(workspace_name: str) -> str:
-    """The ConfigMap that holds a Workspace's own copy of a default training configuration."""
-    return f"{workspace_name}-tuning-config"
 
 
 def claim_value(namespace: str, name: str, uid: str) -> str:

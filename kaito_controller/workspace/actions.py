@@ -1,0 +1,98 @@
+"""The things a reconcile can do to the world, as data: `plan` makes them, `apply` carries them out. Pure.
+
+Each carries the precondition that makes it safe when the Snapshot was stale: a UID for deletions, a resourceVersion for changes, a
+derived name for creations.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from controller_runtime.resources import (
+    CONFIG_MAPS,
+    DEPLOYMENTS,
+    JOBS,
+    NODES,
+    SERVICES,
+    STATEFUL_SETS,
+    Object,
+    Resource,
+    name_of,
+    namespace_of,
+    uid_of,
+)
+from gpu_provisioner.api import labels as machine_labels
+
+MACHINES = Resource(
+    machine_labels.GROUP, machine_labels.VERSION, machine_labels.PLURAL, machine_labels.KIND, namespaced=False
+)
+
+RESOURCES: Mapping[str, Resource] = {
+    resource.kind: resource for resource in (CONFIG_MAPS, DEPLOYMENTS, JOBS, NODES, SERVICES, STATEFUL_SETS, MACHINES)
+}
+"""By kind, for everything that an action can touch apart from the Workspace itself."""
+
+
+@dataclass(frozen=True, slots=True)
+class Create:
+    """Create an object. That it exists already is fine when it is ours."""
+
+    obj: Object
+
+    @property
+    def kind(self) -> str:
+        return str(self.obj["kind"])
+
+
+@dataclass(frozen=True, slots=True)
+class Replace:
+    """Bring an existing object to what is meant, if nobody else was faster. `repair`: it had been changed behind our back."""
+
+    live: Object
+    desired: Object
+    repair: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Delete:
+    """Ask for deletion of exactly this incarnation."""
+
+    kind: str
+    name: str
+    namespace: str
+    uid: str
+
+    @classmethod
+    def of(cls, obj: Object) -> Delete:
+        return cls(str(obj["kind"]), name_of(obj), namespace_of(obj), uid_of(obj))
+
+
+@dataclass(frozen=True, slots=True)
+class Annotate:
+    """Change annotations of the Workspace; None removes one."""
+
+    annotations: Mapping[str, str | None]
+
+
+@dataclass(frozen=True, slots=True)
+class ClaimNodes:
+    """Mark all these nodes as ours, or none: (name, resourceVersion)."""
+
+    nodes: tuple[tuple[str, str], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class ReleaseNode:
+    """Take our mark off a node."""
+
+    name: str
+    resource_version: str
+
+
+@dataclass(frozen=True, slots=True)
+class RemoveFinalizer:
+    """Let the Workspace go, after a last look that no Machine is left."""
+
+
+Action = Create | Replace | Delete | Annotate | ClaimNodes | ReleaseNode | RemoveFinalizer

@@ -1,0 +1,96 @@
+"""What Prometheus is told: how many Workspaces are in which state, and how long each phase took.
+
+Labels hold only names from fixed lists (phases, our reasons, the Machine contract's reasons), never names of objects. The counts by state
+are taken from the cache when somebody scrapes, so they cannot drift from the truth.
+"""
+
+from __future__ import annotations
+
+from collections import Counter as Tally
+from collections.abc import Callable, Iterable
+from datetime import datetime
+
+from prometheus_client import CollectorRegistry, Counter, Histogram
+from prometheus_client.core import GaugeMetricFamily
+from prometheus_client.registry import Collector
+
+from controller_runtime.clock import parse_rfc3339
+from controller_runtime.conditions import get_condition
+from controller_runtime.resources import Object, is_deleting
+from gpu_provisioner.api import reasons as machine_reasons
+from kaito_controller.api import conditions
+from kaito_controller.api.reasons import REASONS, Kind
+
+PHASE_BUCKETS = (1, 5, 15, 30, 60, 120, 180, 300, 450, 600, 900, 1200, 1800, 2700, 3600, 7200)
+OTHER = "Other"
+
+PHASES = {
+    "node_ordered": "From the creation of the Workspace until its Machines are ordered.",
+    "node_ready": "From the order until all nodes are Ready and show their GPUs.",
+    "image_pulled": "From the creation of the workload until the containers have started.",
+    "serving": "From the start of the containers until the health checks are answered.",
+}
+_STATES = {Kind.GOOD: "ready", Kind.WAITING: "waiting", Kind.TROUBLE: "trouble", Kind.TERMINAL: "failed"}
+_MACHINE_REASONS = frozenset(entry.reason for entry in machine_reasons.REASONS)
+
+NAMES = {
+    "kaito_workspaces": "Workspaces by phase (ready, waiting, trouble, failed, deleting, new) and reason of WorkspaceReady.",
+    "kaito_workspace_phase_seconds": "Seconds that a phase took, by phase.",
+    "kaito_machine_failures_total": "Machines that failed for good, by reason.",
+}
+"""Every metric of this program, for the documentation."""
+
+
+class WorkspaceMetrics:
+    """Counters and histograms; registers itself."""
+
+    def __init__(self, registry: CollectorRegistry, workspaces: Callable[[], Iterable[Object]]) -> None:
+        registry.register(_StateCollector(workspaces))
+        name = "kaito_workspace_phase_seconds"
+        self._phase = Histogram(name, NAMES[name], ["phase"], buckets=PHASE_BUCKETS, registry=registry)
+        name = "kaito_machine_failures_total"
+        self._failures = Counter(name, NAMES[name], ["reason"], registry=registry)
+        for phase in PHASES:
+            self._phase.labels(phase)
+
+    def phase(self, phase: str, start: datetime | str | None, end: datetime | str | None) -> None:
+        """Observe a finished phase; moments that are unknown or unreadable are not counted."""
+        began, ended = _moment(start), _moment(end)
+        if began is not None and ended is not None:
+            self._phase.labels(phase).observe(max(0.0, (ended - began).total_seconds()))
+
+    def machine_failed(self, reason: str) -> None:
+        """Count a Machine that failed for good."""
+        self._failures.labels(reason if reason in _MACHINE_REASONS else OTHER).inc()
+
+
+class _StateCollector(Collector):
+    def __init__(self, workspaces: Callable[[], Iterable[Object]]) -> None:
+        self._workspaces = workspaces
+
+    def collect(self) -> Iterable[GaugeMetricFamily]:
+        family = GaugeMetricFamily("kaito_workspaces", NAMES["kaito_workspaces"], labels=["phase", "reason"])
+        for (phase, reason), count in sorted(Tally(map(_state, self._workspaces())).items()):
+            family.add_metric([phase, reason], count)
+        yield family
+
+
+def _state(workspace: Object) -> tuple[str, str]:
+    stored = (workspace.get("status") or {}).get("conditions")
+    kind = conditions.WORKSPACE_DELETING if is_deleting(workspace) else conditions.WORKSPACE_READY
+    condition = get_condition(stored, kind)
+    known = REASONS.get(str((condition or {}).get("reason")))
+    if is_deleting(workspace):
+        return "deleting", known.name if known else OTHER
+    if condition is None:
+        return "new", "None"
+    return (_STATES[known.kind], known.name) if known else ("waiting", OTHER)
+
+
+def _moment(value: datetime | str | None) -> datetime | None:
+    if value is None or isinstance(value, datetime):
+        return value
+    try:
+        return parse_rfc3339(value)
+    except ValueError:
+        return None

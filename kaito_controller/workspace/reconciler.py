@@ -1,0 +1,221 @@
+"""The Workspace reconciler: fetch → finalizer first → observe → plan → apply → status → when to look again.
+
+It looks, acts and returns; everything it waits for wakes it through a watch, or through the deadline that the status names. Whatever
+it remembers (refusals, own writes) only saves work: all of it may be lost at any moment.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from controller_runtime.api import KubeClient
+from controller_runtime.clock import Clock
+from controller_runtime.conditions import Condition, get_condition
+from controller_runtime.controller import Request, Result
+from controller_runtime.errors import NotFound
+from controller_runtime.events import EventRecorder
+from controller_runtime.logs import get_logger
+from controller_runtime.resources import (
+    Object,
+    annotations_of,
+    finalizers_of,
+    is_deleting,
+    name_of,
+    namespace_of,
+    resource_version_of,
+    uid_of,
+)
+from kaito_controller.api import conditions, labels
+from kaito_controller.api.reasons import Kind
+from kaito_controller.workspace import naming
+from kaito_controller.workspace.actions import Action, Create, Delete, ReleaseNode
+from kaito_controller.workspace.apply import Applier
+from kaito_controller.workspace.caches import Caches
+from kaito_controller.workspace.decide import Decision, decide, runner
+from kaito_controller.workspace.deletion import deletion_verdict, plan_deletion
+from kaito_controller.workspace.metrics import WorkspaceMetrics
+from kaito_controller.workspace.observe import Observer
+from kaito_controller.workspace.own_writes import LOOK_AGAIN_S, OwnWrites
+from kaito_controller.workspace.plan import plan
+from kaito_controller.workspace.snapshot import Refusal, Snapshot, Verdict
+from kaito_controller.workspace.status import Change, changes, conditions_of, deleting_conditions, status_of
+
+log = get_logger(__name__)
+
+REFUSED_RETRY_S = 60.0
+"""Nothing announces that a refusal would not be repeated."""
+EVENT_ACTION = "Reconcile"
+
+
+class WorkspaceReconciler:
+    """Brings one Workspace a step further."""
+
+    def __init__(
+        self,
+        client: KubeClient,
+        caches: Caches,
+        observer: Observer,
+        own_writes: OwnWrites,
+        *,
+        recorder: EventRecorder,
+        metrics: WorkspaceMetrics,
+        clock: Clock,
+    ) -> None:
+        self._client = client
+        self._caches = caches
+        self._observer = observer
+        self._own_writes = own_writes
+        self._recorder = recorder
+        self._metrics = metrics
+        self._clock = clock
+        self._applier = Applier(client, clock)
+        self._refusals: dict[str, Refusal] = {}
+
+    def reconcile(self, request: Request) -> Result:
+        """See the module."""
+        raw = self._caches.workspaces.get(request.name, request.namespace)
+        self._clear_orphans(request, uid_of(raw) if raw else "")
+        if raw is None:
+            return Result()
+        if not self._own_writes.are_visible(uid_of(raw)):
+            return Result(requeue_after_s=LOOK_AGAIN_S)
+        return self._delete(raw) if is_deleting(raw) else self._advance(raw)
+
+    def _advance(self, raw: Object) -> Result:
+        uid = uid_of(raw)
+        if labels.FINALIZER not in finalizers_of(raw):
+            raw = self._applier.add_finalizer(raw)
+            self._own_writes.note(uid, [(labels.WORKSPACES, resource_version_of(raw))])
+        snapshot = self._observer.snapshot(raw, self._refusals.get(uid))
+        decision = decide(snapshot)
+        actions = plan(snapshot, decision)
+        if actions:
+            raw = self._act(snapshot, decision, actions)
+            if decision.release is not None or decision.assignment.claim:
+                return Result()  # the next look, with the record or the claims in the cache, says more
+        if self._refusals.get(uid) != snapshot.refusal:
+            snapshot = self._observer.snapshot(raw, self._refusals.get(uid))
+            decision = decide(snapshot)
+        self._show(snapshot, decision, raw)
+        return self._next_look(snapshot, decision)
+
+    def _act(self, snapshot: Snapshot, decision: Decision, actions: tuple[Action, ...]) -> Object:
+        uid = uid_of(snapshot.raw)
+        outcome = self._applier.apply(snapshot.raw, actions)
+        self._own_writes.note(uid, outcome.written)
+        if outcome.refusal is None:
+            self._refusals.pop(uid, None)
+        else:
+            self._refusals[uid] = outcome.refusal
+        self._count(snapshot, decision, actions)
+        return outcome.workspace
+
+    def _show(self, snapshot: Snapshot, decision: Decision, raw: Object) -> None:
+        workers = snapshot.worker_nodes if decision.frozen else decision.assignment.names
+        wanted = conditions_of(snapshot, decision)
+        news = changes(snapshot.raw, wanted)
+        if self._write_status(raw, wanted, workers):
+            self._tell(raw, news)
+            self._time_phases(snapshot, news)
+
+    def _write_status(self, raw: Object, wanted: tuple[Condition, ...], workers: Iterable[str]) -> bool:
+        """One patch, and only when it says something new. True when it was written."""
+        status = status_of(raw, wanted, workers, self._clock.now())
+        if status == (raw.get("status") or {}):
+            return False
+        patch = {"metadata": {"resourceVersion": resource_version_of(raw)}, "status": status}
+        name, namespace = name_of(raw), namespace_of(raw)
+        written = self._client.patch(labels.WORKSPACES, name, patch, namespace, subresource="status")
+        self._own_writes.note(uid_of(raw), [(labels.WORKSPACES, resource_version_of(written))])
+        return True
+
+    def _tell(self, raw: Object, news: Iterable[Change]) -> None:
+        """One Event for each new reason, however many conditions show it."""
+        for change in {item.reason.name: item for item in news}.values():
+            bad = change.reason.kind in (Kind.TROUBLE, Kind.TERMINAL)
+            self._recorder.event(
+                raw,
+                type="Warning" if bad else "Normal",
+                reason=change.reason.name,
+                action=EVENT_ACTION,
+                note=change.message,
+            )
+
+    def _next_look(self, snapshot: Snapshot, decision: Decision) -> Result:
+        verdicts: tuple[Verdict, ...] = (decision.machines, decision.nodes, decision.run, decision.overall)
+        waits = [(v.until - snapshot.now).total_seconds() for v in verdicts if v.until is not None]
+        if self._refusals.get(uid_of(snapshot.raw)) is not None:
+            waits.append(REFUSED_RETRY_S)
+        ahead = [wait for wait in waits if wait > 0]
+        return Result(requeue_after_s=min(ahead) + LOOK_AGAIN_S) if ahead else Result()
+
+    def _delete(self, raw: Object) -> Result:
+        if labels.FINALIZER not in finalizers_of(raw):
+            return Result()
+        remains = self._observer.remains(raw)
+        wanted = deleting_conditions(raw, deletion_verdict(remains))
+        news = changes(raw, wanted)
+        workers = (raw.get("status") or {}).get("workerNodes") or ()
+        if not remains.nothing and self._write_status(raw, wanted, workers):
+            self._tell(raw, news)
+        outcome = self._applier.apply(raw, plan_deletion(remains))
+        self._own_writes.note(uid_of(raw), outcome.written)
+        if outcome.refusal is not None:
+            log.error(
+                "deletion is refused", workspace=f"{namespace_of(raw)}/{name_of(raw)}", error=outcome.refusal.message
+            )
+            return Result(requeue_after_s=REFUSED_RETRY_S)
+        if remains.nothing:
+            self._forget(uid_of(raw))
+        return Result()
+
+    def _clear_orphans(self, request: Request, uid: str) -> None:
+        """Machines and claims of a former Workspace of this name, whose finalizer somebody removed by force.
+
+        Asked of the API server itself, because a cache that lags could make a living Workspace look gone.
+        """
+        machines, nodes = self._observer.orphans(request.key, uid)
+        if not machines and not nodes:
+            return
+        try:
+            living = uid_of(self._client.get(labels.WORKSPACES, request.name, request.namespace))
+        except NotFound:
+            living = ""
+        gone: list[Action] = [Delete.of(m) for m in machines if annotations_of(m).get(naming.WORKSPACE_UID) != living]
+        gone += [
+            ReleaseNode(n.name, n.resource_version) for n in nodes if n.claim is not None and n.claim.uid != living
+        ]
+        log.info("removing what a former Workspace left", workspace=request.key, count=len(gone))
+        self._applier.apply({"metadata": {"namespace": request.namespace, "name": request.name}}, gone)
+
+    def _forget(self, uid: str) -> None:
+        self._refusals.pop(uid, None)
+        self._own_writes.forget(uid)
+        self._observer.forget(uid)
+
+    def _count(self, snapshot: Snapshot, decision: Decision, actions: tuple[Action, ...]) -> None:
+        ordered = any(isinstance(action, Create) and action.kind == "Machine" for action in actions)
+        if ordered and not snapshot.machines:
+            self._metrics.phase("node_ordered", snapshot.raw["metadata"].get("creationTimestamp"), snapshot.now)
+        for ordinal, failure in (decision.assignment.failures or {}).items():
+            if snapshot.attempts.get(ordinal) != failure:
+                self._metrics.machine_failed(failure.reason)
+
+    def _time_phases(self, snapshot: Snapshot, news: Iterable[Change]) -> None:
+        turned = {change.type for change in news if change.status == "True"}
+        stored = (snapshot.raw.get("status") or {}).get("conditions")
+        if conditions.RESOURCE_READY in turned:
+            start = min((m.created_at for m in snapshot.machines), default=None)
+            self._metrics.phase("node_ready", start, snapshot.now)
+        served_before = get_condition(stored, conditions.INFERENCE_READY) or {}
+        workload = runner(snapshot)
+        if conditions.INFERENCE_READY in turned and served_before.get("status") != "True" and workload is not None:
+            started = max(filter(None, map(_started_at, snapshot.pods)), default=None)
+            self._metrics.phase("image_pulled", workload["metadata"].get("creationTimestamp"), started)
+            self._metrics.phase("serving", started, snapshot.now)
+
+
+def _started_at(pod: Object) -> str:
+    statuses = (pod.get("status") or {}).get("containerStatuses") or []
+    starts = [str(((entry.get("state") or {}).get("running") or {}).get("startedAt") or "") for entry in statuses]
+    return max(starts, default="")
