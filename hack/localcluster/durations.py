@@ -27,6 +27,8 @@ class Durations:
     """Period of the kubelet's heartbeat Lease."""
     image_pull_s: float = 30.0
     container_start_s: float = 2.0
+    model_load_s: float = 60.0
+    """From the start of a container that serves port 5000 to its first good answer: weights are loaded."""
     sandbox_s: float = 1.0
     job_container_run_s: float = 60.0
     """How long a container of a pod that is meant to end runs."""

@@ -108,6 +108,7 @@ class AgentPool:
     etag: str
     power_state: str = "Running"
     operation_id: str = ""
+    error: dict[str, Any] | None = None
     canary: bool = False
     vms: list[VirtualMachine] = field(default_factory=list)
 

@@ -344,6 +344,7 @@ class AgentPools:
     ) -> None:
         operation.state = state
         operation.error = error.operation_error() if error else None
+        pool.error = operation.error
         pool.provisioning_state = pool_state
         pool.etag = str(uuid.uuid4())
 
@@ -422,6 +423,9 @@ class AgentPools:
         return rfc3339_micro(self._timeline.clock.now())
 
     def _to_resource(self, pool: AgentPool) -> dict[str, Any]:
+        status = (
+            {"status": {"provisioningError": pool.error}} if pool.error and pool.provisioning_state == "Failed" else {}
+        )
         return {
             "id": f"{self.identity.cluster_id}/agentPools/{pool.name}",
             "type": "Microsoft.ContainerService/ManagedClusters/AgentPools",
@@ -431,5 +435,6 @@ class AgentPools:
                 "provisioningState": pool.provisioning_state,
                 "powerState": {"code": pool.power_state},
                 "eTag": pool.etag,
+                **status,
             },
         }

@@ -1,0 +1,1 @@
+"""The inhabitants of localcluster; see `actors.Actors`."""

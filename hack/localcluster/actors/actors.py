@@ -1,0 +1,115 @@
+"""All actors of localcluster on one API server: workload controllers, garbage collection, scheduler, nodes and kubelets.
+
+Everything here is an ordinary API client, so it also runs against a real API server; there one turns off what the real cluster brings
+(`Parts`).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Self
+
+from controller_runtime.api import KubeClient
+from controller_runtime.errors import AlreadyExists
+from controller_runtime.resources import NAMESPACES, PODS, SERVICES, Object, is_deleting, labels_of
+from hack.localcluster.actors.deployments import Deployments
+from hack.localcluster.actors.fleet import LEASE_NAMESPACE, Fleet
+from hack.localcluster.actors.garbage import GarbageCollector
+from hack.localcluster.actors.jobs import Jobs
+from hack.localcluster.actors.kubelet import Kubelets
+from hack.localcluster.actors.nodelifecycle import NodeLifecycle
+from hack.localcluster.actors.podfaults import PodFaults
+from hack.localcluster.actors.pods import is_ready
+from hack.localcluster.actors.replicasets import ReplicaSets
+from hack.localcluster.actors.scheduler import Scheduler
+from hack.localcluster.actors.statefulsets import StatefulSets
+from hack.localcluster.actors.world import World
+from hack.localcluster.cloud.model import CloudIdentity
+from hack.localcluster.durations import Durations
+from hack.localcluster.model_server import ModelServers
+from hack.localcluster.timeline import Timeline
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """Which actors run. A cluster with a real control plane needs only the nodes, kubelets and node lifecycle."""
+
+    controllers: bool = True
+    garbage: bool = True
+    scheduler: bool = True
+    node_lifecycle: bool = True
+
+
+class Actors:
+    """The inhabitants of one cluster."""
+
+    def __init__(
+        self,
+        client: KubeClient,
+        timeline: Timeline,
+        *,
+        durations: Durations | None = None,
+        identity: CloudIdentity | None = None,
+        parts: Parts | None = None,
+    ) -> None:
+        chosen = parts or Parts()
+        self.client = client
+        self.world = World(client, timeline, durations or Durations())
+        self.pod_faults = PodFaults()
+        self.models = ModelServers(self._pod_behind)
+        self.fleet = Fleet(self.world, identity or CloudIdentity())
+        self.kubelets = Kubelets(self.world, self.fleet, self.pod_faults, self.models)
+        self.world.informer(SERVICES)
+        if chosen.controllers:
+            Deployments(self.world)
+            ReplicaSets(self.world)
+            StatefulSets(self.world)
+            Jobs(self.world)
+        if chosen.garbage:
+            GarbageCollector(self.world)
+        if chosen.scheduler:
+            Scheduler(self.world)
+        if chosen.node_lifecycle:
+            NodeLifecycle(self.world)
+
+    def start(self) -> None:
+        """Start everything; returns when all caches are filled."""
+        self._ensure_namespace(LEASE_NAMESPACE)
+        self.models.start()
+        self.world.start()
+
+    def stop(self) -> None:
+        """Stop everything. Objects stay as they are."""
+        self.world.stop()
+        self.models.stop()
+
+    def _ensure_namespace(self, name: str) -> None:
+        try:
+            self.client.create(NAMESPACES, {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}})
+        except AlreadyExists:
+            return
+
+    def _pod_behind(self, resource: str, namespace: str, name: str) -> Object | None:
+        pods = self.world.informer(PODS)
+        if resource == "pods":
+            return pods.get(name, namespace)
+        service = self.world.informer(SERVICES).get(name, namespace)
+        selector = ((service or {}).get("spec") or {}).get("selector")
+        if not selector:
+            return None
+        for pod in pods.list(namespace):
+            labels = labels_of(pod)
+            if (
+                is_ready(pod)
+                and not is_deleting(pod)
+                and all(labels.get(key) == value for key, value in selector.items())
+            ):
+                return pod
+        return None
+
+    def __enter__(self) -> Self:
+        self.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.stop()

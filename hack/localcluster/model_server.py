@@ -1,0 +1,146 @@
+"""A stand-in for the model servers that run in pods: real HTTP on loopback, the answers of the real ones, and no model.
+
+One server answers for all pods; a pod is a path prefix (`/<namespace>/<pod>`), opened when the pod gets Ready and closed when it is not
+any more. The API server's `proxy` subresource leads here, through `ModelServers.backend`.
+"""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+
+from controller_runtime.resources import Object, labels_of, name_of, namespace_of, uid_of
+
+PodLookup = Callable[[str, str, str], Object | None]
+"""(resource, namespace, name) → a Ready pod behind it, or None."""
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """Status, body and content type."""
+
+    status: int
+    body: bytes
+    content_type: str = "application/json"
+
+
+def answer(method: str, path: str, body: bytes, model: str) -> Reply:
+    """What a model server says. `path` has no prefix and no query any more."""
+    if method == "GET" and path in ("", "/"):
+        return _json(200, "Server is running")
+    if method == "GET" and path == "/healthz":
+        return _json(200, {"status": "Healthy"})
+    if method == "GET" and path == "/metrics":
+        text = f'# TYPE localcluster_model_up gauge\nlocalcluster_model_up{{model="{model}"}} 1\n'
+        return Reply(200, text.encode(), "text/plain; version=0.0.4")
+    if method == "POST" and path == "/chat":
+        return _chat(body, model)
+    if path in ("", "/", "/healthz", "/metrics", "/chat"):
+        return _json(405, {"detail": "Method Not Allowed"})
+    return _json(404, {"detail": "Not Found"})
+
+
+def _chat(body: bytes, model: str) -> Reply:
+    try:
+        request = json.loads(body)
+    except ValueError:
+        return _json(422, {"detail": [{"type": "json_invalid", "loc": ["body"], "msg": "JSON decode error"}]})
+    prompt = _prompt_of(request) if isinstance(request, dict) else None
+    if prompt is None:
+        return _json(400, {"detail": "Text generation parameter prompt required"})
+    return _json(
+        200, {"Result": f"{prompt} [{model}: this is the stand-in model server of localcluster; it echoes the prompt]"}
+    )
+
+
+def _prompt_of(request: dict[str, Any]) -> str | None:
+    if isinstance(request.get("prompt"), str):
+        return str(request["prompt"])
+    messages = request.get("messages")
+    if isinstance(messages, list) and messages and isinstance(messages[-1], dict):
+        return str(messages[-1].get("content", ""))
+    return None
+
+
+def _json(status: int, body: Any) -> Reply:
+    return Reply(status, json.dumps(body).encode())
+
+
+class ModelServers:
+    """Implements the kubelets' `ModelHost`."""
+
+    def __init__(self, find_pod: PodLookup) -> None:
+        self._find_pod = find_pod
+        self._lock = threading.Lock()
+        self._open: dict[str, tuple[str, str, str]] = {}
+        handler = type("Handler", (_Handler,), {"models": self})
+        self._http = ThreadingHTTPServer(("127.0.0.1", 0), handler)
+        self._http.daemon_threads = True
+        self.url = f"http://127.0.0.1:{self._http.server_address[1]}"
+        self._thread: threading.Thread | None = None
+
+    def start(self) -> None:
+        """Serve in a thread of its own."""
+        self._thread = threading.Thread(target=self._http.serve_forever, args=(0.05,), name="models", daemon=True)
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Stop serving."""
+        if self._thread is not None:
+            self._http.shutdown()
+            self._thread.join(5.0)
+        self._http.server_close()
+
+    def open(self, pod: Object) -> None:
+        """The pod answers from now on."""
+        model = labels_of(pod).get("kaito.sh/workspace") or name_of(pod)
+        with self._lock:
+            self._open[uid_of(pod)] = (namespace_of(pod), name_of(pod), model)
+
+    def close(self, pod_uid: str) -> None:
+        """It does not any more."""
+        with self._lock:
+            self._open.pop(pod_uid, None)
+
+    def backend(self, resource: str, namespace: str, name: str, port: str) -> str | None:
+        """Base URL for the API server's proxy; None when no Ready pod stands behind the Service or pod."""
+        pod = self._find_pod(resource, namespace, name)
+        if pod is None or self.model_of(namespace, name_of(pod)) is None:
+            return None
+        return f"{self.url}/{namespace}/{name_of(pod)}"
+
+    def model_of(self, namespace: str, pod: str) -> str | None:
+        """The model that an open pod serves."""
+        with self._lock:
+            return next((model for ns, name, model in self._open.values() if (ns, name) == (namespace, pod)), None)
+
+
+class _Handler(BaseHTTPRequestHandler):
+    models: ModelServers
+    protocol_version = "HTTP/1.1"
+
+    def do_GET(self) -> None:
+        self._serve()
+
+    def do_POST(self) -> None:
+        self._serve()
+
+    def log_message(self, *_: Any) -> None:
+        """Quiet."""
+
+    def _serve(self) -> None:
+        body = self.rfile.read(int(self.headers.get("content-length") or 0))
+        parts = self.path.split("?", 1)[0].split("/", 3)
+        namespace, pod = ([*parts, "", ""])[1:3]
+        model = self.models.model_of(namespace, pod)
+        rest = "/" + (parts[3] if len(parts) > 3 else "")
+        reply = answer(self.command, rest, body, model) if model else _json(503, {"detail": "no such pod"})
+        self.send_response(reply.status)
+        self.send_header("Content-Type", reply.content_type)
+        self.send_header("Content-Length", str(len(reply.body)))
+        self.end_headers()
+        self.wfile.write(reply.body)
