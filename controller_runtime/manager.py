@@ -13,6 +13,7 @@ import queue
 import signal
 import threading
 from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 from types import FrameType
 from typing import Protocol
@@ -27,14 +28,13 @@ from controller_runtime.errors import ControllerRuntimeError, FatalError
 from controller_runtime.events import EventBroadcaster, EventRecorder
 from controller_runtime.guard import GuardedClient
 from controller_runtime.health import Check, Checks, probe_handler
-from controller_runtime.informer import Informer
+from controller_runtime.informer import IndexFunc, Informer
 from controller_runtime.logs import get_logger
 from controller_runtime.metrics import ControllerMetrics, RestClientMetrics, new_registry
 from controller_runtime.metrics_endpoint import AccessReviewer, metrics_handler
 from controller_runtime.resources import Object, Resource
 from controller_runtime.serving import HttpServer
 from controller_runtime.settings import OperatorSettings
-from controller_runtime.store import IndexFunc
 
 SERVICE_ACCOUNT_NAMESPACE = "/var/run/secrets/kubernetes.io/serviceaccount/namespace"
 CACHE_STOP_S = 5.0
@@ -254,7 +254,7 @@ class Manager:
         for number, (runnable, wants_leader) in enumerate(self._runnables):
             if wants_leader == needs_leader:
                 name = f"{type(runnable).__name__}-{number}"
-                self._spawn(name, lambda runnable=runnable: runnable.run(self._stopping))
+                self._spawn(name, partial(runnable.run, self._stopping))
 
     def _spawn(self, name: str, work: Callable[[], None], *, starting: bool = False) -> None:
         def guarded() -> None:
