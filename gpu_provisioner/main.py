@@ -1,8 +1,72 @@
-"""Entry point of `gpu-provisioner`: settings in, manager running, exit code out."""
+"""Entry point of `gpu-provisioner`: settings in, credential checked, manager running, exit code out.
+
+Exit codes: 0 stopped as asked, 1 failed while running, 2 the settings or the credential are unusable.
+"""
 
 from __future__ import annotations
 
+import sys
+from collections.abc import Mapping, Sequence
 
-def main() -> int:
+from controller_runtime.client import Client
+from controller_runtime.errors import ControllerRuntimeError
+from controller_runtime.logs import configure_logging, get_logger
+from controller_runtime.manager import Manager
+from controller_runtime.settings import SettingsError, load_settings
+from gpu_provisioner.cloud.azure import AzureAgentPools
+from gpu_provisioner.cloud.base import Auth, CloudError
+from gpu_provisioner.provisioner import build_provisioner
+from gpu_provisioner.settings import ENV_PREFIX, PROG, ProvisionerSettings
+
+UNUSABLE = 2
+
+
+def main(argv: Sequence[str] | None = None, environ: Mapping[str, str] | None = None) -> int:
     """Run until told to stop; the process exit code."""
-    raise NotImplementedError
+    try:
+        settings = load_settings(
+            ProvisionerSettings, sys.argv[1:] if argv is None else argv, environ, env_prefix=ENV_PREFIX, prog=PROG
+        )
+    except SettingsError as error:
+        sys.stderr.write("".join(f"{PROG}: {problem}\n" for problem in error.problems))
+        return UNUSABLE
+    configure_logging(settings.log_level, settings.log_format)
+    try:
+        return run(settings)
+    except ControllerRuntimeError as error:
+        sys.stderr.write(f"{PROG}: {error}\n")
+        return UNUSABLE
+
+
+def run(settings: ProvisionerSettings) -> int:
+    """Connect, check, run. Raises ControllerRuntimeError when either side cannot be reached with what the settings say."""
+    pools = AzureAgentPools(settings.azure_options())
+    try:
+        check_cloud(pools)
+        client = Client.from_kubeconfig(settings.kubeconfig, context=settings.context, user_agent=PROG)
+        manager = Manager(client, settings, name=PROG)
+        build_provisioner(manager, pools, settings)
+        return manager.run()
+    finally:
+        pools.close()
+
+
+def check_cloud(pools: AzureAgentPools) -> None:
+    """One token and one list: a wrong identity, role or cluster name is said now, and not by the first Machine.
+
+    Raises Auth. Azure being down or busy is no reason not to start.
+    """
+    log = get_logger(__name__)
+    try:
+        pools.check_credential()
+        found = len(pools.list())
+    except Auth:
+        raise
+    except CloudError as error:
+        log.warning("azure cannot be reached yet, starting anyway", error=str(error))
+    else:
+        log.info("azure access checked", agent_pools=found)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -36,6 +36,8 @@ POOL_GONE = "PoolGone"
 LAUNCH_TIMEOUT = "LaunchTimeout"
 REGISTRATION_TIMEOUT = "RegistrationTimeout"
 NODE_UNHEALTHY = "NodeUnhealthy"
+NODE_DELETED = "NodeDeleted"
+INITIALIZATION_TIMEOUT = "InitializationTimeout"
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,6 +164,18 @@ REASONS: tuple[ReasonEntry, ...] = (
         "MachineInitialized",
         "A requested resource, such as nvidia.com/gpu, is not allocatable on the Node yet.",
         "Check that the device plugin runs on the Node.",
+    ),
+    ReasonEntry(
+        INITIALIZATION_TIMEOUT,
+        "MachineInitialized",
+        "The Node was there but not initialized within the limit; the Machine is deleted.",
+        "See the last reason before this one: a startup taint, or a device plugin that does not run.",
+    ),
+    ReasonEntry(
+        NODE_DELETED,
+        "Ready",
+        "Somebody deleted the Node object; the Machine and its agent pool go with it.",
+        "Nothing; its creator makes a new one.",
     ),
     ReasonEntry(
         NODE_UNHEALTHY,

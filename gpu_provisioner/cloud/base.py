@@ -12,7 +12,8 @@ frozen values, and one error class per decision:
     ├── ConflictingWriter      the pool changed since it was read, or somebody else is changing it: read again
     ├── InvalidInput           a value was refused: the Machine must change
     ├── Auth                   our identity or configuration was refused: an operator must act
-    ├── Throttled              too many requests, here or there: not before retry_after_s
+    ├── Throttled              too many requests: not before retry_after_s
+    │   └── BudgetSpent        ... by our own counting: nothing was sent
     ├── NotFound               no such pool (get and delete only)
     └── Unknown                anything else, including no reply at all: retried with backoff
 
@@ -38,6 +39,8 @@ class CloudError(ControllerRuntimeError):
     """
 
     reason = reasons.LAUNCH_FAILED
+    is_news = True
+    """Whether people should see it; our own request budget running short for a second is not worth a status write."""
     cure = "Retried with backoff; if it stays, search the Azure code, and ask Azure support."
 
     def __init__(
@@ -113,6 +116,13 @@ class Throttled(CloudError):
     cure = "Waiting as long as Azure asks; retried by itself."
 
 
+class BudgetSpent(Throttled):
+    """Our own request budget is used up, or the cloud has just failed for everybody; no request was sent."""
+
+    is_news = False
+    cure = "Waiting for our own request budget; retried by itself."
+
+
 class NotFound(CloudError):
     reason = reasons.POOL_GONE
     cure = "The pool does not exist."
@@ -177,6 +187,14 @@ class Pool:
     @property
     def is_deleting(self) -> bool:
         return self.provisioning_state == DELETING
+
+
+@dataclass(frozen=True, slots=True)
+class Refusals:
+    """Instance types that the cloud refused lately, to any Machine, and when the first of them may be tried again."""
+
+    errors: Mapping[str, CloudError] = field(default_factory=dict)
+    wait_s: float = 0.0
 
 
 class AgentPools(Protocol):

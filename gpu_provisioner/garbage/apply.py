@@ -1,0 +1,79 @@
+"""Remove what is left over, after one more look past every cache."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from controller_runtime.api import KubeClient
+from controller_runtime.errors import ApiError, Conflict, NotFound
+from controller_runtime.events import EventRecorder
+from controller_runtime.logs import get_logger
+from controller_runtime.resources import uid_of
+from gpu_provisioner.api import reasons
+from gpu_provisioner.api.resource import MACHINES
+from gpu_provisioner.cloud.base import CloudError
+from gpu_provisioner.cloud.pool_view import PoolView
+from gpu_provisioner.garbage.plan import GiveUpMachine, ReleaseOrphan, RemovePool, Suspect
+from gpu_provisioner.machine.apply import release_node
+from gpu_provisioner.metrics import ProvisionerMetrics
+
+log = get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class GarbageApplier:
+    """Each removal stands alone: one that fails is logged and found again in the next round."""
+
+    client: KubeClient
+    view: PoolView
+    recorder: EventRecorder
+    metrics: ProvisionerMetrics
+
+    def apply(self, leftovers: tuple[Suspect, ...]) -> None:
+        for suspect in leftovers:
+            try:
+                removed = self._remove(suspect)
+            except (CloudError, ApiError) as error:
+                log.warning("garbage could not be removed, trying again later", what=suspect.key, error=str(error))
+                continue
+            if removed:
+                kind = suspect.key.partition(":")[0]
+                self.metrics.collected(kind)
+                log.warning("garbage removed", what=suspect.key)
+
+    def _remove(self, suspect: Suspect) -> bool:
+        match suspect:
+            case RemovePool():
+                return self._remove_pool(suspect)
+            case GiveUpMachine():
+                return self._give_up(suspect)
+            case ReleaseOrphan():
+                release_node(self.client, suspect.node)
+                return True
+
+    def _remove_pool(self, suspect: RemovePool) -> bool:
+        """A live read of the Machine: a cache may lag behind a Machine that has just been made."""
+        machine = self._machine(suspect.pool.name)
+        if machine is not None and uid_of(machine) == suspect.uid:
+            return False
+        self.view.delete(suspect.pool)
+        return True
+
+    def _give_up(self, suspect: GiveUpMachine) -> bool:
+        machine = self._machine(suspect.name)
+        if machine is None or uid_of(machine) != suspect.uid or self.view.look(suspect.name, 0.0) is not None:
+            return False
+        note = f"agent pool {suspect.name} no longer exists; the Machine is deleted"
+        self.recorder.event(machine, type="Warning", reason=reasons.POOL_GONE, action="Collect", note=note)
+        try:
+            self.client.delete(MACHINES, suspect.name, uid=suspect.uid)
+        except (NotFound, Conflict):
+            return False
+        return True
+
+    def _machine(self, name: str) -> dict[str, Any] | None:
+        try:
+            return self.client.get(MACHINES, name)
+        except NotFound:
+            return None

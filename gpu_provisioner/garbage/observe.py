@@ -1,0 +1,56 @@
+"""Read all pools (one LIST), all Machines and all Nodes (from the caches) once, and how long each suspect has been one."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Protocol
+
+from controller_runtime.resources import Object
+from gpu_provisioner.api import conditions
+from gpu_provisioner.api.machine import Machine
+from gpu_provisioner.cloud.pool_view import PoolView
+from gpu_provisioner.garbage.plan import suspects
+from gpu_provisioner.garbage.snapshot import GarbageSnapshot, MachineFact
+from gpu_provisioner.machine.memory import Memory
+from gpu_provisioner.machine.ownership import is_managed
+from gpu_provisioner.machine.snapshot import NodeView
+
+_MEMORY_KEY = "garbage"
+
+
+class ListCache(Protocol):
+    """The part of an informer that is read here."""
+
+    def list(self, namespace: str | None = None) -> list[Object]: ...
+
+
+@dataclass(frozen=True, slots=True)
+class GarbageObserver:
+    """`memory` is the collector's own; the suspects' clocks live in it."""
+
+    machines: ListCache
+    nodes: ListCache
+    view: PoolView
+    memory: Memory
+
+    def observe(self) -> GarbageSnapshot:
+        """Raises CloudError when the pools cannot be listed; nothing may be concluded then."""
+        # Pools first: a Machine made in between is then known when its pool is judged.
+        pools = tuple(self.view.read_all())
+        snapshot = GarbageSnapshot(
+            pools=pools,
+            machines=tuple(_fact(Machine.from_object(obj)) for obj in self.machines.list()),
+            nodes=tuple(NodeView.from_object(node) for node in self.nodes.list()),
+        )
+        ages = self.memory.ages(_MEMORY_KEY, {suspect.key for suspect in suspects(snapshot)})
+        return replace(snapshot, ages=ages)
+
+
+def _fact(machine: Machine) -> MachineFact:
+    return MachineFact(
+        name=machine.name,
+        uid=machine.uid,
+        managed=is_managed(machine.labels),
+        launched=machine.is_true(conditions.LAUNCHED),
+        deleting=machine.deleting,
+    )

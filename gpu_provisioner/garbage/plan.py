@@ -1,0 +1,105 @@
+"""What is left over, and may it go? PURE.
+
+A suspect is removed only when it has been one for the safe age, by our own observation. Pools need our mark; Nodes need our mark or an
+owner reference to a Machine, and an owner label; a Machine needs to have had a pool. Everything else is somebody else's.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from gpu_provisioner.api import labels
+from gpu_provisioner.cloud.base import Pool
+from gpu_provisioner.garbage.snapshot import GarbageSnapshot, MachineFact
+from gpu_provisioner.machine.ownership import is_managed, mark_of
+from gpu_provisioner.machine.snapshot import NodeView
+
+
+@dataclass(frozen=True, slots=True)
+class RemovePool:
+    """A pool with our mark whose Machine does not exist."""
+
+    pool: Pool
+    uid: str
+
+    @property
+    def key(self) -> str:
+        return f"pool:{self.pool.name}:{self.uid}"
+
+
+@dataclass(frozen=True, slots=True)
+class GiveUpMachine:
+    """A launched Machine without a pool and without a ready Node."""
+
+    name: str
+    uid: str
+
+    @property
+    def key(self) -> str:
+        return f"machine:{self.uid}"
+
+
+@dataclass(frozen=True, slots=True)
+class ReleaseOrphan:
+    """A Node of ours with neither a Machine nor a pool."""
+
+    node: NodeView
+
+    @property
+    def key(self) -> str:
+        return f"node:{self.node.uid}"
+
+
+Suspect = RemovePool | GiveUpMachine | ReleaseOrphan
+
+
+def suspects(snapshot: GarbageSnapshot) -> tuple[Suspect, ...]:
+    """Everything that has no counterpart at this moment."""
+    return (*_pools(snapshot), *_machines(snapshot), *_nodes(snapshot))
+
+
+def plan_garbage(snapshot: GarbageSnapshot, safe_age_s: float) -> tuple[Suspect, ...]:
+    """The suspects that are old enough to act on."""
+    return tuple(s for s in suspects(snapshot) if snapshot.ages.get(s.key, -1.0) >= safe_age_s)
+
+
+def _pools(snapshot: GarbageSnapshot) -> Iterator[Suspect]:
+    alive = {machine.uid for machine in snapshot.machines}
+    for pool in snapshot.pools:
+        uid = mark_of(pool)
+        if uid and uid not in alive and pool.mode != "System" and not pool.is_deleting:
+            yield RemovePool(pool, uid)
+
+
+def _machines(snapshot: GarbageSnapshot) -> Iterator[Suspect]:
+    present = {pool.name for pool in snapshot.pools}
+    ready = {node.labels.get(labels.AGENT_POOL) for node in snapshot.nodes if node.ready}
+    for machine in snapshot.machines:
+        if _could_be_given_up(machine) and machine.name not in present | ready:
+            yield GiveUpMachine(machine.name, machine.uid)
+
+
+def _could_be_given_up(machine: MachineFact) -> bool:
+    return machine.managed and machine.launched and not machine.deleting
+
+
+def _nodes(snapshot: GarbageSnapshot) -> Iterator[Suspect]:
+    alive = {machine.uid for machine in snapshot.machines}
+    present = {pool.name for pool in snapshot.pools}
+    for node in snapshot.nodes:
+        uid = _machine_uid(node)
+        if not uid or uid in alive or node.ready or not is_managed(node.labels):
+            continue
+        if node.labels.get(labels.AGENT_POOL, "") not in present:
+            yield ReleaseOrphan(node)
+
+
+def _machine_uid(node: NodeView) -> str:
+    owners = [r for r in node.owner_references if r.get("kind") == labels.KIND and _group(r) == labels.GROUP]
+    return node.labels.get(labels.MACHINE_UID) or str(owners[0].get("uid") if owners else "")
+
+
+def _group(reference: object) -> str:
+    version = reference.get("apiVersion") if isinstance(reference, dict) else ""
+    return str(version or "").partition("/")[0]

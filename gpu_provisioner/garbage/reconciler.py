@@ -1,0 +1,45 @@
+"""One round of garbage collection. There is one key, which comes back every period; a leader change starts it anew."""
+
+from __future__ import annotations
+
+from controller_runtime.controller import Request, Result
+from controller_runtime.logs import get_logger
+from gpu_provisioner.cloud.base import CloudError
+from gpu_provisioner.garbage.apply import GarbageApplier
+from gpu_provisioner.garbage.observe import GarbageObserver
+from gpu_provisioner.garbage.plan import plan_garbage
+from gpu_provisioner.machine.memory import Memory
+
+GARBAGE = Request(namespace="", name="garbage")
+
+log = get_logger(__name__)
+
+
+class GarbageReconciler:
+    """Looks at everything once per `period_s`, sooner while something is suspected."""
+
+    def __init__(
+        self,
+        observer: GarbageObserver,
+        applier: GarbageApplier,
+        machines: Memory,
+        *,
+        period_s: float,
+        safe_age_s: float,
+    ) -> None:
+        """`machines` is the memory of the Machine reconciler, tidied here."""
+        self._observer = observer
+        self._applier = applier
+        self._machine_memory = machines
+        self._period_s = period_s
+        self._safe_age_s = safe_age_s
+
+    def reconcile(self, request: Request) -> Result:  # there is only the one key
+        try:
+            snapshot = self._observer.observe()
+        except CloudError as error:
+            log.warning("garbage collection skipped: pools cannot be listed", error=str(error))
+            return Result(max(error.retry_after_s or 0.0, self._period_s))
+        self._machine_memory.keep_only({machine.uid for machine in snapshot.machines})
+        self._applier.apply(plan_garbage(snapshot, self._safe_age_s))
+        return Result(min(self._period_s, self._safe_age_s) if snapshot.ages else self._period_s)

@@ -1,0 +1,169 @@
+"""Carry Actions out, one call each, and say what the world looks like after it.
+
+A refusal by the cloud is not an exception here: it is remembered, shapes the next plan and shows in the status. A refusal by the API
+server is raised, and the queue brings the Machine back. Every write is bound to what was read: resourceVersion, UID or etag.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Any
+
+from controller_runtime.api import KubeClient
+from controller_runtime.errors import Conflict, NotFound, TooManyRequests
+from controller_runtime.resources import NODES, PODS
+from gpu_provisioner.api import labels
+from gpu_provisioner.api.resource import MACHINES
+from gpu_provisioner.cloud.base import DELETING, CloudError
+from gpu_provisioner.cloud.pool_view import PoolView
+from gpu_provisioner.cloud.refusals import RefusalMemory
+from gpu_provisioner.machine.limits import Limits
+from gpu_provisioner.machine.memory import Memory
+from gpu_provisioner.machine.observe import CREATE, DELETE, Observer
+from gpu_provisioner.machine.plan import (
+    Action,
+    CreatePool,
+    DeleteMachine,
+    DeletePool,
+    EvictPod,
+    PatchNode,
+    ReleaseNode,
+    RemoveFinalizer,
+)
+from gpu_provisioner.machine.snapshot import NodeView, PodView, Snapshot
+
+
+@dataclass(frozen=True, slots=True)
+class Applier:
+    """Holds the ports; `apply` may be called from many threads for different Machines."""
+
+    client: KubeClient
+    view: PoolView
+    refusals: RefusalMemory
+    memory: Memory
+    observer: Observer
+    limits: Limits
+
+    def apply(self, snapshot: Snapshot, actions: tuple[Action, ...]) -> Snapshot:
+        """Do them in order; the Snapshot as it is afterwards. Raises ApiError when the API server refuses one."""
+        evictions = [action.pod for action in actions if isinstance(action, EvictPod)]
+        for action in actions:
+            if not isinstance(action, EvictPod):
+                snapshot = self._one(snapshot, action)
+        return self._evict(snapshot, evictions) if evictions else snapshot
+
+    def _one(self, snapshot: Snapshot, action: Action) -> Snapshot:
+        match action:
+            case CreatePool():
+                return self._create(snapshot, action)
+            case DeletePool():
+                return self._delete(snapshot, action)
+            case PatchNode():
+                return self._patch_node(snapshot, action)
+            case ReleaseNode():
+                release_node(self.client, action.node)
+            case DeleteMachine():
+                self._delete_machine(snapshot)
+            case RemoveFinalizer():
+                self._remove_finalizer(snapshot)
+        return snapshot
+
+    # cloud
+
+    def _create(self, snapshot: Snapshot, action: CreatePool) -> Snapshot:
+        uid = snapshot.machine.uid
+        try:
+            pool = self.view.create(action.spec)
+        except CloudError as error:
+            self._refused(uid, CREATE, error)
+            self._remember_type(action, error)
+            refusals = self.refusals.among(snapshot.candidates.specs)
+            return replace(snapshot, attempt=self.memory.attempt(uid, CREATE), refusals=refusals)
+        self.memory.succeeded(uid, CREATE)
+        return self.observer.with_pool(replace(snapshot, attempt=None), pool)
+
+    def _delete(self, snapshot: Snapshot, action: DeletePool) -> Snapshot:
+        uid = snapshot.machine.uid
+        try:
+            self.view.delete(action.pool)
+        except CloudError as error:
+            self._refused(uid, DELETE, error)
+            return replace(snapshot, deletion=self.memory.attempt(uid, DELETE))
+        self.memory.succeeded(uid, DELETE)
+        if action.failure is not None:
+            self._refused(uid, CREATE, action.failure)
+            for spec in snapshot.candidates.specs:
+                if spec.instance_type.lower() == action.pool.instance_type.lower():
+                    self._remember_type(CreatePool(spec), action.failure)
+        return replace(snapshot, deletion=None, pool=replace(action.pool, provisioning_state=DELETING))
+
+    def _refused(self, uid: str, call: str, error: CloudError) -> None:
+        failures = self.memory.refused(uid, call, error)
+        self.memory.wait(uid, call, error, self.limits.retry_s(error, failures))
+
+    def _remember_type(self, action: CreatePool, error: CloudError) -> None:
+        seconds = self.limits.memory_s(error)
+        if seconds > 0:
+            self.refusals.note(action.spec, error, seconds)
+
+    # Kubernetes
+
+    def _patch_node(self, snapshot: Snapshot, action: PatchNode) -> Snapshot:
+        patched = NodeView.from_object(self.client.patch(NODES, action.name, action.patch))
+        return replace(snapshot, nodes=tuple(patched if n.name == patched.name else n for n in snapshot.nodes))
+
+    def _delete_machine(self, snapshot: Snapshot) -> None:
+        machine = snapshot.machine
+        _ignoring_gone(
+            lambda: self.client.delete(
+                MACHINES, machine.name, uid=machine.uid, resource_version=machine.resource_version
+            )
+        )
+
+    def _remove_finalizer(self, snapshot: Snapshot) -> None:
+        machine = snapshot.machine
+        kept = [f for f in machine.finalizers if f != labels.FINALIZER]
+        patch = {"metadata": {"resourceVersion": machine.resource_version, "finalizers": kept or None}}
+        _ignoring_gone(lambda: self.client.patch(MACHINES, machine.name, patch))
+        self.memory.forget(machine.uid)
+        self.view.forget(machine.name)
+
+    def _evict(self, snapshot: Snapshot, pods: list[PodView]) -> Snapshot:
+        blocked = [f"{pod.namespace}/{pod.name}" for pod in pods if not self._evicted(pod)]
+        self.memory.note_blocked_pods(snapshot.machine.uid, blocked)
+        return replace(snapshot, blocked_pods=tuple(blocked))
+
+    def _evicted(self, pod: PodView) -> bool:
+        """False when a PodDisruptionBudget says not now."""
+        body = {
+            "apiVersion": "policy/v1",
+            "kind": "Eviction",
+            "metadata": {"name": pod.name, "namespace": pod.namespace},
+            "deleteOptions": {"preconditions": {"uid": pod.uid}},
+        }
+        try:
+            self.client.post(PODS.path(pod.namespace, pod.name, "eviction"), body)
+        except TooManyRequests:
+            return False
+        except (NotFound, Conflict):  # gone, or another pod of that name by now
+            return True
+        return True
+
+
+def release_node(client: KubeClient, node: NodeView) -> None:
+    """Delete a Node whose VM is gone, and take our finalizer, and only ours, off it. Both are bound to its UID."""
+    if not node.deleting:
+        _ignoring_gone(lambda: client.delete(NODES, node.name, uid=node.uid))
+    if labels.FINALIZER in node.finalizers:
+        # The delete has raised the version, so the list is bound to the UID; the API server lets nobody add to it any more.
+        kept = [f for f in node.finalizers if f != labels.FINALIZER]
+        patch = {"metadata": {"uid": node.uid, "finalizers": kept or None}}
+        _ignoring_gone(lambda: client.patch(NODES, node.name, patch))
+
+
+def _ignoring_gone(call: Callable[[], Any]) -> None:
+    try:
+        call()
+    except NotFound:
+        return

@@ -1,0 +1,129 @@
+"""What a Node needs from its Machine, and what still keeps it from being initialized. Pure.
+
+Labels, annotations, taints and startup taints are put on a Node once, when it is registered; afterwards they belong to the Node,
+so that a startup taint that its owner removed is not put back.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+from gpu_provisioner.api import labels, reasons
+from gpu_provisioner.api.machine import Machine, Taint
+from gpu_provisioner.machine.quantity import is_positive
+from gpu_provisioner.machine.snapshot import NodeView
+
+_NOT_COPIED = ("kubectl.kubernetes.io/", "NodeHeartBeatTimeStamp")
+_EPHEMERAL = (
+    ("node.kubernetes.io/not-ready", "NoSchedule"),
+    ("node.kubernetes.io/unreachable", "NoSchedule"),
+    ("node.cloudprovider.kubernetes.io/uninitialized", "NoSchedule"),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Blocker:
+    """Why a Machine is not initialized yet."""
+
+    reason: str
+    message: str
+
+
+def synced(machine: Machine, node: NodeView) -> NodeView:
+    """The Node as it should be: registered, guarded by our finalizer, owned by the Machine; initialized once nothing blocks."""
+    if not node.is_registered:
+        node = replace(
+            node,
+            labels={**node.labels, **machine.labels},
+            annotations={**node.annotations, **_copied(machine.annotations)},
+            taints=_with_taints(node.taints, (*machine.spec.taints, *machine.spec.startup_taints)),
+        )
+    marks = {labels.REGISTERED: "true"}
+    if blocker(machine, node) is None:
+        marks[labels.INITIALIZED] = "true"
+    return replace(
+        node,
+        labels={**node.labels, **marks},
+        finalizers=_with(node.finalizers, labels.FINALIZER),
+        owner_references=_owned(machine, node.owner_references),
+    )
+
+
+def sync_patch(machine: Machine, node: NodeView) -> dict[str, Any] | None:
+    """Merge patch that makes the Node as `synced` says, bound to the version that was read; None when it is already so."""
+    want = synced(machine, node)
+    meta: dict[str, Any] = {}
+    if changed := _changed(node.labels, want.labels):
+        meta["labels"] = changed
+    if changed := _changed(node.annotations, want.annotations):
+        meta["annotations"] = changed
+    if want.finalizers != node.finalizers and not node.deleting:
+        meta["finalizers"] = list(want.finalizers)
+    if want.owner_references != node.owner_references:
+        meta["ownerReferences"] = list(want.owner_references)
+    patch: dict[str, Any] = {"metadata": {**meta, "resourceVersion": node.resource_version}}
+    if want.taints != node.taints:
+        patch["spec"] = {"taints": list(want.taints)}
+    return patch if meta or "spec" in patch else None
+
+
+def blocker(machine: Machine, node: NodeView) -> Blocker | None:
+    """The first thing that keeps the Machine from being initialized on this Node, in the order of the contract."""
+    if not node.ready:
+        return Blocker(reasons.NODE_NOT_READY, "Node status is NotReady")
+    for taint in machine.spec.startup_taints:
+        if _has_taint(node, taint.key, taint.effect):
+            return Blocker(reasons.STARTUP_TAINTS_EXIST, f'StartupTaint "{_show(taint)}" still exists')
+    for key, effect in _EPHEMERAL:
+        if _has_taint(node, key, effect):
+            return Blocker(reasons.EPHEMERAL_TAINTS_EXIST, f'KnownEphemeralTaint "{key}:{effect}" still exists')
+    for name, amount in machine.spec.resources.requests.items():
+        if name != labels.STORAGE and is_positive(amount) and not is_positive(node.allocatable.get(name, 0)):
+            return Blocker(reasons.RESOURCE_NOT_REGISTERED, f'Resource "{name}" was requested but not registered')
+    return None
+
+
+def _show(taint: Taint) -> str:
+    return f"{taint.key}={taint.value}:{taint.effect}" if taint.value else f"{taint.key}:{taint.effect}"
+
+
+def _has_taint(node: NodeView, key: str, effect: str) -> bool:
+    return any(t.get("key") == key and t.get("effect") == effect for t in node.taints)
+
+
+def _copied(annotations: Mapping[str, str]) -> dict[str, str]:
+    return {k: v for k, v in annotations.items() if not k.startswith(_NOT_COPIED)}
+
+
+def _with_taints(existing: tuple[Mapping[str, Any], ...], wanted: tuple[Taint, ...]) -> tuple[Mapping[str, Any], ...]:
+    there = {(t.get("key"), t.get("effect")) for t in existing}
+    added = []
+    for taint in wanted:
+        if (taint.key, taint.effect) not in there:
+            there.add((taint.key, taint.effect))
+            added.append({"key": taint.key, "effect": taint.effect, **({"value": taint.value} if taint.value else {})})
+    return (*existing, *added)
+
+
+def _with(items: tuple[str, ...], item: str) -> tuple[str, ...]:
+    return items if item in items else (*items, item)
+
+
+def _owned(machine: Machine, existing: tuple[Mapping[str, Any], ...]) -> tuple[Mapping[str, Any], ...]:
+    if any(r.get("uid") == machine.uid for r in existing):
+        return existing
+    kept = tuple(r for r in existing if r.get("kind") not in ("Provisioner", labels.KIND))
+    reference = {
+        "apiVersion": labels.API_VERSION,
+        "kind": labels.KIND,
+        "name": machine.name,
+        "uid": machine.uid,
+        "blockOwnerDeletion": True,
+    }
+    return (*kept, reference)
+
+
+def _changed(old: Mapping[str, str], new: Mapping[str, str]) -> dict[str, str]:
+    return {k: v for k, v in new.items() if old.get(k) != v}

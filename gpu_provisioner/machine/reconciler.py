@@ -1,0 +1,161 @@
+"""One look at one Machine: fetch, finalizer first, observe, plan, apply, status, when to look again.
+
+Nothing here decides; it carries the Snapshot from room to room and tells what changed. It never waits: a pool takes minutes, and this
+returns in the time of one or two requests.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Mapping
+from typing import Any, Protocol
+
+from controller_runtime.api import KubeClient
+from controller_runtime.clock import SYSTEM_CLOCK, Clock
+from controller_runtime.controller import Request, Result
+from controller_runtime.errors import NotFound
+from controller_runtime.events import EventRecorder
+from controller_runtime.logs import get_logger
+from controller_runtime.resources import Object
+from gpu_provisioner.api import conditions, labels
+from gpu_provisioner.api.machine import Machine
+from gpu_provisioner.api.resource import MACHINES
+from gpu_provisioner.machine.apply import Applier
+from gpu_provisioner.machine.limits import Limits
+from gpu_provisioner.machine.observe import Observer
+from gpu_provisioner.machine.ownership import is_managed
+from gpu_provisioner.machine.plan import Action, CreatePool, DeleteMachine, ReleaseNode, RemoveFinalizer, plan
+from gpu_provisioner.machine.snapshot import Snapshot
+from gpu_provisioner.machine.status import machine_status, status_patch
+from gpu_provisioner.machine.transitions import Transition, transitions
+from gpu_provisioner.metrics import ProvisionerMetrics
+
+AT_ONCE_S = 0.01
+JITTER = 0.05
+
+log = get_logger(__name__)
+
+
+class MachineCache(Protocol):
+    """The part of the Machine informer that is read here."""
+
+    def get(self, name: str, namespace: str | None = None) -> Object | None: ...
+
+
+class MachineReconciler:
+    """Implements controller_runtime's Reconciler for Machines with an owner label."""
+
+    def __init__(
+        self,
+        *,
+        machines: MachineCache,
+        client: KubeClient,
+        observer: Observer,
+        applier: Applier,
+        recorder: EventRecorder,
+        metrics: ProvisionerMetrics,
+        limits: Limits,
+        clock: Clock = SYSTEM_CLOCK,
+        rng: random.Random | None = None,
+    ) -> None:
+        self._machines = machines
+        self._client = client
+        self._observer = observer
+        self._applier = applier
+        self._recorder = recorder
+        self._metrics = metrics
+        self._limits = limits
+        self._clock = clock
+        self._rng = rng or random.Random()
+
+    def reconcile(self, request: Request) -> Result:
+        """One step for the Machine of that name. Raises ApiError for the queue to retry."""
+        stored = self._machines.get(request.name)
+        if stored is None:
+            return Result()
+        machine = Machine.from_object(stored)
+        guarded = labels.FINALIZER in machine.finalizers
+        if not is_managed(machine.labels) or (machine.deleting and not guarded):
+            return Result()
+        if not guarded:
+            self._add_finalizer(machine)
+            return Result()
+        return self._step(stored, machine)
+
+    def _add_finalizer(self, machine: Machine) -> None:
+        """Committed before anything can be ordered, and bound to the version that was read: the Machine was alive then."""
+        finalizers = [*machine.finalizers, labels.FINALIZER]
+        patch = {"metadata": {"resourceVersion": machine.resource_version, "finalizers": finalizers}}
+        self._client.patch(MACHINES, machine.name, patch)
+
+    def _step(self, stored: Object, machine: Machine) -> Result:
+        snapshot = self._observer.observe(machine)
+        step = plan(snapshot, self._limits)
+        after = self._applier.apply(snapshot, step.actions) if step.actions else snapshot
+        self._count(snapshot, step.actions)
+        if any(isinstance(action, RemoveFinalizer | DeleteMachine) for action in step.actions):
+            return Result()
+        wrote = self._write_status(stored, after)
+        return self._next_look(after, step.look_again_s, acted=bool(step.actions), wrote=wrote)
+
+    def _write_status(self, stored: Object, snapshot: Snapshot) -> bool:
+        wanted = machine_status(snapshot, self._limits)
+        patch = status_patch(stored, wanted, self._clock.now())
+        if patch is None:
+            return False
+        try:
+            written = self._client.patch(MACHINES, snapshot.machine.name, patch, subresource="status")
+        except NotFound:  # deleted for good between the read and the write: nothing is left to describe
+            return False
+        self._tell(written, stored.get("status") or {}, snapshot)
+        return True
+
+    def _tell(self, written: Object, before: Mapping[str, Any], snapshot: Snapshot) -> None:
+        after = written.get("status") or {}
+        for transition in transitions(before, after):
+            self._recorder.event(
+                written,
+                type=transition.type,
+                reason=transition.reason,
+                action="Provision" if not snapshot.machine.deleting else "Terminate",
+                note=transition.note,
+            )
+            self._measure(transition, snapshot)
+            log.info("machine changed", machine=snapshot.machine.name, reason=transition.reason, note=transition.note)
+
+    def _measure(self, transition: Transition, snapshot: Snapshot) -> None:
+        ages = snapshot.ages
+        match transition.condition:
+            case conditions.LAUNCHED:
+                self._metrics.launched(ages.launch_s)
+            case conditions.REGISTERED:
+                self._metrics.registered(ages.registration_s)
+            case conditions.INITIALIZED:
+                self._metrics.initialized(ages.initialization_s)
+            case _ if transition.type == "Warning" and not snapshot.is_launched:
+                self._metrics.launch_failed(transition.reason)
+
+    def _count(self, snapshot: Snapshot, actions: tuple[Action, ...]) -> None:
+        for action in actions:
+            match action:
+                case DeleteMachine():
+                    self._metrics.gave_up(action.reason)
+                    log.warning("giving the machine up", machine=snapshot.machine.name, reason=action.reason)
+                case ReleaseNode():
+                    self._metrics.node_released()
+                case RemoveFinalizer():
+                    self._metrics.terminated(snapshot.ages.termination_s)
+                case CreatePool():
+                    spec = action.spec
+                    log.info("agent pool ordered", pool=spec.name, instance_type=spec.instance_type)
+
+    def _next_look(self, after: Snapshot, planned_s: float | None, *, acted: bool, wrote: bool) -> Result:
+        """What was planned before acting may be outdated by it, so an act asks the plan once more for its timing."""
+        seconds = planned_s
+        if acted:
+            again = plan(after, self._limits)
+            seconds = AT_ONCE_S if again.actions and planned_s is None else again.look_again_s or planned_s
+        if wrote:
+            # The write wakes this Machine through its watch; the timer only stands in for an event that got lost.
+            seconds = min(seconds, self._limits.poll_s) if seconds is not None else self._limits.poll_s
+        return Result(seconds * (1 + JITTER * self._rng.random())) if seconds is not None else Result()

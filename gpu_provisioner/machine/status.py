@@ -1,0 +1,199 @@
+"""The status that is true now. PURE: a Snapshot in, conditions and a patch out.
+
+Shape and vocabulary are karpenter's v1alpha5 with knative's conditions (no observedGeneration: the CRD of the 0.2.x releases would
+prune it), so that KAITO reads them as it always did. Two rules are stricter than upstream: `lastTransitionTime` moves only when a
+status flips, and `Ready` repeats the reason and words of the condition that fails, so that one look tells what is wrong.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from controller_runtime.clock import rfc3339
+from gpu_provisioner.api import conditions as types
+from gpu_provisioner.api import reasons
+from gpu_provisioner.machine.launch_failure import launch_failure
+from gpu_provisioner.machine.limits import Limits
+from gpu_provisioner.machine.node_sync import blocker
+from gpu_provisioner.machine.plan import is_drained
+from gpu_provisioner.machine.snapshot import Snapshot
+from gpu_provisioner.machine.verdict import verdict
+
+
+@dataclass(frozen=True, slots=True)
+class State:
+    """One condition as it should be. True needs no words; everything else has both."""
+
+    type: str
+    status: str
+    reason: str = ""
+    message: str = ""
+
+
+def machine_status(snapshot: Snapshot, limits: Limits) -> dict[str, Any]:
+    """Every field of the status but the times: `conditions` as State, in stored order, and the facts of the Node."""
+    states = _terminating(snapshot, limits) if snapshot.machine.deleting else _living(snapshot, limits)
+    return {"conditions": sorted(states, key=lambda state: state.type), **_node_facts(snapshot)}
+
+
+def status_patch(stored: Mapping[str, Any], wanted: Mapping[str, Any], now: datetime) -> dict[str, Any] | None:
+    """Merge patch from the stored Machine to the wanted status, bound to the stored version; None when nothing differs."""
+    before = stored.get("status") or {}
+    old = {c.get("type"): c for c in before.get("conditions") or ()}
+    conditions = [_written(state, old.get(state.type, {}), now) for state in wanted["conditions"]]
+    conditions += [c for name, c in old.items() if name not in types.CONDITION_TYPES]
+    fields = {**{k: v for k, v in wanted.items() if k != "conditions"}, "conditions": conditions}
+    changed = {k: _replacing(before.get(k), v) for k, v in fields.items() if before.get(k) != v}
+    if not changed:
+        return None
+    return {"metadata": {"resourceVersion": stored["metadata"]["resourceVersion"]}, "status": changed}
+
+
+def _replacing(old: Any, new: Any) -> Any:
+    """A merge patch keeps keys of a map that the new map lacks, unless they are nulled."""
+    if isinstance(old, Mapping) and isinstance(new, Mapping):
+        return {**{k: None for k in old if k not in new}, **new}
+    return new
+
+
+def _written(state: State, old: Mapping[str, Any], now: datetime) -> dict[str, Any]:
+    since = old.get("lastTransitionTime") if old.get("status") == state.status else None
+    words = {"reason": state.reason, "message": _cut(state.message)}
+    return {
+        "lastTransitionTime": since or rfc3339(now),
+        **{k: v for k, v in words.items() if v},
+        "status": state.status,
+        "type": state.type,
+    }
+
+
+def _cut(message: str) -> str:
+    return message if len(message) <= types.MESSAGE_LIMIT else message[: types.MESSAGE_LIMIT] + "..."
+
+
+# The conditions of a Machine that lives
+
+
+def _living(snapshot: Snapshot, limits: Limits) -> list[State]:
+    launched, detail = _launched(snapshot)
+    registered = _registered(snapshot)
+    initialized = _initialized(snapshot)
+    states = {s.type: s for s in (launched, registered, initialized)}
+    ready = _ready(snapshot, states, detail)
+    passed = verdict(snapshot, limits)
+    if passed is not None:
+        ready = State(types.READY, types.FALSE, passed.reason, passed.message)
+        if passed.condition != types.READY:
+            states[passed.condition] = State(passed.condition, types.FALSE, passed.reason, passed.message)
+    return [*states.values(), ready]
+
+
+def _launched(snapshot: Snapshot) -> tuple[State, str]:
+    """MachineLaunched, and what `Ready` says of a failure (which may be more than a peer lets this condition say)."""
+    if snapshot.is_launched:
+        return State(types.LAUNCHED, types.TRUE), ""
+    failure = launch_failure(snapshot)
+    if failure is not None:
+        return State(types.LAUNCHED, types.FALSE, failure.reason, failure.message), failure.detail
+    pool = snapshot.our_pool
+    if pool is not None and not pool.is_deleting:
+        text = f"agent pool {pool.name} ({pool.instance_type}) is {pool.provisioning_state}"
+        return State(types.LAUNCHED, types.FALSE, reasons.LAUNCH_IN_PROGRESS, text), text
+    return _unchanged_launch(snapshot)
+
+
+def _unchanged_launch(snapshot: Snapshot) -> tuple[State, str]:
+    """Nothing new is known, as after a restart: what was said before still holds."""
+    stored, ready = snapshot.machine.condition(types.LAUNCHED), snapshot.machine.condition(types.READY)
+    if stored is not None and stored.status == types.FALSE and stored.reason:
+        detail = ready.message if ready is not None and ready.reason == stored.reason else stored.message
+        return State(types.LAUNCHED, types.FALSE, stored.reason, stored.message or ""), detail or ""
+    text = f"agent pool {snapshot.machine.name} is being ordered"
+    return State(types.LAUNCHED, types.FALSE, reasons.LAUNCH_IN_PROGRESS, text), text
+
+
+def _registered(snapshot: Snapshot) -> State:
+    if snapshot.machine.is_true(types.REGISTERED):
+        return State(types.REGISTERED, types.TRUE)
+    if not snapshot.is_launched:
+        return State(types.REGISTERED, types.FALSE, reasons.MACHINE_NOT_LAUNCHED, "Machine is not launched")
+    if len(snapshot.nodes) > 1:
+        text = "Invariant violated, machine matched multiple nodes"
+        return State(types.REGISTERED, types.FALSE, reasons.MULTIPLE_NODES_FOUND, text)
+    if snapshot.node is None:
+        return State(types.REGISTERED, types.FALSE, reasons.NODE_NOT_FOUND, "Node not registered with cluster")
+    return State(types.REGISTERED, types.TRUE)
+
+
+def _initialized(snapshot: Snapshot) -> State:
+    if snapshot.machine.is_true(types.INITIALIZED):
+        return State(types.INITIALIZED, types.TRUE)
+    if not snapshot.is_launched:
+        return State(types.INITIALIZED, types.FALSE, reasons.MACHINE_NOT_LAUNCHED, "Machine is not launched")
+    node = snapshot.node
+    if node is None:
+        return State(types.INITIALIZED, types.FALSE, reasons.NODE_NOT_FOUND, "Node not registered with cluster")
+    blocked = blocker(snapshot.machine, node)
+    if blocked is not None:
+        return State(types.INITIALIZED, types.FALSE, blocked.reason, blocked.message)
+    return State(types.INITIALIZED, types.TRUE)
+
+
+def _ready(snapshot: Snapshot, states: Mapping[str, State], launch_detail: str) -> State:
+    for name in types.DEPENDENTS:
+        state = states[name]
+        if state.status != types.TRUE:
+            words = launch_detail if name == types.LAUNCHED else state.message
+            return State(types.READY, types.FALSE, state.reason, words)
+    if snapshot.node is None:
+        return State(types.READY, types.FALSE, reasons.NODE_NOT_FOUND, "Node not registered with cluster")
+    if not snapshot.is_usable:
+        return State(types.READY, types.FALSE, reasons.NODE_NOT_READY, "Node status is NotReady")
+    return State(types.READY, types.TRUE)
+
+
+# The conditions of a Machine that is being deleted
+
+
+def _terminating(snapshot: Snapshot, limits: Limits) -> list[State]:
+    """The dependents stay as they were: they tell how far the Machine came. `Ready` tells what it waits for."""
+    kept = [
+        State(c.type, c.status, c.reason or "", c.message or "")
+        for c in snapshot.machine.status.conditions
+        if c.type in types.DEPENDENTS
+    ]
+    return [*kept, _ready_while_terminating(snapshot, limits)]
+
+
+def _ready_while_terminating(snapshot: Snapshot, limits: Limits) -> State:
+    pool = snapshot.our_pool
+    draining = pool is not None and not pool.is_deleting and bool(snapshot.nodes)
+    if draining and not is_drained(snapshot, limits):
+        return State(types.READY, types.FALSE, reasons.DRAINING, _drain_text(snapshot))
+    text = f"waiting until agent pool {snapshot.machine.name} is deleted"
+    problem = snapshot.deletion.error if snapshot.deletion is not None else snapshot.pool_problem
+    if problem is not None and problem.is_news:
+        text += f"; {problem}"
+    return State(types.READY, types.FALSE, reasons.POOL_DELETING, text)
+
+
+def _drain_text(snapshot: Snapshot) -> str:
+    if snapshot.blocked_pods:
+        return f"a PodDisruptionBudget holds {', '.join(sorted(snapshot.blocked_pods)[:5])} on the Node"
+    return "pods are being evicted from the Node"
+
+
+def _node_facts(snapshot: Snapshot) -> dict[str, Any]:
+    """nodeName and providerID once there is a Node; capacity follows it until the Machine is initialized, as plugins come late."""
+    node = snapshot.node
+    if node is None or snapshot.machine.deleting or not snapshot.is_launched:
+        return {}
+    facts: dict[str, Any] = {"nodeName": node.name}
+    if node.provider_id:
+        facts["providerID"] = node.provider_id
+    if not snapshot.machine.is_true(types.INITIALIZED):
+        facts |= {k: dict(v) for k, v in (("capacity", node.capacity), ("allocatable", node.allocatable)) if v}
+    return facts
