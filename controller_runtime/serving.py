@@ -59,15 +59,15 @@ class HttpServer:
         """`bind_address` is "host:port" or ":port"; port 0 picks a free one. Raises FatalError, naming address and cure."""
         self._name = name
         self._thread: threading.Thread | None = None
+        tls = _tls_context(cert_dir) if cert_dir is not None else None
         host, _, port = bind_address.rpartition(":")
         try:
             self._server = _Server((host.strip("[]"), int(port)), _request_handler(handler))
         except (OSError, OverflowError) as error:
             raise FatalError(f"cannot listen on {bind_address} for {name}: {error}; choose another address") from error
-        if cert_dir is not None:
-            self._server.socket = _tls_context(cert_dir).wrap_socket(
-                self._server.socket, server_side=True, do_handshake_on_connect=False
-            )
+        if tls is not None:
+            # The handshake happens in the connection's thread, so that a slow peer holds up nobody else.
+            self._server.socket = tls.wrap_socket(self._server.socket, server_side=True, do_handshake_on_connect=False)
 
     @property
     def port(self) -> int:

@@ -1,0 +1,156 @@
+import http.client
+import socket
+
+import pytest
+
+from controller_runtime.errors import FatalError
+from controller_runtime.health import Checks, probe_handler
+from controller_runtime.serving import MAX_CONNECTIONS, HttpServer, Query, Reply
+
+
+@pytest.fixture
+def checks():
+    return Checks("readyz")
+
+
+def ask(checks, path="/readyz", **parameters):
+    reply = checks.handle(Query(path, {key: list(values) for key, values in parameters.items()}))
+    return reply.status, reply.body.decode()
+
+
+def test_all_well_is_a_plain_ok(checks):
+    checks.add("caches", lambda: None)
+
+    assert ask(checks) == (200, "ok")
+
+
+def test_a_failing_check_gives_500_and_withholds_the_reason_unless_verbose(checks):
+    checks.add("caches", lambda: "machines: 403")
+
+    assert ask(checks) == (500, "[+]ping ok\n[-]caches failed: reason withheld\nreadyz check failed\n")
+    assert ask(checks, verbose=[""]) == (500, "[+]ping ok\n[-]caches failed: machines: 403\nreadyz check failed\n")
+
+
+def test_verbose_lists_every_check_that_passed(checks):
+    checks.add("caches", lambda: None)
+
+    assert ask(checks, verbose=[""]) == (200, "[+]ping ok\n[+]caches ok\nreadyz check passed\n")
+
+
+def test_one_check_can_be_asked_alone_and_an_unknown_one_is_not_found(checks):
+    checks.add("caches", lambda: "no")
+
+    assert ask(checks, "/readyz/ping")[0] == 200
+    assert ask(checks, "/readyz/caches")[0] == 500
+    assert ask(checks, "/readyz/nonsense") == (404, "there is no check named 'nonsense'\n")
+
+
+def test_a_check_can_be_left_out_and_a_wrong_name_is_pointed_out(checks):
+    checks.add("caches", lambda: "no")
+
+    assert ask(checks, exclude=["caches"]) == (200, "ok")
+    status, text = ask(checks, exclude=["typo"])
+    assert status == 500
+    assert "no matches for typo" in text
+
+
+def test_a_check_that_raises_counts_as_failed_and_does_not_show_its_message(checks):
+    def broken():
+        raise RuntimeError("token=hunter22")
+
+    checks.add("broken", broken)
+    status, text = ask(checks, verbose=[""])
+
+    assert status == 500
+    assert "the check itself failed: RuntimeError" in text
+    assert "hunter22" not in text
+
+
+def test_two_checks_under_one_name_are_refused(checks):
+    with pytest.raises(ValueError, match="ping"):
+        checks.add("ping", lambda: None)
+
+
+def get(port, path, method="GET"):
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=10)
+    try:
+        connection.request(method, path)
+        reply = connection.getresponse()
+        return reply.status, reply.read().decode()
+    finally:
+        connection.close()
+
+
+@pytest.fixture
+def serve():
+    servers = []
+
+    def start(handler):
+        server = HttpServer("test", "127.0.0.1:0", handler)
+        servers.append(server)
+        server.start()
+        return server.port
+
+    yield start
+    for server in servers:
+        server.stop()
+
+
+def test_both_groups_are_served_on_one_port(serve):
+    healthz, readyz = Checks("healthz"), Checks("readyz")
+    readyz.add("caches", lambda: "listing")
+    port = serve(probe_handler(healthz, readyz))
+
+    assert get(port, "/healthz") == (200, "ok")
+    assert get(port, "/readyz")[0] == 500
+    assert get(port, "/readyz?exclude=caches") == (200, "ok")
+    assert get(port, "/readyz/caches?verbose")[1] == "[-]caches failed: listing\nreadyz check failed\n"
+    assert get(port, "/") == (404, "not found; try /healthz or /readyz\n")
+    assert get(port, "/healthzz")[0] == 404
+    assert get(port, "/healthz", "POST")[0] == 501
+
+
+def test_a_handler_that_fails_gives_500_without_details(serve):
+    def broken(_query):
+        raise RuntimeError("token=hunter22")
+
+    assert get(serve(broken), "/") == (500, "internal error\n")
+
+
+def test_garbage_on_the_socket_does_not_stop_the_server(serve):
+    port = serve(lambda _: Reply.text(200, "ok"))
+    for junk in (b"\x00\xff\x00\r\n\r\n", b"GET /" + b"x" * 70000 + b"\r\n\r\n", b"G"):
+        with socket.create_connection(("127.0.0.1", port), timeout=10) as connection:
+            connection.sendall(junk)
+
+    assert get(port, "/") == (200, "ok")
+
+
+def test_idle_connections_beyond_the_limit_are_turned_away_and_free_slots_serve_again(serve):
+    port = serve(lambda _: Reply.text(200, "ok"))
+    idle = [socket.create_connection(("127.0.0.1", port), timeout=10) for _ in range(MAX_CONNECTIONS)]
+    extra = socket.create_connection(("127.0.0.1", port), timeout=10)
+    assert extra.recv(1) == b""
+    for connection in [*idle, extra]:
+        connection.close()
+
+    answers = []
+    while not answers or answers[-1] != (200, "ok"):
+        try:
+            answers.append(get(port, "/"))
+        except (OSError, http.client.HTTPException) as error:
+            answers.append(error)
+        assert len(answers) < 1000
+    assert answers[-1] == (200, "ok")
+
+
+def test_a_port_in_use_is_an_error_naming_the_address_and_the_cure(serve):
+    port = serve(lambda _: Reply.text(200, "ok"))
+
+    with pytest.raises(FatalError, match=rf"cannot listen on 127.0.0.1:{port} for probes: .*choose another address"):
+        HttpServer("probes", f"127.0.0.1:{port}", lambda _: Reply.text(200, "ok"))
+
+
+def test_a_missing_certificate_is_an_error_naming_the_directory(tmp_path):
+    with pytest.raises(FatalError, match="metrics_cert_dir"):
+        HttpServer("metrics", "127.0.0.1:0", lambda _: Reply.text(200, "ok"), cert_dir=str(tmp_path))
