@@ -17,6 +17,7 @@ MAX_LABEL = 63
 
 PROBE_PERIOD_S = 10
 PROBE_TIMEOUT_S = 5
+READINESS_FAILURES = 3
 LIVENESS_FAILURES = 6
 """A minute. The server answers probes from the threads that also generate text, so one slow answer is no death."""
 
@@ -49,15 +50,20 @@ def probes(readiness_timeout_s: int) -> Object:
     The port opens when the model is loaded, so a liveness probe with a fixed delay either kills slow loaders or is blind for
     as long. Budget: `readiness_timeout_s`, rounded up to whole periods.
     """
-    check = {
+    patience = max(1, ceil(readiness_timeout_s / PROBE_PERIOD_S))
+    return {
+        "startupProbe": _health_check(patience),
+        "readinessProbe": _health_check(READINESS_FAILURES),
+        "livenessProbe": _health_check(LIVENESS_FAILURES),
+    }
+
+
+def _health_check(failures: int) -> Object:
+    return {
         "httpGet": {"path": "/healthz", "port": HTTP_PORT, "scheme": "HTTP"},
         "periodSeconds": PROBE_PERIOD_S,
         "timeoutSeconds": PROBE_TIMEOUT_S,
-    }
-    return {
-        "startupProbe": {**check, "failureThreshold": max(1, ceil(readiness_timeout_s / PROBE_PERIOD_S))},
-        "readinessProbe": {**check, "failureThreshold": 3},
-        "livenessProbe": {**check, "failureThreshold": LIVENESS_FAILURES},
+        "failureThreshold": failures,
     }
 
 

@@ -5,7 +5,8 @@ must therefore not reach further than the namespace it is in: not to the node (h
 the scheduler, and not to the API server with an identity (service accounts). The rules are those of Pod Security *baseline*
 plus the volume kinds and privilege-escalation rule of *restricted*; running as root inside the container is allowed.
 
-Everything here reads raw JSON of any shape: what is not of the shape that the API wants is left for the API server to refuse.
+Everything here reads raw JSON of any shape. What is not of the shape that merging needs is refused with words (`shape`); the rest of
+the template is the API server's to judge.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from typing import Any
 
 from controller_runtime.resources import Object
 from kaito_controller.api.violation import Violation, quote
+from kaito_controller.workloads.shape import misshapen
 
 SAFE_VOLUMES = (
     "configMap",
@@ -61,6 +63,8 @@ class TemplateRefusedError(ValueError):
 
 def violations(template: Mapping[str, Any], path: str = "inference.template") -> list[Violation]:
     """Everything in a pod template that reaches beyond its namespace; empty when it may run."""
+    if wrong := misshapen(template, path):
+        return wrong
     spec = _map(template.get("spec"))
     at = f"{path}.spec"
     found = [*_pod(spec, at)]

@@ -94,8 +94,11 @@ def compare(live: Object | None, desired: Object) -> Verdict:
 def restart_reason(live: Object, desired: Object) -> str | None:
     """Why a Job must be deleted and run again, as half a sentence; None when its run stands.
 
-    A Job that has succeeded is not run again because a node or a secret changed: there is nothing left for them to do.
+    A Job that has succeeded is not run again because a node or a secret changed: there is nothing left for them to do. One without
+    our hashes was made by another controller; hours of training are not repeated on mere suspicion.
     """
+    if not annotation(live, WORKSPACE_HASH):
+        return None
     succeeded = int((live.get("status") or {}).get("succeeded") or 0) > 0
     if annotation(live, WORKSPACE_HASH) != annotation(desired, WORKSPACE_HASH):
         return "the model, data or training configuration changed"

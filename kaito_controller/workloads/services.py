@@ -8,6 +8,7 @@ from kaito_controller.workloads.containers import HTTP_PORT, TORCH_PORT
 from kaito_controller.workloads.context import WorkloadContext
 from kaito_controller.workloads.metadata import headless_name, object_meta, selector_labels
 from kaito_controller.workloads.revision import sealed
+from kaito_controller.workloads.shape import misshapen
 
 SERVICE_PORT = 80
 
@@ -64,9 +65,12 @@ def _target_port(ctx: WorkloadContext) -> int:
     inference = ctx.workspace.inference
     if inference is None or inference.template is None:
         return HTTP_PORT
-    containers = inference.template.to_object().get("spec", {}).get("containers") or []
+    template = inference.template.to_object()
+    if misshapen(template, ""):
+        return HTTP_PORT
+    containers = template["spec"]["containers"]
     declared = [port for container in containers for port in container.get("ports") or []]
-    numbers = [port.get("containerPort") for port in declared if isinstance(port.get("containerPort"), int)]
+    numbers = [port.get("containerPort") for port in declared]
     named = [port.get("containerPort") for port in declared if port.get("name") == "http"]
     if HTTP_PORT in numbers and not named:
         return HTTP_PORT

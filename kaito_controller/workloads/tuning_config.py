@@ -46,7 +46,7 @@ def resolve_output_dir(config: Mapping[str, Any]) -> str:
         return DEFAULT_OUTPUT_DIR
     if not isinstance(wanted, str) or not _SPEAKABLE.fullmatch(wanted):
         raise OutputDirError(_refusal(wanted, "it must be a path of letters, digits and . _ - / only"))
-    path = wanted if posixpath.normpath(wanted).split("/")[:2] == ["", "mnt"] else f"{MOUNT_ROOT}/{wanted}"
+    path = wanted if wanted == MOUNT_ROOT or wanted.startswith(MOUNT_ROOT + "/") else f"{MOUNT_ROOT}/{wanted}"
     parts = posixpath.normpath("/" + path.strip("/")).split("/")[1:]
     if parts[0] != "mnt" or len(parts) < 2:
         raise OutputDirError(_refusal(wanted, "it must be a folder below /mnt"))

@@ -6,6 +6,7 @@ A `Mounted` pairs the two, because the API keeps them in different places and a 
 from __future__ import annotations
 
 from collections.abc import Iterable
+from copy import deepcopy
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -27,7 +28,7 @@ class Mounted:
 
     def volume(self) -> Object:
         """The entry of `volumes`."""
-        return {"name": self.name, **self.source}
+        return {"name": self.name, **deepcopy(self.source)}
 
     def mount(self) -> Object:
         """The entry of `volumeMounts`."""
