@@ -12,9 +12,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-import yaml
-
 from kaito_controller.api.violation import Violation, quote
+from kaito_controller.catalog.plain_yaml import PlainYamlError, load_plain_yaml
 
 KEY = "training_config.yaml"
 ROOT = "training_config"
@@ -76,10 +75,9 @@ def _parse(data: Mapping[str, str]) -> tuple[dict[str, Any], list[Violation]]:
     if len(text) > _MAX_TEXT:
         return {}, [Violation(_path(), f"is longer than {_MAX_TEXT} characters; keep parameters only")]
     try:
-        loaded = yaml.safe_load(text)
-    except (yaml.YAMLError, RecursionError, ValueError) as error:
-        problem = " ".join(str(error).split())[:200]
-        return {}, [Violation(_path(), f"is no valid YAML: {problem}; check indentation and quotes")]
+        loaded = load_plain_yaml(text)
+    except PlainYamlError as error:
+        return {}, [Violation(_path(), str(error))]
     root = loaded.get(ROOT) if isinstance(loaded, dict) else None
     if not isinstance(root, dict):
         return {}, [Violation(_path(ROOT), "must hold a map with the sections " + ", ".join(SECTIONS))]
@@ -133,7 +131,7 @@ def _output_dir(section: Mapping[str, Any]) -> str | None:
     value = section.get("output_dir")
     if not isinstance(value, str) or not value.strip():
         return None
-    resolved = posixpath.normpath(posixpath.join(MOUNT, value))
+    resolved = posixpath.normpath(value)
     inside = resolved.startswith(f"{MOUNT}/")
     taken = any(
         resolved == path or resolved.startswith(f"{path}/") or path.startswith(f"{resolved}/") for path in _TAKEN
@@ -142,7 +140,7 @@ def _output_dir(section: Mapping[str, Any]) -> str | None:
 
 
 def _check_output_dir(section: Mapping[str, Any]) -> Iterator[Violation]:
-    """Relative paths are refused when the trainer, which takes them literally, would write beside the mounted volume."""
+    """A relative path is refused: the trainer takes it literally, and would write beside the mounted volume."""
     value = section.get("output_dir")
     if value is None:
         return
@@ -150,7 +148,10 @@ def _check_output_dir(section: Mapping[str, Any]) -> Iterator[Violation]:
     if not isinstance(value, str) or not value.strip():
         yield Violation(path, f"must be the path of a folder, not {quote(value)}")
     elif _output_dir(section) is None:
-        yield Violation(path, f"{quote(value)} must be a folder of its own below {MOUNT}, such as {DEFAULT_OUTPUT_DIR}")
+        yield Violation(
+            path,
+            f"{quote(value)} must be an absolute path to a folder below {MOUNT}, such as {DEFAULT_OUTPUT_DIR}",
+        )
 
 
 def _check_dataset(section: Mapping[str, Any]) -> Iterator[Violation]:

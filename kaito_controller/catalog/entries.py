@@ -189,6 +189,7 @@ class InstanceTypeEntry(Entry):
     gpu_model: Annotated[str, Field(min_length=2, max_length=80)]
     accelerator: Accelerator = "nvidia"
     vcpus: Annotated[int, Field(ge=1, le=4096)] | None = None
+    current: bool = True
     source: Annotated[str, Field(min_length=3, max_length=400)]
     """Where the numbers come from."""
 
@@ -208,6 +209,7 @@ class InstanceTypeEntry(Entry):
             gpu_model=self.gpu_model,
             accelerator=self.accelerator,
             vcpus=self.vcpus,
+            current=self.current,
             source=self.source,
         )
 

@@ -12,10 +12,9 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Any
 
-import yaml
-
 from kaito_controller.catalog.loader import CatalogError, instance_type_from, preset_from
 from kaito_controller.catalog.model import Catalog, InstanceType, Preset
+from kaito_controller.catalog.plain_yaml import PlainYamlError, load_plain_yaml
 
 _KEY = re.compile(r"(preset|sku)\.(.+)\.yaml")
 _MAX_ERROR = 1000
@@ -47,9 +46,9 @@ def _named_entry(key: str, name: str, text: str) -> dict[str, Any]:
     if len(text) > _MAX_ENTRY:
         raise CatalogError(f"{key}: {len(text)} characters are too many for one entry; at most {_MAX_ENTRY}")
     try:
-        entry = yaml.safe_load(text)
-    except (yaml.YAMLError, RecursionError, ValueError) as error:
-        raise CatalogError(f"{key}: no valid YAML: {str(error)[:200]}".replace("\n", " ")) from error
+        entry = load_plain_yaml(text)
+    except PlainYamlError as error:
+        raise CatalogError(f"{key}: {error}") from error
     if not isinstance(entry, dict):
         raise CatalogError(f"{key}: must be a mapping with the fields of one entry")
     if entry.get("name", name) != name:

@@ -103,6 +103,8 @@ class InstanceType:
     gpu_model: str
     accelerator: Accelerator = "nvidia"
     vcpus: int | None = None
+    current: bool = True
+    """False for sizes that their cloud has retired or is about to: still known, never suggested."""
     source: str = ""
 
     @property

@@ -55,7 +55,7 @@ class Fit:
     explanation: tuple[str, ...]
     """The arithmetic, one step a line."""
     suggestions: tuple[str, ...] = ()
-    """The smallest instance types of the same cloud that would fit."""
+    """The smallest current instance types of the same cloud that would fit."""
 
     @property
     def message(self) -> str:
@@ -102,8 +102,8 @@ def offers(instance_type: InstanceType, need: NodeNeed) -> bool:
 
 
 def smallest_that_offer(types: Iterable[InstanceType], need: NodeNeed, cloud: Cloud) -> tuple[str, ...]:
-    """Names of the smallest instance types of `cloud` that offer `need`, least GPU memory first."""
-    fitting = [t for t in types if t.cloud == cloud and offers(t, need)]
+    """Names of the smallest current instance types of `cloud` that offer `need`, least GPU memory first."""
+    fitting = [t for t in types if t.cloud == cloud and t.current and offers(t, need)]
     fitting.sort(key=lambda t: (t.total_gpu_memory_bytes, t.gpus, t.name))
     return tuple(t.name for t in fitting[:_MAX_SUGGESTIONS])
 
@@ -116,7 +116,9 @@ def offer_text(instance_type: InstanceType) -> str:
 
 def suggestion_text(suggestions: tuple[str, ...]) -> str:
     """The cure at the end of a refusal."""
-    return f"use for example {', '.join(suggestions)}" if suggestions else "no known instance type of this cloud fits"
+    return (
+        f"use for example {', '.join(suggestions)}" if suggestions else "no known instance type of this cloud would fit"
+    )
 
 
 def counts_text(preset: Preset) -> str:
