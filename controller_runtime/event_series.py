@@ -26,7 +26,7 @@ BURST = 25
 REFILL_S = 300.0
 SERIES_ENDS_AFTER_S = 360.0
 FIRST_REFRESH_S = 10.0
-LONGEST_REFRESH_S = 1800.0
+LONGEST_REFRESH_S = 360.0
 
 K = TypeVar("K", bound=Hashable)
 V = TypeVar("V")
@@ -103,12 +103,31 @@ def clip_note(note: str) -> str:
     return raw[: MAX_NOTE_BYTES - 3].decode(errors="ignore") + "…"
 
 
+class _Notes:
+    """The different notes of otherwise equal occurrences, as far as the window reaches."""
+
+    def __init__(self) -> None:
+        self._recent: deque[tuple[float, str]] = deque(maxlen=2 * COMBINE_AFTER)
+        self.combined = ""
+        """The note of the combined series, "" while there is none. It stays the same while the flood lasts: notes are immutable."""
+
+    def add(self, note: str, now_s: float) -> None:
+        while self._recent and now_s - self._recent[0][0] > COMBINE_WINDOW_S:
+            self._recent.popleft()
+        if all(known != note for _, known in self._recent):
+            self._recent.append((now_s, note))
+        if len(self._recent) <= COMBINE_AFTER:
+            self.combined = ""
+        elif not self.combined:
+            self.combined = clip_note(COMBINED_PREFIX + note)
+
+
 class Correlator:
     """Decides over occurrences. Not thread-safe: the recorder locks."""
 
     def __init__(self) -> None:
         self._series: _Recent[Occurrence, Series] = _Recent()
-        self._notes: _Recent[Hashable, deque[tuple[float, str]]] = _Recent()
+        self._notes: _Recent[Hashable, _Notes] = _Recent()
         self._buckets: _Recent[Hashable, tuple[float, float]] = _Recent()
         self.dropped = 0
 
@@ -138,15 +157,10 @@ class Correlator:
     def _combined(self, occurrence: Occurrence, now_s: float) -> Occurrence:
         notes = self._notes.get(occurrence.similar)
         if notes is None:
-            notes = deque(maxlen=2 * COMBINE_AFTER)
+            notes = _Notes()
             self._notes.put(occurrence.similar, notes)
-        while notes and now_s - notes[0][0] > COMBINE_WINDOW_S:
-            notes.popleft()
-        if all(note != occurrence.note for _, note in notes):
-            notes.append((now_s, occurrence.note))
-        if len(notes) <= COMBINE_AFTER:
-            return occurrence
-        return replace(occurrence, note=clip_note(COMBINED_PREFIX + notes[COMBINE_AFTER][1]))
+        notes.add(occurrence.note, now_s)
+        return replace(occurrence, note=notes.combined) if notes.combined else occurrence
 
     def _take_token(self, occurrence: Occurrence, now_s: float) -> bool:
         of = (occurrence.namespace, occurrence.regarding, occurrence.controller)
