@@ -30,8 +30,8 @@ class TypeBehaviour:
 
     def prepare(self, kind: ResourceType, old: Object | None, new: Object, write: Write, subresource: str) -> None:
         """Default and validate."""
-        if kind.storage == CRDS:
-            self.custom.prepare_definition(old, new)
+        if kind.storage == CRDS and subresource != "status":
+            self.custom.prepare_definition(kind, old, new)
         if kind.custom:
             kind.custom.prepare(kind, old, new, write, subresource)
         else:

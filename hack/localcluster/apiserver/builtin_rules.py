@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import base64
 
+from hack.localcluster.apiserver.builtin_validation import type_rules
 from hack.localcluster.apiserver.defaults import apply_defaults
+from hack.localcluster.apiserver.errors import bad_request, invalid
 from hack.localcluster.apiserver.registry import Object, ResourceType
+from hack.localcluster.apiserver.schema import Schema, builtin_kind_schema
 from hack.localcluster.apiserver.services import ClusterIPs
 from hack.localcluster.apiserver.store import Store
+from hack.localcluster.apiserver.validation import prune, report_unknown, validate
 from hack.localcluster.apiserver.verbs import Write
 
 
@@ -19,6 +23,10 @@ class BuiltinRules:
 
     def prepare(self, kind: ResourceType, old: Object | None, new: Object, write: Write, subresource: str) -> None:
         """Default, set the server's fields, validate; in place."""
+        schema = builtin_kind_schema(kind.api_version, kind.kind)
+        if schema is not None and subresource == "":
+            report_unknown(kind, prune(new, schema), write)
+            _check_types(kind, new, schema)
         if old is None:
             _initial_status(kind, new)
         if kind.storage == ("", "services"):
@@ -27,6 +35,19 @@ class BuiltinRules:
             _fold_string_data(new)
         if subresource != "status":
             apply_defaults(kind, new)
+        causes = list(validate(new, schema, **({} if old is None else {"old": old}))) if schema else []
+        if subresource == "":
+            causes += type_rules(kind, old, new)
+        if causes:
+            raise invalid(kind, new["metadata"].get("name", ""), causes)
+
+
+def _check_types(kind: ResourceType, new: Object, schema: Schema) -> None:
+    """A built-in object that does not decode is a 400, before any rule looks at it."""
+    wrong = next((cause for cause in validate(new, schema) if cause.reason == "FieldValueTypeInvalid"), None)
+    if wrong is not None:
+        head = f'{kind.kind} in version "{kind.version}" cannot be handled as a {kind.kind}'
+        raise bad_request(f"{head}: json: cannot unmarshal into field {wrong.field}: {wrong.message}")
 
 
 def _initial_status(kind: ResourceType, new: Object) -> None:

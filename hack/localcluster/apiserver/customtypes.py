@@ -2,12 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
+from hack.localcluster.apiserver.cel import program
+from hack.localcluster.apiserver.cel_values import CelError
+from hack.localcluster.apiserver.errors import Cause, invalid
 from hack.localcluster.apiserver.metadata import now_text
 from hack.localcluster.apiserver.registry import Object, Registry, ResourceType
+from hack.localcluster.apiserver.rules import check_rules, has_rules
+from hack.localcluster.apiserver.schema import Schema
 from hack.localcluster.apiserver.store import Change, Store
+from hack.localcluster.apiserver.validation import apply_defaults, prune, quoted, report_unknown, validate
 from hack.localcluster.apiserver.verbs import Write
+
+CLEANUP_FINALIZER = "customresourcecleanup.apiextensions.k8s.io"
+_BLOCKING = frozenset({"FieldValueRequired", "FieldValueTooLong", "FieldValueTooMany", "FieldValueTypeInvalid"})
+_UNCHECKED = "some validation rules were not checked because the object was invalid; correct the existing errors to complete validation"
 
 
 class CustomBehaviour:
@@ -15,9 +26,33 @@ class CustomBehaviour:
 
     def __init__(self, version: Object) -> None:
         self.version = version
+        self.schema = Schema((version.get("schema") or {}).get("openAPIV3Schema") or {})
+        self.has_rules = has_rules(self.schema.node)
 
     def prepare(self, kind: ResourceType, old: Object | None, new: Object, write: Write, subresource: str) -> None:
-        """Prune, default, validate."""
+        """Prune and default in place, then validate; 400 for unknown fields when the caller is strict, 422 for wrong ones."""
+        if subresource == "status":
+            self._prepare_status(old, new)
+        else:
+            report_unknown(kind, prune(new, self.schema, root=True), write)
+            apply_defaults(new, self.schema)
+        before = {} if old is None else {"old": old}
+        causes = list(validate(new, self.schema, **before))
+        blocked = any(cause.reason in _BLOCKING for cause in causes)
+        if self.has_rules and blocked:
+            causes.append(Cause("<nil>", f'Invalid value: "": {_UNCHECKED}'))
+        elif self.has_rules:
+            causes += check_rules(new, self.schema, **before)
+        if causes:
+            raise invalid(kind, new["metadata"].get("name", ""), causes)
+
+    def _prepare_status(self, old: Object | None, new: Object) -> None:
+        child = self.schema.field("status")
+        if child is None:
+            new.pop("status", None)
+        elif "status" in new:
+            list(prune(new["status"], child, path="status"))
+            apply_defaults(new["status"], child)
 
 
 class CustomTypes:
@@ -27,8 +62,11 @@ class CustomTypes:
         self.registry = registry
         self.store = store
 
-    def prepare_definition(self, old: Object | None, new: Object) -> None:
-        """Accept a CRD: fill in names and the conditions that the real server's controllers would set."""
+    def prepare_definition(self, kind: ResourceType, old: Object | None, new: Object) -> None:
+        """Accept a CRD (422 if it is none): fill in names and the conditions that the real server's controllers would set."""
+        causes = list(_definition_causes(new))
+        if causes:
+            raise invalid(kind, new["metadata"].get("name", ""), causes)
         names = new["spec"]["names"]
         names.setdefault("singular", names["kind"].lower())
         names.setdefault("listKind", names["kind"] + "List")
@@ -81,6 +119,7 @@ def _type(spec: Object, version: Object, storage_version: str) -> ResourceType:
         subresources=frozenset(version.get("subresources") or {}),
         storage_version=storage_version,
         custom=CustomBehaviour(version),
+        schema=(version.get("schema") or {}).get("openAPIV3Schema") or {},
         field_labels=tuple(field["jsonPath"].lstrip(".") for field in version.get("selectableFields") or ()),
     )
 
@@ -88,3 +127,57 @@ def _type(spec: Object, version: Object, storage_version: str) -> ResourceType:
 def _condition(kind: str, reason: str, message: str) -> dict[str, Any]:
     moment = now_text()
     return {"type": kind, "status": "True", "lastTransitionTime": moment, "reason": reason, "message": message}
+
+
+def _definition_causes(definition: Object) -> Iterator[Cause]:
+    spec, name = definition["spec"], definition["metadata"].get("name", "")
+    versions = spec.get("versions") or []
+    if name != f"{spec['names']['plural']}.{spec['group']}":
+        yield Cause("metadata.name", f'Invalid value: "{name}": must be spec.names.plural+"."+spec.group')
+    if sum(1 for version in versions if version.get("storage")) != 1:
+        yield Cause("spec.versions", "Invalid value: must have exactly one version marked as storage version")
+    if (spec.get("conversion") or {}).get("strategy", "None") != "None":
+        yield Cause(
+            "spec.conversion.strategy", 'Unsupported value: "Webhook": localcluster converts with strategy None only'
+        )
+    for index, version in enumerate(versions):
+        where = f"spec.versions[{index}].schema.openAPIV3Schema"
+        root = (version.get("schema") or {}).get("openAPIV3Schema")
+        if not root:
+            yield Cause(where, "Required value: schemas are required", "FieldValueRequired")
+        else:
+            yield from _schema_causes(root, where)
+
+
+def _schema_causes(node: Any, where: str) -> Iterator[Cause]:
+    """What makes a schema not structural, and rules that do not compile."""
+    typed = (
+        node.get("type") or node.get("x-kubernetes-int-or-string") or node.get("x-kubernetes-preserve-unknown-fields")
+    )
+    if not typed:
+        yield Cause(
+            f"{where}.type", "Required value: must not be empty for specified object fields", "FieldValueRequired"
+        )
+    for unknown in ("$ref", "definitions", "dependencies", "patternProperties", "additionalItems", "uniqueItems"):
+        if node.get(unknown):
+            yield Cause(f"{where}.{unknown}", "Forbidden: not supported in structural schemas", "FieldValueForbidden")
+    if node.get("type") == "array" and not node.get("items"):
+        yield Cause(f"{where}.items", "Required value: must be specified", "FieldValueRequired")
+    yield from _rule_causes(node, where)
+    for name, child in (node.get("properties") or {}).items():
+        if not (where.endswith("openAPIV3Schema") and name == "metadata"):
+            yield from _schema_causes(child, f"{where}.properties[{name}]")
+    if isinstance(node.get("additionalProperties"), dict):
+        yield from _schema_causes(node["additionalProperties"], f"{where}.additionalProperties")
+    if isinstance(node.get("items"), dict):
+        yield from _schema_causes(node["items"], f"{where}.items")
+
+
+def _rule_causes(node: Object, where: str) -> Iterator[Cause]:
+    for index, rule in enumerate(node.get("x-kubernetes-validations") or ()):
+        for field in ("rule", "messageExpression"):
+            try:
+                program(rule.get(field) or "true")
+            except CelError as error:
+                at = f"{where}.x-kubernetes-validations[{index}].{field}"
+                yield Cause(at, f"Invalid value: {quoted(rule[field])}: {error}")

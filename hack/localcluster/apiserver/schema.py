@@ -150,4 +150,11 @@ def _plain(node: Any) -> Any:
     return plain
 
 
+@functools.cache
+def builtin_kind_schema(api_version: str, kind: str) -> Schema | None:
+    """The schema of a built-in kind, None when there is none."""
+    name = schema_names().get((api_version, kind))
+    return builtin_schema(name) if name else None
+
+
 METADATA = "io.k8s.apimachinery.pkg.apis.meta.v1.ObjectMeta"
