@@ -62,6 +62,11 @@ class AgentPools:
         with self._lock:
             self.market.stock[vm_size.lower()] = Stock(stock)
 
+    def set_market(self, market: Market) -> None:
+        """Quota and stock as a whole."""
+        with self._lock:
+            self.market = market
+
     def script(self, script: Script) -> None:
         """Decide the outcome of coming operations."""
         with self._lock:
