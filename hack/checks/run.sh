@@ -12,7 +12,7 @@ say "shellcheck"
 say "hadolint"
 "$bin/hadolint" Dockerfile
 say "bandit"
-"$bin/bandit" --quiet --recursive controller_runtime gpu_provisioner kaito_controller
+"$bin/bandit" --quiet -c hack/checks/bandit.yaml --severity-level medium --recursive controller_runtime gpu_provisioner kaito_controller
 say "detect-secrets"
 "$bin/python" hack/checks/secrets.py
 say "checkov (manifests and Dockerfile)"
