@@ -99,10 +99,10 @@ class AzureAgentPools:
         self._client.close()
 
     def get(self, name: str) -> base.Pool:
-        return _pool(_call(lambda: self._pools.get(*self._place, name)))
+        return read_pool(_call(lambda: self._pools.get(*self._place, name)))
 
     def list(self) -> list[base.Pool]:
-        return [_pool(found) for found in _call(lambda: list(self._pools.list(*self._place)))]
+        return [read_pool(found) for found in _call(lambda: list(self._pools.list(*self._place)))]
 
     def create(self, spec: base.PoolSpec) -> base.Pool:
         replies: list[Any] = []
@@ -110,7 +110,7 @@ class AzureAgentPools:
             lambda: self._pools.begin_create_or_update(
                 *self._place,
                 spec.name,
-                _body(spec),
+                pool_body(spec),
                 match_condition=MatchConditions.IfMissing,
                 polling=False,
                 raw_response_hook=replies.append,
@@ -197,7 +197,8 @@ def _one_line(text: str) -> str:
     return " ".join(text.split())[:500]
 
 
-def _body(spec: base.PoolSpec) -> AgentPool:
+def pool_body(spec: base.PoolSpec) -> AgentPool:
+    """The request body of a create; what is None is left to AKS."""
     spot = spec.capacity_type == base.SPOT
     optional = {
         "os_disk_size_gb": spec.os_disk_size_gib,
@@ -227,14 +228,15 @@ def _body(spec: base.PoolSpec) -> AgentPool:
 
 def _pool_of_reply(replies: list[Any], spec: base.PoolSpec) -> base.Pool:
     try:
-        return _pool(AgentPool(json.loads(replies[-1].http_response.text())))
+        return read_pool(AgentPool(json.loads(replies[-1].http_response.text())))
     except Exception:
         return base.Pool(
             spec.name, "Creating", instance_type=spec.instance_type, node_labels=spec.node_labels, tags=spec.tags
         )
 
 
-def _pool(found: Any) -> base.Pool:
+def read_pool(found: Any) -> base.Pool:
+    """A pool as the library decoded it."""
     p = found.properties or ManagedClusterAgentPoolProfileProperties()
     return base.Pool(
         name=str(found.name or ""),

@@ -100,9 +100,14 @@ def _launched(snapshot: Snapshot) -> tuple[State, str]:
         return State(types.LAUNCHED, types.FALSE, failure.reason, failure.message), failure.detail
     pool = snapshot.our_pool
     if pool is not None and not pool.is_deleting:
-        text = f"agent pool {pool.name} ({pool.instance_type}) is {pool.provisioning_state}"
-        return State(types.LAUNCHED, types.FALSE, reasons.LAUNCH_IN_PROGRESS, text), text
+        return _in_progress(snapshot, pool.instance_type)
     return _unchanged_launch(snapshot)
+
+
+def _in_progress(snapshot: Snapshot, instance_type: str) -> tuple[State, str]:
+    """The same words from the first second until the pool is ready, so that they are written once."""
+    text = f"agent pool {snapshot.machine.name} ({instance_type}) is being created by AKS"
+    return State(types.LAUNCHED, types.FALSE, reasons.LAUNCH_IN_PROGRESS, text), text
 
 
 def _unchanged_launch(snapshot: Snapshot) -> tuple[State, str]:
@@ -111,8 +116,8 @@ def _unchanged_launch(snapshot: Snapshot) -> tuple[State, str]:
     if stored is not None and stored.status == types.FALSE and stored.reason:
         detail = ready.message if ready is not None and ready.reason == stored.reason else stored.message
         return State(types.LAUNCHED, types.FALSE, stored.reason, stored.message or ""), detail or ""
-    text = f"agent pool {snapshot.machine.name} is being ordered"
-    return State(types.LAUNCHED, types.FALSE, reasons.LAUNCH_IN_PROGRESS, text), text
+    specs = [s for s in snapshot.candidates.specs if s.instance_type not in snapshot.refusals.errors]
+    return _in_progress(snapshot, specs[0].instance_type if specs else "no instance type")
 
 
 def _registered(snapshot: Snapshot) -> State:

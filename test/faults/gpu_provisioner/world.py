@@ -1,0 +1,352 @@
+"""A whole world for one provisioner in one thread and in fake time: API server rules, AKS, VMs with kubelets, and the real provisioner.
+
+Every write of the provisioner, to Kubernetes or to Azure, passes one gate, which can crash the process (all memory is lost and a new one
+starts) or lose the request or its reply. Nothing here knows what the provisioner ought to do; see `oracles`.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from azure.mgmt.containerservice._utils.model_base import SdkJSONEncoder
+from azure.mgmt.containerservice.models import AgentPool
+
+from controller_runtime.errors import ConnectionFailed, NotFound
+from controller_runtime.metrics import new_registry
+from controller_runtime.resources import NODES, PODS, Object, Resource
+from gpu_provisioner.api.resource import MACHINES
+from gpu_provisioner.cloud import base
+from gpu_provisioner.cloud.azure import pool_body, read_pool
+from gpu_provisioner.cloud.azure_errors import classify, retry_after_s
+from gpu_provisioner.provisioner import build_provisioner
+from gpu_provisioner.settings import ProvisionerSettings
+from hack.localcluster.cloud.errors import ArmError
+from hack.localcluster.cloud.model import CloudIdentity, VirtualMachine
+from hack.localcluster.cloud.pools import AgentPools
+from hack.localcluster.durations import Durations
+from hack.localcluster.timeline import Timeline
+from test.faults.gpu_provisioner.direct_client import DirectInformer, DirectServer
+from test.support.fake_clock import FakeClock
+
+SETTINGS = {
+    "subscription_id": "sub",
+    "resource_group": "rg",
+    "cluster_name": "cluster",
+    "credential": "none",
+    "arm_endpoint": "http://127.0.0.1:1",
+    "leader_elect": False,
+}
+
+
+class CrashNow(BaseException):
+    """The process dies here."""
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """What happens at the n-th write (from 0) of the provisioner."""
+
+    write: int
+    mode: str  # crash-before, crash-after, lost-before, lost-after
+
+
+class World:
+    """See the module."""
+
+    def __init__(self, fault: Fault | None = None, *, durations: Durations | None = None, **settings: Any) -> None:
+        self.clock = FakeClock()
+        self.timeline = Timeline(1.0, self.clock)
+        self.server = DirectServer()
+        self.admin = self.server.client("admin")
+        self.durations = durations or Durations()
+        self.cloud = AgentPools(CloudIdentity(), self.timeline, self.durations, Host(self))
+        self.settings = ProvisionerSettings(**{**SETTINGS, **settings})
+        self.faults = [fault] if fault is not None else []
+        self.writes: list[str] = []
+        self.azure_calls: list[str] = []
+        self.orders: list[tuple[str, str, str]] = []
+        self.events: list[tuple[str, str, str]] = []
+        self.azure_down: base.CloudError | None = None
+        self.dead = False
+        self.restarts = 0
+        self.cloud.add_canary("systempool", mode="System")
+        self.cloud.add_canary("userpool", vm_size="Standard_NC12s_v3")
+        self.canaries = self.canary_state()
+        self.start()
+
+    # the process
+
+    def start(self) -> None:
+        """A new provisioner process: nothing is remembered."""
+        self.dead = False
+        self.informers: dict[Resource, DirectInformer] = {}
+        self.registry = new_registry(process=False)
+        self.metrics_registry = self.registry
+        self.client = self.server.client("gpu-provisioner", self.gate)
+        self.controllers: list[Any] = []
+        self.provisioner = build_provisioner(self, DirectPools(self), self.settings, clock=self.clock)  # type: ignore[arg-type]
+        self.deliver()
+
+    # the part of a Manager that build_provisioner uses
+
+    def informer(self, resource: Resource, *, indexers: Mapping[str, Any] | None = None) -> Any:
+        informer = self.informers.setdefault(resource, DirectInformer(self.server, resource))
+        informer.add_indexers(indexers)
+        return informer
+
+    def recorder(self, _component: str) -> Any:
+        return self
+
+    def event(self, obj: Object, *, type: str, reason: str, action: str, note: str, related: Any = None) -> None:  # noqa: A002
+        assert action
+        assert len(note) <= 2048
+        self.events.append((type, reason, note))
+
+    def add_controller(self, controller: Any) -> None:
+        self.controllers.append(controller)
+
+    def may_write(self) -> bool:
+        return True
+
+    # the gate
+
+    def gate(self, what: str, commit: Callable[[], Any]) -> Any:
+        if self.dead:
+            raise CrashNow
+        number = len(self.writes)
+        self.writes.append(what)
+        mode = next((f.mode for f in self.faults if f.write == number), "")
+        if mode == "crash-before":
+            self.die()
+        if mode == "lost-before":
+            raise self.lost(what)
+        result = commit()
+        if mode == "crash-after":
+            self.die()
+        if mode == "lost-after":
+            raise self.lost(what)
+        return result
+
+    def die(self) -> None:
+        self.dead = True
+        raise CrashNow
+
+    def lost(self, what: str) -> Exception:
+        if what.startswith("arm "):
+            return classify(None, "", "connection reset")
+        return ConnectionFailed("connection reset")
+
+    # time
+
+    def deliver(self) -> bool:
+        return any([informer.deliver() for informer in self.informers.values()])
+
+    def settle(self) -> None:
+        """Run everything that is due at this moment."""
+        for _ in range(500):
+            self.timeline.run_due()
+            moved = self.deliver()
+            worked = any([controller.process_next() for controller in self.controllers])
+            if self.dead:
+                self.restarts += 1
+                self.start()
+                continue
+            if not moved and not worked:
+                return
+        raise AssertionError(f"no rest after 500 rounds at {self.clock.now()}; last writes {self.writes[-10:]}")
+
+    def run(self, seconds: float, until: Callable[[], bool] = lambda: False, *, step_s: float = 1.0) -> bool:
+        """Let time pass; True as soon as `until` holds."""
+        self.settle()
+        passed = 0.0
+        while passed < seconds:
+            if until():
+                return True
+            self.clock.advance(step_s)
+            passed += step_s
+            self.settle()
+        return until()
+
+    # people
+
+    def create_machine(self, name: str = "ws0123456789"[:11], **spec: Any) -> Object:
+        return self.admin.create(MACHINES, machine_object(name, **spec))
+
+    def delete_machine(self, name: str = "ws012345678") -> None:
+        self.admin.delete(MACHINES, name)
+
+    def machine(self, name: str = "ws012345678") -> Object | None:
+        try:
+            return self.admin.get(MACHINES, name)
+        except NotFound:
+            return None
+
+    def condition(self, type_: str, name: str = "ws012345678") -> Object:
+        machine = self.machine(name) or {}
+        return next((c for c in (machine.get("status") or {}).get("conditions") or () if c["type"] == type_), {})
+
+    def is_ready(self, name: str = "ws012345678") -> bool:
+        return self.condition("Ready", name).get("status") == "True"
+
+    def is_gone(self, name: str = "ws012345678") -> bool:
+        return self.machine(name) is None
+
+    def nodes(self) -> list[Object]:
+        return [n for n in self.server.objects(NODES) if "kaito.sh/machine-uid" in n["metadata"]["labels"]]
+
+    def pools(self) -> dict[str, Any]:
+        return {p["name"]: p for p in self.cloud.list() if p["name"] not in ("systempool", "userpool")}
+
+    def canary_state(self) -> list[Any]:
+        return [p for p in self.cloud.list() if p["name"] in ("systempool", "userpool")]
+
+    def set_node_ready(self, ready: bool, name: str | None = None) -> None:
+        node = name or self.nodes()[0]["metadata"]["name"]
+        status = {"conditions": [{"type": "Ready", "status": "True" if ready else "False"}]}
+        self.admin.patch(NODES, node, {"status": status}, subresource="status")
+
+
+def machine_object(name: str = "ws012345678", **spec: Any) -> Object:
+    """A Machine as KAITO 0.3 makes it."""
+    values = spec.pop("instance_types", ["Standard_NC12s_v3"])
+    requirements = spec.pop("requirements", [])
+    return {
+        "metadata": {
+            "name": name,
+            "labels": {
+                "karpenter.sh/provisioner-name": "default",
+                "kaito.sh/workspace": "workspace-llama",
+                "kaito.sh/workspacenamespace": "default",
+                "apps": "llama",
+                **spec.pop("labels", {}),
+            },
+            "annotations": spec.pop("annotations", {}),
+        },
+        "spec": {
+            "machineTemplateRef": {"name": name},
+            "requirements": [
+                {"key": "node.kubernetes.io/instance-type", "operator": "In", "values": values},
+                {"key": "karpenter.sh/provisioner-name", "operator": "In", "values": ["default"]},
+                {"key": "kaito.sh/machine-type", "operator": "In", "values": ["gpu"]},
+                {"key": "kubernetes.io/arch", "operator": "In", "values": ["amd64"]},
+                {"key": "kubernetes.io/os", "operator": "In", "values": ["linux"]},
+                *requirements,
+            ],
+            "taints": [{"key": "sku", "value": "gpu", "effect": "NoSchedule"}],
+            "resources": {"requests": {"storage": "120Gi"}},
+            **spec,
+        },
+    }
+
+
+class Host:
+    """VMs become Nodes after a while; Nodes go when their VM went."""
+
+    def __init__(self, world: World) -> None:
+        self._world = world
+        self.never_join = False
+
+    def boot(self, vm: VirtualMachine) -> None:
+        self._world.timeline.after(self._world.durations.node_join_s, lambda: self._join(vm))
+
+    def shut_down(self, vm: VirtualMachine) -> None:
+        self._world.timeline.after(self._world.durations.node_removal_s, lambda: self._leave(vm))
+
+    def _join(self, vm: VirtualMachine) -> None:
+        labels = {"agentpool": vm.pool, "kubernetes.azure.com/agentpool": vm.pool, **vm.labels}
+        labels["node.kubernetes.io/instance-type"] = vm.vm_size
+        taints = [_taint(text) for text in vm.taints]
+        node = {
+            "metadata": {"name": vm.node_name, "labels": labels},
+            "spec": {"providerID": vm.provider_id, "taints": taints},
+            "status": {
+                "conditions": [{"type": "Ready", "status": "False"}],
+                "capacity": {"cpu": "12", "nvidia.com/gpu": "2"},
+                "allocatable": {"cpu": "11", "nvidia.com/gpu": "2"},
+            },
+        }
+        try:
+            self._world.admin.create(NODES, node)
+        except Exception as error:  # the VM was gone and its successor is there
+            assert type(error).__name__ == "AlreadyExists", error
+            return
+        self._world.timeline.after(self._world.durations.node_ready_s, lambda: self._ready(vm))
+
+    def _ready(self, vm: VirtualMachine) -> None:
+        try:
+            self._world.set_node_ready(True, vm.node_name)
+        except NotFound:
+            return
+
+    def _leave(self, vm: VirtualMachine) -> None:
+        """The node lifecycle controller: unready first, then the object is deleted (our finalizer may hold it)."""
+        try:
+            self._world.set_node_ready(False, vm.node_name)
+            self._world.admin.delete(NODES, vm.node_name)
+        except NotFound:
+            return
+
+
+def _taint(text: str) -> Object:
+    head, _, effect = text.rpartition(":")
+    key, _, value = head.partition("=")
+    return {"key": key, "effect": effect, **({"value": value} if value else {})}
+
+
+class DirectPools:
+    """The AgentPools port over the cloud's rules, with the real adapter's tables for bodies and errors."""
+
+    def __init__(self, world: World) -> None:
+        self._world = world
+
+    def get(self, name: str) -> base.Pool:
+        return self._asked("get " + name, lambda: _read(self._world.cloud.get(name)))
+
+    def list(self) -> list[base.Pool]:
+        return self._asked("list", lambda: [_read(found) for found in self._world.cloud.list()])
+
+    def create(self, spec: base.PoolSpec) -> base.Pool:
+        body = json.loads(json.dumps(pool_body(spec), cls=SdkJSONEncoder, exclude_readonly=True))["properties"]
+
+        def commit() -> base.Pool:
+            _, found, _ = self._world.cloud.put(spec.name, body, if_none_match="*")
+            self._world.orders.append((spec.name, spec.tags["kaito-machine-uid"], spec.instance_type))
+            return _read(found)
+
+        write = lambda: self._world.gate(f"arm put {spec.name}", lambda: self._translated(commit, creating=True))  # noqa: E731
+        return self._asked("put " + spec.name, write, creating=True)
+
+    def delete(self, name: str, *, etag: str = "") -> None:
+        def commit() -> None:
+            self._world.cloud.delete(name, if_match=etag)
+
+        write = lambda: self._world.gate(f"arm delete {name}", lambda: self._translated(commit))  # noqa: E731
+        return self._asked("delete " + name, write)
+
+    def _asked(self, what: str, call: Callable[[], Any], *, creating: bool = False) -> Any:
+        if self._world.dead:
+            raise CrashNow
+        self._world.azure_calls.append(f"{self._world.clock.monotonic():.0f} {what}")
+        if self._world.azure_down is not None:
+            raise self._world.azure_down
+        return self._translated(call, creating=creating)
+
+    @staticmethod
+    def _translated(call: Callable[[], Any], *, creating: bool = False) -> Any:
+        try:
+            return call()
+        except ArmError as error:
+            raise classify(
+                error.status, error.code, error.message, creating=creating, retry_after_s=retry_after_s(error.headers)
+            ) from None
+
+
+def _read(resource: Mapping[str, Any]) -> base.Pool:
+    return read_pool(AgentPool(dict(resource)))
+
+
+def pods_on(world: World) -> list[Object]:
+    return world.server.objects(PODS)
