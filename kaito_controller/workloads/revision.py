@@ -94,8 +94,9 @@ def compare(live: Object | None, desired: Object) -> Verdict:
 def restart_reason(live: Object, desired: Object) -> str | None:
     """Why a Job must be deleted and run again, as half a sentence; None when its run stands.
 
-    A Job that has succeeded is not run again because a node or a secret changed: there is nothing left for them to do. One without
-    our hashes was made by another controller; hours of training are not repeated on mere suspicion.
+    A Job that has succeeded is not run again because a node or a secret changed: there is nothing left for them to do; one that has
+    failed for good may be waiting for a better secret, but not for a node. One without our hashes was made by another controller;
+    hours of training are not repeated on mere suspicion.
     """
     if not annotation(live, WORKSPACE_HASH):
         return None
@@ -106,9 +107,16 @@ def restart_reason(live: Object, desired: Object) -> str | None:
         return "the output image changed"
     if not succeeded and annotation(live, ACCESS_HASH) != annotation(desired, ACCESS_HASH):
         return "the secrets to pull or push images changed"
-    if not succeeded and pinned_nodes(live) != pinned_nodes(desired):
+    if not succeeded and not _has_failed(live) and pinned_nodes(live) != pinned_nodes(desired):
         return "the node it was bound to was replaced"
     return None
+
+
+def _has_failed(job: Object) -> bool:
+    conditions = (job.get("status") or {}).get("conditions") or []
+    return any(
+        entry.get("type") in ("Failed", "FailureTarget") and entry.get("status") == "True" for entry in conditions
+    )
 
 
 def updated(live: Object, desired: Object) -> Object:

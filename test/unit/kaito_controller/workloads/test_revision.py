@@ -220,6 +220,12 @@ def test_a_run_that_has_not_succeeded_is_started_again_on_a_new_node_or_with_a_n
     assert restart_reason({**trained(), "status": {"active": 1}}, HARMLESS[change]())
 
 
+def test_a_failed_run_is_not_started_again_because_its_node_was_given_back() -> None:
+    failed = {**trained(), "status": {"conditions": [{"type": "Failed", "status": "True"}]}}
+    assert restart_reason(failed, HARMLESS["node after success"]()) is None
+    assert restart_reason(failed, HARMLESS["secret after success"]())
+
+
 def test_a_job_that_another_controller_made_is_not_run_again() -> None:
     foreign = trained()
     foreign["metadata"]["annotations"] = {}
