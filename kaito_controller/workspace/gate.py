@@ -11,10 +11,9 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-import yaml
-
 from controller_runtime.resources import Object
 from kaito_controller.api import reasons
+from kaito_controller.api.tuning_config import read_tuning_config
 from kaito_controller.api.types import ResourceSpec, Workspace
 from kaito_controller.api.validation import validate_create
 from kaito_controller.api.violation import Violation
@@ -137,12 +136,6 @@ def _misfit(fit: Fit | None, *, running: bool) -> Verdict | None:
     return Verdict(reasons.MODEL_DOES_NOT_FIT, f"{fit.message}.")
 
 
-def read_tuning_config(data: Mapping[str, str], method: str) -> tuple[Mapping[str, Any], list[str]]:
-    content = yaml.safe_load(data.get("training_config.yaml", "")) or {}
-    found = content.get("training_config") if isinstance(content, dict) else None
-    return (found, []) if isinstance(found, dict) else ({}, [f"no training_config for {method}"])
-
-
 def _configuration(workspace: Workspace, config: Object | None) -> tuple[Verdict | None, Mapping[str, Any]]:
     tuning = workspace.tuning
     if tuning is None:
@@ -153,11 +146,9 @@ def _configuration(workspace: Workspace, config: Object | None) -> tuple[Verdict
         default = "" if tuning.config else ", and the operator's own namespace has no default of that name"
         text = f'ConfigMap "{name}" with the training configuration does not exist {where}{default}. Create it.'
         return Verdict(reasons.TUNING_CONFIG_MISSING, text), {}
-    found, problems = read_tuning_config(config.get("data") or {}, tuning.method_name)
-    wrong = [str(problem) for problem in problems]
-    outside = output_dir_violation(found) if not wrong else None
-    if outside:
-        wrong.append(outside)
-    if wrong:
-        return Verdict(reasons.TUNING_CONFIG_INVALID, f'ConfigMap "{name}": {"; ".join(wrong[:SHOWN])}'), {}
-    return None, found
+    parameters, problems = read_tuning_config(config.get("data"), tuning.method_name)
+    outside = None if problems else output_dir_violation(parameters.sections)
+    if problems or outside:
+        told = outside or _sentence(problems)
+        return Verdict(reasons.TUNING_CONFIG_INVALID, f'ConfigMap "{name}": {told}'), {}
+    return None, parameters.sections
