@@ -33,6 +33,7 @@ class BuiltinRules:
             self.cluster_ips.prepare(kind, old, new)
         if kind.storage == ("", "secrets"):
             _fold_string_data(new)
+            new.setdefault("type", "Opaque")
         if subresource != "status":
             apply_defaults(kind, new)
         causes = list(validate(new, schema, **({} if old is None else {"old": old}))) if schema else []

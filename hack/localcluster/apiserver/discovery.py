@@ -20,6 +20,24 @@ _SUBRESOURCE_KINDS: dict[str, tuple[Object, tuple[str, ...]]] = {
 }
 
 
+def answer(registry: Registry, path: str, address: str) -> Object | None:
+    """The document at a discovery path; None when there is none."""
+    match path.strip("/").split("/"):
+        case ["version"]:
+            return version()
+        case ["api"]:
+            return core_versions(address)
+        case ["apis"]:
+            return groups(registry)
+        case ["api", name]:
+            return resources(registry, "", name)
+        case ["apis", name]:
+            return group(registry, name)
+        case ["apis", name, group_version]:
+            return resources(registry, name, group_version)
+    return None
+
+
 def version() -> Object:
     """`/version`."""
     major, minor, _ = KUBERNETES_VERSION.split(".")

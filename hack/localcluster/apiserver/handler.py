@@ -16,7 +16,7 @@ import orjson
 import yaml
 from aiohttp import web
 
-from hack.localcluster.apiserver import discovery, patching, reading
+from hack.localcluster.apiserver import discovery, patching, protobuf, reading
 from hack.localcluster.apiserver.behaviour import TypeBehaviour
 from hack.localcluster.apiserver.errors import (
     StatusError,
@@ -26,12 +26,14 @@ from hack.localcluster.apiserver.errors import (
     too_large_resource_version,
     unsupported,
 )
+from hack.localcluster.apiserver.openapi import OpenApi
 from hack.localcluster.apiserver.registry import Object, Registry, ResourceType
 from hack.localcluster.apiserver.routing import Route, parse_route
 from hack.localcluster.apiserver.schema import resolve, schema_names
 from hack.localcluster.apiserver.store import Entry, Store
+from hack.localcluster.apiserver.tables import view_for
 from hack.localcluster.apiserver.verbs import Caller, Write
-from hack.localcluster.apiserver.views import View, view_for
+from hack.localcluster.apiserver.views import View
 from hack.localcluster.apiserver.watching import Watch, error_line
 
 logger = logging.getLogger("localcluster.apiserver")
@@ -84,6 +86,7 @@ class Handler:
         self.verbs = behaviour.verbs
         self.bookmark_interval_s = bookmark_interval_s
         self.freshness_s = freshness_s
+        self.openapi = OpenApi(registry)
         self.audit: list[AuditEntry] = []
         self.authenticate: Callable[[web.BaseRequest], Caller] = lambda request: Caller(
             "anonymous-admin", ("system:masters",), request.headers.get("User-Agent", "")
@@ -139,23 +142,18 @@ class Handler:
         path = exchange.request.path.rstrip("/") or "/"
         if path in _HEALTH or path.rpartition("/")[0] in _HEALTH:
             return web.Response(text="ok")
-        parts = path.strip("/").split("/")
-        found: Object | None = None
-        if path == "/version":
-            found = discovery.version()
-        elif path == "/api":
-            found = discovery.core_versions(exchange.request.host)
-        elif path == "/apis":
-            found = discovery.groups(self.registry)
-        elif parts[0] == "api" and len(parts) == 2:
-            found = discovery.resources(self.registry, "", parts[1])
-        elif parts[0] == "apis" and len(parts) == 2:
-            found = discovery.group(self.registry, parts[1])
-        elif parts[0] == "apis" and len(parts) == 3:
-            found = discovery.resources(self.registry, parts[1], parts[2])
+        if path == "/openapi/v3":
+            return _json_response(self.openapi.index())
+        if path.startswith("/openapi/v3/"):
+            found: Any = self.openapi.document(path.removeprefix("/openapi/v3/"))
+        elif path == "/openapi/v2":
+            raise unsupported("OpenAPI v2; use /openapi/v3")
+        else:
+            answer = discovery.answer(self.registry, path, exchange.request.host)
+            found = orjson.dumps(answer) if answer else None
         if found is None:
             raise no_such_path()
-        return _json_response(orjson.dumps(found))
+        return _json_response(found)
 
     async def _wait_until_fresh(self, route: Route) -> None:
         rv = reading.resource_version(route.query)
@@ -257,10 +255,11 @@ class Handler:
 
 def decode(body: bytes, content_type: str) -> Any:
     """A request body as data: JSON, or YAML where the content type says so."""
-    if "protobuf" in content_type or "cbor" in content_type:
+    if content_type == protobuf.CONTENT_TYPE:
+        return protobuf.decode(body)
+    if "cbor" in content_type:
         raise StatusError(
-            415,
-            f"the body of the request was in an unknown format ({content_type}) - accepted media types include: {_JSON}",
+            415, f"the body of the request was in an unknown format - accepted media types include: {_JSON}"
         )
     try:
         return orjson.loads(body)

@@ -66,7 +66,9 @@ class Schema:
         if node.get("x-kubernetes-preserve-unknown-fields") or node.get("additionalProperties") is True:
             return True
         # Without a type anything goes, as in the schemas inside of a CRD (JSONSchemaPropsOrArray and its kin).
-        return node.get("type") in (None, "object") and not node.get("properties") and not node.get("additionalProperties")
+        return (
+            node.get("type") in (None, "object") and not node.get("properties") and not node.get("additionalProperties")
+        )
 
     @property
     def merges_list(self) -> bool:

@@ -1,4 +1,4 @@
-"""How objects travel: whole, as `PartialObjectMetadata`, or as rows of a server-side Table; chosen by the Accept header."""
+"""How objects travel: here as they are; `tables.py` has the other forms (rows of a Table, metadata only)."""
 
 from __future__ import annotations
 
@@ -53,8 +53,3 @@ class View:
             metadata["annotations"] = {"k8s.io/initial-events-end": "true"}
         obj = {"kind": self.kind.kind, "apiVersion": self.kind.api_version, "metadata": metadata}
         return orjson.dumps({"type": "BOOKMARK", "object": obj}) + b"\n"
-
-
-def view_for(kind: ResourceType, accept: str, query: Any) -> View:
-    """The view that an Accept header asks for."""
-    return View(kind)
