@@ -167,12 +167,27 @@ class LeaderElector:
 
     def _after_acquire(self, held: bool) -> float:
         if not held:
-            return self.timings.retry_period_s * (1 + JITTER * self._rng.random())
+            return self._standby_pause_s()
         self._leading = True
         self._show_leading(True)
         log.info("became leader", lease=f"{self.namespace}/{self.name}", identity=self.identity)
         self._on_started()
         return self.timings.retry_period_s
+
+    def _standby_pause_s(self) -> float:
+        """One retry period, stretched at random; less when the observed claim expires sooner, so that a takeover is not late."""
+        period_s = self.timings.retry_period_s
+        pause_s = period_s * (1 + JITTER * self._rng.random())
+        if self._observed is None or self._holder in ("", self.identity):
+            return pause_s
+        expires_s = self._observed.at + self._published_s(self._observed) - self._clock.monotonic()
+        if expires_s <= 0:
+            return pause_s
+        return min(pause_s, expires_s + period_s * (0.01 + 0.09 * self._rng.random()))
+
+    def _published_s(self, observed: _Observed) -> float:
+        """The duration that the holder itself promised to renew within; our own when it says none."""
+        return float(observed.spec.get("leaseDurationSeconds") or math.ceil(self.timings.lease_duration_s))
 
     def _after_renewal(self, held: bool) -> float | None:
         if held:
@@ -235,8 +250,7 @@ class LeaderElector:
         """Silent for the duration that its holder published, counted from when we saw its last sign of life."""
         if self._observed is None:
             return False
-        published_s = float(self._observed.spec.get("leaseDurationSeconds") or math.ceil(self.timings.lease_duration_s))
-        return self._clock.monotonic() > self._observed.at + published_s
+        return self._clock.monotonic() > self._observed.at + self._published_s(self._observed)
 
     def _write(self, lease: Object | None) -> bool:
         sent_at = self._clock.monotonic()

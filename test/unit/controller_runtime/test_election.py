@@ -464,9 +464,8 @@ def test_takeover_after_a_kill_needs_at_most_lease_duration_plus_one_retry(clien
             pause_s = b.step()
         worst_s = max(worst_s, clock.monotonic() - killed_at)
 
-    # The standby may notice the last renewal one retry later, and may look one retry after the expiry.
-    assert worst_s <= 15 + 4.4 + 4.4
-    assert worst_s > 15
+    # The standby may notice the last renewal one retry late; it then looks again right after the expiry (plus 0.2 s at most).
+    assert 15 < worst_s <= 15 + 4.4 + 0.2
 
 
 def test_nothing_is_left_when_the_lease_cannot_be_read(client, clock):
