@@ -1,0 +1,163 @@
+"""What the demo shows, in the order in which it shows it; each step is one function that prints what a user would type and see."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable
+
+import yaml
+
+from hack.demo.progress import Progress
+from hack.demo.world import NAMESPACE, CommandFailed, World
+from hack.render.kustomize import ROOT
+from test.support.processes import wait_until
+
+SAMPLES = ROOT / "config" / "samples"
+PLACEHOLDERS = {
+    "ACR_REPO_HERE": "myregistry",
+    "IMAGE_NAME_HERE": "phi-3-tuned",
+    "ADAPTER_HERE": "phi-3-adapter",
+    "ACR_REGISTRY_SECRET_HERE": "push-secret",
+}
+READY_TIMEOUT_S = 120.0
+REFUSED = "workspace-too-big"
+REFUSED_FAMILY = "standardNCADSA100v4Family"
+REFUSED_MANIFEST = f"""\
+apiVersion: kaito.sh/v1alpha1
+kind: Workspace
+metadata:
+  name: {REFUSED}
+resource:
+  instanceType: Standard_NC24ads_A100_v4
+  labelSelector:
+    matchLabels:
+      apps: too-big
+inference:
+  preset:
+    name: falcon-7b
+"""
+
+
+class Story:
+    """The steps of one demonstration."""
+
+    def __init__(self, world: World) -> None:
+        self._world = world
+        self._began = time.monotonic()
+        self.workspaces: list[str] = []
+
+    def say(self, text: str) -> None:
+        """One line with the time since the start."""
+        print(f"[{time.monotonic() - self._began:5.1f} s] {text}", flush=True)
+
+    def title(self, text: str) -> None:
+        """Begin a chapter."""
+        print(f"\n== {text}", flush=True)
+
+    def show(self, *arguments: str) -> str:
+        """Print a kubectl command and what it says."""
+        print(f"\n$ kubectl {' '.join(arguments)}")
+        output = self._world.kubectl(*arguments)
+        print(output.rstrip(), flush=True)
+        return output
+
+    def start(self) -> None:
+        """Cluster, installation, operators."""
+        self.title("A cluster, a cloud and two operators on this machine")
+        self._world.start_cluster()
+        self.say("localcluster is ready: API server, scheduler, kubelets and an AKS agent-pool API, all on loopback")
+        self.say(f"installed config/default: {self._world.install()} objects, with the shipped roles enforced")
+        self._world.start_operators()
+        self.say("kaito-controller and gpu-provisioner are ready, each a process with its own service account")
+
+    def refuse_placeholder(self) -> None:
+        """An unfilled quickstart is refused before anything is paid for."""
+        self.title("A mistake is refused at kubectl apply")
+        name = "tuning-phi-3-qlora.yaml"
+        print(f"\n$ kubectl apply -f config/samples/{name}        (placeholders not filled in)")
+        try:
+            self._world.apply((SAMPLES / name).read_text())
+        except CommandFailed as error:
+            print(error)
+        else:
+            raise CommandFailed(f"{name} was accepted with its placeholders")
+
+    def apply_quickstarts(self) -> None:
+        """The published quickstarts, placeholders filled in."""
+        self.title("The quickstarts")
+        self._world.kubectl(
+            "create", "secret", "docker-registry", PLACEHOLDERS["ACR_REGISTRY_SECRET_HERE"],
+            "--docker-server=myregistry.azurecr.io", "--docker-username=demo", "--docker-password=demo",  # pragma: allowlist secret
+        )  # fmt: skip
+        for path in sorted(SAMPLES.glob("*.yaml")):
+            manifest = filled(path.read_text())
+            print(f"$ kubectl apply -f config/samples/{path.name}")
+            print(self._world.apply(manifest).rstrip())
+            self.workspaces.append(yaml.safe_load(manifest)["metadata"]["name"])
+
+    def wait(self) -> None:
+        """Live progress until all are ready, then the published tables."""
+        print()
+        Progress(self._world, self.say).wait_ready(self.workspaces, READY_TIMEOUT_S)
+        self.show("get", "workspace")
+        self.show("get", "service", "--selector", "kaito.sh/workspace")
+        self.show("get", "machine")
+
+    def chat(self) -> None:
+        """One answer from the model server, through the Service."""
+        self.title("The endpoint answers")
+        path = "/api/v1/namespaces/default/services/workspace-phi-3-mini:80/proxy/chat"
+        body = json.dumps({"prompt": "What is Kubernetes?"})
+        print(f"\n$ echo '{body}' | kubectl create --raw {path} -f -")
+        print(self._world.kubectl("create", "--raw", path, "-f", "-", stdin=body).rstrip(), flush=True)
+
+    def quota(self) -> None:
+        """A failure and its explanation, then its cure."""
+        self.title("When the cloud says no")
+        self._world.admin("PUT", "/cloud/market", {"families": {REFUSED_FAMILY: 0}})
+        self.say(f"(the subscription now has no quota for {REFUSED_FAMILY})")
+        self._world.apply(REFUSED_MANIFEST)
+        progress = Progress(self._world, self.say)
+        condition = progress.wait_reason(REFUSED, {"QuotaExceeded", "MachineFailed", "MachinesFailed"}, 60)
+        print(f"\n$ kubectl describe workspace {REFUSED}      (WorkspaceReady)")
+        print(f"  Reason:   {condition['reason']}\n  Message:  {condition['message']}", flush=True)
+        self.workspaces.append(REFUSED)
+
+    def delete(self) -> None:
+        """Delete everything and prove that nothing is left."""
+        self.title("Deleting everything")
+        self.say(f"kubectl delete workspace {' '.join(self.workspaces)}")
+        self._world.kubectl("delete", "workspace", *self.workspaces, "--timeout=60s")
+        wait_until(lambda: not self.leftovers(), 60, "nothing to be left")
+        self.show(
+            "get", "workspace,machine,deployment,statefulset,job,pod,service", "--selector", "kaito.sh/workspace", "-A"
+        )
+        pools = [pool["name"] for pool in self._world.admin("GET", "/cloud/pools")]
+        nodes = [node["metadata"]["name"] for node in self._world.objects("node")]
+        self.say(f"agent pools left in the cloud: {', '.join(pools)} (those that were there before)")
+        self.say(f"nodes left: {', '.join(nodes)}")
+
+    def leftovers(self) -> list[str]:
+        """Whatever still exists because of a Workspace."""
+        kinds = "workspace,machine,deployment,statefulset,job,pod,service,configmap"
+        found = [f"{o['kind']}/{o['metadata']['name']}" for o in self._world.objects(kinds, "-A") if _ours(o)]
+        found += [f"pool/{p['name']}" for p in self._world.admin("GET", "/cloud/pools") if p["name"].startswith("ws")]
+        return found
+
+
+def _ours(obj: dict[str, dict[str, object]]) -> bool:
+    labels = obj["metadata"].get("labels") or {}
+    return (obj["metadata"].get("namespace") != NAMESPACE and "kaito.sh/workspace" in str(labels)) or obj[
+        "kind"
+    ] == "Workspace"
+
+
+def filled(manifest: str) -> str:
+    """A quickstart with its placeholders filled in."""
+    for placeholder, value in PLACEHOLDERS.items():
+        manifest = manifest.replace(placeholder, value)
+    return manifest
+
+
+Step = Callable[[], None]
