@@ -56,5 +56,13 @@ up: $(READY) ## A local cluster with both operators, kept running until Ctrl-C
 test-envtest: $(READY) ## The suites on a real control plane (needs Go, or binaries named by KUBEBUILDER_ASSETS)
 	@$(PY) -m hack.envtest test
 
+BENCH_READY = $(VENV)/.bench-ready
+$(BENCH_READY): $(READY)
+	@$(PY) -m pip install --quiet --disable-pip-version-check --editable '.[dev,bench]'
+	@touch $@
+
+bench: $(BENCH_READY) ## Measure the machinery against bare loops and its peers (BENCH_JSON=FILE also writes the figures)
+	@$(PY) -m test.bench
+
 clean: ## Remove what the other targets made
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis build *.egg-info

@@ -15,6 +15,7 @@ from typing import Protocol
 
 from controller_runtime.api import PAGE_SIZE, KubeClient, Transform
 from controller_runtime.clock import SYSTEM_CLOCK, Clock
+from controller_runtime.collector import relax_collector
 from controller_runtime.delivery import Delivery, EventHandler
 from controller_runtime.indexer import IndexFunc
 from controller_runtime.mutation import copy_object
@@ -163,6 +164,7 @@ class Informer:
             if self._started or self._stopped:
                 return
             self._started = True
+            relax_collector()
             for delivery in self._deliveries:
                 delivery.start()
         self._thread.start()
