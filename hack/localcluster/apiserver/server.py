@@ -204,7 +204,7 @@ class ApiServer:
             self._temporary = tempfile.TemporaryDirectory(prefix="localcluster-")
             folder = Path(self._temporary.name)
         self.ca_file, context = ensure_certificates(folder)
-        server = web.Server(self._handler, request_factory=_request, handler_cancellation=True, access_log=None)
+        server = self._server = web.Server(self._handler, request_factory=_request, handler_cancellation=True, access_log=None)
         self._runner = web.ServerRunner(server, shutdown_timeout=0.05)
         await self._runner.setup()
         secure = web.TCPSite(self._runner, "127.0.0.1", self.options.port, ssl_context=context, reuse_address=True)
@@ -252,6 +252,11 @@ class ApiServer:
 
     async def _close(self) -> None:
         self.store.close_watches()
+        # A TLS connection that is only closed waits for its peer's goodbye, which this loop would not live to hear.
+        for connection in list(self._server.connections):
+            if connection.transport is not None:
+                connection.transport.abort()
+        await asyncio.sleep(0)
         if self._runner is not None:
             await self._runner.cleanup()
         tasks = [task for task in asyncio.all_tasks() if task is not asyncio.current_task()]
