@@ -233,7 +233,8 @@ def progress(deployment: Object, status: Object, current: Object, now: datetime,
     moved = moved or before.get("observedGeneration") != status["observedGeneration"]
     stamp = now.strftime("%Y-%m-%dT%H:%M:%SZ")
     since = parse_rfc3339(old["lastUpdateTime"]) if old and old.get("lastUpdateTime") and not moved else now
-    late = not done and (now - since).total_seconds() > max(deadline_s, 1.0)
+    was_late = old is not None and old.get("reason") == "ProgressDeadlineExceeded" and not moved
+    late = not done and (was_late or (now - since).total_seconds() > max(deadline_s, 1.0))
     name = name_of(current)
     if done:
         wanted = ("True", "NewReplicaSetAvailable", f'ReplicaSet "{name}" has successfully progressed.')

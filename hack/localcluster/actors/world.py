@@ -33,6 +33,7 @@ log = structlog.get_logger("localcluster.actors")
 OWNER = "owner"
 NODE = "node"
 PENDING_EXPIRY_S = 30.0
+REPEAT_AFTER_S = 60.0
 
 
 class World:
@@ -236,7 +237,7 @@ class EventLog:
             self._thread.join(5.0)
 
     def record(self, component: str, resource: Resource, obj: Object, kind: str, reason: str, note: str) -> None:
-        """Say something about an object; the same text about the same object is said once in five (simulated) minutes."""
+        """Say something about an object; the same text about the same object is said once a minute."""
         now = self._timeline.clock.monotonic()
         key = (uid_of(obj), reason, note)
         with self._condition:
@@ -244,7 +245,7 @@ class EventLog:
                 return
             if len(self._seen) > 5000:
                 self._seen = {k: until for k, until in self._seen.items() if until > now}
-            self._seen[key] = now + self._timeline.scaled(300.0)
+            self._seen[key] = now + REPEAT_AFTER_S
             self._queue.append(self._build(component, resource, obj, kind, reason, note))
             self._condition.notify()
 
