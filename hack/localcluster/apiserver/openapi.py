@@ -108,7 +108,7 @@ def _published(node: Any, schemas: Object) -> Any:
     if node.get("format") == "int-or-string":
         return _INT_OR_STRING
     reference = node.get("$ref")
-    if reference is not None:
+    if isinstance(reference, str):  # a field may be called `$ref` too, as in JSON schemas of CRDs
         name = reference.rpartition("/")[2]
         _add(name, schemas)
         rest = {field: value for field, value in node.items() if field != "$ref"}
