@@ -1,4 +1,4 @@
-"""`python -m hack.envtest build` builds the binaries; `up` runs a control plane until Ctrl-C and prints its kubeconfig."""
+"""`python -m hack.envtest build` builds the binaries, `up` runs a control plane until Ctrl-C, `test` runs the suites on each minor."""
 
 from __future__ import annotations
 
@@ -6,19 +6,22 @@ import argparse
 import signal
 import sys
 
-from hack.envtest import binaries
+from hack.envtest import binaries, suites
 from hack.envtest.control_plane import ControlPlane, ControlPlaneFailed
 
 
 def main(argv: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m hack.envtest", description=__doc__)
-    parser.add_argument("command", choices=["build", "up"])
+    parser.add_argument("command", choices=["build", "up", "test"])
     parser.add_argument(
         "--minor", choices=binaries.minors(), default=binaries.minors()[0], help="Kubernetes minor (up)"
     )
+    parser.add_argument("--minors", nargs="+", choices=binaries.minors(), default=binaries.minors(), help="(test)")
     arguments = parser.parse_args(argv)
     try:
-        return build() if arguments.command == "build" else up(arguments.minor)
+        if arguments.command == "build":
+            return build()
+        return up(arguments.minor) if arguments.command == "up" else suites.run(arguments.minors)
     except (binaries.BuildFailed, ControlPlaneFailed) as error:
         print(f"envtest: {error}", file=sys.stderr)
         return 1
