@@ -15,7 +15,7 @@ from controller_runtime.errors import Conflict, NotFound, TooManyRequests
 from controller_runtime.resources import NODES, PODS
 from gpu_provisioner.api import labels
 from gpu_provisioner.api.resource import MACHINES
-from gpu_provisioner.cloud.base import DELETING, CloudError
+from gpu_provisioner.cloud.base import DELETING, CloudError, Pool
 from gpu_provisioner.cloud.pool_view import PoolView
 from gpu_provisioner.cloud.refusals import RefusalMemory
 from gpu_provisioner.machine.limits import Limits
@@ -85,18 +85,21 @@ class Applier:
 
     def _delete(self, snapshot: Snapshot, action: DeletePool) -> Snapshot:
         uid = snapshot.machine.uid
+        if action.failure is not None:  # remembered before the evidence goes, as the reply to the delete may get lost
+            self._remember_failure(snapshot, action.pool, action.failure)
         try:
             self.view.delete(action.pool)
         except CloudError as error:
             self._refused(uid, DELETE, error)
             return replace(snapshot, deletion=self.memory.attempt(uid, DELETE))
         self.memory.succeeded(uid, DELETE)
-        if action.failure is not None:
-            self._refused(uid, CREATE, action.failure)
-            for spec in snapshot.candidates.specs:
-                if spec.instance_type.lower() == action.pool.instance_type.lower():
-                    self._remember_type(CreatePool(spec), action.failure)
         return replace(snapshot, deletion=None, pool=replace(action.pool, provisioning_state=DELETING))
+
+    def _remember_failure(self, snapshot: Snapshot, pool: Pool, failure: CloudError) -> None:
+        self._refused(snapshot.machine.uid, CREATE, failure)
+        for spec in snapshot.candidates.specs:
+            if spec.instance_type.lower() == pool.instance_type.lower():
+                self._remember_type(CreatePool(spec), failure)
 
     def _refused(self, uid: str, call: str, error: CloudError) -> None:
         failures = self.memory.refused(uid, call, error)

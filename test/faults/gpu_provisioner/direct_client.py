@@ -6,10 +6,12 @@ be tried in seconds. Informers here deliver when a test says so, which is how ca
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+import orjson
 import yaml
 
 from controller_runtime.api import ObjectList, PatchType
@@ -40,7 +42,7 @@ class DirectServer:
         self.blocked_by_budget: set[str] = set()
         admin = self.client("admin")
         admin.create(NAMESPACES, {"metadata": {"name": "default"}})
-        admin.create(CRDS, yaml.safe_load(MACHINE_CRD.read_text()))
+        admin.create(CRDS, _machine_crd())
 
     def client(self, user: str, gate: Callable[[str, Callable[[], Any]], Any] | None = None) -> DirectClient:
         """A client whose writes pass through `gate(description, commit)`."""
@@ -152,6 +154,16 @@ class DirectClient:
 
     def _write(self, what: str, commit: Callable[[Any], Any]) -> Any:
         return self._gate(what, lambda: _translated(lambda: commit(self._server.verbs)))
+
+
+@functools.cache
+def _crd_text() -> bytes:
+    return orjson.dumps(yaml.safe_load(MACHINE_CRD.read_text()))
+
+
+def _machine_crd() -> Object:
+    crd: Object = orjson.loads(_crd_text())
+    return crd
 
 
 def _translated(call: Callable[[], Any]) -> Any:

@@ -14,7 +14,7 @@ from typing import Any
 from azure.mgmt.containerservice._utils.model_base import SdkJSONEncoder
 from azure.mgmt.containerservice.models import AgentPool
 
-from controller_runtime.errors import ConnectionFailed, NotFound
+from controller_runtime.errors import AlreadyExists, ConnectionFailed, NotFound
 from controller_runtime.metrics import new_registry
 from controller_runtime.resources import NODES, PODS, Object, Resource
 from gpu_provisioner.api.resource import MACHINES
@@ -29,6 +29,7 @@ from hack.localcluster.cloud.pools import AgentPools
 from hack.localcluster.durations import Durations
 from hack.localcluster.timeline import Timeline
 from test.faults.gpu_provisioner.direct_client import DirectInformer, DirectServer
+from test.faults.gpu_provisioner.oracles import violations
 from test.support.fake_clock import FakeClock
 
 SETTINGS = {
@@ -62,7 +63,8 @@ class World:
         self.server = DirectServer()
         self.admin = self.server.client("admin")
         self.durations = durations or Durations()
-        self.cloud = AgentPools(CloudIdentity(), self.timeline, self.durations, Host(self))
+        self.host = Host(self)
+        self.cloud = AgentPools(CloudIdentity(), self.timeline, self.durations, self.host)
         self.settings = ProvisionerSettings(**{**SETTINGS, **settings})
         self.faults = [fault] if fault is not None else []
         self.writes: list[str] = []
@@ -75,6 +77,8 @@ class World:
         self.cloud.add_canary("systempool", mode="System")
         self.cloud.add_canary("userpool", vm_size="Standard_NC12s_v3")
         self.canaries = self.canary_state()
+        self.violations: list[str] = []
+        self.server.store.listeners.append(lambda change: self.violations.extend(violations(self, change)))
         self.start()
 
     # the process
@@ -142,14 +146,15 @@ class World:
     # time
 
     def deliver(self) -> bool:
-        return any([informer.deliver() for informer in self.informers.values()])
+        return sum(informer.deliver() for informer in self.informers.values()) > 0
 
     def settle(self) -> None:
         """Run everything that is due at this moment."""
         for _ in range(500):
             self.timeline.run_due()
             moved = self.deliver()
-            worked = any([controller.process_next() for controller in self.controllers])
+            worked = sum(controller.process_next() for controller in self.controllers) > 0
+            self.host.end_pods()
             if self.dead:
                 self.restarts += 1
                 self.start()
@@ -200,8 +205,25 @@ class World:
     def pools(self) -> dict[str, Any]:
         return {p["name"]: p for p in self.cloud.list() if p["name"] not in ("systempool", "userpool")}
 
+    def orders_by_type(self) -> list[tuple[str, str]]:
+        """(Machine, instance type) of each accepted order; the Machines of one name are numbered in order of appearance."""
+        numbers: dict[str, int] = {}
+        return [
+            (f"{name}#{numbers.setdefault(uid, len(numbers))}", instance_type)
+            for name, uid, instance_type in self.orders
+        ]
+
     def canary_state(self) -> list[Any]:
         return [p for p in self.cloud.list() if p["name"] in ("systempool", "userpool")]
+
+    def add_pod(self, name: str = "model-0", **spec: Any) -> None:
+        """A running pod on the first Node."""
+        container = {"name": "main", "image": "model"}
+        body = {"nodeName": self.nodes()[0]["metadata"]["name"], "containers": [container], **spec}
+        self.admin.create(PODS, {"metadata": {"name": name, "namespace": "default"}, "spec": body})
+
+    def pods(self) -> list[str]:
+        return sorted(pod["metadata"]["name"] for pod in self.server.objects(PODS))
 
     def set_node_ready(self, ready: bool, name: str | None = None) -> None:
         node = name or self.nodes()[0]["metadata"]["name"]
@@ -247,7 +269,7 @@ class Host:
 
     def __init__(self, world: World) -> None:
         self._world = world
-        self.never_join = False
+        self.kubelets_hang = False
 
     def boot(self, vm: VirtualMachine) -> None:
         self._world.timeline.after(self._world.durations.node_join_s, lambda: self._join(vm))
@@ -270,8 +292,7 @@ class Host:
         }
         try:
             self._world.admin.create(NODES, node)
-        except Exception as error:  # the VM was gone and its successor is there
-            assert type(error).__name__ == "AlreadyExists", error
+        except AlreadyExists:  # held by a finalizer since the VM went, which cannot come back
             return
         self._world.timeline.after(self._world.durations.node_ready_s, lambda: self._ready(vm))
 
@@ -280,6 +301,13 @@ class Host:
             self._world.set_node_ready(True, vm.node_name)
         except NotFound:
             return
+
+    def end_pods(self) -> None:
+        """The kubelets: a pod that is being deleted ends."""
+        for pod in self._world.server.objects(PODS):
+            if pod["metadata"].get("deletionTimestamp") and not self.kubelets_hang:
+                meta = pod["metadata"]
+                self._world.admin.delete(PODS, meta["name"], meta["namespace"], grace_period_s=0)
 
     def _leave(self, vm: VirtualMachine) -> None:
         """The node lifecycle controller: unready first, then the object is deleted (our finalizer may hold it)."""
@@ -346,7 +374,3 @@ class DirectPools:
 
 def _read(resource: Mapping[str, Any]) -> base.Pool:
     return read_pool(AgentPool(dict(resource)))
-
-
-def pods_on(world: World) -> list[Object]:
-    return world.server.objects(PODS)
