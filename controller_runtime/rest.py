@@ -35,6 +35,10 @@ class RestClient:
         """Tell `observer` of every exchange, for metrics."""
         self._transport.add_observer(observer)
 
+    def close(self) -> None:
+        """Close idle connections; the client can still be used and then opens new ones."""
+        self._transport.close()
+
     def get(self, resource: Resource, name: str, namespace: str | None = None) -> Object:
         return self._object("GET", _object_path(resource, name, namespace))
 

@@ -101,6 +101,11 @@ class Transport:
         """Tell `observer` of every exchange from now on."""
         self._observers.append(observer)
 
+    def close(self) -> None:
+        """Close idle connections."""
+        self._endpoint.pool(streaming=False).clear()
+        self._endpoint.pool(streaming=True).clear()
+
     def send(
         self,
         method: str,

@@ -203,18 +203,22 @@ def memory_ours(url: str, path: str) -> float:
 
 
 def hold_ours(url: str, path: str) -> float:
-    """The longest time that a thread which only wants to wake every millisecond was kept from running while an informer lists."""
+    """The longest time that a thread which only wants to wake every millisecond was kept from running while an informer lists.
+
+    Counted is the processor time this process used during the gap: while another thread of ours holds the interpreter lock it is the
+    gap itself, and while the machine gives our processor to somebody else (which no program can prevent) it is less.
+    """
     informer = _informer(url, path)
-    gaps: list[float] = []
+    gaps: list[tuple[float, float]] = []
     stop = threading.Event()
 
     def beat() -> None:
-        last = time.perf_counter()
+        last, last_cpu = time.perf_counter(), time.process_time()
         while not stop.is_set():
             time.sleep(0.001)
-            now = time.perf_counter()
-            gaps.append(now - last)
-            last = now
+            now, cpu = time.perf_counter(), time.process_time()
+            gaps.append((now - last, cpu - last_cpu))
+            last, last_cpu = now, cpu
 
     heart = threading.Thread(target=beat)
     heart.start()
@@ -222,7 +226,8 @@ def hold_ours(url: str, path: str) -> float:
     assert informer.wait_for_sync(LIMIT_S)
     stop.set()
     heart.join()
-    return max(gaps) * 1000
+    print("longest gap on the wall clock, ms:", max(gap for gap, _ in gaps) * 1000)
+    return max(min(gap, cpu) for gap, cpu in gaps) * 1000
 
 
 def _informer(url: str, path: str) -> Any:
