@@ -151,6 +151,7 @@ class Controller:
         self._registrations: list[Registration] = []
         self._threads: list[threading.Thread] = []
         self._started = False
+        self._lock = threading.Lock()
         self._timed_out: set[tuple[Request, float]] = set()
         self._on_fatal: Callable[[BaseException], None] = lambda _: None
         self.attach(metrics or ControllerMetrics(new_registry(process=False)), self._on_fatal)
@@ -183,24 +184,27 @@ class Controller:
         deadline = self._clock.monotonic() + self._cache_sync_timeout_s
         for informer, _ in self._sources:
             self._wait_for(informer, deadline)
-        if self._queue.is_shutting_down:
-            return
-        for number in range(self.workers):
-            thread = threading.Thread(target=self._work, name=f"{self.name}-worker-{number}", daemon=True)
-            self._threads.append(thread)
-            thread.start()
+        with self._lock:
+            if self._queue.is_shutting_down:
+                return
+            for number in range(self.workers):
+                thread = threading.Thread(target=self._work, name=f"{self.name}-worker-{number}", daemon=True)
+                thread.start()
+                self._threads.append(thread)
         log.info("workers started", controller=self.name, workers=self.workers)
 
     def stop(self, deadline_s: float | None = None) -> list[Request]:
         """Take no further keys, let each worker finish its current one. Returns the requests still held after `deadline_s` seconds."""
-        for registration in self._registrations:
-            registration.remove()
-        self._registrations.clear()
         deadline = None if deadline_s is None else self._clock.monotonic() + deadline_s
         held = self._queue.shut_down(hard=True, drain=True, deadline_s=deadline_s)
+        with self._lock:
+            registrations, self._registrations = self._registrations, []
+            threads = list(self._threads)
+        for registration in registrations:
+            registration.remove()
         if not held:
             # A worker that gave its key back has nothing left to wait for, so that this join is short.
-            for thread in self._threads:
+            for thread in threads:
                 thread.join(None if deadline is None else max(1.0, deadline - self._clock.monotonic()))
         return held
 

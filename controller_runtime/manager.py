@@ -39,6 +39,7 @@ from controller_runtime.settings import OperatorSettings
 SERVICE_ACCOUNT_NAMESPACE = "/var/run/secrets/kubernetes.io/serviceaccount/namespace"
 CACHE_STOP_S = 5.0
 EVENT_FLUSH_S = 2.0
+SIGNAL_LATENCY_S = 0.5
 
 log = get_logger(__name__)
 
@@ -170,13 +171,22 @@ class Manager:
         try:
             try:
                 self.start()
-                self._wake.get()
+                self._wait_for_wake()
             except ControllerRuntimeError as error:
                 self._fail(error)
             return self.stop()
         finally:
             for number, handler in previous.items():
                 signal.signal(number, handler)
+
+    def _wait_for_wake(self) -> None:
+        """Python runs signal handlers in the main thread only, and a signal that the kernel gave to another thread does not end a
+        blocking call here; hence the short naps."""
+        while True:
+            try:
+                return self._wake.get(timeout=SIGNAL_LATENCY_S)
+            except queue.Empty:
+                continue
 
     def start(self) -> None:
         """Start everything and return; leadership and cache syncs are awaited in the background."""
@@ -221,7 +231,7 @@ class Manager:
         for controller in self._controllers:
             held = controller.stop(self._until(deadline))
             overdue += [f"{controller.name}: {request}" for request in held]
-        for thread in self._threads:
+        for thread in list(self._threads):
             thread.join(self._until(deadline))
             if thread.is_alive() and thread.name not in self._starting:
                 overdue.append(thread.name)
@@ -269,8 +279,8 @@ class Manager:
         if starting:
             self._starting.add(name)
         thread = threading.Thread(target=guarded, name=name, daemon=True)
-        self._threads.append(thread)
         thread.start()
+        self._threads.append(thread)
 
     def _build_elector(self) -> LeaderElector:
         settings = self.settings
