@@ -171,7 +171,8 @@ class _Collector:
             if len(kept) < len(references):
                 self._patch(obj, {"ownerReferences": kept})
             return
-        policy = "Foreground" if "waiting" in states and FOREGROUND in finalizers_of(obj) else "Background"
+        has_dependents = any(True for _ in self._graph.dependents(uid_of(obj)))
+        policy = "Foreground" if "waiting" in states and has_dependents else "Background"
         try:
             self._world.client.delete(
                 self._resource, name_of(obj), namespace_of(obj) or None, uid=uid_of(obj), propagation=policy

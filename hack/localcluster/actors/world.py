@@ -97,14 +97,16 @@ class World:
         return rfc3339(self.timeline.clock.now())
 
     def patch_status(self, resource: Resource, obj: Object, status: Object) -> None:
-        """Write what differs of the status; nothing when nothing does. A vanished object is no error."""
+        """Write the status when anything differs; a vanished object is no error.
+
+        The whole of it, not only what differs: the object may be older than our own last write, and half of a status would be a lie.
+        """
         old = obj.get("status") or {}
-        changed = {key: value for key, value in status.items() if old.get(key) != value}
-        if not changed:
+        if all(old.get(key) == value for key, value in status.items()):
             return
         try:
             self.client.patch(
-                resource, name_of(obj), {"status": changed}, namespace_of(obj) or None, subresource="status"
+                resource, name_of(obj), {"status": status}, namespace_of(obj) or None, subresource="status"
             )
         except NotFound:
             return

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
 
 from controller_runtime.client import Client
 from controller_runtime.errors import NotFound
-from controller_runtime.resources import DEPLOYMENTS, JOBS, PODS, STATEFUL_SETS, Object, Resource
+from controller_runtime.resources import DEPLOYMENTS, JOBS, NODES, PODS, STATEFUL_SETS, Object, Resource
 from hack.localcluster.cluster import LocalCluster
 from test.support.kubectl import Kubectl
 from test.support.processes import wait_until
@@ -21,7 +20,14 @@ SCALE = 600.0
 @pytest.fixture(scope="module")
 def cluster() -> Iterator[LocalCluster]:
     with LocalCluster(time_scale=SCALE) as running:
+        admin = running.client()
+        wait_until(lambda: sum(map(_is_ready, admin.list(NODES).items)) == 2, what="the canary pools' nodes ready")
         yield running
+
+
+def _is_ready(node: Object) -> bool:
+    conditions = (node.get("status") or {}).get("conditions") or []
+    return any(entry["type"] == "Ready" and entry["status"] == "True" for entry in conditions)
 
 
 @pytest.fixture(scope="module")
@@ -46,9 +52,6 @@ def client(cluster: LocalCluster) -> Iterator[Client]:
     wait_until(lambda: not admin.list(PODS, "default").items, what="no pods left")
 
 
-Find = Callable[..., Object | None]
-
-
 @pytest.fixture
 def eventually(client: Client) -> Callable[..., Object]:
     """Wait until an object of that name satisfies a predicate; returns it."""
@@ -68,8 +71,3 @@ def eventually(client: Client) -> Callable[..., Object]:
         return found
 
     return wait
-
-
-@pytest.fixture
-def home(tmp_path: Path) -> Path:
-    return tmp_path
