@@ -9,7 +9,7 @@ from __future__ import annotations
 from types import MappingProxyType
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints, model_validator
 from pydantic.alias_generators import to_camel
 
 from kaito_controller.catalog.model import (
@@ -25,18 +25,18 @@ from kaito_controller.catalog.model import (
 from kaito_controller.catalog.units import parse_duration, parse_size
 
 
-def _checked_size(text: str) -> str:
-    parse_size(text)
-    return text
+def _checked_size(value: object) -> str:
+    parse_size(str(value))
+    return str(value)
 
 
-def _checked_duration(text: str) -> str:
-    parse_duration(text)
-    return text
+def _checked_duration(value: object) -> str:
+    parse_duration(str(value))
+    return str(value)
 
 
-Size = Annotated[str, AfterValidator(_checked_size)]
-Duration = Annotated[str, AfterValidator(_checked_duration)]
+Size = Annotated[str, BeforeValidator(_checked_size)]
+Duration = Annotated[str, BeforeValidator(_checked_duration)]
 EntryName = Annotated[str, StringConstraints(pattern=r"^[a-z0-9]([a-z0-9.-]{0,61}[a-z0-9])?$")]
 InstanceTypeName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9]([A-Za-z0-9._-]{0,61}[A-Za-z0-9])?$")]
 ImageName = Annotated[str, StringConstraints(pattern=r"^[a-z0-9]+([._/-][a-z0-9]+)*$", max_length=200)]
