@@ -11,6 +11,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from enum import Enum
 from typing import Any, TypeVar
 
 from azure.core import AzureClouds, MatchConditions
@@ -241,14 +242,19 @@ def read_pool(found: Any) -> base.Pool:
     return base.Pool(
         name=str(found.name or ""),
         provisioning_state=str(p.provisioning_state or ""),
-        power_state=str((p.power_state.code if p.power_state else "") or "Running"),
-        mode=str(p.mode or "User"),
+        power_state=_word(p.power_state.code if p.power_state else None) or "Running",
+        mode=_word(p.mode) or "User",
         instance_type=str(p.vm_size or ""),
         node_labels=dict(p.node_labels or {}),
         tags=dict(p.tags or {}),
         etag=str(p.e_tag or ""),
         error=_failure(p),
     )
+
+
+def _word(value: Any) -> str:
+    """The library turns known words into enum members and leaves unknown ones as text."""
+    return str(value.value if isinstance(value, Enum) else value or "")
 
 
 def _failure(p: Any) -> base.CloudError | None:

@@ -41,12 +41,12 @@ def running_limit(snapshot: Snapshot, limits: Limits) -> Limit | None:
         return None
     if not snapshot.is_launched:
         return _launch_limit(snapshot, limits) if snapshot.pool_known else None
-    if snapshot.node is not None and snapshot.node.deleting:
-        message = f"Node {snapshot.node.name} was deleted; its Machine goes with it"
-        return Limit(conditions.READY, reasons.NODE_DELETED, message, 0.0)
     if snapshot.pool_known and snapshot.ownership is Ownership.ABSENT and not snapshot.is_usable:
         message = f"agent pool {snapshot.machine.name} no longer exists and the Machine has no usable Node"
         return Limit(conditions.READY, reasons.POOL_GONE, message, 0.0)
+    if snapshot.node is not None and snapshot.node.deleting:
+        message = f"Node {snapshot.node.name} was deleted; its Machine goes with it"
+        return Limit(conditions.READY, reasons.NODE_DELETED, message, 0.0)
     return _joining_limit(snapshot, limits)
 
 
