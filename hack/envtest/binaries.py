@@ -62,6 +62,11 @@ def minors() -> list[str]:
     return sorted(found, key=lambda minor: int(minor.split(".")[1]), reverse=True)
 
 
+def chosen_minor() -> str:
+    """The minor that a test should start: `ENVTEST_MINOR` (the suite runner sets it), else the newest."""
+    return os.environ.get("ENVTEST_MINOR") or minors()[0]
+
+
 def control_plane(minor: str) -> Toolset:
     """The binaries of one Kubernetes minor."""
     module = HERE / f"kubernetes-{minor}"

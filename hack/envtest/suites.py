@@ -1,7 +1,7 @@
 """Runs the suites that need a real API server, once per Kubernetes minor, and prints suites × servers with counts.
 
-A suite is a folder of tests that finds its cluster through `KUBECONFIG_UNDER_TEST`. With an existing cluster (`USE_EXISTING_CLUSTER=true` and a
-kubeconfig) nothing is started and the suites run there; that is for kind or a cluster of your own that you can afford to lose.
+A suite is a folder of tests that finds its cluster through `KUBECONFIG_UNDER_TEST`. With an existing cluster
+(`USE_EXISTING_CLUSTER=true` and a kubeconfig) nothing is started and the suites run there: kind, or a cluster you can afford to lose.
 """
 
 from __future__ import annotations

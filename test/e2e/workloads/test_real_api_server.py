@@ -32,7 +32,7 @@ LEVEL = "pod-security.kubernetes.io/enforce"
 @pytest.fixture(scope="module")
 def client() -> Iterator[Client]:
     """An administrator of an API server without controllers, so that only we write."""
-    with ControlPlane(binaries.ensure_control_plane(binaries.minors()[0]), controllers=False) as plane:
+    with ControlPlane(binaries.ensure_control_plane(binaries.chosen_minor()), controllers=False) as plane:
         yield Client.from_kubeconfig(str(plane.kubeconfig), user_agent="workload-tests")
 
 
