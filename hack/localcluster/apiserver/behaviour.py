@@ -5,15 +5,17 @@ This is the wiring; the knowledge is in the modules that it calls.
 
 from __future__ import annotations
 
-from hack.localcluster.apiserver import builtin_rules
+from hack.localcluster.apiserver import apply, builtin_rules
+from hack.localcluster.apiserver.admission import Policies
 from hack.localcluster.apiserver.customtypes import CustomTypes
-from hack.localcluster.apiserver.errors import StatusError
+from hack.localcluster.apiserver.errors import StatusError, forbidden
 from hack.localcluster.apiserver.registry import Object, Registry, ResourceType
 from hack.localcluster.apiserver.store import Change, Store
 from hack.localcluster.apiserver.verbs import Caller, Verbs, Write
 
 NAMESPACES = ("", "namespaces")
 CRDS = ("apiextensions.k8s.io", "customresourcedefinitions")
+_IMMORTAL = frozenset({"default", "kube-system", "kube-public"})
 SYSTEM = Caller("system:apiserver", ("system:masters",), "localcluster")
 
 
@@ -25,6 +27,7 @@ class TypeBehaviour:
         self.registry = registry
         self.custom = CustomTypes(registry, store)
         self.rules = builtin_rules.BuiltinRules(store)
+        self.policies = Policies(store, registry)
         self.verbs = Verbs(store, registry, self)
         store.listeners.append(self.on_change)
 
@@ -37,11 +40,29 @@ class TypeBehaviour:
         else:
             self.rules.prepare(kind, old, new, write, subresource)
 
-    def admit(self, kind: ResourceType, old: Object | None, new: Object, write: Write, operation: str) -> None:
-        """Nothing yet is refused by policy."""
+    def admit(
+        self,
+        kind: ResourceType,
+        old: Object | None,
+        new: Object | None,
+        write: Write,
+        operation: str,
+        subresource: str = "",
+    ) -> None:
+        """Ask the admission policies; protect the namespaces that nobody may delete."""
+        if operation == "DELETE" and kind.storage == NAMESPACES and old and old["metadata"]["name"] in _IMMORTAL:
+            raise forbidden(kind, old["metadata"]["name"], "this namespace may not be deleted")
+        self.policies.admit(kind, old, new, write, operation, subresource)
 
     def track(self, kind: ResourceType, old: Object | None, new: Object, write: Write, subresource: str) -> None:
-        """Nothing yet is tracked."""
+        """Keep `managedFields`."""
+        apply.track(kind, old, new, write, subresource)
+
+    def merge(
+        self, kind: ResourceType, live: Object | None, intent: Object, write: Write, *, force: bool, subresource: str
+    ) -> Object:
+        """Server-side apply."""
+        return apply.apply(kind, live, intent, write, force=force, subresource=subresource)
 
     def grace_s(self, kind: ResourceType, obj: Object, options: Object) -> int:
         """Pods that run somewhere wait for their kubelet; all else goes at once."""
@@ -54,6 +75,13 @@ class TypeBehaviour:
         if kind.storage == CRDS:
             return bool(self.store.collection(_instances(obj)).entries)
         return False
+
+    def _make_default_account(self, namespace: str) -> None:
+        kind = self.registry.get("", "v1", "serviceaccounts")
+        if kind is not None and self.store.get(kind.storage, (namespace, "default")) is None:
+            self.verbs.create(
+                kind, namespace, {"metadata": {"name": "default"}}, Write(SYSTEM, "kube-controller-manager")
+            )
 
     def _contents(self, namespace: str) -> list[tuple[ResourceType, str]]:
         found = []
@@ -86,6 +114,8 @@ class TypeBehaviour:
         """After each commit: CRDs change what is served; the last object lets its namespace or CRD go."""
         if change.resource == CRDS:
             self.custom.on_definition_change(change)
+        if change.resource == NAMESPACES and change.event == "ADDED":
+            self._make_default_account(change.key[1])
         if change.event != "DELETED":
             return
         namespace = change.key[0]

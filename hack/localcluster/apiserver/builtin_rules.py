@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 
+from hack.localcluster.apiserver.admission import POLICIES, policy_causes
 from hack.localcluster.apiserver.builtin_validation import type_rules
 from hack.localcluster.apiserver.defaults import apply_defaults
 from hack.localcluster.apiserver.errors import bad_request, invalid
@@ -39,6 +40,8 @@ class BuiltinRules:
         causes = list(validate(new, schema, **({} if old is None else {"old": old}))) if schema else []
         if subresource == "":
             causes += type_rules(kind, old, new)
+        if kind.storage == POLICIES:
+            causes += policy_causes(new)
         if causes:
             raise invalid(kind, new["metadata"].get("name", ""), causes)
 

@@ -111,7 +111,7 @@ def to_cel(value: Any, schema: Schema | None = None) -> Any:
     entries = {}
     for name, entry in value.items():
         child = schema.field(name) if schema else None
-        key = escaped(name) if schema is None or name in schema.fields else name
+        key = escaped(name) if schema is not None and name in schema.fields else name
         entries[celtypes.StringType(key)] = to_cel(entry, child)
     return celtypes.MapType(entries)
 

@@ -1,44 +1,47 @@
-"""HTTP: decodes a request, lets the right part answer, encodes the result. The only module that knows aiohttp's requests.
-
-Also the place of the audit log, because every request passes here once.
-"""
+"""HTTP: authenticates, authorizes, decodes, injects faults, encodes, and keeps the audit log. The only place that answers sockets."""
 
 from __future__ import annotations
 
 import asyncio
 import logging
 import time
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import orjson
 import yaml
 from aiohttp import web
+from multidict import CIMultiDict
 
-from hack.localcluster.apiserver import discovery, patching, protobuf, reading
-from hack.localcluster.apiserver.behaviour import TypeBehaviour
+from hack.localcluster.apiserver import discovery, protobuf, reading
+from hack.localcluster.apiserver.answers import Answer, error_answer, json_answer
+from hack.localcluster.apiserver.auth import Authenticator, impersonated
+from hack.localcluster.apiserver.dispatch import Ask, Dispatcher, attributes_of
 from hack.localcluster.apiserver.errors import (
     StatusError,
     bad_request,
+    forbidden,
     method_not_allowed,
     no_such_path,
     too_large_resource_version,
     unsupported,
 )
 from hack.localcluster.apiserver.openapi import OpenApi
-from hack.localcluster.apiserver.registry import Object, Registry, ResourceType
+from hack.localcluster.apiserver.proxying import Backend, forward
+from hack.localcluster.apiserver.rbac import Attributes, Rbac
+from hack.localcluster.apiserver.registry import Registry, ResourceType
 from hack.localcluster.apiserver.routing import Route, parse_route
-from hack.localcluster.apiserver.schema import resolve, schema_names
-from hack.localcluster.apiserver.store import Entry, Store
+from hack.localcluster.apiserver.store import Store
+from hack.localcluster.apiserver.streaming import Stream, StreamEndedError
 from hack.localcluster.apiserver.tables import view_for
-from hack.localcluster.apiserver.verbs import Caller, Write
-from hack.localcluster.apiserver.views import View
-from hack.localcluster.apiserver.watching import Watch, error_line
+from hack.localcluster.apiserver.verbs import Caller
+from hack.localcluster.apiserver.watching import Watch
+from hack.localcluster.faults import Call, Fault, FaultKind, FaultPlan
 
 logger = logging.getLogger("localcluster.apiserver")
 _JSON = "application/json"
 _HEALTH = frozenset({"/healthz", "/readyz", "/livez"})
+_POLL_S = 0.01
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,202 +62,253 @@ class AuditEntry:
 
 
 @dataclass(slots=True)
-class Exchange:
-    """One request on its way through."""
+class Parts:
+    """The rest of the server, as the handler needs it."""
 
-    request: web.BaseRequest
-    caller: Caller
-    route: Route | None = None
-    headers: dict[str, str] = field(default_factory=dict)
+    store: Store
+    registry: Registry
+    authenticator: Authenticator
+    rbac: Rbac
+    dispatcher: Dispatcher
+    faults: FaultPlan
+    bookmark_interval_s: float
+    freshness_s: float
+    proxy_backend: Backend | None = None
+
+
+class _DroppedError(Exception):
+    """The connection was broken on purpose."""
 
 
 class Handler:
     """Answers every request of one server."""
 
-    def __init__(
-        self,
-        store: Store,
-        registry: Registry,
-        behaviour: TypeBehaviour,
-        *,
-        bookmark_interval_s: float,
-        freshness_s: float,
-    ) -> None:
-        self.store = store
-        self.registry = registry
-        self.behaviour = behaviour
-        self.verbs = behaviour.verbs
-        self.bookmark_interval_s = bookmark_interval_s
-        self.freshness_s = freshness_s
-        self.openapi = OpenApi(registry)
+    def __init__(self, parts: Parts) -> None:
+        self.parts = parts
+        self.openapi = OpenApi(parts.registry)
         self.audit: list[AuditEntry] = []
-        self.authenticate: Callable[[web.BaseRequest], Caller] = lambda request: Caller(
-            "anonymous-admin", ("system:masters",), request.headers.get("User-Agent", "")
-        )
 
     async def __call__(self, request: web.BaseRequest) -> web.StreamResponse:
         """aiohttp's entry point."""
-        exchange = Exchange(request, Caller("unknown", (), request.headers.get("User-Agent", "")))
+        exchange = Exchange(self, request)
+        response: web.StreamResponse
         code = 0
         try:
-            response = await self._answer(exchange)
+            response = await exchange.run()
             code = response.status
-        except StatusError as error:
-            response = _status_response(error)
-            code = error.code
-        except Exception as error:
-            logger.exception("%s %s", request.method, request.path_qs)
-            failure = StatusError(500, f"localcluster failed: {type(error).__name__}: {error}")
-            response = _status_response(failure)
-            code = 500
+        except _DroppedError:
+            if request.transport is not None:
+                request.transport.abort()
+            response = web.Response()
         finally:
-            self._record(exchange, code)
+            self.audit.append(exchange.audit_entry(code))
         return response
 
-    def _record(self, exchange: Exchange, code: int) -> None:
-        route, caller = exchange.route, exchange.caller
-        parts = (
-            (route.verb, route.group, route.resource, route.subresource, route.namespace, route.name)
-            if route
-            else ("", "", "", "", "", "")
-        )
-        self.audit.append(AuditEntry(time.time(), caller.user, caller.agent, *parts, exchange.request.path, code))
 
-    async def _answer(self, exchange: Exchange) -> web.StreamResponse:
-        request = exchange.request
-        exchange.caller = self.authenticate(request)
-        route = exchange.route = parse_route(request.method, request.path, request.query)
+class Exchange:
+    """One request on its way through."""
+
+    def __init__(self, handler: Handler, request: web.BaseRequest) -> None:
+        self.handler = handler
+        self.parts = handler.parts
+        self.request = request
+        self.caller = Caller("", (), request.headers.get("User-Agent", ""))
+        self.route: Route | None = None
+        self.created_name = ""
+
+    def audit_entry(self, code: int) -> AuditEntry:
+        """What is noted about it."""
+        route, caller = self.route, self.caller
         if route is None:
-            return self._non_resource(exchange)
-        kind = self.registry.get(route.group, route.version, route.resource)
-        if kind is None:
-            raise no_such_path()
-        body = await request.read() if request.can_read_body else b""
-        if route.subresource and route.subresource not in kind.subresources:
-            raise no_such_path()
-        if route.verb == "watch":
-            return await self._watch(exchange, route, kind)
-        if route.verb in ("get", "list"):
-            await self._wait_until_fresh(route)
-        return self._dispatch(exchange, route, kind, body)
+            return AuditEntry(
+                time.time(), caller.user, caller.agent, "get", "", "", "", "", "", self.request.path, code
+            )
+        name = route.name or self.created_name
+        place = (route.verb, route.group, route.resource, route.subresource, route.namespace, name)
+        return AuditEntry(time.time(), caller.user, caller.agent, *place, self.request.path, code)
 
-    def _non_resource(self, exchange: Exchange) -> web.StreamResponse:
-        path = exchange.request.path.rstrip("/") or "/"
+    async def run(self) -> web.StreamResponse:
+        """Answer, with faults."""
+        fault: Fault | None = None
+        try:
+            self._identify()
+            self.route = parse_route(self.request.method, self.request.path, self.request.query)
+            if self.route is None:
+                return await self._reply(self._non_resource(), None)
+            kind = self._resource_type(self.route)
+            raw = await self.request.read() if self.request.can_read_body else b""
+            is_proxy = self.route.subresource == "proxy"
+            body = decode(raw, self.request.content_type) if raw and not is_proxy else None
+            if self.route.verb == "create" and isinstance(body, dict):
+                self.created_name = str((body.get("metadata") or {}).get("name", ""))
+            fault = self._fault(self.route)
+            await self._before(fault)
+            if self.route.verb == "watch":
+                return await self._watch(self.route, kind, fault)
+            if is_proxy:
+                answer = await forward(self.request, self.route, raw, self.parts.proxy_backend)
+            else:
+                await self._wait_until_fresh(self.route)
+                answer = self._dispatch(self.route, kind, body)
+        except StatusError as error:
+            answer = error_answer(error)
+        except (web.HTTPRequestEntityTooLarge, OverflowError) as error:
+            answer = error_answer(StatusError(413, f"Request entity too large: {error}"))
+        except (_DroppedError, asyncio.CancelledError, ConnectionError):
+            raise
+        except Exception as error:
+            logger.exception("%s %s", self.request.method, self.request.path_qs)
+            answer = error_answer(StatusError(500, f"localcluster failed: {type(error).__name__}: {error}"))
+        return await self._reply(answer, fault)
+
+    def _dispatch(self, route: Route, kind: ResourceType, body: Any) -> Answer:
+        headers = self.request.headers
+        ask = Ask(route, kind, self.caller, body, self.request.content_type, headers.get("Accept", ""))
+        return self.parts.dispatcher.answer(ask)
+
+    def _identify(self) -> None:
+        headers, parts = self.request.headers, self.parts
+        self.caller = parts.authenticator.caller(headers, trusted=not self.request.secure)
+        user = headers.get("Impersonate-User", "")
+        if not user:
+            return
+        groups = headers.getall("Impersonate-Group", [])
+        wanted = [Attributes("impersonate", resource="users", name=user)]
+        wanted += [Attributes("impersonate", resource="groups", name=group) for group in groups]
+        for attributes in wanted:
+            if not parts.rbac.allows(self.caller, attributes):
+                raise StatusError(
+                    403,
+                    f"{attributes.resource} {attributes.name!r} is forbidden: {attributes.denial(self.caller.user)}",
+                )
+        self.caller = impersonated(self.caller, user, groups)
+
+    def _resource_type(self, route: Route) -> ResourceType:
+        kind = self.parts.registry.get(route.group, route.version, route.resource)
+        wanted = attributes_of(route)
+        if not self.parts.rbac.allows(self.caller, wanted):
+            denial = wanted.denial(self.caller.user)
+            if kind is None:
+                raise StatusError(403, f"{route.resource}.{route.group} is forbidden: {denial}")
+            raise forbidden(kind, wanted.name, denial)
+        if kind is None or (route.subresource and route.subresource not in kind.subresources):
+            raise no_such_path()
+        return kind
+
+    def _non_resource(self) -> Answer:
+        path, parts = self.request.path.rstrip("/") or "/", self.parts
+        wanted = Attributes(self.request.method.lower(), path=path)
+        if not parts.rbac.allows(self.caller, wanted):
+            raise StatusError(403, f"forbidden: {wanted.denial(self.caller.user)}")
+        if self.request.method not in ("GET", "HEAD"):
+            raise method_not_allowed()
         if path in _HEALTH or path.rpartition("/")[0] in _HEALTH:
-            return web.Response(text="ok")
+            return Answer(b"ok", content_type="text/plain")
         if path == "/openapi/v3":
-            return _json_response(self.openapi.index())
-        if path.startswith("/openapi/v3/"):
-            found: Any = self.openapi.document(path.removeprefix("/openapi/v3/"))
-        elif path == "/openapi/v2":
+            return Answer(self.handler.openapi.index())
+        if path == "/openapi/v2":
             raise unsupported("OpenAPI v2; use /openapi/v3")
-        else:
-            answer = discovery.answer(self.registry, path, exchange.request.host)
-            found = orjson.dumps(answer) if answer else None
+        if path.startswith("/openapi/v3/"):
+            document = self.handler.openapi.document(path.removeprefix("/openapi/v3/"))
+            if document is not None:
+                return Answer(document)
+        found = discovery.answer(parts.registry, path, self.request.host)
         if found is None:
             raise no_such_path()
-        return _json_response(found)
+        return json_answer(found)
 
     async def _wait_until_fresh(self, route: Route) -> None:
-        rv = reading.resource_version(route.query)
-        if not rv or rv <= self.store.rv or route.query.get("resourceVersionMatch") == "Exact":
+        store = self.parts.store
+        rv = reading.resource_version(route.query) if route.verb in ("get", "list") else None
+        if not rv or rv <= store.rv or route.query.get("resourceVersionMatch") == "Exact":
             return
-        deadline = asyncio.get_running_loop().time() + self.freshness_s
-        while rv > self.store.rv:
-            left = deadline - asyncio.get_running_loop().time()
-            if left <= 0:
-                raise too_large_resource_version(rv, self.store.rv)
-            try:
-                await asyncio.wait_for(self.store.advanced.wait(), left)
-            except TimeoutError:
-                raise too_large_resource_version(rv, self.store.rv) from None
+        loop = asyncio.get_running_loop()
+        deadline = loop.time() + self.parts.freshness_s
+        while rv > store.rv:
+            if loop.time() >= deadline:
+                raise too_large_resource_version(rv, store.rv)
+            await asyncio.sleep(_POLL_S)
 
-    def _dispatch(self, exchange: Exchange, route: Route, kind: ResourceType, body: bytes) -> web.Response:
-        if route.verb not in kind.verbs and not (
-            route.subresource and route.verb in ("get", "create", "update", "patch")
-        ):
-            raise method_not_allowed()
-        if route.subresource not in ("", "status"):
-            raise unsupported(f"the subresource {kind.plural}/{route.subresource}")
-        view = view_for(kind, exchange.request.headers.get("Accept", ""), route.query)
-        if route.verb == "get":
-            return _json_response(view.item(self.verbs.entry(kind, route.namespace, route.name)))
-        if route.verb == "list":
-            listing = reading.list_objects(self.store, kind, route.namespace, route.query)
-            return _json_response(view.listing(listing.entries, listing.metadata))
-        return self._write(exchange, route, kind, body, view)
+    def _call(self, route: Route) -> Call:
+        return Call(
+            server="kube",
+            verb=route.verb,
+            group=route.group,
+            resource=route.resource,
+            subresource=route.subresource,
+            namespace=route.namespace,
+            name=route.name or self.created_name,
+            client=self.caller.client,
+        )
 
-    def _write(self, exchange: Exchange, route: Route, kind: ResourceType, body: bytes, view: View) -> web.Response:
-        content_type = exchange.request.content_type
-        write = _write_options(route, exchange.caller)
-        if route.verb == "create":
-            if kind.namespaced and not route.namespace:
-                raise method_not_allowed()
-            entry = self.verbs.create(kind, route.namespace, decode(body, content_type), write)
-            return self._written(view, entry, write, 201)
-        if route.verb == "update":
-            obj = decode(body, content_type)
-            entry = self.verbs.modify(
-                kind, route.namespace, route.name, lambda _: obj, write, subresource=route.subresource, is_put=True
-            )
-            return self._written(view, entry, write)
-        if route.verb == "patch":
-            change = _patch_change(kind, content_type, decode(body, content_type))
-            entry = self.verbs.modify(kind, route.namespace, route.name, change, write, subresource=route.subresource)
-            return self._written(view, entry, write)
-        options = _delete_options(route, decode(body, content_type) if body else {})
-        write.dry_run = write.dry_run or options.get("dryRun") == ["All"]
-        if route.verb == "delete":
-            return self._delete(kind, route, options, write, view)
-        listing = reading.list_objects(self.store, kind, route.namespace, route.query)
-        for entry in listing.entries:
-            metadata = entry.obj["metadata"]
-            self.verbs.delete(kind, metadata.get("namespace", ""), metadata["name"], options, write)
-        return _json_response(view.listing(listing.entries, listing.metadata))
+    def _fault(self, route: Route) -> Fault | None:
+        return self.parts.faults.decide(self._call(route))
 
-    def _delete(self, kind: ResourceType, route: Route, options: Object, write: Write, view: View) -> web.Response:
-        entry, gone = self.verbs.delete(kind, route.namespace, route.name, options, write)
-        if not gone:
-            return self._written(view, entry, write)
-        details = {"name": route.name, "group": kind.group, "kind": kind.plural, "uid": entry.obj["metadata"]["uid"]}
-        if not kind.group:
-            del details["group"]
-        status = {"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success", "details": details}
-        return _json_response(orjson.dumps(status))
+    async def _before(self, fault: Fault | None) -> None:
+        if fault is None:
+            return
+        match fault.kind:
+            case FaultKind.STATUS:
+                raise StatusError(fault.code, fault.message, reason=fault.reason, retry_after_s=fault.retry_after_s)
+            case FaultKind.DELAY:
+                await asyncio.sleep(fault.seconds or 0)
+            case FaultKind.DROP_BEFORE_COMMIT:
+                raise _DroppedError
+            case FaultKind.BLACK_HOLE:
+                loop = asyncio.get_running_loop()
+                end = loop.time() + (fault.seconds if fault.seconds is not None else float("inf"))
+                while self.parts.faults.in_force(fault.rule_id) and loop.time() < end:
+                    await asyncio.sleep(_POLL_S)
+                raise _DroppedError
 
-    def _written(self, view: View, entry: Entry, write: Write, code: int = 200) -> web.Response:
-        response = _json_response(view.item(entry), code)
-        for text in write.warnings:
-            response.headers.add("Warning", f'299 - "{text}"'.replace("\n", " "))
-        return response
+    async def _reply(self, answer: Answer, fault: Fault | None) -> web.StreamResponse:
+        headers = [("Content-Type", answer.content_type), *answer.headers]
+        kind = fault.kind if fault else None
+        if kind is FaultKind.COMMIT_THEN_DROP:
+            raise _DroppedError
+        if kind is FaultKind.GARBAGE:
+            return web.Response(body=b"<html>this is not JSON", headers={"Content-Type": _JSON})
+        if kind is FaultKind.TRUNCATE:
+            partial = web.StreamResponse(status=answer.code, headers=CIMultiDict(headers))
+            partial.content_length = len(answer.body)
+            await partial.prepare(self.request)
+            await partial.write(answer.body[: len(answer.body) // 2])
+            raise _DroppedError
+        return web.Response(body=answer.body, status=answer.code, headers=CIMultiDict(headers))
 
-    async def _watch(self, exchange: Exchange, route: Route, kind: ResourceType) -> web.StreamResponse:
+    async def _watch(self, route: Route, kind: ResourceType, fault: Fault | None) -> web.StreamResponse:
+        parts = self.parts
         if "watch" not in kind.verbs:
             raise method_not_allowed()
-        view = view_for(kind, exchange.request.headers.get("Accept", ""), route.query)
-        watch = Watch(self.store, kind, route.namespace, route.name, route.query, view, self.bookmark_interval_s)
+        view = view_for(kind, self.request.headers.get("Accept", ""), route.query)
+        watch = Watch(parts.store, kind, route.namespace, route.name, route.query, view, parts.bookmark_interval_s)
+        if fault is not None and fault.kind in (FaultKind.COMMIT_THEN_DROP, FaultKind.GARBAGE, FaultKind.TRUNCATE):
+            return await self._reply(Answer(b'{"type":"ADDED","object":{"kind":"'), fault)
         response = web.StreamResponse(headers={"Content-Type": _JSON, "Cache-Control": "no-cache, private"})
         response.enable_chunked_encoding()
-        await response.prepare(exchange.request)
+        await response.prepare(self.request)
+        stream = Stream(response, watch, parts.faults, self._call(route))
         try:
             subscription, opening = watch.opening()
         except StatusError as error:
-            await response.write(error_line(error))
+            await stream.fail(error)
             return response
         try:
-            if opening:
-                await response.write(b"".join(line.data for line in opening))
+            await stream.send(opening)
             async for batch in watch.lines(subscription):
-                await response.write(b"".join(line.data for line in batch))
-        except (ConnectionError, asyncio.CancelledError):
-            logger.debug("watch of %s left by %s", kind.plural, exchange.caller.client)
+                await stream.send(batch)
+        except StreamEndedError as ended:
+            if ended.abort:
+                raise _DroppedError from ended
+        except ConnectionError:
+            logger.debug("watch of %s left by %s", kind.plural, self.caller.client)
         finally:
             watch.close(subscription)
         return response
 
 
 def decode(body: bytes, content_type: str) -> Any:
-    """A request body as data: JSON, or YAML where the content type says so."""
+    """A request body as data: JSON, Kubernetes protobuf, or YAML where the content type says so."""
     if content_type == protobuf.CONTENT_TYPE:
         return protobuf.decode(body)
     if "cbor" in content_type:
@@ -270,54 +324,3 @@ def decode(body: bytes, content_type: str) -> Any:
         return yaml.safe_load(body)
     except yaml.YAMLError as error:
         raise bad_request(f"error decoding YAML: {error}") from error
-
-
-def _patch_change(kind: ResourceType, content_type: str, patch: Any) -> Callable[[Object], Any]:
-    if content_type == patching.MERGE:
-        return lambda obj: patching.merge_patch(obj, patch)
-    if content_type == patching.JSON:
-        return lambda obj: patching.json_patch(obj, patch)
-    if content_type == patching.STRATEGIC and not kind.custom:
-        name = schema_names().get((kind.api_version, kind.kind))
-        schema = resolve({"$ref": f"#/{name}"}) if name else None
-        return lambda obj: patching.strategic_patch(obj, patch, schema)
-    accepted = [patching.JSON, patching.MERGE, patching.APPLY] + ([] if kind.custom else [patching.STRATEGIC])
-    raise StatusError(
-        415, f"the body of the request was in an unknown format - accepted media types include: {', '.join(accepted)}"
-    )
-
-
-def _write_options(route: Route, caller: Caller) -> Write:
-    dry_run = route.query.get("dryRun", "")
-    if dry_run not in ("", "All"):
-        raise bad_request(f'Invalid value: "{dry_run}": dryRun: Unsupported value: supported values: "All"')
-    manager = route.query.get("fieldManager", "") or caller.agent.partition("/")[0]
-    validation = route.query.get("fieldValidation", "") or "Warn"
-    if validation not in ("Ignore", "Warn", "Strict"):
-        raise bad_request(
-            f'fieldValidation: Unsupported value: "{validation}": supported values: "Ignore", "Strict", "Warn"'
-        )
-    return Write(caller, manager[:128], dry_run == "All", validation)
-
-
-def _delete_options(route: Route, body: Any) -> Object:
-    options = dict(body) if isinstance(body, dict) else {}
-    query = route.query
-    if "gracePeriodSeconds" in query:
-        options["gracePeriodSeconds"] = int(query["gracePeriodSeconds"])
-    if "propagationPolicy" in query:
-        options["propagationPolicy"] = query["propagationPolicy"]
-    if "orphanDependents" in query:
-        options["orphanDependents"] = route.flag("orphanDependents")
-    return options
-
-
-def _json_response(body: bytes, status: int = 200) -> web.Response:
-    return web.Response(body=body, status=status, headers={"Content-Type": _JSON})
-
-
-def _status_response(error: StatusError) -> web.Response:
-    response = _json_response(orjson.dumps(error.to_status()), error.code)
-    if error.retry_after_s is not None:
-        response.headers["Retry-After"] = str(max(1, round(error.retry_after_s)))
-    return response

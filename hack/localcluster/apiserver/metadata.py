@@ -132,6 +132,8 @@ def prepare_update(kind: ResourceType, old: Object, new: Object, name: str) -> N
         else:
             metadata.pop(field, None)
     metadata["resourceVersion"] = was["resourceVersion"]
+    if "managedFields" in was:
+        metadata.setdefault("managedFields", was["managedFields"])
     if "deletionTimestamp" in was:
         _forbid_new_finalizers(kind, was, metadata, name)
     for field in ("labels", "annotations", "finalizers", "ownerReferences"):

@@ -21,14 +21,20 @@ import orjson
 import yaml
 from aiohttp import web
 
+from hack.localcluster.apiserver.auth import Authenticator
 from hack.localcluster.apiserver.behaviour import SYSTEM, TypeBehaviour
 from hack.localcluster.apiserver.builtins import builtin_types
-from hack.localcluster.apiserver.errors import StatusError
-from hack.localcluster.apiserver.handler import AuditEntry, Handler
+from hack.localcluster.apiserver.dispatch import Dispatcher
+from hack.localcluster.apiserver.handler import AuditEntry, Handler, Parts
+from hack.localcluster.apiserver.proxying import Backend
+from hack.localcluster.apiserver.rbac import GROUP as RBAC_GROUP
+from hack.localcluster.apiserver.rbac import Rbac, default_objects
 from hack.localcluster.apiserver.registry import Object, Registry
+from hack.localcluster.apiserver.reviews import Reviews
 from hack.localcluster.apiserver.store import Change, Store
+from hack.localcluster.apiserver.subresources import Subresources
 from hack.localcluster.apiserver.tls import ensure_certificates
-from hack.localcluster.apiserver.verbs import Caller, Write
+from hack.localcluster.apiserver.verbs import Write
 from hack.localcluster.faults import FaultPlan
 
 logger = logging.getLogger("localcluster.apiserver")
@@ -160,9 +166,16 @@ class ApiServer:
 
     def issue_token(self, user: str, groups: Sequence[str] = ()) -> str:
         """A bearer token for a user; also for `system:serviceaccount:NS:NAME`."""
-        token = secrets.token_urlsafe(16)
-        self._tokens[token] = (user, tuple(groups))
-        return token
+        return self._authenticator.issue(user, groups)
+
+    @property
+    def proxy_backend(self) -> Backend | None:
+        """Who answers the `proxy` subresource: (resource, namespace, name, port) to a base URL. Called in a thread of its own."""
+        return self._handler.parts.proxy_backend
+
+    @proxy_backend.setter
+    def proxy_backend(self, backend: Backend | None) -> None:
+        self._handler.parts.proxy_backend = backend
 
     def write_kubeconfig(self, path: Path, *, user: str = "admin", groups: Sequence[str] | None = None) -> Path:
         """A kubeconfig for a user; `admin` is in `system:masters`."""
@@ -198,13 +211,15 @@ class ApiServer:
             loop.close()
 
     async def _listen(self) -> None:
-        self._build()
         folder = self.options.folder
         if folder is None:
             self._temporary = tempfile.TemporaryDirectory(prefix="localcluster-")
             folder = Path(self._temporary.name)
         self.ca_file, context = ensure_certificates(folder)
-        server = self._server = web.Server(self._handler, request_factory=_request, handler_cancellation=True, access_log=None)
+        self._build(folder)
+        server = self._server = web.Server(
+            self._handler, request_factory=_request, handler_cancellation=True, access_log=None
+        )
         self._runner = web.ServerRunner(server, shutdown_timeout=0.05)
         await self._runner.setup()
         secure = web.TCPSite(self._runner, "127.0.0.1", self.options.port, ssl_context=context, reuse_address=True)
@@ -215,40 +230,36 @@ class ApiServer:
             await plain.start()
             self.plain_port = _port(plain)
 
-    def _build(self) -> None:
+    def _build(self, folder: Path) -> None:
         options = self.options
-        self._store = Store(history_limit=options.history_limit, keep_log=options.keep_log)
-        self._registry = Registry(builtin_types())
-        self._behaviour = TypeBehaviour(self._store, self._registry)
-        self._handler = Handler(
-            self._store,
-            self._registry,
-            self._behaviour,
+        store = self._store = Store(history_limit=options.history_limit, keep_log=options.keep_log)
+        registry = Registry(builtin_types())
+        self._behaviour = TypeBehaviour(store, registry)
+        self._authenticator = Authenticator(store, folder, options.admin_token)
+        rbac = Rbac(store, enforced=options.rbac)
+        verbs = self._behaviour.verbs
+        subresources = Subresources(verbs, self._authenticator)
+        dispatcher = Dispatcher(verbs, Reviews(self._authenticator, rbac), subresources, rbac)
+        parts = Parts(
+            store,
+            registry,
+            self._authenticator,
+            rbac,
+            dispatcher,
+            self.faults,
             bookmark_interval_s=options.bookmark_interval_s,
             freshness_s=options.freshness_s,
         )
-        self._handler.authenticate = self._authenticate
-        self._tokens: dict[str, tuple[str, tuple[str, ...]]] = {options.admin_token: ("admin", ("system:masters",))}
-        self._seed()
+        self._handler = Handler(parts)
+        self._seed(registry)
 
-    def _seed(self) -> None:
-        namespaces = self._registry.get("", "v1", "namespaces")
-        assert namespaces is not None
-        for name in _NAMESPACES:
-            body: Object = {"metadata": {"name": name}}
-            self._behaviour.verbs.create(namespaces, "", body, Write(SYSTEM))
-
-    def _authenticate(self, request: web.BaseRequest) -> Caller:
-        agent = request.headers.get("User-Agent", "")
-        scheme, _, token = request.headers.get("Authorization", "").partition(" ")
-        if scheme.lower() == "bearer":
-            if token not in self._tokens:
-                raise StatusError(401, "Unauthorized")
-            user, groups = self._tokens[token]
-            return Caller(user, (*groups, "system:authenticated"), agent)
-        if not request.secure:
-            return Caller("anonymous-admin", ("system:masters",), agent)
-        return Caller("system:anonymous", ("system:unauthenticated",), agent)
+    def _seed(self, registry: Registry) -> None:
+        bodies: list[Object] = [{"kind": "Namespace", "metadata": {"name": name}} for name in _NAMESPACES]
+        for body in [*bodies, *default_objects()]:
+            api_version = "v1" if body["kind"] == "Namespace" else f"{RBAC_GROUP}/v1"
+            kind = registry.by_kind(api_version, body["kind"])
+            assert kind is not None, "built in"
+            self._behaviour.verbs.create(kind, "", body, Write(SYSTEM, "kube-apiserver"))
 
     async def _close(self) -> None:
         self.store.close_watches()

@@ -64,11 +64,24 @@ class Behaviour(Protocol):
     def prepare(self, kind: ResourceType, old: Object | None, new: Object, write: Write, subresource: str) -> None:
         """Prune, default and set the server's fields; then validate."""
 
-    def admit(self, kind: ResourceType, old: Object | None, new: Object, write: Write, operation: str) -> None:
+    def admit(
+        self,
+        kind: ResourceType,
+        old: Object | None,
+        new: Object | None,
+        write: Write,
+        operation: str,
+        subresource: str = "",
+    ) -> None:
         """Admission policies."""
 
     def track(self, kind: ResourceType, old: Object | None, new: Object, write: Write, subresource: str) -> None:
         """Field ownership."""
+
+    def merge(
+        self, kind: ResourceType, live: Object | None, intent: Object, write: Write, *, force: bool, subresource: str
+    ) -> Object:
+        """Server-side apply of an intent."""
 
     def grace_s(self, kind: ResourceType, obj: Object, options: Object) -> int:
         """How long a deletion has to wait for somebody (a kubelet) to confirm it."""
@@ -100,12 +113,13 @@ class Verbs:
             raise not_found(kind, name)
         return found
 
-    def create(self, kind: ResourceType, namespace: str, body: Any, write: Write) -> Entry:
-        """Make an object."""
+    def create(self, kind: ResourceType, namespace: str, body: Any, write: Write, *, tracks: bool = True) -> Entry:
+        """Make an object. Without `tracks`, the body brings its `managedFields`."""
         obj = meta.check_body(kind, body, namespace, "")
         if kind.namespaced:
             self._check_namespace(kind, obj)
-        managed = obj["metadata"].pop("managedFields", None)
+        if tracks:
+            obj["metadata"].pop("managedFields", None)
         if "status" in kind.subresources and kind.plural not in _KEEPS_STATUS_ON_CREATE:
             obj.pop("status", None)
         meta.prepare_create(kind, obj)
@@ -115,9 +129,8 @@ class Verbs:
             raise already_exists(kind, name)
         self.behaviour.prepare(kind, None, obj, write, "")
         self.behaviour.admit(kind, None, obj, write, "CREATE")
-        if managed and write.manager == "":
-            obj["metadata"]["managedFields"] = managed
-        self.behaviour.track(kind, None, obj, write, "")
+        if tracks:
+            self.behaviour.track(kind, None, obj, write, "")
         if write.dry_run:
             return Entry(kind.stored_form(obj), 0)
         return self.store.put(kind.storage, key, kind.stored_form(obj), write.caller.client)
@@ -162,7 +175,7 @@ class Verbs:
             self.behaviour.track(kind, old, new, write, subresource)
         if new == old:
             return current
-        self.behaviour.admit(kind, old, new, write, "UPDATE")
+        self.behaviour.admit(kind, old, new, write, "UPDATE", subresource)
         stored = kind.stored_form(new)
         if write.dry_run:
             return Entry(stored, current.rv)
@@ -171,6 +184,31 @@ class Verbs:
             self.store.remove(kind.storage, key, write.caller.client)
             return Entry(stored, current.rv)
         return self.store.put(kind.storage, key, stored, write.caller.client)
+
+    def apply(
+        self,
+        kind: ResourceType,
+        namespace: str,
+        name: str,
+        body: Any,
+        write: Write,
+        *,
+        force: bool,
+        subresource: str = "",
+    ) -> Entry:
+        """Server-side apply: make the object, or merge the intent into it."""
+        intent = meta.check_body(kind, body, namespace, name)
+        if intent["metadata"].pop("managedFields", None):
+            raise bad_request("metadata.managedFields must be nil")
+
+        def merged(live: Object | None) -> Object:
+            return self.behaviour.merge(kind, live, intent, write, force=force, subresource=subresource)
+
+        if self.store.get(kind.storage, self.key(kind, namespace, name)) is None:
+            if subresource:
+                raise not_found(kind, name)
+            return self.create(kind, namespace, merged(None), write, tracks=False)
+        return self.modify(kind, namespace, name, merged, write, subresource=subresource, tracks=False)
 
     def _allow_unconditional(self, kind: ResourceType, name: str) -> None:
         if kind.custom or kind.plural in _CONDITIONAL_ONLY:
@@ -189,7 +227,7 @@ class Verbs:
         """Delete an object, or begin to; True when it is gone."""
         current = self.entry(kind, namespace, name)
         _check_preconditions(kind, current.obj, options.get("preconditions") or {})
-        self.behaviour.admit(kind, current.obj, current.obj, write, "DELETE")
+        self.behaviour.admit(kind, current.obj, None, write, "DELETE")
         new = current.copy()
         metadata = new["metadata"]
         _apply_propagation(metadata, options)

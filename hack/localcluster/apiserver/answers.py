@@ -1,0 +1,33 @@
+"""What a request is answered with, before HTTP: so that faults can be applied to any answer in one place."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import orjson
+
+from hack.localcluster.apiserver.errors import StatusError
+
+
+@dataclass(slots=True)
+class Answer:
+    """A whole reply."""
+
+    body: bytes
+    code: int = 200
+    content_type: str = "application/json"
+    headers: list[tuple[str, str]] = field(default_factory=list)
+
+
+def json_answer(obj: Any, code: int = 200) -> Answer:
+    """An object as reply."""
+    return Answer(orjson.dumps(obj), code)
+
+
+def error_answer(error: StatusError) -> Answer:
+    """A refusal as reply."""
+    answer = json_answer(error.to_status(), error.code)
+    if error.retry_after_s is not None:
+        answer.headers.append(("Retry-After", str(max(1, round(error.retry_after_s)))))
+    return answer

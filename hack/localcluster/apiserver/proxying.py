@@ -1,0 +1,40 @@
+"""The `proxy` subresource of Services and pods: forwards to an address that the cluster's actors name."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+
+import aiohttp
+from aiohttp import web
+
+from hack.localcluster.apiserver.answers import Answer
+from hack.localcluster.apiserver.errors import StatusError
+from hack.localcluster.apiserver.routing import Route
+
+Backend = Callable[[str, str, str, str], str | None]
+"""(resource, namespace, name, port) to a base URL; None when nothing that is ready answers there."""
+_TIMEOUT_S = 60.0
+_NOT_FORWARDED = frozenset(
+    {"host", "authorization", "connection", "transfer-encoding", "content-length", "accept-encoding"}
+)
+
+
+async def forward(request: web.BaseRequest, route: Route, body: bytes, backend: Backend | None) -> Answer:
+    """Ask the backend; 503 when there is none, as from a Service without endpoints."""
+    *_, name, port = route.name.split(":") if ":" in route.name else (route.name, "")
+    base = await asyncio.to_thread(backend, route.resource, route.namespace, name, port) if backend else None
+    if base is None:
+        what = "service" if route.resource == "services" else "pod"
+        raise StatusError(503, f'no endpoints available for {what} "{name}"')
+    query = f"?{request.query_string}" if request.query_string else ""
+    headers = {name: value for name, value in request.headers.items() if name.lower() not in _NOT_FORWARDED}
+    timeout = aiohttp.ClientTimeout(total=_TIMEOUT_S)
+    try:
+        async with aiohttp.ClientSession(timeout=timeout, auto_decompress=False) as session:
+            url = f"{base}/{route.tail}{query}"
+            async with session.request(request.method, url, data=body, headers=headers) as reply:
+                kind = reply.headers.get("Content-Type", "application/octet-stream")
+                return Answer(await reply.read(), reply.status, kind)
+    except (aiohttp.ClientError, TimeoutError) as error:
+        raise StatusError(503, f"error trying to reach service: {error}") from error

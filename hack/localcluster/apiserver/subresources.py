@@ -1,0 +1,150 @@
+"""The subresources other than status: scale, eviction, token, binding, finalize, log. What is not here is refused by name."""
+
+from __future__ import annotations
+
+import datetime
+from collections.abc import Callable
+from typing import Any
+
+from hack.localcluster.apiserver.auth import Authenticator
+from hack.localcluster.apiserver.builtin_columns import selector_text
+from hack.localcluster.apiserver.errors import Cause, StatusError, bad_request, invalid
+from hack.localcluster.apiserver.registry import Object, ResourceType
+from hack.localcluster.apiserver.selectors import matches_label_selector
+from hack.localcluster.apiserver.store import Entry
+from hack.localcluster.apiserver.verbs import Verbs, Write
+
+_MIN_TOKEN_S, _DEFAULT_TOKEN_S = 600, 3600
+
+
+class Subresources:
+    """Answers by (resource, subresource)."""
+
+    def __init__(self, verbs: Verbs, authenticator: Authenticator) -> None:
+        self._verbs = verbs
+        self._authenticator = authenticator
+
+    def scale(self, kind: ResourceType, namespace: str, name: str) -> Object:
+        """`autoscaling/v1` Scale of an object."""
+        return _scale_of(self._verbs.entry(kind, namespace, name).obj)
+
+    def change_scale(
+        self, kind: ResourceType, namespace: str, name: str, change: Callable[[Object], Any], write: Write
+    ) -> Object:
+        """Set `spec.replicas` through a Scale."""
+
+        def replicas(obj: Object) -> Object:
+            wanted = (change(_scale_of(obj)).get("spec") or {}).get("replicas", 0)
+            if not isinstance(wanted, int) or wanted < 0:
+                cause = Cause("spec.replicas", f"Invalid value: {wanted}: must be greater than or equal to 0")
+                raise invalid(kind, name, [cause])
+            return obj | {"spec": obj["spec"] | {"replicas": wanted}}
+
+        return _scale_of(self._verbs.modify(kind, namespace, name, replicas, write).obj)
+
+    def create(
+        self, kind: ResourceType, namespace: str, name: str, subresource: str, body: Any, write: Write
+    ) -> Object | None:
+        """POST to a subresource; None when localcluster does not have it."""
+        if not isinstance(body, dict):
+            raise bad_request(f"the body of {kind.plural}/{subresource} must be an object")
+        match kind.plural, subresource:
+            case "serviceaccounts", "token":
+                return self._token(kind, namespace, name, body)
+            case "pods", "eviction":
+                return self._evict(kind, namespace, name, body, write)
+            case "pods", "binding":
+                return self._bind(kind, namespace, name, body, write)
+        return None
+
+    def _token(self, kind: ResourceType, namespace: str, name: str, body: Object) -> Object:
+        account = self._verbs.entry(kind, namespace, name).obj
+        spec = dict(body.get("spec") or {})
+        seconds = spec.setdefault("expirationSeconds", _DEFAULT_TOKEN_S)
+        if not isinstance(seconds, int) or seconds < _MIN_TOKEN_S:
+            text = "Invalid value: may not specify a duration less than 10 minutes"
+            raise invalid(kind, name, [Cause("spec.expirationSeconds", text)])
+        token, expires = self._authenticator.issue_service_account_token(account, spec.get("audiences") or [], seconds)
+        moment = datetime.datetime.fromtimestamp(expires, datetime.UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+        return {
+            "kind": "TokenRequest",
+            "apiVersion": "authentication.k8s.io/v1",
+            "metadata": {"name": name, "namespace": namespace},
+            "spec": spec,
+            "status": {"token": token, "expirationTimestamp": moment},
+        }
+
+    def _bind(self, kind: ResourceType, namespace: str, name: str, body: Object, write: Write) -> Object:
+        node = (body.get("target") or {}).get("name", "")
+
+        def assign(pod: Object) -> Object:
+            if pod["spec"].get("nodeName"):
+                text = f'pod {name} is already assigned to node "{pod["spec"]["nodeName"]}"'
+                raise StatusError(409, f'Operation cannot be fulfilled on pods/binding "{name}": {text}')
+            return pod | {"spec": pod["spec"] | {"nodeName": node}}
+
+        self._verbs.modify(kind, namespace, name, assign, write)
+        return _success(201)
+
+    def _evict(self, kind: ResourceType, namespace: str, name: str, body: Object, write: Write) -> Object:
+        pod = self._verbs.entry(kind, namespace, name)
+        options = body.get("deleteOptions") or {}
+        write.dry_run = write.dry_run or options.get("dryRun") == ["All"]
+        phase = (pod.obj.get("status") or {}).get("phase")
+        if phase not in ("Succeeded", "Failed", "Pending") and "deletionTimestamp" not in pod.obj["metadata"]:
+            self._spend_budget(namespace, pod, write)
+        self._verbs.delete(kind, namespace, name, options, write)
+        return _success(201)
+
+    def _spend_budget(self, namespace: str, pod: Entry, write: Write) -> None:
+        """Ask the one PodDisruptionBudget that covers a pod, and count the disruption."""
+        budgets = self._verbs.registry.get("policy", "v1", "poddisruptionbudgets")
+        assert budgets is not None, "PodDisruptionBudgets are built in"
+        labels = pod.obj["metadata"].get("labels") or {}
+        covering = [
+            entry.obj
+            for entry in self._verbs.store.collection(budgets.storage).select(namespace)
+            if matches_label_selector(entry.obj["spec"].get("selector"), labels)
+        ]
+        if len(covering) > 1:
+            raise StatusError(
+                500, "This pod has more than one PodDisruptionBudget, which the eviction subresource does not support."
+            )
+        for budget in covering:
+            name, status = budget["metadata"]["name"], budget.get("status") or {}
+            allowed = status.get("disruptionsAllowed") or 0
+            if (status.get("observedGeneration") or 0) < budget["metadata"].get("generation", 0) or allowed <= 0:
+                healthy, wanted = status.get("currentHealthy", 0), status.get("desiredHealthy", 0)
+                text = f"The disruption budget {name} needs {wanted} healthy pods and has {healthy} currently"
+                details = {"causes": [{"reason": "DisruptionBudget", "message": text}]}
+                message = "Cannot evict pod as it would violate the pod's disruption budget."
+                raise StatusError(429, message, details=details, retry_after_s=10)
+            spent = {"disruptionsAllowed": allowed - 1}
+            change = lambda obj, spent=spent: obj | {"status": (obj.get("status") or {}) | spent}  # noqa: E731
+            self._verbs.modify(budgets, namespace, name, change, write, subresource="status")
+
+    def log(self, kind: ResourceType, namespace: str, name: str) -> str:
+        """The text that the pod's kubelet left in the annotation `localcluster/log`."""
+        pod = self._verbs.entry(kind, namespace, name).obj
+        return str((pod["metadata"].get("annotations") or {}).get("localcluster/log", ""))
+
+
+def _scale_of(obj: Object) -> Object:
+    metadata = obj["metadata"]
+    kept = {
+        field: metadata[field]
+        for field in ("name", "namespace", "uid", "resourceVersion", "creationTimestamp")
+        if field in metadata
+    }
+    status = obj.get("status") or {}
+    return {
+        "kind": "Scale",
+        "apiVersion": "autoscaling/v1",
+        "metadata": kept,
+        "spec": {"replicas": obj["spec"].get("replicas", 0)},
+        "status": {"replicas": status.get("replicas", 0), "selector": selector_text(obj["spec"].get("selector"))},
+    }
+
+
+def _success(code: int) -> Object:
+    return {"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success", "code": code}
