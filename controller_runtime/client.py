@@ -23,6 +23,7 @@ from controller_runtime.api import KubeClient, ObjectList, PatchType, Propagatio
 from controller_runtime.clock import SYSTEM_CLOCK, Clock
 from controller_runtime.errors import FatalError
 from controller_runtime.flow import RequestBucket
+from controller_runtime.interrupt import make_interruptible
 from controller_runtime.kubeconfig import UserEntry, user_entry
 from controller_runtime.rest import RestClient
 from controller_runtime.transport import RequestObserver, Timeouts, Transport
@@ -186,6 +187,7 @@ def _build_pool(configuration: Configuration, size: int) -> urllib3.PoolManager:
         pool: urllib3.PoolManager = RESTClientObject(configuration).pool_manager
     except (OSError, ValueError, urllib3.exceptions.HTTPError) as error:
         raise FatalError(f"cannot set up connections to {configuration.host}: {error}") from error
+    make_interruptible(pool)
     return pool
 
 

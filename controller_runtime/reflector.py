@@ -33,6 +33,7 @@ from controller_runtime.errors import (
 )
 from controller_runtime.frames import ErrorEvent, FrameReader, Sink
 from controller_runtime.freshness import ordinal
+from controller_runtime.interrupt import Interrupt
 from controller_runtime.patience import Patience
 from controller_runtime.reflector_stats import ReflectorStats
 from controller_runtime.resources import Resource
@@ -80,6 +81,7 @@ class Reflector:
         self._patience = Patience(clock, self._rng)
         self._frames = FrameReader(sink, self.stats, clock, transform=transform, on_list=self._note_success)
         self._stopping = threading.Event()
+        self._interrupt = Interrupt()
         self._stream: WatchStream | None = None
         self._version_unavailable = False
         self._quick_rewatches = 0
@@ -90,14 +92,9 @@ class Reflector:
     def run(self) -> None:
         """Keep the sink up to date until `stop`. Never raises for anything the server does."""
         relist = True
-        while not self._stopping.is_set():
-            try:
-                relist = self._round(relist=relist)
-            except Exception as error:
-                # A bug of ours or of the sink must not leave a cache frozen for ever: start again from a list, slowly.
-                self._log.exception("the reflector met an unexpected error; listing again")
-                self._pause(TransientApiError(f"unexpected {type(error).__name__}: {error}"))
-                relist = True
+        with self._interrupt.covers_this_thread():
+            while not self._stopping.is_set():
+                relist = self._guarded_round(relist=relist)
 
     def stop(self) -> None:
         """End `run` soon, also when it is waiting or blocked on a watch."""
@@ -105,6 +102,7 @@ class Reflector:
         stream = self._stream
         if stream is not None:
             stream.stop()
+        self._interrupt.fire()
 
     def trouble(self) -> str | None:
         """Why the collection cannot be followed at present; None while all is well or a hiccup is being retried."""
@@ -115,6 +113,15 @@ class Reflector:
         if self._stream is not None and limit_s and silence_s > 2 * limit_s:
             return f"no frame from the API server for {silence_s:.0f} s"
         return None
+
+    def _guarded_round(self, *, relist: bool) -> bool:
+        try:
+            return self._round(relist=relist)
+        except Exception as error:
+            # A bug of ours or of the sink must not leave a cache frozen for ever: start again from a list, slowly.
+            self._log.exception("the reflector met an unexpected error; listing again")
+            self._pause(TransientApiError(f"unexpected {type(error).__name__}: {error}"))
+            return True
 
     def _round(self, *, relist: bool) -> bool:
         """One list if need be, then one watch until it ends. True when the next round has to list."""

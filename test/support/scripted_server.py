@@ -42,6 +42,7 @@ class Wire:
     def __init__(self, connection: socket.socket, closing: threading.Event) -> None:
         self.connection = connection
         self._closing = closing
+        self.answered = False
 
     def raw(self, data: bytes) -> None:
         self.connection.sendall(data)
@@ -51,6 +52,7 @@ class Wire:
         lines = {"Content-Type": "application/json", "Content-Length": str(len(data)), **(headers or {})}
         head = "".join(f"{k}: {v}\r\n" for k, v in lines.items())
         self.raw(f"HTTP/1.1 {code} X\r\n{head}\r\n".encode() + data)
+        self.answered = True
 
     def status(self, code: int, reason: str = "", headers: dict[str, str] | None = None, **details: Any) -> None:
         body = {"kind": "Status", "code": code, "reason": reason, "message": f"scripted {code}", "details": details}
@@ -148,8 +150,9 @@ class ScriptedServer:
             while line := reader.readline():
                 request = self._read(line, reader)
                 self.requests.append(request)
+                wire.answered = False
                 self.script(request, wire)
-                if request.is_watch:
+                if request.is_watch and not wire.answered:
                     return  # What follows a stream on its connection is nobody's reply.
 
     def _read(self, line: bytes, reader: Any) -> Request:

@@ -1,0 +1,88 @@
+"""Waking a thread that is blocked on the network, so that a stop does not have to wait for a timeout.
+
+Closing a socket does not wake who reads from it; shutting it down does. The thread declares what may interrupt it, the connections that
+it uses report their socket, and whoever wants to stop it fires. Only establishing a connection cannot be interrupted; that ends
+with the connect timeout.
+"""
+
+from __future__ import annotations
+
+import socket
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from typing import Any
+
+import urllib3
+from urllib3.connection import HTTPConnection, HTTPSConnection
+
+_this_thread = threading.local()
+
+
+class Interrupt:
+    """One blocked thread's bell. Once fired it stays fired."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._socket: socket.socket | None = None
+        self._fired = False
+
+    def fire(self) -> None:
+        """Make the network call that is under way fail now, and every later one as well."""
+        with self._lock:
+            self._fired = True
+            self._shut_down()
+
+    @contextmanager
+    def covers_this_thread(self) -> Iterator[None]:
+        """Every network call of the calling thread in this block can be interrupted."""
+        _this_thread.interrupt = self
+        try:
+            yield
+        finally:
+            _this_thread.interrupt = None
+            self.watch_socket(None)
+
+    def watch_socket(self, used: socket.socket | None) -> None:
+        """This thread now waits on `used`."""
+        with self._lock:
+            self._socket = used
+            if self._fired:
+                self._shut_down()
+
+    def _shut_down(self) -> None:
+        if self._socket is not None:
+            with suppress(OSError):  # It was closed a moment ago, which wakes nobody who still cares.
+                self._socket.shutdown(socket.SHUT_RDWR)
+
+
+def _report(used: socket.socket | None) -> None:
+    interrupt: Interrupt | None = getattr(_this_thread, "interrupt", None)
+    if interrupt is not None:
+        interrupt.watch_socket(used)
+
+
+class _Connection(HTTPConnection):
+    def getresponse(self) -> Any:
+        _report(self.sock)
+        return super().getresponse()
+
+
+class _TlsConnection(HTTPSConnection):
+    def getresponse(self) -> Any:
+        _report(self.sock)
+        return super().getresponse()
+
+
+class _Pool(urllib3.HTTPConnectionPool):
+    ConnectionCls = _Connection
+
+
+class _TlsPool(urllib3.HTTPSConnectionPool):
+    ConnectionCls = _TlsConnection
+
+
+def make_interruptible(manager: urllib3.PoolManager) -> None:
+    """Let the manager's future connections report their sockets. SOCKS proxies need classes of their own and are left as they are."""
+    if type(manager) in (urllib3.PoolManager, urllib3.ProxyManager):
+        manager.pool_classes_by_scheme = {"http": _Pool, "https": _TlsPool}
