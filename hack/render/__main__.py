@@ -6,36 +6,42 @@ python -m hack.render [--check]
 from __future__ import annotations
 
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 
 from hack.render import chart
 from hack.render.kustomize import ROOT, render, to_yaml
 
 BANNER = "# Generated from config/ by `make manifests`; edits here are lost.\n"
+TARGET = ROOT / "manifests"
 
 
-def wanted() -> dict[Path, str]:
-    """Every generated file and its content."""
-    files = {ROOT / "manifests" / "install.yaml": BANNER + to_yaml(render("default"))}
-    for name, content in chart.build().items():
-        files[chart.CHART / name] = content
-    return files
+def wanted() -> dict[str, str]:
+    """Every generated file, by its path below `manifests/`, and its content."""
+    files = {"install.yaml": BANNER + to_yaml(render("default"))}
+    return files | {f"chart/{name}": content for name, content in chart.build().items()}
+
+
+def differences(files: Mapping[str, str], folder: Path) -> tuple[list[str], list[str]]:
+    """(missing or different, surplus) in `folder`, as sorted relative paths."""
+    present = {str(path.relative_to(folder)): path for path in folder.rglob("*") if path.is_file()}
+    stale = [name for name, content in files.items() if name not in present or present[name].read_text() != content]
+    return sorted(stale), sorted(present.keys() - files.keys())
 
 
 def main(argv: list[str]) -> int:
     files = wanted()
-    present = {path for path in (ROOT / "manifests").rglob("*") if path.is_file()}
-    stale = [path for path, content in files.items() if path not in present or path.read_text() != content]
-    surplus = sorted(present - set(files))
+    stale, surplus = differences(files, TARGET)
     if "--check" in argv:
-        for path in [*stale, *surplus]:
-            print(f"stale: {path.relative_to(ROOT)}; run `make manifests` and commit the result")
+        for name in [*stale, *surplus]:
+            print(f"stale: manifests/{name}; run `make manifests` and commit the result")
         return 1 if stale or surplus else 0
-    for path in surplus:
-        path.unlink()
-    for path in stale:
+    for name in surplus:
+        (TARGET / name).unlink()
+    for name in stale:
+        path = TARGET / name
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(files[path])
+        path.write_text(files[name])
     print(f"{len(stale)} files written, {len(surplus)} removed")
     return 0
 

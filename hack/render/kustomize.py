@@ -30,7 +30,14 @@ def render(base: str) -> list[Document]:
     reply = subprocess.run(command, capture_output=True, text=True, check=False)
     if reply.returncode != 0:
         raise SystemExit(f"config/{base} does not render: {reply.stderr.strip()}")
-    return [document for document in yaml.safe_load_all(reply.stdout) if document]
+    return [_in_stable_order(document) for document in yaml.safe_load_all(reply.stdout) if document]
+
+
+def _in_stable_order(document: Document) -> Document:
+    """kustomize writes the keys of a large ConfigMap in another order each time it runs; here they are sorted."""
+    if document["kind"] == "ConfigMap" and "data" in document:
+        document["data"] = dict(sorted(document["data"].items()))
+    return document
 
 
 def to_yaml(documents: list[Document]) -> str:
