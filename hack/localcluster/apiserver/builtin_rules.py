@@ -16,6 +16,16 @@ from hack.localcluster.apiserver.validation import prune, report_unknown, valida
 from hack.localcluster.apiserver.verbs import Write
 
 
+_ZERO_COUNTERS = {
+    ("apps", "replicasets"): ("replicas",),
+    ("apps", "statefulsets"): ("replicas", "availableReplicas"),
+    ("", "replicationcontrollers"): ("replicas",),
+    ("apps", "daemonsets"): ("currentNumberScheduled", "numberMisscheduled", "desiredNumberScheduled", "numberReady"),
+    ("policy", "poddisruptionbudgets"): ("disruptionsAllowed", "currentHealthy", "desiredHealthy", "expectedPods"),
+}
+"""Counters that a status always has, being plain integers in the server: a new object starts at zero, whatever its creator sent."""
+
+
 class BuiltinRules:
     """Prepare objects of built-in types."""
 
@@ -37,7 +47,12 @@ class BuiltinRules:
             new.setdefault("type", "Opaque")
         if subresource != "status":
             apply_defaults(kind, new)
-        causes = list(validate(new, schema, **({} if old is None else {"old": old}))) if schema else []
+        before = {} if old is None else {"old": old}
+        found = validate(new, schema, **before) if schema else ()
+        # Go fills numbers that a status leaves out with zero, so nothing is missing there.
+        causes = [
+            cause for cause in found if not (cause.field.startswith("status") and cause.reason == "FieldValueRequired")
+        ]
         if subresource == "":
             causes += type_rules(kind, old, new)
         if kind.storage == POLICIES:
@@ -65,6 +80,10 @@ def _initial_status(kind: ResourceType, new: Object) -> None:
         new["status"] = {"phase": "Pending", "qosClass": qos_class(new.get("spec") or {})}
     elif kind.storage == ("", "services"):
         new["status"] = {"loadBalancer": {}}
+    elif kind.plural in ("replicasets", "statefulsets", "replicationcontrollers"):
+        new["status"] = {"replicas": 0}
+    elif kind.storage in _ZERO_COUNTERS:
+        new["status"] = dict.fromkeys(_ZERO_COUNTERS[kind.storage], 0)
     elif "status" in kind.subresources:
         new.setdefault("status", {})
 
