@@ -15,7 +15,6 @@ from hack.localcluster.apiserver.store import Store
 from hack.localcluster.apiserver.validation import prune, report_unknown, validate
 from hack.localcluster.apiserver.verbs import Write
 
-
 _ZERO_COUNTERS = {
     ("apps", "replicasets"): ("replicas",),
     ("apps", "statefulsets"): ("replicas", "availableReplicas"),
