@@ -1,0 +1,163 @@
+"""The whole product on a laptop: localcluster with its cloud, both operators as processes, kubectl. For end-to-end tests."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any, Self
+
+import yaml
+
+from controller_runtime.conditions import get_condition
+from controller_runtime.resources import Object
+from hack.localcluster.cluster import LocalCluster
+from test.support.kubectl import Kubectl
+from test.support.processes import Process, wait_until
+
+ROOT = Path(__file__).resolve().parents[2]
+RELEASE_NAMESPACE = "kaito-workspace"
+TIME_SCALE = 300.0
+
+FAST = {
+    "KAITO_PROVISIONER_SILENCE_S": "5",
+    "KAITO_MACHINE_RETRY_DELAY_S": "0.5",
+    "KAITO_GPU_TIMEOUT_S": "4",
+    "KAITO_NODE_LOST_TIMEOUT_S": "5",
+}
+"""The controller waits on the wall clock, which localcluster cannot speed up."""
+
+
+class Rig:
+    """A context manager. `controller` and `provisioner` may be stopped and started by tests."""
+
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        provisioner: bool = True,
+        machine_crd: bool = True,
+        admission: bool = False,
+        **settings: str,
+    ) -> None:
+        self.folder = folder
+        self.settings = {**FAST, **{f"KAITO_{key.upper()}": value for key, value in settings.items()}}
+        self._with_provisioner, self._with_crd, self._with_admission = provisioner, machine_crd, admission
+        self._stack = ExitStack()
+
+    def __enter__(self) -> Self:
+        self.cluster = self._stack.enter_context(LocalCluster(time_scale=TIME_SCALE, directory=self.folder / "cluster"))
+        self.client = self.cluster.client()
+        self.kubectl = Kubectl(self.cluster.kubeconfig, self.folder)
+        self._install()
+        self.controller = self.start_controller()
+        self._stack.callback(lambda: self.controller.__exit__())
+        if self._with_provisioner:
+            self.provisioner = self.start_provisioner()
+            self._stack.callback(lambda: self.provisioner.__exit__())
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stack.close()
+
+    def _install(self) -> None:
+        files = ["kaito.sh_workspaces.yaml", *(["karpenter.sh_machines.yaml"] if self._with_crd else [])]
+        for file in files:
+            self.kubectl("create", "-f", str(ROOT / "config" / "crd" / file))
+        self.kubectl("create", "namespace", RELEASE_NAMESPACE)
+        for file in ("lora-params-template.yaml", "qlora-params-template.yaml"):
+            document = yaml.safe_load((ROOT / "config" / "tuning" / file).read_text())
+            document["metadata"]["namespace"] = RELEASE_NAMESPACE
+            self.kubectl.apply(document)
+
+    @property
+    def _environment(self) -> dict[str, str]:
+        quiet = {"METRICS_BIND_ADDRESS": "0", "HEALTH_PROBE_BIND_ADDRESS": "0", "LEADER_ELECT": "false"}
+        prefixed = {
+            f"{prefix}{key}": value for key, value in quiet.items() for prefix in ("KAITO_", "GPU_PROVISIONER_")
+        }
+        return {**self.cluster.environment, **prefixed, **self.settings, "RELEASE_NAMESPACE": RELEASE_NAMESPACE}
+
+    def start_controller(self) -> Process:
+        process = Process.module("kaito_controller", "--log-format=console", env=self._environment, log_dir=self.folder)
+        process.start().wait_for_output("workers started", 60.0)
+        return process
+
+    def start_provisioner(self) -> Process:
+        process = Process.module("gpu_provisioner", "--log-format=console", env=self._environment, log_dir=self.folder)
+        process.start().wait_for_output("workers started", 60.0)
+        return process
+
+    def get(self, kind: str, name: str, namespace: str = "") -> Object:
+        where = ["-n", namespace] if namespace else []
+        found: Object = self.kubectl.json("get", kind, name, *where)
+        return found
+
+    def workspace(self, name: str, namespace: str) -> Object | None:
+        found = self.kubectl.json("get", "workspaces", "-n", namespace)["items"]
+        return next((w for w in found if w["metadata"]["name"] == name), None)
+
+    def condition(self, name: str, namespace: str, kind: str = "WorkspaceReady") -> tuple[str, str, str]:
+        """(status, reason, message)."""
+        found = self.workspace(name, namespace) or {}
+        shown = get_condition((found.get("status") or {}).get("conditions"), kind) or {}
+        return str(shown.get("status", "")), str(shown.get("reason", "")), str(shown.get("message", ""))
+
+    def wait_for(self, condition: Callable[[], Any], what: str, timeout_s: float = 60.0) -> Any:
+        return self.controller.wait_for(condition, timeout_s, what)
+
+    def wait_ready(self, name: str, namespace: str, timeout_s: float = 60.0) -> None:
+        self._wait_shown(name, namespace, lambda shown: shown[0] == "True", "WorkspaceReady", timeout_s)
+
+    def wait_reason(
+        self, name: str, namespace: str, reason: str, kind: str = "WorkspaceReady", timeout_s: float = 60.0
+    ) -> str:
+        """Wait until a condition carries `reason`; its message."""
+        return self._wait_shown(name, namespace, lambda shown: shown[1] == reason, f"{kind} {reason}", timeout_s, kind)[
+            2
+        ]
+
+    def _wait_shown(
+        self,
+        name: str,
+        namespace: str,
+        test: Callable[[tuple[str, str, str]], bool],
+        what: str,
+        timeout_s: float,
+        kind: str = "WorkspaceReady",
+    ) -> tuple[str, str, str]:
+        seen: list[tuple[str, str, str]] = []
+        deadline = time.monotonic() + timeout_s
+
+        def look() -> bool:
+            shown = self.condition(name, namespace, kind)
+            if not seen or seen[-1][:2] != shown[:2]:
+                seen.append(shown)
+            assert time.monotonic() < deadline, f"{what} of {namespace}/{name} not within {timeout_s:g} s; seen: {seen}"
+            return test(shown)
+
+        self.controller.wait_for(look, timeout_s + 5, what)
+        return seen[-1]
+
+    def events(self, namespace: str) -> set[str]:
+        """Reasons of the Events about Workspaces."""
+        found = self.kubectl.json("get", "events.events.k8s.io", "-n", namespace)["items"]
+        return {event["reason"] for event in found if event["regarding"].get("kind") == "Workspace"}
+
+    def machines(self, name: str, namespace: str) -> list[Object]:
+        selector = f"kaito.sh/workspace={name},kaito.sh/workspacenamespace={namespace}"
+        found: list[Object] = self.kubectl.json("get", "machines.karpenter.sh", "-l", selector)["items"]
+        return found
+
+    def clean(self, namespace: str) -> None:
+        """Delete all Workspaces of a namespace and wait until they and their Machines are gone."""
+        self.kubectl("delete", "workspaces", "--all", "-n", namespace, "--wait=false")
+        wait_until(
+            lambda: not self.kubectl.json("get", "workspaces", "-n", namespace)["items"],
+            60.0,
+            f"deletion of all Workspaces in {namespace}",
+        )
+        if self._with_crd:
+            left = self.kubectl.json("get", "machines.karpenter.sh", "-l", f"kaito.sh/workspacenamespace={namespace}")
+            assert not left["items"], f"Machines of {namespace} survived their Workspaces"
