@@ -7,6 +7,7 @@ successPolicy, suspend with running pods being kept.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from controller_runtime.clock import parse_rfc3339
@@ -29,13 +30,22 @@ Verdict = tuple[str, str]
 """Reason and message of a Job's failure."""
 
 
+@dataclass(slots=True)
+class Tally:
+    """What a Job's pods have come to: the UIDs that are counted, and the sums."""
+
+    counted: set[str]
+    succeeded: int
+    failed: int
+
+
 class Jobs:
     """Reconciles one Job."""
 
     def __init__(self, world: World) -> None:
         self._world = world
         self._pods = PodsToCome(world)
-        self._counted: dict[str, set[str]] = {}
+        self._tallies: dict[str, Tally] = {}
         world.run("job", self, {JOBS: for_object, PODS: request_for_owner(JOBS.kind)}, workers=2)
 
     def reconcile(self, request: Request) -> Result:
@@ -60,28 +70,21 @@ class Jobs:
         return Result(requeue_after_s=_earliest(wait_s, self._deadline_in(job, status)))
 
     def _count(self, job: Object, pods: list[Object]) -> Object:
-        before = job.get("status") or {}
-        counted = self._counted.get(uid_of(job))
+        """Count each ended pod once. The tally leads and the status follows, because the cache may be older than our last write."""
         ended = [pod for pod in pods if is_terminated(pod)]
-        if counted is None:
-            # After a restart: pods that ended before were counted then, as far as the status tells.
-            known = before.get("succeeded", 0) + before.get("failed", 0)
-            counted = {uid_of(pod) for pod in sorted(ended, key=lambda p: p["metadata"]["creationTimestamp"])[:known]}
-            self._counted[uid_of(job)] = counted
-        status = {
-            "startTime": before.get("startTime") or self._world.now(),
-            "succeeded": before.get("succeeded", 0),
-            "failed": before.get("failed", 0),
-        }
+        tally = self._tallies.get(uid_of(job))
+        if tally is None:
+            tally = self._tallies[uid_of(job)] = resume_tally(job, ended)
         for pod in ended:
-            if uid_of(pod) in counted:
+            if uid_of(pod) in tally.counted:
                 continue
-            counted.add(uid_of(pod))
+            tally.counted.add(uid_of(pod))
             if phase_of(pod) == "Succeeded":
-                status["succeeded"] += 1
+                tally.succeeded += 1
             elif policy_action(job, pod) != "Ignore":
-                status["failed"] += 1
-        return status
+                tally.failed += 1
+        started = (job.get("status") or {}).get("startTime") or self._world.now()
+        return {"startTime": started, "succeeded": tally.succeeded, "failed": tally.failed}
 
     def _verdict(self, job: Object, pods: list[Object], status: Object) -> Verdict | None:
         for pod in pods:
@@ -171,6 +174,14 @@ class Jobs:
 
     def _event(self, job: Object, kind: str, reason: str, note: str) -> None:
         self._world.recorder.record("job-controller", JOBS, job, kind, reason, note)
+
+
+def resume_tally(job: Object, ended: list[Object]) -> Tally:
+    """After a restart: the sums are in the status, and as many of the oldest ended pods are in them."""
+    status = job.get("status") or {}
+    succeeded, failed = int(status.get("succeeded", 0)), int(status.get("failed", 0))
+    oldest = sorted(ended, key=lambda pod: str(pod["metadata"].get("creationTimestamp", "")))
+    return Tally({uid_of(pod) for pod in oldest[: succeeded + failed]}, succeeded, failed)
 
 
 def completions_of(job: Object) -> int:
