@@ -14,11 +14,18 @@ from typing import Any
 
 import yaml
 
+from controller_runtime.settings import OperatorSettings, describe_settings
+from gpu_provisioner import settings as provisioner
 from hack.render.kustomize import ROOT, Document, render, to_yaml
+from kaito_controller import settings as controller
 
 NAMESPACE = "kaito-system"
 VERSION = "0.1.0"
 COMPONENTS = {"kaito-controller": "kaitoController", "gpu-provisioner": "gpuProvisioner"}
+SETTINGS: dict[str, tuple[type[OperatorSettings], str]] = {
+    "kaitoController": (controller.ControllerSettings, controller.ENV_PREFIX),
+    "gpuProvisioner": (provisioner.ProvisionerSettings, provisioner.ENV_PREFIX),
+}
 AZURE_KEYS = {
     "ARM_SUBSCRIPTION_ID": "subscriptionId",
     "ARM_RESOURCE_GROUP": "resourceGroup",
@@ -111,7 +118,9 @@ def _in_release_namespace(node: Any, expressions: Expressions) -> Any:
         return {key: _in_release_namespace(value, expressions) for key, value in node.items()}
     if isinstance(node, list):
         return [_in_release_namespace(value, expressions) for value in node]
-    return expressions.value("{{ .Release.Namespace }}") if node == NAMESPACE else node
+    if isinstance(node, str) and NAMESPACE in node:
+        return node.replace(NAMESPACE, expressions.value("{{ .Release.Namespace }}"))
+    return node
 
 
 def _escape(text: str) -> str:
@@ -147,7 +156,9 @@ def _tune_deployment(document: Document, component: str, expressions: Expression
     container["args"].extend(
         expressions.block(
             f"{{{{- range $name, $value := {values}.settings }}}}\n"
-            '{{ printf "- --%s=%v" $name $value | indent INDENT }}\n{{- end }}'
+            # As JSON unless it is text: a large number read from a values file would be written as 1e+06.
+            '{{- $text := ternary $value (toJson $value) (kindIs "string" $value) }}\n'
+            '{{ printf "- %s" (printf "--%s=%s" $name $text | quote) | indent INDENT }}\n{{- end }}'
         )
     )
     for variable in container["env"]:
@@ -203,13 +214,17 @@ def _schema() -> str:
     return json.dumps(schema, indent=2) + "\n"
 
 
-_OPEN = {"settings", "podAnnotations", "nodeSelector", "affinity", "resources"}
+_OPEN = {"podAnnotations", "nodeSelector", "affinity", "resources"}
+_FIXED_SETTINGS = {"kubeconfig", "context", "metrics-bind-address", "health-probe-bind-address"}
+"""Settings that other parts of the Deployment depend on: its ports, its probes, its service account."""
 
 
 def _schema_of(value: Any, path: tuple[str, ...]) -> Document:
     if isinstance(value, dict):
         if path and path[-1] in _OPEN:
             return {"type": "object"}
+        if path and path[-1] == "settings":
+            return _schema_of_settings(path[0])
         properties = {key: _schema_of(nested, (*path, key)) for key, nested in value.items()}
         return {"type": "object", "additionalProperties": False, "properties": properties}
     if isinstance(value, bool):
@@ -217,6 +232,15 @@ def _schema_of(value: Any, path: tuple[str, ...]) -> Document:
     if isinstance(value, int):
         return {"type": "integer", "minimum": 0}
     return {"type": "array"} if isinstance(value, list) else {"type": "string"}
+
+
+def _schema_of_settings(component: str) -> Document:
+    """The flags that the binary has today, so that a misspelt one fails at `helm install` and not in a crash loop."""
+    model, prefix = SETTINGS[component]
+    flags = [row.flag.removeprefix("--") for row in describe_settings(model, prefix)]
+    scalar = {"type": ["string", "number", "boolean"]}
+    properties = {flag: scalar for flag in flags if flag not in _FIXED_SETTINGS}
+    return {"type": "object", "additionalProperties": False, "properties": properties}
 
 
 CHART = ROOT / "manifests" / "chart"

@@ -1,0 +1,208 @@
+"""The chart through the real Helm: by default the objects of `kubectl apply -k`, and each value changes what it says it changes."""
+
+from __future__ import annotations
+
+import copy
+import json
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import kubernetes_validate
+import pytest
+import yaml
+
+from hack.envtest import binaries
+from test.install import shipped
+from test.install.test_rendered import NEWEST
+
+pytestmark = pytest.mark.envtest
+
+CHART = str(shipped.MANIFESTS / "chart")
+NAMESPACE = "kaito-system"
+KEEP = "helm.sh/resource-policy"
+CLIENT_ID = "azure.workload.identity/client-id"
+OWN_ANNOTATIONS = {("CustomResourceDefinition", KEEP): "keep", ("ServiceAccount", CLIENT_ID): ""}
+"""What the chart adds to the objects of the kustomize base, by kind: uninstalling keeps the CRDs; the identity of the provisioner."""
+
+
+class Helm:
+    """`helm template` with values."""
+
+    def __init__(self, folder: Path) -> None:
+        self._binary = str(binaries.ensure(binaries.client_tools()) / "helm")
+        self._folder = folder
+
+    def run(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+        environment = {"HOME": str(self._folder), "PATH": ""}
+        return subprocess.run([self._binary, *arguments], capture_output=True, text=True, env=environment, check=False)
+
+    def template(self, values: dict[str, Any] | None = None, namespace: str = NAMESPACE) -> list[dict[str, Any]]:
+        reply = self.attempt(values, namespace)
+        assert reply.returncode == 0, reply.stderr
+        return [document for document in yaml.safe_load_all(reply.stdout) if document]
+
+    def attempt(
+        self, values: dict[str, Any] | None = None, namespace: str = NAMESPACE
+    ) -> subprocess.CompletedProcess[str]:
+        file = self._folder / "values.yaml"
+        file.write_text(json.dumps(values or {}))
+        return self.run("template", "kaito", CHART, "-n", namespace, "--kube-version", NEWEST, "-f", str(file))
+
+
+@pytest.fixture
+def helm(tmp_path: Path) -> Helm:
+    return Helm(tmp_path)
+
+
+def without_own_annotations(document: dict[str, Any]) -> dict[str, Any]:
+    document = copy.deepcopy(document)
+    annotations = document["metadata"].get("annotations") or {}
+    for (kind, name), value in OWN_ANNOTATIONS.items():
+        if document["kind"] == kind and annotations.get(name) == value:
+            del annotations[name]
+    if not annotations:
+        document["metadata"].pop("annotations", None)
+    return document
+
+
+def by_key(documents: list[dict[str, Any]]) -> dict[str, dict[str, Any]]:
+    return {shipped.key(document): document for document in documents}
+
+
+def controller(documents: list[dict[str, Any]], name: str = "kaito-controller") -> dict[str, Any]:
+    return shipped.container(shipped.deployments(documents)[name])
+
+
+def test_chart_gives_the_objects_of_the_default_base(helm: Helm) -> None:
+    expected = by_key([d for d in shipped.base() if d["kind"] != "Namespace"])
+
+    assert by_key([without_own_annotations(d) for d in helm.template()]) == expected
+
+
+def test_options_add_the_objects_of_their_bases(helm: Helm) -> None:
+    default = by_key(helm.template())
+    everything = by_key(helm.template({"serviceMonitor": {"enabled": True}, "devicePlugin": {"enabled": True}}))
+
+    added = {key: document for key, document in everything.items() if key not in default}
+    assert added == by_key([d for option in shipped.OPTIONS for d in shipped.base(option)])
+
+
+def test_everything_follows_the_namespace_of_the_release(helm: Helm) -> None:
+    everything = {"serviceMonitor": {"enabled": True}, "devicePlugin": {"enabled": True}}
+
+    text = json.dumps(helm.template(everything, namespace="elsewhere"))
+
+    assert NAMESPACE not in text
+    assert '"elsewhere"' in text
+
+
+def test_every_object_is_valid_whatever_is_switched_on(helm: Helm) -> None:
+    values = {
+        "imagePullSecrets": [{"name": "pull"}],
+        "serviceMonitor": {"enabled": True},
+        "devicePlugin": {"enabled": True},
+        "kaitoController": {"podAnnotations": {"team": "ml"}, "nodeSelector": {}, "tolerations": [], "affinity": {}},
+    }
+    for document in helm.template(values):
+        if not document["apiVersion"].startswith(shipped.FOREIGN_GROUP):
+            kubernetes_validate.validate(document, NEWEST, strict=True)
+
+
+def test_image_is_named_by_tag_or_digest(helm: Helm) -> None:
+    tagged = helm.template({"image": {"repository": "registry.example/kaito", "tag": "1.2.3"}})
+    pinned = helm.template({"image": {"repository": "registry.example/kaito", "digest": "sha256:" + "0" * 64}})
+
+    assert controller(tagged)["image"] == "registry.example/kaito:1.2.3"
+    assert controller(pinned)["image"] == "registry.example/kaito:0.1.0@sha256:" + "0" * 64
+
+
+def test_settings_become_flags_that_the_binary_accepts(helm: Helm) -> None:
+    from controller_runtime.settings import load_settings
+    from kaito_controller import settings
+
+    chosen = {"log-level": "debug", "workers": 8, "machine-timeout-s": 1_000_000, "machine-api": "required"}
+    arguments = controller(helm.template({"kaitoController": {"settings": chosen}}))["args"]
+
+    loaded = load_settings(settings.ControllerSettings, arguments, {}, env_prefix=settings.ENV_PREFIX, prog="test")
+    assert (loaded.log_level, loaded.workers, loaded.machine_timeout_s) == ("debug", 8, 1_000_000)
+    assert loaded.machine_api == "required"
+
+
+def test_azure_and_identity_reach_the_provisioner(helm: Helm) -> None:
+    azure = {"subscriptionId": "s", "resourceGroup": "g", "clusterName": "c", "tenantId": "t", "location": "l"}
+    documents = by_key(helm.template({"gpuProvisioner": {"azure": azure, "workloadIdentity": {"clientId": "id"}}}))
+
+    data = documents[f"ConfigMap/{NAMESPACE}/gpu-provisioner-azure"]["data"]
+    account = documents[f"ServiceAccount/{NAMESPACE}/gpu-provisioner"]
+    assert data == {
+        "ARM_SUBSCRIPTION_ID": "s", "ARM_RESOURCE_GROUP": "g", "AZURE_CLUSTER_NAME": "c", "AZURE_TENANT_ID": "t", "LOCATION": "l",
+    }  # fmt: skip
+    assert account["metadata"]["annotations"][CLIENT_ID] == "id"
+
+
+def test_without_the_provisioner_nothing_of_it_is_installed(helm: Helm) -> None:
+    left = by_key(helm.template({"gpuProvisioner": {"enabled": False}}))
+
+    assert not [key for key in left if "gpu-provisioner" in key]
+    assert f"Deployment/{NAMESPACE}/kaito-controller" in left
+    assert "CustomResourceDefinition//machines.karpenter.sh" in left
+
+
+@pytest.mark.parametrize(
+    ("values", "kind"),
+    [
+        ({"networkPolicy": {"enabled": False}}, "NetworkPolicy"),
+        (
+            {c: {"podDisruptionBudget": {"enabled": False}} for c in ("kaitoController", "gpuProvisioner")},
+            "PodDisruptionBudget",
+        ),
+    ],
+)
+def test_a_switch_removes_objects_of_its_kind_and_no_other(helm: Helm, values: dict[str, Any], kind: str) -> None:
+    default, switched = by_key(helm.template()), by_key(helm.template(values))
+
+    assert default.keys() - switched.keys() == {key for key in default if key.startswith(f"{kind}/")}
+
+
+def test_pod_settings_reach_the_pod(helm: Helm) -> None:
+    chosen: dict[str, Any] = {
+        "replicas": 3,
+        "priorityClassName": "high",
+        "nodeSelector": {"pool": "system"},
+        "tolerations": [{"key": "x", "operator": "Exists"}],
+        "podAnnotations": {"team": "ml"},
+        "resources": {"limits": {"memory": "1Gi"}},
+    }
+    documents = helm.template({"kaitoController": chosen, "imagePullSecrets": [{"name": "pull"}]})
+
+    deployment = shipped.deployments(documents)["kaito-controller"]
+    template = deployment["spec"]["template"]
+    assert deployment["spec"]["replicas"] == 3
+    assert template["metadata"]["annotations"]["team"] == "ml"
+    assert template["spec"]["imagePullSecrets"] == [{"name": "pull"}]
+    assert template["spec"]["nodeSelector"]["pool"] == "system"
+    assert template["spec"]["tolerations"] == chosen["tolerations"]
+    assert template["spec"]["priorityClassName"] == "high"
+    assert controller(documents)["resources"]["limits"]["memory"] == "1Gi"
+
+
+@pytest.mark.parametrize(
+    ("values", "named"),
+    [
+        ({"kaitoControler": {}}, "kaitoControler"),
+        ({"kaitoController": {"settings": {"log-levl": "debug"}}}, "log-levl"),
+        ({"kaitoController": {"replicas": "three"}}, "replicas"),
+    ],
+)
+def test_helm_refuses_a_wrong_value_and_names_it(helm: Helm, values: dict[str, Any], named: str) -> None:
+    reply = helm.attempt(values)
+
+    assert reply.returncode != 0
+    assert named in reply.stderr
+
+
+def test_helm_finds_nothing_to_complain_about(helm: Helm) -> None:
+    reply = helm.run("lint", "--strict", CHART)
+
+    assert reply.returncode == 0, reply.stdout + reply.stderr
