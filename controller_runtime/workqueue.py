@@ -12,9 +12,7 @@ wait in `get` wake up when the next delay ends.
 
 from __future__ import annotations
 
-import heapq
 import threading
-from collections import deque
 from collections.abc import Hashable
 from dataclasses import dataclass
 from itertools import accumulate, repeat
@@ -23,7 +21,9 @@ from typing import Generic, TypeVar
 
 from controller_runtime.backoff import ItemExponentialLimiter, Limiter
 from controller_runtime.clock import SYSTEM_CLOCK, Clock
+from controller_runtime.delays import Delays
 from controller_runtime.histogram import Histogram
+from controller_runtime.lanes import Item, Lanes
 
 LOW_PRIORITY = -100
 """For keys of the initial list and of resyncs, so that a user's change overtakes them."""
@@ -39,23 +39,6 @@ K = TypeVar("K", bound=Hashable)
 
 class ShutDown(Exception):
     """The queue is shut down and has nothing more to hand out; the worker ends."""
-
-
-@dataclass(slots=True, eq=False)
-class _Item(Generic[K]):
-    """A dirty key. Identity is what counts: an item that `_dirty` no longer points to is a leftover and is skipped."""
-
-    key: K
-    priority: int
-    added_at: float
-    ready_at: float
-
-
-@dataclass(slots=True, eq=False)
-class _Waiting:
-    due: float
-    serial: int
-    priority: int
 
 
 @dataclass(slots=True)
@@ -93,16 +76,13 @@ class WorkQueue(Generic[K]):
         self.name = name
         self._limiter = ItemExponentialLimiter() if limiter is None else limiter
         self._clock = clock
-        self._ageing_limit_s = ageing_limit_s
         self._strict = strict
         # A plain Lock: re-entrance would only hide a mistake, and it is faster than the default RLock.
         self._condition = threading.Condition(threading.Lock())
-        self._dirty: dict[K, _Item[K]] = {}
+        self._dirty: dict[K, Item[K]] = {}
         self._held: dict[K, _Held] = {}
-        self._lanes: list[tuple[int, deque[_Item[K]]]] = []
-        self._waiting: dict[K, _Waiting] = {}
-        self._heap: list[tuple[float, int, K]] = []
-        self._serial = 0
+        self._lanes: Lanes[K] = Lanes(self._dirty, ageing_limit_s)
+        self._delays: Delays[K] = Delays()
         self._shutting_down = False
         self._draining = False
         self._adds = 0
@@ -132,7 +112,8 @@ class WorkQueue(Generic[K]):
             if key in self._dirty:
                 self._raise_priority(key, priority)
             else:
-                self._delay(key, priority, now + delay_s)
+                if self._delays.put(key, priority, now + delay_s):
+                    self._wake()
 
     def get(self, timeout_s: float | None = None) -> K | None:
         """Take the next key, which its worker gives back with `done`. None when `timeout_s` passed; raises ShutDown at the end."""
@@ -140,9 +121,8 @@ class WorkQueue(Generic[K]):
             now = self._clock.monotonic()
             deadline = None if timeout_s is None else now + timeout_s
             while True:
-                if self._heap:
-                    self._promote(now)
-                item = self._pop(now)
+                self._promote(now)
+                item = self._lanes.pop(now)
                 if item is not None:
                     return self._hand_out(item, now)
                 if self._shutting_down:
@@ -165,7 +145,7 @@ class WorkQueue(Generic[K]):
             item = self._dirty.get(key)
             if item is not None:
                 item.ready_at = now
-                self._lane(item.priority).append(item)
+                self._lanes.push(item)
             if item is not None or self._draining:
                 self._wake()
 
@@ -195,9 +175,8 @@ class WorkQueue(Generic[K]):
     def __len__(self) -> int:
         """Keys ready to be handed out; not those held or waiting."""
         with self._condition:
-            if self._heap:
-                self._promote(self._clock.monotonic())
-            return self._ready_count()
+            self._promote(self._clock.monotonic())
+            return len(self._dirty) - sum(1 for key in self._held if key in self._dirty)
 
     def shut_down(self, *, drain: bool = False, deadline_s: float | None = None, hard: bool = False) -> list[K]:
         """Refuse further keys and drop waiting ones; queued keys are still handed out, except when `hard`.
@@ -208,10 +187,11 @@ class WorkQueue(Generic[K]):
         with self._condition:
             self._shutting_down = True
             self._draining = drain
-            self._waiting.clear()
-            self._heap.clear()
+            self._delays.clear()
             if hard:
-                self._drop_queued()
+                self._dirty.clear()
+                self._lanes.clear()
+                self._depth = dict.fromkeys(self._depth, 0)
             self._condition.notify_all()
             deadline = None if deadline_s is None else self._clock.monotonic() + deadline_s
             while self._draining and (self._held or self._dirty):
@@ -229,8 +209,7 @@ class WorkQueue(Generic[K]):
         """A consistent picture for the metrics endpoint, computed when asked and therefore never stale."""
         with self._condition:
             now = self._clock.monotonic()
-            if self._heap:
-                self._promote(now)
+            self._promote(now)
             ages = [now - held.since for held in self._held.values()]
             return QueueStats(
                 depth=dict(self._depth),
@@ -245,104 +224,49 @@ class WorkQueue(Generic[K]):
     # Everything below runs with the lock held.
 
     def _make_dirty(self, key: K, priority: int, now: float) -> None:
-        waiting = self._waiting.pop(key, None)
-        if waiting is not None:
-            priority = max(priority, waiting.priority)
+        waited_with = self._delays.take(key)
+        if waited_with is not None:
+            priority = max(priority, waited_with)
         if key in self._dirty:
             self._raise_priority(key, priority)
             return
-        item = _Item(key, priority, now, now)
+        item = Item(key, priority, now, now)
         self._dirty[key] = item
         self._adds += 1
         self._depth[priority] = self._depth.get(priority, 0) + 1
         if key not in self._held:
-            self._lane(priority).append(item)
+            self._lanes.push(item)
             self._wake()
 
     def _raise_priority(self, key: K, priority: int) -> None:
-        """To the end of the higher class. The old item stays in its lane as a leftover, which `_head` skips."""
+        """To the end of the higher class; the old item stays in its lane as a leftover."""
         item = self._dirty[key]
         if priority <= item.priority:
             return
         self._depth[item.priority] -= 1
         self._depth[priority] = self._depth.get(priority, 0) + 1
-        raised = _Item(key, priority, item.added_at, item.ready_at)
+        raised = Item(key, priority, item.added_at, item.ready_at)
         self._dirty[key] = raised
         if key not in self._held:
-            self._lane(priority).append(raised)
-
-    def _delay(self, key: K, priority: int, due: float) -> None:
-        waiting = self._waiting.get(key)
-        if waiting is not None:
-            waiting.priority = max(waiting.priority, priority)
-            if waiting.due <= due:
-                return
-            priority = waiting.priority
-        self._serial += 1
-        self._waiting[key] = _Waiting(due, self._serial, priority)
-        heapq.heappush(self._heap, (due, self._serial, key))
-        if self._heap[0][1] == self._serial:
-            self._wake()
-        if len(self._heap) > 2 * len(self._waiting) + 64:
-            self._rebuild_heap()
-
-    def _rebuild_heap(self) -> None:
-        """Drop the heap entries of keys that were made ready early; without this, they would stay for the whole delay."""
-        self._heap = [(waiting.due, waiting.serial, key) for key, waiting in self._waiting.items()]
-        heapq.heapify(self._heap)
+            self._lanes.push(raised)
 
     def _promote(self, now: float) -> None:
         """Make the keys dirty whose delay is over."""
-        heap = self._heap
-        while heap and heap[0][0] <= now:
-            _, serial, key = heapq.heappop(heap)
-            waiting = self._waiting.get(key)
-            if waiting is not None and waiting.serial == serial:
-                self._make_dirty(key, waiting.priority, now)
+        next_due = self._delays.next_due
+        if next_due is None or next_due > now:
+            return
+        for key, priority in self._delays.due(now):
+            self._make_dirty(key, priority, now)
 
-    def _lane(self, priority: int) -> deque[_Item[K]]:
-        for known, lane in self._lanes:
-            if known == priority:
-                return lane
-        lane = deque()
-        self._lanes.append((priority, lane))
-        self._lanes.sort(key=lambda entry: -entry[0])
-        return lane
-
-    def _head(self, lane: deque[_Item[K]]) -> _Item[K] | None:
-        while lane:
-            item = lane[0]
-            if self._dirty.get(item.key) is item:
-                return item
-            lane.popleft()
-        return None
-
-    def _pop(self, now: float) -> _Item[K] | None:
-        """The head of the best lane: highest priority, aged keys counting as priority 0 and then by age."""
-        best: tuple[int, float] | None = None
-        chosen: deque[_Item[K]] | None = None
-        for priority, lane in self._lanes:
-            item = self._head(lane)
-            if item is None:
-                continue
-            aged = priority < 0 and now - item.ready_at >= self._ageing_limit_s
-            rank = (0 if aged else -priority, item.ready_at)
-            if best is None or rank < best:
-                best, chosen = rank, lane
-        return chosen.popleft() if chosen is not None else None
-
-    def _hand_out(self, item: _Item[K], now: float) -> K:
+    def _hand_out(self, item: Item[K], now: float) -> K:
         del self._dirty[item.key]
         self._depth[item.priority] -= 1
         self._held[item.key] = _Held(now, item.priority)
         self._queue_duration.observe(now - item.added_at)
         return item.key
 
-    def _ready_count(self) -> int:
-        return len(self._dirty) - sum(1 for key in self._held if key in self._dirty)
-
     def _until_next(self, now: float, deadline: float | None) -> float | None:
-        ends = [end for end in (deadline, self._heap[0][0] if self._heap else None) if end is not None]
+        ends = [end for end in (deadline, self._delays.next_due) if end is not None]
         return max(0.0, min(ends) - now) if ends else None
 
     def _wake(self) -> None:
@@ -351,8 +275,3 @@ class WorkQueue(Generic[K]):
             self._condition.notify_all()
         else:
             self._condition.notify()
-
-    def _drop_queued(self) -> None:
-        self._dirty.clear()
-        self._lanes.clear()
-        self._depth = dict.fromkeys(self._depth, 0)

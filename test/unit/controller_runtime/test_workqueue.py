@@ -241,6 +241,19 @@ def test_a_drain_returns_only_when_nothing_is_queued_or_held():
     assert box == [[]]
 
 
+def test_a_drain_waits_for_queued_keys_even_when_no_worker_holds_one(queue, clock):
+    queue.add("a")
+    thread, box = in_thread(lambda: queue.shut_down(drain=True, deadline_s=1000))
+    clock.wait_for_waiters()
+    assert box == []
+
+    assert queue.get(0) == "a"
+    queue.done("a")
+    thread.join(10)
+
+    assert box == [[]]
+
+
 def test_a_drain_ends_at_its_deadline_and_names_the_held_keys(queue, clock):
     queue.add("slow")
     queue.get(0)
@@ -332,7 +345,7 @@ def test_keys_made_ready_early_leave_no_trail_of_dead_timers(queue):
         queue.add("a")
         take_all(queue)
 
-    assert len(queue._heap) < 200
+    assert len(queue._delays) < 200
 
 
 def test_priority_0_overtakes_the_initial_list_and_equal_priorities_stay_in_order(queue):
