@@ -18,7 +18,6 @@ from __future__ import annotations
 import threading
 import uuid
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Protocol
 
 from controller_runtime.backoff import ItemExponentialLimiter, Limiter
@@ -36,7 +35,6 @@ from controller_runtime.handlers import (
     EnqueueingHandler,
     Mapper,
     Predicate,
-    Request,
     all_of,
     annotations_changed,
     any_of,
@@ -50,6 +48,7 @@ from controller_runtime.handlers import (
 )
 from controller_runtime.logs import get_logger, reconcile_context
 from controller_runtime.metrics import ControllerMetrics, new_registry
+from controller_runtime.reconcile import Reconciler, Request, Result
 from controller_runtime.resources import Resource
 from controller_runtime.workqueue import ShutDown, WorkQueue
 
@@ -80,23 +79,6 @@ TERMINAL_RETRY_S = 60.0
 RETRY_JITTER = 0.1
 
 log = get_logger(__name__)
-
-
-@dataclass(frozen=True, slots=True)
-class Result:
-    """What a reconcile wants next. `requeue_after_s` of None, zero or less: nothing until the next event.
-
-    `priority` overrides the priority that the key was taken with, for this requeue.
-    """
-
-    requeue_after_s: float | None = None
-    priority: int | None = None
-
-
-class Reconciler(Protocol):
-    """Looks at one object, acts once, returns. Never sleeps or waits for the world."""
-
-    def reconcile(self, request: Request) -> Result: ...
 
 
 class Registration(Protocol):

@@ -11,12 +11,12 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from controller_runtime.reconcile import Request
 from controller_runtime.resources import (
     Object,
     annotations_of,
     controller_of,
     labels_of,
-    name_of,
     namespace_of,
     resource_version_of,
 )
@@ -24,31 +24,6 @@ from controller_runtime.workqueue import LOW_PRIORITY
 
 if TYPE_CHECKING:
     from typing import Any
-
-
-@dataclass(frozen=True, slots=True, order=True)
-class Request:
-    """Which object to look at. `namespace` is "" for cluster-scoped objects. It says nothing about what happened."""
-
-    namespace: str
-    name: str
-
-    @property
-    def key(self) -> str:
-        """`namespace/name`, or `name`."""
-        return f"{self.namespace}/{self.name}" if self.namespace else self.name
-
-    @classmethod
-    def from_key(cls, key: str) -> Request:
-        namespace, _, name = key.rpartition("/")
-        return cls(namespace, name)
-
-    @classmethod
-    def for_object(cls, obj: Mapping[str, Any]) -> Request:
-        return cls(namespace_of(obj), name_of(obj))
-
-    def __str__(self) -> str:
-        return self.key
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,29 +14,27 @@ import signal
 import threading
 from collections.abc import Callable, Mapping
 from functools import partial
-from pathlib import Path
 from types import FrameType
 from typing import Protocol
 
 from prometheus_client import CollectorRegistry
 
 from controller_runtime.api import KubeClient
+from controller_runtime.candidacy import build_elector
 from controller_runtime.clock import SYSTEM_CLOCK, Clock
 from controller_runtime.controller import Controller
-from controller_runtime.election import LeaderElector, LeaseTimings
+from controller_runtime.election import LeaderElector
+from controller_runtime.endpoints import Endpoints
 from controller_runtime.errors import ControllerRuntimeError, FatalError
 from controller_runtime.events import EventBroadcaster, EventRecorder
 from controller_runtime.guard import GuardedClient
-from controller_runtime.health import Check, Checks, probe_handler
+from controller_runtime.health import Check
 from controller_runtime.informer import IndexFunc, Informer
 from controller_runtime.logs import get_logger
 from controller_runtime.metrics import ControllerMetrics, RestClientMetrics, new_registry
-from controller_runtime.metrics_endpoint import AccessReviewer, metrics_handler
 from controller_runtime.resources import Object, Resource
-from controller_runtime.serving import HttpServer
 from controller_runtime.settings import OperatorSettings
 
-SERVICE_ACCOUNT_NAMESPACE = "/var/run/secrets/kubernetes.io/serviceaccount/namespace"
 CACHE_STOP_S = 5.0
 EVENT_FLUSH_S = 2.0
 SIGNAL_LATENCY_S = 0.5
@@ -78,11 +76,11 @@ class Manager:
         self._lease_client = lease_client
         self._clock = clock
         self._exit_process = exit_process
+        self._endpoints = Endpoints(settings, self.registry, client, clock)
         self._events = EventBroadcaster(self.client, clock=clock)
         self._informers: dict[tuple[object, ...], Informer] = {}
         self._controllers: list[Controller] = []
         self._runnables: list[tuple[Runnable, bool]] = []
-        self._servers: dict[str, HttpServer] = {}
         self._threads: list[threading.Thread] = []
         self._starting: set[str] = set()
         self._elector: LeaderElector | None = None
@@ -93,7 +91,6 @@ class Manager:
         self._error: BaseException | None = None
         self._lost = False
         self._started = False
-        self._healthz, self._readyz = Checks("healthz"), Checks("readyz")
         self._add_own_checks()
         if hasattr(client, "add_observer"):
             client.add_observer(RestClientMetrics(self.registry))
@@ -146,7 +143,7 @@ class Manager:
             raise ValueError(f"there is a controller named {controller.name!r} already; their metrics would mix")
         controller.attach(self.metrics, self._fail)
         self._controllers.append(controller)
-        self._healthz.add(f"controller-{controller.name}", controller.unhealthy)
+        self._endpoints.healthz.add(f"controller-{controller.name}", controller.unhealthy)
 
     def add_runnable(self, runnable: Runnable, needs_leader: bool = True) -> None:
         """Run it in a thread of its own from start (or from winning the Lease) to stop."""
@@ -155,15 +152,15 @@ class Manager:
 
     def add_ready_check(self, name: str, check: Check) -> None:
         """Another condition for /readyz: None when fine, else the reason."""
-        self._readyz.add(name, check)
+        self._endpoints.readyz.add(name, check)
 
     def add_health_check(self, name: str, check: Check) -> None:
         """Another condition for /healthz; failing it for long makes kubelet restart the process."""
-        self._healthz.add(name, check)
+        self._endpoints.healthz.add(name, check)
 
     def port(self, server: str) -> int:
         """Where `probes` or `metrics` listens; for tests that bind port 0."""
-        return self._servers[server].port
+        return self._endpoints.port(server)
 
     def run(self) -> int:
         """Start, work until SIGTERM, SIGINT or a fatal error, stop. Returns the exit code. A second signal ends at once."""
@@ -192,7 +189,7 @@ class Manager:
         """Start everything and return; leadership and cache syncs are awaited in the background."""
         self._refuse_when_started("start()")
         self._started = True
-        self._start_servers()
+        self._endpoints.start()
         for informer in self._informers.values():
             informer.start()
         self._events.start()
@@ -200,7 +197,16 @@ class Manager:
         if not self.settings.leader_elect:
             self._launch(needs_leader=True)
             return
-        self._elector = self._build_elector()
+        self._elector = build_elector(
+            self.settings,
+            self.name,
+            self._lease_client,
+            on_started=lambda: self._launch(needs_leader=True),
+            on_lost=self._on_lost,
+            metrics=self.metrics,
+            clock=self._clock,
+            exit_process=self._exit_process,
+        )
         self._elector.start()
 
     def stop(self) -> int:
@@ -217,8 +223,7 @@ class Manager:
             self._elector.stop(release=not overdue)
         for informer in self._informers.values():
             informer.stop(CACHE_STOP_S)
-        for server in self._servers.values():
-            server.stop()
+        self._endpoints.stop()
         code = 1 if self._error is not None or overdue else 0
         log.info("stopped", name=self.name, exit_code=code)
         return code
@@ -239,22 +244,6 @@ class Manager:
 
     def _until(self, deadline: float) -> float:
         return max(0.0, deadline - self._clock.monotonic())
-
-    def _start_servers(self) -> None:
-        settings = self.settings
-        if settings.health_probe_bind_address != "0":
-            handler = probe_handler(self._healthz, self._readyz)
-            self._servers["probes"] = HttpServer("probes", settings.health_probe_bind_address, handler)
-        if settings.metrics_bind_address != "0":
-            access = AccessReviewer(self._raw_client, self._clock) if settings.metrics_auth == "kubernetes" else None
-            self._servers["metrics"] = HttpServer(
-                "metrics",
-                settings.metrics_bind_address,
-                metrics_handler(self.registry, access),
-                cert_dir=settings.metrics_cert_dir,
-            )
-        for server in self._servers.values():
-            server.start()
 
     def _launch(self, *, needs_leader: bool) -> None:
         """Start controllers (which first wait for their caches) and runnables, each in its own thread, none waiting for another."""
@@ -282,34 +271,6 @@ class Manager:
         thread.start()
         self._threads.append(thread)
 
-    def _build_elector(self) -> LeaderElector:
-        settings = self.settings
-        return LeaderElector(
-            self._lease_client or self._own_lease_client(),
-            namespace=settings.leader_election_namespace or _pod_namespace(),
-            name=settings.leader_election_name or self.name,
-            timings=LeaseTimings(settings.lease_duration_s, settings.renew_deadline_s, settings.retry_period_s),
-            on_started=lambda: self._launch(needs_leader=True),
-            on_lost=self._on_lost,
-            metrics=self.metrics,
-            clock=self._clock,
-            exit_process=self._exit_process,
-        )
-
-    def _own_lease_client(self) -> KubeClient:
-        # Imported here because it loads the kubernetes package, which a manager built around another client does not need.
-        from controller_runtime.client import Client
-
-        patience_s = min(5.0, self.settings.renew_deadline_s / 2)
-        return Client.from_kubeconfig(
-            self.settings.kubeconfig,
-            context=self.settings.context,
-            user_agent=f"{self.name}/leader-election",
-            connect_timeout_s=min(2.0, patience_s),
-            read_timeout_s=patience_s,
-            total_timeout_s=patience_s,
-        )
-
     def _on_lost(self) -> None:
         self._lost = True
         self._fail(FatalError("leader election lost"))
@@ -332,11 +293,11 @@ class Manager:
             raise RuntimeError(f"{call} after the manager was started")
 
     def _add_own_checks(self) -> None:
-        self._healthz.add("leader-election", lambda: self._elector.unhealthy() if self._elector else None)
-        self._readyz.add("shutdown", lambda: "stopping" if self._stopping.is_set() else None)
-        self._readyz.add("caches", self._caches_not_ready)
-        self._readyz.add("leader-election", self._leadership_in_doubt)
-        self._readyz.add("workers", self._workers_not_ready)
+        self._endpoints.healthz.add("leader-election", lambda: self._elector.unhealthy() if self._elector else None)
+        self._endpoints.readyz.add("shutdown", lambda: "stopping" if self._stopping.is_set() else None)
+        self._endpoints.readyz.add("caches", self._caches_not_ready)
+        self._endpoints.readyz.add("leader-election", self._leadership_in_doubt)
+        self._endpoints.readyz.add("workers", self._workers_not_ready)
 
     def _caches_not_ready(self) -> str | None:
         if not self._started:
@@ -360,11 +321,3 @@ class Manager:
             return f"waiting: {', '.join(sorted(self._starting))}"
         reasons = (controller.unhealthy() for controller in self._controllers)
         return next((reason for reason in reasons if reason), None)
-
-
-def _pod_namespace() -> str:
-    """The namespace this pod runs in; `default` outside of a cluster."""
-    try:
-        return Path(SERVICE_ACCOUNT_NAMESPACE).read_text(encoding="utf-8").strip() or "default"
-    except OSError:
-        return "default"

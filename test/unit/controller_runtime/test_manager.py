@@ -155,7 +155,9 @@ def test_servers_can_be_switched_off(build):
     manager = build(settings(metrics_bind_address="0", health_probe_bind_address="0"))
     manager.start()
 
-    assert manager._servers == {}
+    for server in ("probes", "metrics"):
+        with pytest.raises(KeyError):
+            manager.port(server)
 
 
 def test_metrics_with_authorisation_turn_a_request_without_token_away(build):
