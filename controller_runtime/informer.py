@@ -171,7 +171,8 @@ class Informer:
 
     def stop(self, timeout_s: float = 5.0) -> bool:
         """Stop watching, deliver what is buffered, end the threads. False when a handler or the network kept one of them."""
-        deadline = self._clock.monotonic() + timeout_s
+        # Threads are joined in real time, whatever clock the informer itself lives by.
+        deadline = SYSTEM_CLOCK.monotonic() + timeout_s
         with self._store.lock:
             self._stopped = True
             deliveries = [*self._deliveries]
@@ -179,7 +180,7 @@ class Informer:
         self._synced_or_stopped.set()
         if self._thread.ident is not None:
             self._thread.join(timeout_s)
-        done = [d.close(drain=True, timeout_s=max(0.0, deadline - self._clock.monotonic())) for d in deliveries]
+        done = [d.close(drain=True, timeout_s=max(0.0, deadline - SYSTEM_CLOCK.monotonic())) for d in deliveries]
         return all(done) and not self._thread.is_alive()
 
     @property
