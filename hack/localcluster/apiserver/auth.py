@@ -1,4 +1,7 @@
-"""Who is asking: bearer tokens of users, signed tokens of ServiceAccounts, impersonation."""
+"""Who is asking: bearer tokens of users, signed tokens of ServiceAccounts, impersonation.
+
+PyJWT is imported on first use, to keep the server's start short.
+"""
 
 from __future__ import annotations
 
@@ -8,8 +11,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-
-import jwt
 
 from hack.localcluster.apiserver.errors import StatusError
 from hack.localcluster.apiserver.registry import Object
@@ -61,6 +62,8 @@ class Authenticator:
             "exp": now + seconds,
             "kubernetes.io": {"namespace": namespace, "serviceaccount": {"name": name, "uid": metadata["uid"]}},
         }
+        import jwt
+
         return jwt.encode(claims, self._key, algorithm="HS256"), now + seconds
 
     def identify(self, token: str) -> Identity | None:
@@ -68,6 +71,8 @@ class Authenticator:
         known = self._tokens.get(token)
         if known is not None:
             return known
+        import jwt
+
         try:
             claims = jwt.decode(token, self._key, algorithms=["HS256"], audience=None, options={"verify_aud": False})
         except jwt.InvalidTokenError:

@@ -34,9 +34,10 @@ class BuiltinRules:
     def prepare(self, kind: ResourceType, old: Object | None, new: Object, write: Write, subresource: str) -> None:
         """Default, set the server's fields, validate; in place."""
         schema = builtin_kind_schema(kind.api_version, kind.kind)
+        before = {} if old is None else {"old": old}
         if schema is not None and subresource == "":
-            report_unknown(kind, prune(new, schema), write)
-            _check_types(kind, new, schema)
+            report_unknown(kind, prune(new, schema, **before), write)
+            _check_types(kind, new, schema, before)
         if old is None:
             _initial_status(kind, new)
         if kind.storage == ("", "services"):
@@ -46,7 +47,6 @@ class BuiltinRules:
             new.setdefault("type", "Opaque")
         if subresource != "status":
             apply_defaults(kind, new)
-        before = {} if old is None else {"old": old}
         found = validate(new, schema, **before) if schema else ()
         # Go fills numbers that a status leaves out with zero, so nothing is missing there.
         causes = [
@@ -60,9 +60,9 @@ class BuiltinRules:
             raise invalid(kind, new["metadata"].get("name", ""), causes)
 
 
-def _check_types(kind: ResourceType, new: Object, schema: Schema) -> None:
+def _check_types(kind: ResourceType, new: Object, schema: Schema, before: Object) -> None:
     """A built-in object that does not decode is a 400, before any rule looks at it."""
-    wrong = next((cause for cause in validate(new, schema) if cause.reason == "FieldValueTypeInvalid"), None)
+    wrong = next((cause for cause in validate(new, schema, **before) if cause.reason == "FieldValueTypeInvalid"), None)
     if wrong is not None:
         head = f'{kind.kind} in version "{kind.version}" cannot be handled as a {kind.kind}'
         raise bad_request(f"{head}: json: cannot unmarshal into field {wrong.field}: {wrong.message}")

@@ -31,12 +31,12 @@ class CustomBehaviour:
 
     def prepare(self, kind: ResourceType, old: Object | None, new: Object, write: Write, subresource: str) -> None:
         """Prune and default in place, then validate; 400 for unknown fields when the caller is strict, 422 for wrong ones."""
+        before = {} if old is None else {"old": old}
         if subresource == "status":
             self._prepare_status(old, new)
         else:
-            report_unknown(kind, prune(new, self.schema, root=True), write)
+            report_unknown(kind, prune(new, self.schema, root=True, **before), write)
             apply_defaults(new, self.schema)
-        before = {} if old is None else {"old": old}
         causes = list(validate(new, self.schema, **before))
         blocked = any(cause.reason in _BLOCKING for cause in causes)
         if self.has_rules and blocked:

@@ -7,10 +7,10 @@ those that `kubernetes-validate` bundles; they are brought into the OpenAPI 3 fo
 from __future__ import annotations
 
 import functools
+import importlib.util
 from pathlib import Path
 from typing import Any
 
-import kubernetes_validate
 import orjson
 
 from hack.localcluster.apiserver.registry import Object
@@ -124,7 +124,11 @@ def definition(name: str) -> Object:
 @functools.cache
 def bundled() -> dict[str, Object]:
     """All definitions of the Kubernetes version that this server plays, as bundled."""
-    folder = Path(kubernetes_validate.__file__).parent / "kubernetes-json-schema" / f"v{KUBERNETES_VERSION}-local"
+    # Only its data is wanted: importing the package would load jsonschema, a good part of the server's start.
+    found = importlib.util.find_spec("kubernetes_validate")
+    locations = found.submodule_search_locations if found else None
+    assert locations, "kubernetes-validate is missing; install the dev extra"
+    folder = Path(locations[0]) / "kubernetes-json-schema" / f"v{KUBERNETES_VERSION}-local"
     definitions: dict[str, Object] = orjson.loads((folder / "_definitions.json").read_bytes())["$defs"]
     return definitions
 

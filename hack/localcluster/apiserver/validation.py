@@ -34,8 +34,10 @@ _TYPES: dict[str, tuple[type, ...]] = {
 _RANGES = {"int32": (-(2**31), 2**31 - 1), "int64": (-(2**63), 2**63 - 1)}
 
 
-def prune(value: Any, schema: Schema, *, root: bool = False, path: str = "") -> Iterator[str]:
-    """Remove what the schema does not know; yields the paths removed."""
+def prune(value: Any, schema: Schema, *, old: Any = _MISSING, root: bool = False, path: str = "") -> Iterator[str]:
+    """Remove what the schema does not know; yields the paths removed. What equals `old` was pruned before."""
+    if old is not _MISSING and value == old:
+        return
     if isinstance(value, list):
         items = schema.items()
         for index, item in enumerate(value if items else ()):
@@ -49,7 +51,8 @@ def prune(value: Any, schema: Schema, *, root: bool = False, path: str = "") -> 
                 continue
             child, where = schema.field(name), f"{path}.{name}" if path else name
             if child is not None:
-                yield from prune(value[name], child, path=where)
+                was = old.get(name, _MISSING) if isinstance(old, dict) else _MISSING
+                yield from prune(value[name], child, old=was, path=where)
             elif not keeps:
                 del value[name]
                 yield where
