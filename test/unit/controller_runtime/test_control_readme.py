@@ -1,0 +1,61 @@
+"""The tables of the package's README that describe the control side, against the code."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+import controller_runtime
+from controller_runtime.controller import Controller, Request, Result
+from controller_runtime.metrics import ControllerMetrics, RestClientMetrics, new_registry
+from controller_runtime.settings import OperatorSettings, describe_settings
+
+README = (Path(controller_runtime.__file__).parent / "README.md").read_text()
+
+
+class Nothing:
+    def reconcile(self, request):
+        return Result()
+
+
+def table_after(heading, column):
+    """Rows of the first table with `column` in its head, after a heading."""
+    text = README[README.index(heading) :]
+    rows = text[text.index(f"| {column} |") :].split("\n\n")[0].splitlines()[2:]
+    return [[cell.strip() for cell in row.strip("|").split(" | ")] for row in rows]
+
+
+def test_the_table_of_settings_is_what_the_code_accepts():
+    documented = table_after("### Settings", "flag")
+    actual = [
+        [f"`{row.flag}`", ", ".join(f"`{name}`" for name in row.env), row.default, row.description]
+        for row in describe_settings(OperatorSettings, "PREFIX")
+    ]
+
+    assert documented == actual
+
+
+def test_the_table_of_metrics_is_what_a_scrape_shows():
+    registry = new_registry(process=False)
+    metrics = ControllerMetrics(registry)
+    metrics.leader.labels("x").set(0)
+    metrics.leader_slowpath.labels("x").inc()
+    RestClientMetrics(registry)(method="GET", host="h", code="200", duration_s=0.1)
+    controller = Controller("c", Nothing(), metrics=metrics)
+    controller.enqueue(Request("", "a"))
+    shown = {}
+    for family in registry.collect():
+        for sample in family.samples:
+            name = re.sub(r"_(bucket|sum|count)$", "", sample.name)
+            shown.setdefault(name, set()).update(set(sample.labels) - {"le"})
+
+    documented = {row[0].strip("`"): set(row[1].split(", ")) for row in table_after("### Probes and metrics", "metric")}
+
+    assert documented == shown
+
+
+@pytest.mark.parametrize("row", table_after("### Where to look", "module"), ids=lambda row: row[0][:20])
+def test_every_module_that_the_readme_names_exists(row):
+    folder = Path(controller_runtime.__file__).parent
+
+    assert all((folder / f"{name}.py").is_file() for name in re.findall(r"`(\w+)`", row[0]))
