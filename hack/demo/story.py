@@ -22,7 +22,7 @@ PLACEHOLDERS = {
 }
 READY_TIMEOUT_S = 120.0
 REFUSED = "workspace-too-big"
-REFUSED_FAMILY = "standardNCADSA100v4Family"
+REFUSED_FAMILY = "StandardNCADSA100v4Family"
 REFUSED_MANIFEST = f"""\
 apiVersion: kaito.sh/v1alpha1
 kind: Workspace
@@ -119,7 +119,7 @@ class Story:
         self.say(f"(the subscription now has no quota for {REFUSED_FAMILY})")
         self._world.apply(REFUSED_MANIFEST)
         progress = Progress(self._world, self.say)
-        condition = progress.wait_reason(REFUSED, {"QuotaExceeded", "MachineFailed", "MachinesFailed"}, 60)
+        condition = progress.wait_reason(REFUSED, {"MachineFailing"}, 60)
         print(f"\n$ kubectl describe workspace {REFUSED}      (WorkspaceReady)")
         print(f"  Reason:   {condition['reason']}\n  Message:  {condition['message']}", flush=True)
         self.workspaces.append(REFUSED)
