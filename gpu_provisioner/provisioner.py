@@ -64,6 +64,8 @@ def build_provisioner(
     recorder = manager.recorder(PROG)
     reconciler = MachineReconciler(
         machines=machine_cache,
+        nodes=node_cache,
+        memory=memory,
         client=manager.client,
         observer=observer,
         applier=Applier(manager.client, view, refusals, memory, observer, limits),

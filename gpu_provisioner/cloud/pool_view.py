@@ -51,10 +51,11 @@ class PoolView:
     def look(self, name: str, max_age_s: float) -> Pool | None:
         """The pool, seen at most `max_age_s` ago; None when there is none. Raises CloudError when the cloud cannot be asked."""
         asked_at = self._clock.monotonic()
+        crowded = self._is_crowded(name, asked_at)
         known = self._sights.get(name)
         if known is not None and asked_at - known.seen_at <= max_age_s:
             return known.pool
-        if self._is_crowded(name, asked_at):
+        if crowded:
             self._list_since(asked_at - min(max_age_s, self._poll_s) / 2)
         else:
             self._read(name)

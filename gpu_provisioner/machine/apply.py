@@ -10,9 +10,9 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
 
-from controller_runtime.api import KubeClient
+from controller_runtime.api import KubeClient, PatchType
 from controller_runtime.errors import Conflict, NotFound, TooManyRequests
-from controller_runtime.resources import NODES, PODS
+from controller_runtime.resources import NODES, PODS, resource_version_of
 from gpu_provisioner.api import labels
 from gpu_provisioner.api.resource import MACHINES
 from gpu_provisioner.cloud.base import DELETING, CloudError, Pool
@@ -113,7 +113,10 @@ class Applier:
     # Kubernetes
 
     def _patch_node(self, snapshot: Snapshot, action: PatchNode) -> Snapshot:
-        patched = NodeView.from_object(self.client.patch(NODES, action.name, action.patch))
+        kind = PatchType.STRATEGIC if action.patch.additive else PatchType.MERGE
+        written = self.client.patch(NODES, action.name, action.patch.body, patch_type=kind)
+        self.memory.wrote(snapshot.machine.uid, NODES, resource_version_of(written))
+        patched = NodeView.from_object(written)
         return replace(snapshot, nodes=tuple(patched if n.name == patched.name else n for n in snapshot.nodes))
 
     def _delete_machine(self, snapshot: Snapshot) -> None:

@@ -51,22 +51,38 @@ def synced(machine: Machine, node: NodeView) -> NodeView:
     )
 
 
-def sync_patch(machine: Machine, node: NodeView) -> dict[str, Any] | None:
-    """Merge patch that makes the Node as `synced` says, bound to the version that was read; None when it is already so."""
+@dataclass(frozen=True, slots=True)
+class NodePatch:
+    """A patch of a Node. `additive`: strategic, only adds, and needs no more than that it is still the same Node (UID); otherwise a
+    merge patch that replaces whole lists and is bound to the version that was read."""
+
+    body: dict[str, Any]
+    additive: bool
+
+
+def sync_patch(machine: Machine, node: NodeView) -> NodePatch | None:
+    """What makes the Node as `synced` says; None when it is already so.
+
+    Kubelets and cloud controllers write to a Node all the time while it joins; adding instead of replacing wherever that is enough
+    keeps us from losing race after race against them.
+    """
     want = synced(machine, node)
     meta: dict[str, Any] = {}
     if changed := _changed(node.labels, want.labels):
         meta["labels"] = changed
     if changed := _changed(node.annotations, want.annotations):
         meta["annotations"] = changed
+    added_owners = want.owner_references[len(node.owner_references) :]
+    additive = want.taints == node.taints and (*node.owner_references, *added_owners) == want.owner_references
     if want.finalizers != node.finalizers and not node.deleting:
-        meta["finalizers"] = list(want.finalizers)
+        meta["finalizers"] = [labels.FINALIZER] if additive else list(want.finalizers)
     if want.owner_references != node.owner_references:
-        meta["ownerReferences"] = list(want.owner_references)
-    patch: dict[str, Any] = {"metadata": {**meta, "resourceVersion": node.resource_version}}
-    if want.taints != node.taints:
-        patch["spec"] = {"taints": list(want.taints)}
-    return patch if meta or "spec" in patch else None
+        meta["ownerReferences"] = list(added_owners if additive else want.owner_references)
+    spec = {} if want.taints == node.taints else {"spec": {"taints": list(want.taints)}}
+    if not meta and not spec:
+        return None
+    bound = {"uid": node.uid} if additive else {"resourceVersion": node.resource_version}
+    return NodePatch({"metadata": {**meta, **bound}, **spec}, additive)
 
 
 def blocker(machine: Machine, node: NodeView) -> Blocker | None:

@@ -8,13 +8,12 @@ removed. Nothing to do gives no action.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 from gpu_provisioner.api import conditions, labels
 from gpu_provisioner.api.machine import Machine
 from gpu_provisioner.cloud.base import CloudError, Pool, PoolSpec
 from gpu_provisioner.machine.limits import Limits
-from gpu_provisioner.machine.node_sync import sync_patch
+from gpu_provisioner.machine.node_sync import NodePatch, sync_patch
 from gpu_provisioner.machine.ownership import Ownership
 from gpu_provisioner.machine.snapshot import NodeView, PodView, Snapshot
 from gpu_provisioner.machine.verdict import running_limit
@@ -37,10 +36,10 @@ class DeletePool:
 
 @dataclass(frozen=True, slots=True)
 class PatchNode:
-    """Merge patch a Node, bound to the version that was read."""
+    """Write to a Node."""
 
     name: str
-    patch: dict[str, Any]
+    patch: NodePatch
 
 
 @dataclass(frozen=True, slots=True)
@@ -211,10 +210,13 @@ def _drain(snapshot: Snapshot) -> list[Action]:
     return actions
 
 
-_CORDON: dict[str, Any] = {
-    "metadata": {"labels": {labels.EXCLUDE_FROM_LOAD_BALANCERS: labels.EXCLUDE_FROM_LOAD_BALANCERS_VALUE}},
-    "spec": {"unschedulable": True},
-}
+_CORDON = NodePatch(
+    {
+        "metadata": {"labels": {labels.EXCLUDE_FROM_LOAD_BALANCERS: labels.EXCLUDE_FROM_LOAD_BALANCERS_VALUE}},
+        "spec": {"unschedulable": True},
+    },
+    additive=True,
+)
 
 
 def _retry(problem: CloudError | None, limits: Limits) -> float:

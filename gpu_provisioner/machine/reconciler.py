@@ -16,12 +16,13 @@ from controller_runtime.controller import Request, Result
 from controller_runtime.errors import NotFound
 from controller_runtime.events import EventRecorder
 from controller_runtime.logs import get_logger
-from controller_runtime.resources import Object
+from controller_runtime.resources import NODES, Object, resource_version_of
 from gpu_provisioner.api import conditions, labels
 from gpu_provisioner.api.machine import Machine
 from gpu_provisioner.api.resource import MACHINES
 from gpu_provisioner.machine.apply import Applier
 from gpu_provisioner.machine.limits import Limits
+from gpu_provisioner.machine.memory import Memory
 from gpu_provisioner.machine.observe import Observer
 from gpu_provisioner.machine.ownership import is_managed
 from gpu_provisioner.machine.plan import Action, CreatePool, DeleteMachine, ReleaseNode, RemoveFinalizer, plan
@@ -31,15 +32,18 @@ from gpu_provisioner.machine.transitions import Transition, transitions
 from gpu_provisioner.metrics import ProvisionerMetrics
 
 AT_ONCE_S = 0.01
+BEHIND_S = 1.0
 JITTER = 0.05
 
 log = get_logger(__name__)
 
 
-class MachineCache(Protocol):
-    """The part of the Machine informer that is read here."""
+class Cache(Protocol):
+    """The part of an informer that is read here."""
 
     def get(self, name: str, namespace: str | None = None) -> Object | None: ...
+
+    def has_seen(self, resource_version: str) -> bool: ...
 
 
 class MachineReconciler:
@@ -48,7 +52,9 @@ class MachineReconciler:
     def __init__(
         self,
         *,
-        machines: MachineCache,
+        machines: Cache,
+        nodes: Cache,
+        memory: Memory,
         client: KubeClient,
         observer: Observer,
         applier: Applier,
@@ -58,7 +64,8 @@ class MachineReconciler:
         clock: Clock = SYSTEM_CLOCK,
         rng: random.Random | None = None,
     ) -> None:
-        self._machines = machines
+        self._caches = {MACHINES: machines, NODES: nodes}
+        self._memory = memory
         self._client = client
         self._observer = observer
         self._applier = applier
@@ -70,23 +77,35 @@ class MachineReconciler:
 
     def reconcile(self, request: Request) -> Result:
         """One step for the Machine of that name. Raises ApiError for the queue to retry."""
-        stored = self._machines.get(request.name)
+        stored = self._caches[MACHINES].get(request.name)
         if stored is None:
             return Result()
         machine = Machine.from_object(stored)
         guarded = labels.FINALIZER in machine.finalizers
         if not is_managed(machine.labels) or (machine.deleting and not guarded):
             return Result()
+        if self._is_behind(machine):
+            # The write's own event will come; deciding now would only repeat it and meet a conflict.
+            return Result(BEHIND_S)
         if not guarded:
             self._add_finalizer(machine)
             return Result()
         return self._step(stored, machine)
 
+    def _is_behind(self, machine: Machine) -> bool:
+        """Whether a cache does not show yet what was written here for this Machine."""
+        for resource, cache in self._caches.items():
+            version = self._memory.unseen_write(machine.uid, resource)
+            if version and not cache.has_seen(version):
+                return True
+        return False
+
     def _add_finalizer(self, machine: Machine) -> None:
         """Committed before anything can be ordered, and bound to the version that was read: the Machine was alive then."""
         finalizers = [*machine.finalizers, labels.FINALIZER]
         patch = {"metadata": {"resourceVersion": machine.resource_version, "finalizers": finalizers}}
-        self._client.patch(MACHINES, machine.name, patch)
+        written = self._client.patch(MACHINES, machine.name, patch)
+        self._memory.wrote(machine.uid, MACHINES, resource_version_of(written))
 
     def _step(self, stored: Object, machine: Machine) -> Result:
         snapshot = self._observer.observe(machine)
@@ -107,6 +126,7 @@ class MachineReconciler:
             written = self._client.patch(MACHINES, snapshot.machine.name, patch, subresource="status")
         except NotFound:  # deleted for good between the read and the write: nothing is left to describe
             return False
+        self._memory.wrote(snapshot.machine.uid, MACHINES, resource_version_of(written))
         self._tell(written, stored.get("status") or {}, snapshot)
         return True
 

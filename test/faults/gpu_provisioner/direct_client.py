@@ -23,6 +23,7 @@ from hack.localcluster.apiserver.behaviour import TypeBehaviour
 from hack.localcluster.apiserver.builtins import builtin_types
 from hack.localcluster.apiserver.errors import StatusError
 from hack.localcluster.apiserver.registry import Registry, ResourceType
+from hack.localcluster.apiserver.schema import builtin_kind_schema
 from hack.localcluster.apiserver.store import Change, Store
 from hack.localcluster.apiserver.verbs import Caller, Write
 
@@ -101,8 +102,8 @@ class DirectClient:
         subresource: str | None = None,
         **_: Any,
     ) -> Object:
-        assert patch_type is PatchType.MERGE
         kind = self._server.kind(resource)
+        change = _change(resource, patch_type, patch)
         what = f"patch {resource.plural}{'/' + subresource if subresource else ''} {name}"
         return self._write(
             what,
@@ -110,7 +111,7 @@ class DirectClient:
                 kind,
                 namespace or "",
                 name,
-                lambda obj: patching.merge_patch(obj, patch),
+                change,
                 self._as(),
                 subresource=subresource or "",
             ).copy(),
@@ -154,6 +155,14 @@ class DirectClient:
 
     def _write(self, what: str, commit: Callable[[Any], Any]) -> Any:
         return self._gate(what, lambda: _translated(lambda: commit(self._server.verbs)))
+
+
+def _change(resource: Resource, patch_type: PatchType, patch: Any) -> Callable[[Object], Any]:
+    if patch_type is PatchType.MERGE:
+        return lambda obj: patching.merge_patch(obj, patch)
+    assert patch_type is PatchType.STRATEGIC
+    schema = builtin_kind_schema(resource.api_version, resource.kind)
+    return lambda obj: patching.strategic_patch(obj, patch, schema)
 
 
 @functools.cache
@@ -216,6 +225,10 @@ class DirectInformer:
 
     def by_index(self, index: str, value: str) -> list[Object]:
         return [obj for obj in self._objects.values() if value in self._indexers[index](obj)]
+
+    def has_seen(self, resource_version: str) -> bool:
+        log = self._server.store.log or []
+        return self._position > 0 and log[self._position - 1].rv >= int(resource_version)
 
     # what a test moves
 
