@@ -9,23 +9,15 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from controller_runtime.resources import Object, Resource, controller_of, is_deleting, name_of, namespace_of, uid_of
+from hack.localcluster.apiserver.quantity import parse_quantity
 
-_SUFFIXES = {
-    "m": 1e-3, "k": 1e3, "M": 1e6, "G": 1e9, "T": 1e12, "P": 1e15,
-    "Ki": 2**10, "Mi": 2**20, "Gi": 2**30, "Ti": 2**40, "Pi": 2**50,
-}  # fmt: skip
 _ALPHABET = "bcdfghjklmnpqrstvwxz2456789"
 
 
 def quantity(value: str | int | float | None) -> float:
     """A Kubernetes quantity as a number; 0 for an absent or unreadable one (the API server refuses those)."""
-    text = str(value if value is not None else 0)
-    for length in (2, 1):
-        suffix = text[-length:]
-        if len(text) > length and suffix in _SUFFIXES:
-            return float(text[:-length]) * _SUFFIXES[suffix]
     try:
-        return float(text)
+        return float(parse_quantity(str(value if value is not None else 0)))
     except ValueError:
         return 0.0
 

@@ -25,6 +25,9 @@ class ArmError(Exception):
     wrapped: bool = False
     subcode: str = ""
 
+    def __str__(self) -> str:
+        return f"{self.status} {self.code}: {self.message}"
+
     def body(self) -> dict[str, Any]:
         """The response body in the shape of its author."""
         if self.wrapped:
