@@ -20,7 +20,8 @@ from test.support.processes import wait_until
 from test.support.workspaces import changed, good
 
 CONFIG = Path(__file__).resolve().parents[3] / "config"
-NAMESPACE = "admission-tests"
+NAMESPACE = f"admission-{os.getpid()}"
+"""One of its own for each run: on a server without controllers a deleted namespace never goes away."""
 
 
 @dataclass(frozen=True)

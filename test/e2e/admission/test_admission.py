@@ -215,10 +215,17 @@ def test_files_are_accepted_without_a_warning(cluster: Cluster) -> None:
 
 
 def _without_rules(cluster: Cluster) -> None:
-    """The CRD as it was before it had rules, and no policy."""
+    """The CRD as it was before it had rules, and a policy that only takes notes.
+
+    The binding is not deleted: an API server (seen on 1.34 and 1.37) that loses its only binding and gets it again reads
+    stale parameters until it restarts.
+    """
     crd = copy.deepcopy(workspace_crd())
     _drop_rules(crd["spec"]["versions"][0]["schema"]["openAPIV3Schema"])
-    cluster.kubectl("delete", "validatingadmissionpolicybinding", "kaito-workspace-catalogue")
+    patch = '{"spec": {"validationActions": ["Audit"]}}'
+    cluster.kubectl(
+        "patch", "validatingadmissionpolicybinding", "kaito-workspace-catalogue", "--type=merge", f"--patch={patch}"
+    )
     cluster.kubectl.apply(crd)
     probe = changed(good("inference"), {"metadata.name": "a.b", "inference.preset.name": "unknown"})
     wait_until(lambda: cluster.refusal(probe) == "", timeout_s=30, what="the rules to be gone")
