@@ -1,0 +1,184 @@
+"""Crash the controller at every one of its writes, lose everything it remembered, start it anew: the end must be the same.
+
+Two ways of dying at write number n: before the request leaves, and after the server carried it out but before the reply was read. The
+provisioner is scripted and keeps to the Machine contract; the API server is real HTTP. What is compared is what the server holds.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import pytest
+
+from controller_runtime.api import KubeClient
+from controller_runtime.errors import ConnectionFailed
+from controller_runtime.resources import DEPLOYMENTS, JOBS, NODES, SERVICES, Object, name_of, uid_of
+from kaito_controller.workspace.actions import MACHINES
+from kaito_controller.workspace.naming import machine_name
+from test.support.workspace_world import Operator, World, tuning, workspace
+
+pytestmark = pytest.mark.faults
+
+BEFORE, AFTER = "before the request", "after the commit"
+WRITES = ("create", "replace", "patch", "delete", "post")
+
+
+class DyingClient:
+    """Dies at one write, and from then on is dead: nothing that this process still tries has any effect."""
+
+    def __init__(self, client: KubeClient, at: int, mode: str) -> None:
+        self._client = client
+        self._at, self._mode = at, mode
+        self._lock = threading.Lock()
+        self._writes = 0
+        self.dead = threading.Event()
+
+    def __getattr__(self, name: str) -> Any:
+        call = getattr(self._client, name)
+        if name == "add_observer" or not callable(call):
+            return call
+        return self._guard(call, counts=name in WRITES)
+
+    def _guard(self, call: Callable[..., Any], *, counts: bool) -> Callable[..., Any]:
+        def guarded(*args: Any, **kwargs: Any) -> Any:
+            if self.dead.is_set():
+                raise ConnectionFailed("this process is dead")
+            if not counts or getattr(args[0], "plural", "") == "events":
+                return call(*args, **kwargs)
+            with self._lock:
+                self._writes += 1
+                mine = self._writes == self._at
+            if mine and self._mode == BEFORE:
+                self.dead.set()
+                raise ConnectionFailed("died before the request")
+            result = call(*args, **kwargs)
+            if mine:
+                self.dead.set()
+                raise ConnectionFailed("died before the reply was read")
+            return result
+
+        return guarded
+
+
+def create(world: World) -> None:
+    world.apply(workspace(resource={"count": 2}, inference={"preset": {"name": "phi-3-mini-4k-instruct"}}))
+
+
+def create_tuning(world: World) -> None:
+    world.add_default_tuning_configs()
+    world.apply(workspace(tuning=tuning()))
+
+
+def served(world: World) -> bool:
+    return world.condition("WorkspaceReady")[0] == "True"
+
+
+def updated(world: World) -> bool:
+    deployment = world.find(DEPLOYMENTS, "phi", "default")
+    containers = deployment["spec"]["template"]["spec"].get("initContainers", []) if deployment else []
+    return served(world) and [c["name"] for c in containers] == ["one"]
+
+
+def gone(world: World) -> bool:
+    return world.get() is None
+
+
+def add_adapter(world: World) -> None:
+    source = {"name": "one", "image": "registry.example.com/adapters/one:1"}
+    world.patch("phi", {"inference": {"adapters": [{"source": source, "strength": "0.5"}]}})
+
+
+SCENARIOS: Mapping[
+    str, tuple[Callable[[World], None] | None, Callable[[World], None], Callable[[World], bool], int]
+] = {
+    "create": (None, create, served, 14),
+    "create tuning": (None, create_tuning, served, 12),
+    "update": (create, add_adapter, updated, 10),
+    "delete": (create, World.delete, gone, 9),
+}
+"""(what comes first, the event, the goal, a little more than the number of writes it takes)."""
+
+
+def play(scenario: str, at: int, mode: str) -> tuple[bool, Mapping[str, Any]]:
+    """(whether the controller died, what the server holds in the end)."""
+    before, event, goal, _ = SCENARIOS[scenario]
+    with World() as world:
+        if before is not None:
+            before(world)
+            with Operator(world):
+                world.until(lambda: served(world), "the beginning")
+        clients: list[DyingClient] = []
+
+        def dying(client: KubeClient) -> DyingClient:
+            clients.append(DyingClient(client, at, mode))
+            return clients[0]
+
+        with Operator(world, wrap=dying):
+            event(world)
+            world.until(lambda: clients[0].dead.is_set() or goal(world), "death or the goal")
+        died = clients[0].dead.is_set()
+        with Operator(world):
+            world.until(lambda: goal(world), f"the goal after {mode} write {at}", 30.0)
+        return died, picture(world)
+
+
+def picture(world: World) -> Mapping[str, Any]:
+    """What the server holds, without what differs from run to run (UIDs, times, names derived from UIDs)."""
+    found = world.get()
+    uid = uid_of(found) if found else ""
+    names = {machine_name(uid, ordinal, 0): f"machine-{ordinal}" for ordinal in range(3)}
+    created = [change for change in world.server.events_log if _is_new_machine(change)]
+    return {
+        "machines": sorted(names.get(name_of(machine), name_of(machine)) for machine in world.all(MACHINES)),
+        "machines ever made": len(created),
+        "nodes": len(world.all(NODES)),
+        "services": sorted(map(name_of, world.all(SERVICES))),
+        "deployments": [_containers(deployment) for deployment in world.all(DEPLOYMENTS)],
+        "jobs": len(world.all(JOBS)),
+        "conditions": _conditions(found) if found else None,
+        "finalizers": found["metadata"].get("finalizers") if found else None,
+    }
+
+
+def _is_new_machine(change: Any) -> bool:
+    return change.event == "ADDED" and "machines" in change.resource
+
+
+def _containers(deployment: Object) -> list[str]:
+    spec = deployment["spec"]["template"]["spec"]
+    return [c["image"] for c in [*spec.get("initContainers", []), *spec["containers"]]]
+
+
+def _conditions(found: Object) -> list[tuple[str, str, str]]:
+    return [(c["type"], c["status"], c["reason"]) for c in found["status"]["conditions"]]
+
+
+@pytest.fixture(scope="module")
+def golden() -> Mapping[str, Mapping[str, Any]]:
+    """The undisturbed runs."""
+    return {scenario: play(scenario, 10_000, BEFORE)[1] for scenario in SCENARIOS}
+
+
+CASES = [
+    (scenario, at, mode)
+    for scenario, (_, _, _, writes) in SCENARIOS.items()
+    for at in range(1, writes + 1)
+    for mode in (BEFORE, AFTER)
+]
+
+
+@pytest.mark.parametrize(("scenario", "at", "mode"), CASES)
+def test_crash_at_any_write_ends_as_if_it_had_not_happened(
+    golden: Mapping[str, Mapping[str, Any]], scenario: str, at: int, mode: str
+) -> None:
+    _, held = play(scenario, at, mode)
+
+    assert held == golden[scenario]
+
+
+def test_enumeration_goes_beyond_the_last_write() -> None:
+    """The highest number of each scenario is never reached, hence every write has been one to die at."""
+    for scenario, (_, _, _, writes) in SCENARIOS.items():
+        assert not play(scenario, writes + 1, BEFORE)[0], scenario

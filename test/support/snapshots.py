@@ -1,0 +1,107 @@
+"""Builders of Snapshots for tests of the pure rooms: a Workspace that serves phi-3, with whatever a test wants around it."""
+
+from __future__ import annotations
+
+from copy import deepcopy
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from controller_runtime.clock import rfc3339
+from controller_runtime.resources import Object
+from kaito_controller.api.types import Workspace
+from kaito_controller.catalog.loader import load_catalog
+from kaito_controller.workloads.context import WorkloadContext
+from kaito_controller.workspace.gate import examine
+from kaito_controller.workspace.naming import machine_name
+from kaito_controller.workspace.snapshot import Claim, MachinePhase, MachineView, NodeView, Snapshot
+
+START = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
+UID = "11111111-2222-3333-4444-555555555555"
+TYPE = "Standard_NC6s_v3"
+
+
+def raw_workspace(*, count: int = 1, preferred: tuple[str, ...] = (), **parts: Any) -> Object:
+    resource = {
+        "count": count,
+        "instanceType": TYPE,
+        "labelSelector": {"matchLabels": {"apps": "phi"}},
+        "preferredNodes": list(preferred),
+    }
+    meta = {
+        "name": "phi",
+        "namespace": "default",
+        "uid": UID,
+        "generation": 1,
+        "resourceVersion": "1",
+        "creationTimestamp": rfc3339(START),
+        "finalizers": ["workspace.finalizer.kaito.sh"],
+        "annotations": {},
+    }
+    body = {"apiVersion": "kaito.sh/v1alpha1", "kind": "Workspace", "metadata": meta, "resource": resource}
+    if "tuning" not in parts:
+        parts = {"inference": {"preset": {"name": "phi-3-mini-4k-instruct"}}, **parts}
+    return deepcopy({**body, **parts})
+
+
+def snapshot(
+    raw: Object | None = None, *, config: Object | None = None, after_s: float = 0.0, **fields: Any
+) -> Snapshot:
+    """A Snapshot `after_s` seconds after the Workspace was created; `fields` are those of `Snapshot`."""
+    from kaito_controller.workspace.snapshot import Limits
+
+    raw = raw or raw_workspace()
+    workspace = Workspace.from_object(raw)
+    running = any(kind in ("Deployment", "StatefulSet", "Job") for kind, _ in fields.get("existing", {}))
+    request = examine(workspace, load_catalog(), config, running=running)
+    context = WorkloadContext(
+        workspace=workspace,
+        preset=request.preset,
+        tuning_config_map=request.tuning_config_map,
+        tuning_config=request.tuning_config,
+    )
+    base: dict[str, Any] = {
+        "raw": raw,
+        "now": START + timedelta(seconds=after_s),
+        "limits": Limits(),
+        "wanted": request.wanted,
+        "mode": request.mode,
+        "context": context,
+        "gate": request.gate,
+        "readiness_timeout_s": request.readiness_timeout_s,
+    }
+    return Snapshot(**{**base, **fields})
+
+
+def machine(ordinal: int = 0, attempt: int = 0, phase: MachinePhase = MachinePhase.READY, **fields: Any) -> MachineView:
+    """One of our Machines; a READY one has the node `node-<ordinal>`."""
+    name = machine_name(UID, ordinal, attempt)
+    settled = phase in (MachinePhase.READY, MachinePhase.DEGRADED)
+    base: dict[str, Any] = {
+        "created_at": START,
+        "node_name": f"node-{ordinal}" if settled else "",
+        "initialized": settled,
+        "since": START,
+    }
+    return MachineView(name, f"uid-{name}", ordinal, attempt, phase, **{**base, **fields})
+
+
+def node(name: str, *, ready: bool = True, gpus: int = 1, **fields: Any) -> NodeView:
+    """A node of our instance type with our labels; free unless `claim` or `owner` says otherwise."""
+    base: dict[str, Any] = {
+        "labels": {"node.kubernetes.io/instance-type": TYPE, "apps": "phi"},
+        "since": START,
+    }
+    return NodeView(name, f"uid-{name}", "7", ready, gpus, **{**base, **fields})
+
+
+def made_node(ordinal: int = 0, **fields: Any) -> NodeView:
+    """The node of `machine(ordinal)`."""
+    return node(f"node-{ordinal}", owner="default/phi", **fields)
+
+
+def claim(uid: str = UID, name: str = "phi") -> Claim:
+    return Claim("default", name, uid)
+
+
+def nodes(*views: NodeView) -> dict[str, NodeView]:
+    return {view.name: view for view in views}

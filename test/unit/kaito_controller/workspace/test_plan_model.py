@@ -1,0 +1,191 @@
+"""A model check of the plan over a small world: every combination of what can exist, every single failed action.
+
+From each of 3,420 states, nature and plan take turns. Whatever the start, and (for a sample) whichever action of the first round gets
+lost, the Workspace must come to serve; no identity may ever have two Machines; nothing may be done to what belongs to others; and in the
+end there must be nothing left to do.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator
+from copy import deepcopy
+from dataclasses import dataclass, field, replace
+from datetime import timedelta
+
+import pytest
+
+from controller_runtime.resources import Object, name_of
+from kaito_controller.api.reasons import Kind
+from kaito_controller.workspace import naming
+from kaito_controller.workspace.actions import Action, Annotate, ClaimNodes, Create, Delete, ReleaseNode, Replace
+from kaito_controller.workspace.decide import decide
+from kaito_controller.workspace.plan import plan
+from kaito_controller.workspace.records import Failure, read_attempts, read_release
+from kaito_controller.workspace.snapshot import MachinePhase, MachineView, NodeView, Snapshot
+from test.support.snapshots import START, UID, claim, machine, made_node, node, nodes, raw_workspace, snapshot
+
+ROUNDS = 16
+ROUND_S = 90.0
+BASES = {count: snapshot(raw_workspace(count=count)) for count in (1, 2)}
+"""Reading a Workspace costs more than planning for it, so that is done once."""
+
+
+@dataclass
+class World:
+    count: int
+    machines: dict[str, MachineView] = field(default_factory=dict)
+    nodes: dict[str, NodeView] = field(default_factory=dict)
+    annotations: dict[str, str] = field(default_factory=dict)
+    existing: dict[tuple[str, str], Object] = field(default_factory=dict)
+    attempts: dict[int, Failure] = field(default_factory=dict)
+    round: int = 0
+
+    def look(self) -> Snapshot:
+        raw = raw_workspace(count=self.count)
+        raw["metadata"]["annotations"] = dict(self.annotations)
+        return replace(
+            BASES[self.count],
+            raw=raw,
+            now=START + timedelta(seconds=self.round * ROUND_S),
+            machines=tuple(sorted(self.machines.values(), key=lambda m: m.name)),
+            nodes=dict(self.nodes),
+            attempts={**self.attempts, **read_attempts(self.annotations.get(naming.ATTEMPTS))},
+            release=read_release(self.annotations.get(naming.RELEASED)),
+            existing=self.existing,
+            absent_since={
+                m.name: START for m in self.machines.values() if m.node_name and m.node_name not in self.nodes
+            },
+        )
+
+    def act(self, action: Action) -> None:
+        match action:
+            case Create(obj) if obj["kind"] == "Machine":
+                self._order(obj)
+            case Create(obj):
+                assert (obj["kind"], name_of(obj)) not in self.existing
+                self.existing[(obj["kind"], name_of(obj))] = self._stored(obj)
+            case Replace(_, desired):
+                self.existing[(desired["kind"], name_of(desired))] = self._stored(desired)
+            case Delete("Machine", name):
+                assert name in self.machines, "only our own Machines are deleted"
+                self.machines[name] = replace(self.machines[name], phase=MachinePhase.DELETING)
+            case Delete(kind, name):
+                del self.existing[(kind, name)]
+            case Annotate(annotations):
+                for key, value in annotations.items():
+                    self.annotations.pop(key, None) if value is None else self.annotations.__setitem__(key, value)
+            case ClaimNodes(wanted):
+                for name, _ in wanted:
+                    assert self.nodes[name].claim is None, "a node that is claimed is never claimed again"
+                    self.nodes[name] = replace(self.nodes[name], claim=claim())
+            case ReleaseNode(name):
+                assert self.nodes[name].claim == claim(), "only our own mark is taken off"
+                self.nodes[name] = replace(self.nodes[name], claim=None)
+
+    def _order(self, obj: Object) -> None:
+        marks = obj["metadata"]["annotations"]
+        ordinal, attempt = int(marks[naming.MACHINE_ORDINAL]), int(marks[naming.MACHINE_ATTEMPT])
+        assert obj["metadata"]["name"] == naming.machine_name(UID, ordinal, attempt)
+        assert not [m for m in self.machines.values() if m.ordinal == ordinal], "one identity never has two Machines"
+        self.machines[name_of(obj)] = machine(ordinal, attempt, MachinePhase.PENDING, created_at=self.look().now)
+
+    @staticmethod
+    def _stored(obj: Object) -> Object:
+        stored = deepcopy(obj)
+        stored["metadata"] |= {"uid": "u", "generation": 1, "creationTimestamp": "2026-01-02T03:04:05Z"}
+        return stored
+
+    def nature(self) -> None:
+        """A good day: what was ordered comes, what is being deleted goes, what runs becomes ready, what is NotReady recovers."""
+        self.round += 1
+        for name, found in list(self.machines.items()):
+            match found.phase:
+                case MachinePhase.DELETING:
+                    del self.machines[name]
+                    self.nodes.pop(found.node_name, None)
+                case MachinePhase.PENDING | MachinePhase.DEGRADED:
+                    assert found.ordinal is not None
+                    name_of_node = f"node-{found.ordinal}"
+                    self.machines[name] = replace(
+                        found, phase=MachinePhase.READY, node_name=name_of_node, initialized=True
+                    )
+                    self.nodes[name_of_node] = made_node(found.ordinal)
+        for obj in self.existing.values():
+            if obj["kind"] == "Deployment":
+                wanted = obj["spec"]["replicas"]
+                obj["status"] = {"observedGeneration": 1, "readyReplicas": wanted, "updatedReplicas": wanted}
+
+
+MACHINES = (None, *MachinePhase)
+NODES = ("absent", "not ready", "ready")
+BROUGHT = ("none", "free", "ours", "foreign", "not ready")
+RECORDS = (None, Failure(1, 1, "ws0", "LaunchFailed", "no", START))
+
+
+def states() -> Iterator[World]:
+    for count in (1, 2):
+        places = itertools.product(itertools.product(MACHINES, NODES), repeat=count)
+        for found, brought, record in itertools.product(places, BROUGHT, RECORDS):
+            world = World(count)
+            for ordinal, (phase, node_state) in enumerate(found):
+                attempt = record.next_attempt if record and ordinal == 0 else 0
+                if phase is not None:
+                    placed = machine(ordinal, attempt, phase)
+                    world.machines[placed.name] = placed
+                    if placed.node_name and node_state != "absent":
+                        made = made_node(ordinal, ready=node_state == "ready")
+                        world.nodes[made.name] = made
+            if record is not None:
+                world.attempts[0] = record
+            world.nodes |= nodes(*_brought(brought))
+            yield world
+
+
+def _brought(kind: str) -> list[NodeView]:
+    if kind == "none":
+        return []
+    marks = {"ours": claim(), "foreign": claim("other", "other")}
+    return [node("brought", ready=kind != "not ready", claim=marks.get(kind))]
+
+
+def run(world: World, lose: int | None = None) -> Snapshot:
+    """Take turns until nothing is left to do; `lose` drops that action of the first round."""
+    for turn in range(ROUNDS):
+        seen = world.look()
+        decision = decide(seen)
+        actions = plan(seen, decision)
+        if not actions and decision.overall.reason.kind is Kind.GOOD:
+            return seen
+        for number, action in enumerate(actions):
+            if not (turn == 0 and number == lose):
+                world.act(action)
+        world.nature()
+    return world.look()
+
+
+def assert_goal(world: World, seen: Snapshot) -> None:
+    decision = decide(seen)
+    assert decision.overall.reason.kind is Kind.GOOD, decision.overall
+    assert plan(seen, decision) == ()
+    assert len(decision.assignment.nodes) == world.count
+    if "brought" in world.nodes and world.nodes["brought"].claim == claim("other", "other"):
+        assert "brought" not in decision.assignment.names
+
+
+@pytest.mark.parametrize("chunk", range(8))
+def test_every_state_leads_to_the_goal_and_stays_there(chunk: int) -> None:
+    for world in itertools.islice(states(), chunk, None, 8):
+        assert_goal(world, run(world))
+
+
+@pytest.mark.parametrize("lose", [0, 1, 2])
+def test_every_state_leads_to_the_goal_when_one_action_is_lost(lose: int) -> None:
+    for world in itertools.islice(states(), lose, None, 60):
+        assert_goal(world, run(world, lose))
+
+
+def test_a_state_is_planned_the_same_twice() -> None:
+    for world in itertools.islice(states(), 0, None, 40):
+        seen = world.look()
+        assert plan(seen, decide(seen)) == plan(seen, decide(seen))
