@@ -208,6 +208,31 @@ class Informer:
             return "the reflector thread has died"
         return self._reflector.trouble()
 
+    @property
+    def stale_events(self) -> int:
+        """Events ignored because a newer state was already cached."""
+        return self._store.stale
+
+    @property
+    def malformed_objects(self) -> int:
+        """Objects ignored because they are not of this informer's type."""
+        return self._store.malformed
+
+    @property
+    def handler_failures(self) -> int:
+        """Exceptions raised by handlers."""
+        return sum(delivery.failures for delivery in [*self._deliveries])
+
+    @property
+    def squeezed_updates(self) -> int:
+        """Updates merged because a handler was slow."""
+        return sum(delivery.squeezed for delivery in [*self._deliveries])
+
+    @property
+    def queued_changes(self) -> int:
+        """Changes that wait for handlers."""
+        return sum(len(delivery) for delivery in [*self._deliveries])
+
     def _take_list(self, items: Sequence[Object], resource_version: str) -> None:
         first = not self._synced.is_set()
         with self._store.lock:

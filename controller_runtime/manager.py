@@ -30,6 +30,7 @@ from controller_runtime.events import EventBroadcaster, EventRecorder
 from controller_runtime.guard import GuardedClient
 from controller_runtime.health import Check
 from controller_runtime.informer import IndexFunc, Informer
+from controller_runtime.informer_metrics import InformerCollector
 from controller_runtime.logs import get_logger
 from controller_runtime.metrics import ControllerMetrics, RestClientMetrics, new_registry
 from controller_runtime.resources import Object, Resource
@@ -94,6 +95,7 @@ class Manager:
         self._add_own_checks()
         if hasattr(client, "add_observer"):
             client.add_observer(RestClientMetrics(self.registry))
+        self.registry.register(InformerCollector(lambda: [*self._informers.values()], clock=clock))
 
     def may_write(self) -> bool:
         """Whether a write could still meet no other leader. Always true when leader election is switched off."""

@@ -1,0 +1,46 @@
+"""The tables of the package's README that describe the client side, against the code."""
+
+from pathlib import Path
+
+import controller_runtime
+from controller_runtime import delivery, frames, patience, reflector, rest
+from controller_runtime.api import WATCH_TIMEOUT_S
+from controller_runtime.informer_metrics import InformerCollector
+from controller_runtime.transport import Timeouts
+
+PACKAGE = Path(controller_runtime.__file__).parent
+README = (PACKAGE / "README.md").read_text()
+CLIENT = README[README.index("## Client: API client") :]
+
+
+def test_the_table_of_informer_metrics_is_what_a_scrape_shows():
+    def shown(metric):
+        return metric.name + ("_total" if metric.type == "counter" else "")
+
+    collected = [f"| `{shown(metric)}` | {metric.documentation} |" for metric in InformerCollector(list).collect()]
+    table = CLIENT[CLIENT.index("| metric | meaning |") :].split("\n\n")[0].splitlines()[2:]
+    assert table == collected
+
+
+def test_every_module_named_in_the_map_exists():
+    rows = CLIENT[CLIENT.index("| question | module |") :].split("\n\n")[0].splitlines()[2:]
+    named = {word for row in rows for word in row.split("|")[2].split("`")[1::2] if word.islower()}
+    named.discard("kubernetes")
+    assert named
+    assert [name for name in sorted(named) if not (PACKAGE / f"{name}.py").exists()] == []
+
+
+def test_the_numbers_in_the_text_are_those_in_the_code():
+    timeouts = Timeouts()
+    assert (
+        f"{timeouts.connect_s:g} s to connect, {timeouts.read_s:g} s between two reads, {timeouts.total_s:g} s"
+        in CLIENT
+    )
+    assert (
+        f"random {WATCH_TIMEOUT_S:g} to {2 * WATCH_TIMEOUT_S:g} s and gives up {rest.WATCH_GRACE_S:g} s later" in CLIENT
+    )
+    assert f"after {frames.SILENCE_AFTER_BOOKMARK_S:g} s of silence" in CLIENT
+    assert f"{patience.BASE_S:g} s doubling to {patience.CAP_S:g} s" in CLIENT
+    assert f"at most {2 * patience.MISSING_TYPE_CAP_S:g} s; one warning" in CLIENT
+    assert f"the {reflector.MAX_QUICK_REWATCHES + 1}th end within a second" in CLIENT
+    assert f"from {delivery.SQUEEZE_AT:,} changes on" in CLIENT
