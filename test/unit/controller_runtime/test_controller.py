@@ -1,3 +1,5 @@
+import io
+import json
 import threading
 
 import pytest
@@ -13,6 +15,7 @@ from controller_runtime.errors import (
     TerminalError,
     TooManyRequests,
 )
+from controller_runtime.logs import configure_logging, get_logger
 from controller_runtime.metrics import ControllerMetrics, new_registry
 from controller_runtime.resources import PODS
 from controller_runtime.workqueue import LOW_PRIORITY
@@ -385,3 +388,21 @@ def test_a_watch_after_the_start_is_refused():
     with pytest.raises(RuntimeError, match="after start"):
         controller.watch(Source(), for_object)
     controller.stop(10)
+
+
+def test_every_line_of_a_reconcile_carries_controller_object_and_a_fresh_reconcile_id():
+    stream = io.StringIO()
+    configure_logging("info", "json", stream)
+
+    def speak(_request):
+        get_logger("deep.inside").info("looking")
+        raise InternalError("down")
+
+    it = bench(speak, speak)
+    it.step()
+    it.runs_after(FIRST_S)
+
+    lines = [json.loads(line) for line in stream.getvalue().splitlines()]
+    assert {(line["controller"], line["namespace"], line["name"]) for line in lines} == {("pods", "ns", "a")}
+    assert [line["event"] for line in lines] == ["looking", "reconcile failed, trying again"] * 2
+    assert lines[0]["reconcile_id"] == lines[1]["reconcile_id"] != lines[2]["reconcile_id"]
