@@ -15,7 +15,15 @@ $(READY): pyproject.toml
 	@$(PY) -m pip install --quiet --disable-pip-version-check --editable '.[dev]'
 	@touch $@
 
-setup: $(READY) ## Create the virtual environment with everything the tests need
+# The demo needs less, so that a newcomer waits less.
+DEMO_READY = $(VENV)/.demo-ready
+$(DEMO_READY): pyproject.toml
+	@test -x $(PY) || $(PYTHON) -m venv $(VENV)
+	@echo "setting up $(VENV) (once)"
+	@$(PY) -m pip install --quiet --disable-pip-version-check --editable '.[demo]'
+	@touch $@
+
+setup: $(DEMO_READY) ## Create the virtual environment with everything the tests need
 
 lint: $(READY) ## Lint and formatting
 	@$(VENV)/bin/ruff check .
@@ -47,10 +55,10 @@ $(CHECKS_READY): hack/checks/requirements.txt
 checks: $(CHECKS_READY) ## Static checks: manifests, Dockerfile, shell, YAML, Python security, planted secrets
 	@hack/checks/run.sh .venv-checks/bin
 
-demo: $(READY) ## See the whole product work on this machine: local cluster, both operators, the quickstarts
+demo: $(DEMO_READY) ## See the whole product work on this machine: local cluster, both operators, the quickstarts
 	@$(PY) -m hack.demo
 
-up: $(READY) ## A local cluster with both operators, kept running until Ctrl-C
+up: $(DEMO_READY) ## A local cluster with both operators, kept running until Ctrl-C
 	@$(PY) -m hack.demo --keep
 
 test-envtest: $(READY) ## The suites on a real control plane (needs Go, or binaries named by KUBEBUILDER_ASSETS)

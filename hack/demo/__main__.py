@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import shutil
 import signal
 import sys
 import tempfile
@@ -28,7 +29,10 @@ def main(argv: list[str] | None = None) -> int:
     folder = (arguments.dir or Path(tempfile.mkdtemp(prefix="kaito-demo-"))).resolve()
     try:
         with World(folder, time_scale=arguments.time_scale) as world:
-            return keep(world) if arguments.keep else demonstrate(world)
+            result = keep(world) if arguments.keep else demonstrate(world)
+        if arguments.dir is None:
+            shutil.rmtree(folder, ignore_errors=True)
+        return result
     except KeyboardInterrupt:
         print("\nstopped")
         return 130
@@ -59,7 +63,9 @@ def keep(world: World) -> int:
     """Start everything, print how to use it, wait for Ctrl-C."""
     story = Story(world)
     story.start()
-    print(f"\nexport KUBECONFIG={world.kubeconfig}\n\nCtrl-C stops everything.", flush=True)
+    print(f"\nIn another terminal:\n\n  export KUBECONFIG={world.kubeconfig}", flush=True)
+    print("  kubectl apply -f config/samples/inference-phi-3-mini.yaml && kubectl get workspace --watch\n", flush=True)
+    print(f"Logs of all processes: {world.folder}\nCtrl-C stops everything.", flush=True)
     try:
         signal.pause()
     except KeyboardInterrupt:

@@ -1,7 +1,8 @@
-"""Shows what each Workspace is waiting for, as it changes: one line per change, with the time since the start and since the last change."""
+"""Shows what each Workspace is waiting for, as it changes: one line per change, and at the end how long each phase took."""
 
 from __future__ import annotations
 
+import textwrap
 import time
 from collections.abc import Callable
 from typing import Any
@@ -10,6 +11,8 @@ from hack.demo.world import World
 
 STEP_S = 0.4
 WIDTH = 150
+PATIENCE_S = 10.0
+"""After so long without any change, say that the wait goes on."""
 
 
 class NotReady(RuntimeError):
@@ -23,10 +26,17 @@ class Progress:
         self._world = world
         self._say = say
         self._seen: dict[str, tuple[str, float]] = {}
+        self._phases: dict[str, list[tuple[str, float]]] = {}
+        self._last_said = time.monotonic()
 
     def wait_ready(self, names: list[str], timeout_s: float) -> None:
         """Until `WorkspaceReady` is True for each."""
         self._follow(names, timeout_s, lambda condition: condition.get("status") == "True")
+
+    def show_phases(self) -> None:
+        """One line for each Workspace: its reasons in order, with the seconds that each lasted."""
+        for name, phases in self._phases.items():
+            self._say(f"{name:30} " + " > ".join(f"{reason} {seconds:.1f} s" for reason, seconds in phases))
 
     def wait_reason(self, name: str, reasons: set[str], timeout_s: float) -> dict[str, Any]:
         """Until the reason of `WorkspaceReady` is one of these; the condition."""
@@ -40,12 +50,19 @@ class Progress:
             conditions = {name: self._condition(name) for name in names}
             for name, condition in conditions.items():
                 self._show(name, condition)
+            self._reassure(conditions, done)
             if all(done(condition) for condition in conditions.values()):
                 return conditions
             if time.monotonic() > deadline:
                 waiting = [f"{name}: {c.get('message')}" for name, c in conditions.items() if not done(c)]
                 raise NotReady("\n".join([f"not there after {timeout_s:.0f} s:", *waiting]))
             time.sleep(STEP_S)
+
+    def _reassure(self, conditions: dict[str, dict[str, Any]], done: Callable[[dict[str, Any]], bool]) -> None:
+        if time.monotonic() - self._last_said > PATIENCE_S:
+            waiting = [name for name, condition in conditions.items() if not done(condition)]
+            self._say(f"still waiting for {', '.join(waiting)}")
+            self._last_said = time.monotonic()
 
     def _condition(self, name: str) -> dict[str, Any]:
         for workspace in self._world.objects("workspace"):
@@ -56,11 +73,12 @@ class Progress:
         return {"reason": "Accepted", "message": "seen by the API server, not yet by the controller"}
 
     def _show(self, name: str, condition: dict[str, Any]) -> None:
-        text = f"{condition.get('reason')}: {condition.get('message')}"
-        before, since = self._seen.get(name, ("", time.monotonic()))
-        if text == before:
-            return
+        reason, text = str(condition.get("reason")), str(condition.get("message"))
         now = time.monotonic()
-        took = f" (after {now - since:.1f} s)" if before else ""
-        self._seen[name] = (text, now)
-        self._say(f"{name:30} {text[:WIDTH]}{took}")
+        before, since = self._seen.get(name, ("", now))
+        if before.partition(": ")[0] != reason:
+            if before:
+                self._phases.setdefault(name, []).append((before.partition(": ")[0], now - since))
+            self._say(f"{name:30} {textwrap.shorten(f'{reason}: {text}', WIDTH, placeholder=' …')}")
+            self._seen[name] = (f"{reason}: {text}", now)
+            self._last_said = now

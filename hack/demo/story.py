@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable
 
 import yaml
 
@@ -21,6 +20,8 @@ PLACEHOLDERS = {
     "ACR_REGISTRY_SECRET_HERE": "push-secret",
 }
 READY_TIMEOUT_S = 120.0
+REFUSAL_TIMEOUT_S = 60.0
+DELETION_TIMEOUT_S = 60.0
 REFUSED = "workspace-too-big"
 REFUSED_FAMILY = "StandardNCADSA100v4Family"
 REFUSED_MANIFEST = f"""\
@@ -65,6 +66,10 @@ class Story:
     def start(self) -> None:
         """Cluster, installation, operators."""
         self.title("A cluster, a cloud and two operators on this machine")
+        scale = self._world.time_scale
+        self.say(
+            f"starting localcluster; the cloud is {scale:g} times as fast as Azure: a minute takes {60 / scale:.1f} s"
+        )
         self._world.start_cluster()
         self.say("localcluster is ready: API server, scheduler, kubelets and an AKS agent-pool API, all on loopback")
         self.say(f"installed config/default: {self._world.install()} objects, with the shipped roles enforced")
@@ -82,6 +87,7 @@ class Story:
             print(error)
         else:
             raise CommandFailed(f"{name} was accepted with its placeholders")
+        self.say("nothing was stored and nothing ordered; the same file with its placeholders filled in follows")
 
     def apply_quickstarts(self) -> None:
         """The published quickstarts, placeholders filled in."""
@@ -99,7 +105,12 @@ class Story:
     def wait(self) -> None:
         """Live progress until all are ready, then the published tables."""
         print()
-        Progress(self._world, self.say).wait_ready(self.workspaces, READY_TIMEOUT_S)
+        self.say("waiting for WorkspaceReady of all four; one line each time a reason changes")
+        progress = Progress(self._world, self.say)
+        progress.wait_ready(self.workspaces, READY_TIMEOUT_S)
+        self.title("How long each phase took")
+        progress.show_phases()
+        self.title("What kubectl shows")
         self.show("get", "workspace")
         self.show("get", "service", "--selector", "kaito.sh/workspace")
         self.show("get", "machine")
@@ -120,16 +131,20 @@ class Story:
         self._world.apply(REFUSED_MANIFEST)
         progress = Progress(self._world, self.say)
         condition = progress.wait_reason(REFUSED, {"MachineFailing"}, 60)
-        print(f"\n$ kubectl describe workspace {REFUSED}      (WorkspaceReady)")
-        print(f"  Reason:   {condition['reason']}\n  Message:  {condition['message']}", flush=True)
+        print(f"\n$ kubectl describe workspace {REFUSED}      (the condition WorkspaceReady)")
+        print(
+            f"  Status:   {condition['status']}\n  Reason:   {condition['reason']}\n  Message:  {condition['message']}",
+            flush=True,
+        )
         self.workspaces.append(REFUSED)
 
     def delete(self) -> None:
         """Delete everything and prove that nothing is left."""
         self.title("Deleting everything")
         self.say(f"kubectl delete workspace {' '.join(self.workspaces)}")
-        self._world.kubectl("delete", "workspace", *self.workspaces, "--timeout=60s")
-        wait_until(lambda: not self.leftovers(), 60, "nothing to be left")
+        self._world.kubectl("delete", "workspace", *self.workspaces, f"--timeout={DELETION_TIMEOUT_S:.0f}s")
+        self.say("the Workspaces are gone; waiting for what they had: pods, Services, Machines, nodes, agent pools")
+        wait_until(lambda: not self.leftovers(), DELETION_TIMEOUT_S, "nothing to be left")
         self.show(
             "get", "workspace,machine,deployment,statefulset,job,pod,service", "--selector", "kaito.sh/workspace", "-A"
         )
@@ -158,6 +173,3 @@ def filled(manifest: str) -> str:
     for placeholder, value in PLACEHOLDERS.items():
         manifest = manifest.replace(placeholder, value)
     return manifest
-
-
-Step = Callable[[], None]

@@ -38,7 +38,7 @@ class World:
         self.folder = folder
         self.kubeconfig = folder / "kubeconfig"
         self.admin_url = ""
-        self._time_scale = time_scale
+        self.time_scale = time_scale
         self._environment: dict[str, str] = {}
         self._stack = ExitStack()
         self.processes: dict[str, Process] = {}
@@ -53,7 +53,7 @@ class World:
     def start_cluster(self) -> None:
         """Bring localcluster up; returns when it is ready."""
         cluster = self._start(
-            "localcluster", "hack.localcluster", "up", "--dir", str(self.folder), "--time-scale", str(self._time_scale)
+            "localcluster", "hack.localcluster", "up", "--dir", str(self.folder), "--time-scale", str(self.time_scale)
         )
         cluster.wait_for_output("^# ready", START_TIMEOUT_S)
         for line in cluster.output.splitlines():
@@ -85,7 +85,7 @@ class World:
         reply = subprocess.run(command, capture_output=True, text=True, input=stdin, check=False)
         if reply.returncode != 0:
             raise CommandFailed(reply.stderr.strip() or reply.stdout.strip())
-        return reply.stdout
+        return reply.stdout or reply.stderr  # `No resources found` is said on stderr
 
     def apply(self, manifest: str) -> str:
         """`kubectl apply -f -`."""
@@ -110,7 +110,7 @@ class World:
             f"--health-probe-bind-address=127.0.0.1:{port}",
             f"--metrics-bind-address=127.0.0.1:{metrics}",
             f"--kubeconfig={self._service_account_kubeconfig(name)}",
-            *((f"--time-scale={self._time_scale:g}",) if module == "gpu_provisioner" else ()),
+            *((f"--time-scale={self.time_scale:g}",) if module == "gpu_provisioner" else ()),
         )
         environment = {key: value for key, value in self._environment.items() if module == "gpu_provisioner"}
         self._start(name, module, *flags, env={**environment, "POD_NAMESPACE": NAMESPACE})
