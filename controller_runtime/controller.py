@@ -110,7 +110,7 @@ class Controller:
         limiter: Limiter | None = None,
         metrics: ControllerMetrics | None = None,
         needs_leader: bool = True,
-        cache_sync_timeout_s: float = CACHE_SYNC_TIMEOUT_S,
+        cache_sync_timeout_s: float | None = None,
         stuck_after_s: float = STUCK_AFTER_S,
     ) -> None:
         """`limiter` defaults to 5 ms doubling to 1000 s per key, with 10 % jitter. `workers` is the greatest number of reconciles
@@ -123,7 +123,7 @@ class Controller:
         self.needs_leader = needs_leader
         self._reconciler = reconciler
         self._clock = clock
-        self._cache_sync_timeout_s = cache_sync_timeout_s
+        self._own_sync_timeout_s = cache_sync_timeout_s
         self._stuck_after_s = stuck_after_s
         limiter = ItemExponentialLimiter(jitter=RETRY_JITTER) if limiter is None else limiter
         self._queue: WorkQueue[Request] = WorkQueue(name, limiter=limiter, clock=clock)
@@ -138,11 +138,18 @@ class Controller:
         self._on_fatal: Callable[[BaseException], None] = lambda _: None
         self.attach(metrics or ControllerMetrics(new_registry(process=False)), self._on_fatal)
 
-    def attach(self, metrics: ControllerMetrics, on_fatal: Callable[[BaseException], None]) -> None:
-        """Called by the manager before start: where to count, and whom to tell that the process must stop."""
+    def attach(
+        self,
+        metrics: ControllerMetrics,
+        on_fatal: Callable[[BaseException], None],
+        cache_sync_timeout_s: float = CACHE_SYNC_TIMEOUT_S,
+    ) -> None:
+        """Called by the manager before start: where to count, whom to tell that the process must stop, and how long caches may take
+        when the controller itself does not say."""
         self._metrics = metrics.for_controller(self.name, self.workers)
         metrics.queues.add(self.name, self._queue.stats)
         self._on_fatal = on_fatal
+        self._sync_timeout_s = cache_sync_timeout_s if self._own_sync_timeout_s is None else self._own_sync_timeout_s
 
     def watch(self, informer: Source, mapper: Mapper, *, predicate: Predicate | None = None) -> None:
         """Queue what `mapper` names whenever an object of `informer` changes (and `predicate`, if given, passes)."""
@@ -163,7 +170,7 @@ class Controller:
             raise RuntimeError(f"controller {self.name} was started twice")
         self._started = True
         self._connect()
-        deadline = self._clock.monotonic() + self._cache_sync_timeout_s
+        deadline = self._clock.monotonic() + self._sync_timeout_s
         for informer, _ in self._sources:
             self._wait_for(informer, deadline)
         with self._lock:
@@ -234,7 +241,7 @@ class Controller:
         reason = informer.healthy() or "no complete list arrived"
         raise FatalError(
             f"controller {self.name}: the cache of {informer.resource.kind} ({informer.resource}) did not sync "
-            f"within {self._cache_sync_timeout_s:.0f} s: {reason}; is its CRD installed and may this program list it?"
+            f"within {self._sync_timeout_s:.0f} s: {reason}; is its CRD installed and may this program list it?"
         )
 
     def _work(self) -> None:

@@ -143,7 +143,7 @@ class Manager:
         self._refuse_when_started("add_controller()")
         if any(known.name == controller.name for known in self._controllers):
             raise ValueError(f"there is a controller named {controller.name!r} already; their metrics would mix")
-        controller.attach(self.metrics, self._fail)
+        controller.attach(self.metrics, self._fail, self.settings.cache_sync_timeout_s)
         self._controllers.append(controller)
         self._endpoints.healthz.add(f"controller-{controller.name}", controller.unhealthy)
 

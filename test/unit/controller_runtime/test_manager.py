@@ -305,8 +305,8 @@ def test_a_runnable_that_fails_stops_the_process_with_exit_1(build, monkeypatch)
 
 
 def test_a_cache_that_does_not_sync_stops_the_process_with_exit_1(build, monkeypatch):
-    manager = build()
-    controller = Controller("maps", Blocking(), cache_sync_timeout_s=0.1)
+    manager = build(settings(cache_sync_timeout_s=0.1))
+    controller = Controller("maps", Blocking())
     controller.watch(Cache(), for_object)
     manager.add_controller(controller)
     thread, box = run_in_thread(manager, monkeypatch)
