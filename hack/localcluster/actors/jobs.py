@@ -22,7 +22,8 @@ from hack.localcluster.actors.pods import (
     phase_of,
     safe_hash,
 )
-from hack.localcluster.actors.world import PodsToCome, World, request_for_owner
+from hack.localcluster.actors.podstocome import PodsToCome
+from hack.localcluster.actors.world import World, request_for_owner
 
 RETRY_BACKOFF_S = 10.0
 RETRY_BACKOFF_CAP_S = 600.0

@@ -7,7 +7,8 @@ from typing import Any
 from controller_runtime.controller import Request, Result, for_object
 from controller_runtime.resources import PODS, REPLICA_SETS, Object, is_deleting, name_of, uid_of
 from hack.localcluster.actors.pods import is_active, is_ready, new_pod, node_of, phase_of, safe_hash
-from hack.localcluster.actors.world import PodsToCome, World, request_for_owner
+from hack.localcluster.actors.podstocome import PodsToCome
+from hack.localcluster.actors.world import World, request_for_owner
 
 
 class ReplicaSets:

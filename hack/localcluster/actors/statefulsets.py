@@ -8,7 +8,8 @@ from __future__ import annotations
 from controller_runtime.controller import Request, Result, for_object
 from controller_runtime.resources import PODS, STATEFUL_SETS, Object, is_deleting, labels_of, name_of
 from hack.localcluster.actors.pods import is_ready, is_terminated, new_pod, safe_hash
-from hack.localcluster.actors.world import PodsToCome, World, request_for_owner
+from hack.localcluster.actors.podstocome import PodsToCome
+from hack.localcluster.actors.world import World, request_for_owner
 
 REVISION_LABEL = "controller-revision-hash"
 NAME_LABEL = "statefulset.kubernetes.io/pod-name"

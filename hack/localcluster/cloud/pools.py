@@ -10,10 +10,8 @@ from __future__ import annotations
 import threading
 import uuid
 from collections.abc import Mapping
-from dataclasses import asdict
 from typing import Any
 
-from controller_runtime.clock import rfc3339_micro
 from hack.localcluster.cloud import errors
 from hack.localcluster.cloud.errors import ArmError, Place
 from hack.localcluster.cloud.market import Market, Stock
@@ -28,6 +26,8 @@ from hack.localcluster.cloud.model import (
     VirtualMachine,
     VmHost,
 )
+from hack.localcluster.cloud.operations import Operations, Scripts, script_of
+from hack.localcluster.cloud.resource import new_vm, to_resource, with_defaults
 from hack.localcluster.cloud.validation import check_change, check_pool_name, check_properties
 from hack.localcluster.cloud.vm_sizes import find_vm_size
 from hack.localcluster.durations import Durations
@@ -44,10 +44,10 @@ class AgentPools:
         self._timeline = timeline
         self._lock = threading.RLock()
         self._pools: dict[str, AgentPool] = {}
-        self._operations: dict[str, Operation] = {}
+        self._operations = Operations(timeline, durations, self._boot_early, self._finish)
         self._incarnations = 0
         self.market = Market()
-        self._scripts: list[Script] = []
+        self._scripts = Scripts()
 
     # ---- what a tester sets --------------------------------------------------------------------------------------------
 
@@ -70,7 +70,7 @@ class AgentPools:
     def script(self, script: Script) -> None:
         """Decide the outcome of coming operations."""
         with self._lock:
-            self._scripts.append(script)
+            self._scripts.add(script)
 
     def clear_scripts(self) -> None:
         """Back to the natural course for operations to come."""
@@ -82,14 +82,12 @@ class AgentPools:
         with self._lock:
             pool = self._pools.get(name)
             if pool is not None and pool.operation_id:
-                operation = self._operations[pool.operation_id]
-                operation.script = None
-                self._timeline.after(0, lambda: self._finish(operation.id))
+                self._operations.release(self._operations.get(pool.operation_id))
 
     def add_canary(self, name: str, vm_size: str = "Standard_D4s_v5", mode: str = "User", count: int = 1) -> None:
         """A pool that is there already and that nobody but its owner may touch."""
         with self._lock:
-            properties = self._defaults({"vmSize": vm_size, "count": count, "mode": mode})
+            properties = with_defaults(self.identity, {"vmSize": vm_size, "count": count, "mode": mode})
             pool = self._new_pool(name, properties)
             pool.provisioning_state, pool.canary = "Succeeded", True
             self._boot(pool)
@@ -117,20 +115,17 @@ class AgentPools:
     def get(self, name: str) -> dict[str, Any]:
         """One pool as JSON; ArmError 404 `NotFound` when it is not there."""
         with self._lock:
-            return self._to_resource(self._require(name))
+            return to_resource(self.identity, self._require(name))
 
     def list(self) -> list[dict[str, Any]]:
         """All pools, by name."""
         with self._lock:
-            return [self._to_resource(pool) for _, pool in sorted(self._pools.items())]
+            return [to_resource(self.identity, pool) for _, pool in sorted(self._pools.items())]
 
     def operation(self, operation_id: str) -> Operation:
         """A long-running operation; ArmError 404 when unknown."""
         with self._lock:
-            try:
-                return self._operations[operation_id]
-            except KeyError:
-                raise ArmError(404, "NotFound", f"The operation {operation_id} was not found.") from None
+            return self._operations.get(operation_id)
 
     def put(
         self, name: str, properties: Properties, *, if_match: str = "", if_none_match: str = ""
@@ -147,16 +142,16 @@ class AgentPools:
             if pool is not None:
                 check_change(pool.properties, properties)
             kind = "create" if fresh else "update"
-            script = self._take_script(kind, name, properties["vmSize"])
+            script = self._scripts.take(kind, name, properties["vmSize"])
             self._refuse_if_impossible(name, properties, pool, script)
             status = 201 if pool is None else 200
             if pool is None:
-                pool = self._new_pool(name, self._defaults(properties))
+                pool = self._new_pool(name, with_defaults(self.identity, properties))
             else:
                 pool.properties = {**pool.properties, **{k: v for k, v in properties.items() if v is not None}}
                 pool.etag = str(uuid.uuid4())
             operation = self._begin(pool, kind, "Creating" if fresh else "Updating", script)
-            return status, self._to_resource(pool), operation
+            return status, to_resource(self.identity, pool), operation
 
     def delete(self, name: str, *, if_match: str = "") -> Operation | None:
         """Begin the deletion; None when there is no such pool (204)."""
@@ -169,7 +164,7 @@ class AgentPools:
                 raise errors.busy(name, pool.provisioning_state)
             if self._is_last_system_pool(pool):
                 raise errors.system_pool_needed()
-            script = self._take_script("delete", name, pool.properties["vmSize"])
+            script = self._scripts.take("delete", name, pool.properties["vmSize"])
             if script is not None and script.outcome is Outcome.REFUSE:
                 raise script.arm_error(self.place(name, pool.properties["vmSize"]))
             return self._begin(pool, "delete", "Deleting", script)
@@ -198,7 +193,7 @@ class AgentPools:
         with self._lock:
             return {
                 "pools": [pool.to_json() for pool in self._pools.values()],
-                "operations": [asdict(operation) for operation in self._operations.values()],
+                "operations": self._operations.snapshot(),
                 "incarnations": self._incarnations,
                 "market": self.market.to_json(),
             }
@@ -207,15 +202,9 @@ class AgentPools:
         """Take over a snapshot; operations that were under way start their wait again, running VMs are booted at the host."""
         with self._lock:
             self._pools = {data["name"]: AgentPool.from_json(data) for data in state["pools"]}
-            self._operations = {
-                data["id"]: Operation(**{**data, "state": OperationState(data["state"])})
-                for data in state["operations"]
-            }
+            self._operations.restore(state["operations"])
             self._incarnations = state["incarnations"]
             self.market = Market.from_json(state["market"])
-            for operation in self._operations.values():
-                if operation.state is OperationState.IN_PROGRESS:
-                    self._schedule(operation)
             for pool in self._pools.values():
                 for vm in pool.vms:
                     self._call_host("boot", vm)
@@ -272,43 +261,15 @@ class AgentPools:
 
     # ---- operations ------------------------------------------------------------------------------------------------------
 
-    def _take_script(self, kind: str, name: str, vm_size: str) -> Script | None:
-        for script in self._scripts:
-            if script.matches(kind, name, vm_size):
-                if script.times == 1:
-                    self._scripts.remove(script)
-                elif script.times > 1:
-                    script.times -= 1
-                return script
-        return None
-
     def _begin(self, pool: AgentPool, kind: str, state: str, script: Script | None) -> Operation:
         pool.provisioning_state = state
-        operation = Operation(
-            str(uuid.uuid4()), pool.name, kind, self._now(), script=asdict(script) if script else None
-        )
+        operation = self._operations.begin(pool.name, kind, script)
         pool.operation_id = operation.id
-        self._operations[operation.id] = operation
-        self._schedule(operation)
         return operation
 
-    def _schedule(self, operation: Operation) -> None:
-        script = Script(**operation.script) if operation.script else None
-        if script is not None and script.outcome is Outcome.HANG:
-            return
-        usual = {
-            "create": self.durations.pool_create_s,
-            "update": self.durations.pool_update_s,
-            "delete": self.durations.pool_delete_s,
-        }[operation.kind]
-        duration = usual if script is None or script.after_s is None else script.after_s
-        if script is not None and script.outcome is Outcome.EARLY_NODE:
-            self._timeline.after(duration / 2, lambda: self._boot_early(operation.id))
-        self._timeline.after(duration, lambda: self._finish(operation.id))
-
-    def _boot_early(self, operation_id: str) -> None:
+    def _boot_early(self, operation: Operation) -> None:
         with self._lock:
-            pool = self._current_pool(self._operations[operation_id])
+            pool = self._current_pool(operation)
             if pool is not None:
                 self._boot(pool)
 
@@ -317,40 +278,39 @@ class AgentPools:
         pool = self._pools.get(operation.pool)
         return pool if pool is not None and pool.operation_id == operation.id else None
 
-    def _finish(self, operation_id: str) -> None:
+    def _finish(self, operation: Operation) -> None:
         with self._lock:
-            operation = self._operations[operation_id]
-            pool = self._current_pool(operation)
             if operation.state is not OperationState.IN_PROGRESS:
                 return
-            operation.ended = self._now()
+            pool = self._current_pool(operation)
             if pool is None:
-                gone = errors.pool_not_found(self.place(operation.pool))
-                operation.state = OperationState.SUCCEEDED if operation.kind == "delete" else OperationState.FAILED
-                operation.error = None if operation.kind == "delete" else gone.operation_error()
+                self._finish_without_pool(operation)
                 return
-            script = Script(**operation.script) if operation.script else None
+            script = script_of(operation)
             failure = self._failure(operation, pool, script)
             if script is not None and script.outcome is Outcome.CANCEL:
-                self._end(operation, pool, OperationState.CANCELED, "Canceled", None)
+                self._end(operation, pool, OperationState.CANCELED)
             elif failure is not None:
-                self._end(operation, pool, OperationState.FAILED, "Failed", failure)
+                self._end(operation, pool, OperationState.FAILED, failure)
             else:
-                self._end(operation, pool, OperationState.SUCCEEDED, "Succeeded", None)
+                self._end(operation, pool, OperationState.SUCCEEDED)
                 self._after_success(operation, pool, script)
+
+    def _finish_without_pool(self, operation: Operation) -> None:
+        if operation.kind == "delete":
+            self._operations.end(operation, OperationState.SUCCEEDED)
+        else:
+            self._operations.end(operation, OperationState.FAILED, errors.pool_not_found(self.place(operation.pool)))
 
     def _failure(self, operation: Operation, pool: AgentPool, script: Script | None) -> ArmError | None:
         if script is not None and script.outcome is Outcome.FAIL:
             return script.arm_error(self.place(pool.name, pool.properties["vmSize"]))
         return None if operation.kind == "delete" else self._natural_failure(pool)
 
-    def _end(
-        self, operation: Operation, pool: AgentPool, state: OperationState, pool_state: str, error: ArmError | None
-    ) -> None:
-        operation.state = state
-        operation.error = error.operation_error() if error else None
+    def _end(self, operation: Operation, pool: AgentPool, state: OperationState, error: ArmError | None = None) -> None:
+        self._operations.end(operation, state, error)
         pool.error = operation.error
-        pool.provisioning_state = pool_state
+        pool.provisioning_state = state.value
         pool.etag = str(uuid.uuid4())
 
     def _after_success(self, operation: Operation, pool: AgentPool, script: Script | None) -> None:
@@ -376,20 +336,6 @@ class AgentPools:
         self._pools[name] = pool
         return pool
 
-    def _defaults(self, properties: Properties) -> Properties:
-        version = self.identity.kubernetes_version
-        given = {key: value for key, value in properties.items() if value is not None}
-        if not given.get("osDiskSizeGB"):
-            given["osDiskSizeGB"] = 128
-        return {
-            "count": 1, "osDiskType": "Managed", "kubeletDiskType": "OS", "maxPods": 110, "type": "VirtualMachineScaleSets",
-            "scaleDownMode": "Delete", "orchestratorVersion": version, "currentOrchestratorVersion": version,
-            "enableNodePublicIP": False, "mode": "User", "enableEncryptionAtHost": False, "enableUltraSSD": False,
-            "osType": "Linux", "osSKU": "Ubuntu", "nodeImageVersion": "AKSUbuntu-2204gen2containerd-202610.12.0",
-            "upgradeSettings": {"maxSurge": "10%"}, "enableFIPS": False,
-            **given,
-        }  # fmt: skip
-
     def _boot(self, pool: AgentPool) -> None:
         """Bring the number of VMs to `count`."""
         count = int(pool.properties["count"])
@@ -397,23 +343,9 @@ class AgentPools:
         for vm in surplus:
             self._call_host("shut_down", vm)
         for index in range(len(pool.vms), count):
-            vm = self._new_vm(pool, index)
+            vm = new_vm(self.identity, pool, index)
             pool.vms.append(vm)
             self._call_host("boot", vm)
-
-    def _new_vm(self, pool: AgentPool, index: int) -> VirtualMachine:
-        scale_sets = "providers/Microsoft.Compute/virtualMachineScaleSets"
-        group = f"/subscriptions/{self.identity.subscription_id}/resourceGroups/{self.identity.node_resource_group}"
-        return VirtualMachine(
-            pool=pool.name,
-            node_name=f"{pool.vmss_name}{index:06d}",
-            provider_id=f"azure://{group}/{scale_sets}/{pool.vmss_name}/virtualMachines/{index}",
-            vm_size=pool.properties["vmSize"],
-            labels=dict(pool.properties.get("nodeLabels") or {}),
-            taints=tuple(pool.properties.get("nodeTaints") or ()),
-            mode=pool.properties["mode"],
-            os_disk_gib=int(pool.properties["osDiskSizeGB"]),
-        )
 
     def _shut_down(self, pool: AgentPool) -> None:
         for vm in pool.vms:
@@ -423,23 +355,3 @@ class AgentPools:
     def _call_host(self, method: str, vm: VirtualMachine) -> None:
         if self.host is not None:
             getattr(self.host, method)(vm)
-
-    def _now(self) -> str:
-        return rfc3339_micro(self._timeline.clock.now())
-
-    def _to_resource(self, pool: AgentPool) -> dict[str, Any]:
-        status = (
-            {"status": {"provisioningError": pool.error}} if pool.error and pool.provisioning_state == "Failed" else {}
-        )
-        return {
-            "id": f"{self.identity.cluster_id}/agentPools/{pool.name}",
-            "type": "Microsoft.ContainerService/ManagedClusters/AgentPools",
-            "name": pool.name,
-            "properties": {
-                **pool.properties,
-                "provisioningState": pool.provisioning_state,
-                "powerState": {"code": pool.power_state},
-                "eTag": pool.etag,
-                **status,
-            },
-        }

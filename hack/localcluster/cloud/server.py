@@ -8,13 +8,9 @@ from __future__ import annotations
 
 import json
 import re
-import sys
 import threading
-import uuid
 from collections import deque
 from collections.abc import Mapping
-from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 from urllib.parse import parse_qs, quote, urlsplit
 
@@ -23,80 +19,17 @@ import structlog
 from controller_runtime.clock import rfc3339_micro
 from hack.localcluster.cloud import errors
 from hack.localcluster.cloud.errors import ArmError, Place
+from hack.localcluster.cloud.handler import BUDGETS, ArmHandler, QuietServer
 from hack.localcluster.cloud.model import Operation, OperationState
 from hack.localcluster.cloud.pools import AgentPools
+from hack.localcluster.cloud.requests import ArmCall, Reply, Target, parse_target
 from hack.localcluster.cloud.throttle import Throttle
-from hack.localcluster.faults import Call, Fault, FaultKind, FaultPlan
+from hack.localcluster.faults import FaultPlan
 from hack.localcluster.timeline import Timeline
 
 log = structlog.get_logger("localcluster.cloud")
 
-_CLUSTER_PATH = re.compile(
-    r"/subscriptions/(?P<subscription>[^/]+)/resourcegroups/(?P<group>[^/]+)/providers/microsoft\.containerservice"
-    r"/managedclusters/(?P<cluster>[^/]+)(?:/agentpools(?:/(?P<pool>[^/]+))?)?/?",
-    re.IGNORECASE,
-)
-_OPERATION_PATH = re.compile(
-    r"/subscriptions/(?P<subscription>[^/]+)/providers/microsoft\.containerservice/locations/[^/]+"
-    r"/(?P<form>operations|operationresults)/(?P<id>[^/]+)/?",
-    re.IGNORECASE,
-)
 _API_VERSION = re.compile(r"20\d\d-\d\d-\d\d(-preview)?")
-_BUDGETS = {"GET": "reads", "PUT": "writes", "DELETE": "deletes"}
-
-
-@dataclass(frozen=True, slots=True)
-class ArmCall:
-    """One request as the cloud saw it. `code` is Azure's error code, "" for none; `status` 0 means that no reply was sent."""
-
-    at: str
-    method: str
-    resource: str
-    name: str
-    status: int
-    code: str
-    client: str
-    body: dict[str, Any] | None = None
-    headers: Mapping[str, str] = field(default_factory=dict)
-
-
-@dataclass(slots=True)
-class Reply:
-    """What to send."""
-
-    status: int
-    body: dict[str, Any] | None = None
-    headers: dict[str, str] = field(default_factory=dict)
-
-    @property
-    def code(self) -> str:
-        """Azure's error code in the body, if any."""
-        if self.status < 400 or not self.body:
-            return ""
-        return str(self.body.get("error", self.body).get("code", ""))
-
-
-@dataclass(frozen=True, slots=True)
-class Target:
-    """What a URL is about."""
-
-    resource: str
-    name: str
-    subscription: str
-    group: str = ""
-    cluster: str = ""
-    form: str = ""
-
-
-def parse_target(path: str) -> Target | None:
-    """The resource that an ARM path names; None for a path that this cloud does not have."""
-    if match := _CLUSTER_PATH.fullmatch(path):
-        resource = "agentPools" if "/agentpools" in path.lower() else "managedClusters"
-        name = match["pool"] or "" if resource == "agentPools" else match["cluster"]
-        return Target(resource, name, match["subscription"], match["group"], match["cluster"])
-    if match := _OPERATION_PATH.fullmatch(path):
-        return Target("operations", match["id"], match["subscription"], form=match["form"].lower())
-    return None
 
 
 class ArmServer:
@@ -119,10 +52,10 @@ class ArmServer:
         self.page_size = page_size
         self.operation_retry_after_s = operation_retry_after_s
         self.calls: deque[ArmCall] = deque(maxlen=20_000)
-        self._timeline = timeline
+        self.clock = timeline.clock
         self._thread: threading.Thread | None = None
-        handler = type("Handler", (_Handler,), {"arm": self})
-        self._http = _QuietServer(("127.0.0.1", port), handler)
+        handler = type("Handler", (ArmHandler,), {"arm": self})
+        self._http = QuietServer(("127.0.0.1", port), handler)
         self.url = f"http://127.0.0.1:{self._http.server_address[1]}"
 
     def start(self) -> None:
@@ -156,7 +89,7 @@ class ArmServer:
             parsed = {"unreadable": body.decode(errors="replace")[:500]}
         self.calls.append(
             ArmCall(
-                rfc3339_micro(self._timeline.clock.now()),
+                rfc3339_micro(self.clock.now()),
                 method,
                 target.resource if target else path,
                 target.name if target else "",
@@ -200,7 +133,7 @@ class ArmServer:
                 raise errors.resource_group_not_found(at)
             if target.cluster.lower() != identity.cluster_name.lower():
                 raise errors.cluster_not_found(at)
-        if method not in _BUDGETS:
+        if method not in BUDGETS:
             raise ArmError(405, "MethodNotAllowed", f"The method {method} is not allowed here.", wrapped=True)
 
     def _pool(self, method: str, name: str, headers: Mapping[str, str], body: bytes) -> Reply:
@@ -293,114 +226,3 @@ def _read_properties(body: bytes) -> dict[str, Any]:
             400, "InvalidRequestContent", "The request content was invalid: properties are missing.", wrapped=True
         )
     return properties
-
-
-class _QuietServer(ThreadingHTTPServer):
-    """A client that leaves early is an everyday event here, not a traceback."""
-
-    daemon_threads = True
-    request_queue_size = 128
-
-    def handle_error(self, request: Any, client_address: Any) -> None:
-        """Log what is not a connection that ended."""
-        if not isinstance(sys.exc_info()[1], ConnectionError):
-            log.exception("a connection failed", client=client_address)
-
-
-class _Handler(BaseHTTPRequestHandler):
-    """Reads a request, asks the plan, asks the server, writes the reply in the way that the fault wants it."""
-
-    arm: ArmServer
-    protocol_version = "HTTP/1.1"
-    disable_nagle_algorithm = True
-
-    def do_GET(self) -> None:
-        self._serve()
-
-    def do_PUT(self) -> None:
-        self._serve()
-
-    def do_DELETE(self) -> None:
-        self._serve()
-
-    def do_POST(self) -> None:
-        self._serve()
-
-    def do_PATCH(self) -> None:
-        self._serve()
-
-    def log_message(self, *_: Any) -> None:
-        """The log of calls replaces the lines that this class would print."""
-
-    def _serve(self) -> None:
-        body = self.rfile.read(int(self.headers.get("content-length") or 0))
-        headers = {key.lower(): value for key, value in self.headers.items()}
-        path = urlsplit(self.path).path
-        fault = self.arm.plan.decide(self._call(path, headers))
-        kind = fault.kind if fault else None
-        if fault is not None and kind is FaultKind.DELAY:
-            self.arm._timeline.clock.wait_event(threading.Event(), fault.seconds or 0.0)
-        if fault is not None and kind is FaultKind.BLACK_HOLE:
-            self.arm.plan.wait_released(fault)
-        if kind in (FaultKind.DROP_BEFORE_COMMIT, FaultKind.BLACK_HOLE):
-            self.arm.record(self.command, path, None, headers, body)
-            self.close_connection = True
-            return
-        reply = _injected(fault) if fault is not None and kind is FaultKind.STATUS else self._answer(headers, body)
-        lost = kind is FaultKind.COMMIT_THEN_DROP
-        self.arm.record(self.command, path, None if lost else reply, headers, body)
-        if lost:
-            self.close_connection = True
-            return
-        self._send(reply, kind)
-
-    def _call(self, path: str, headers: Mapping[str, str]) -> Call:
-        target = parse_target(path)
-        resource, name = (target.resource, target.name) if target else ("", "")
-        verbs = {"GET": "get" if name else "list", "PUT": "create_or_update", "DELETE": "delete"}
-        return Call(
-            "arm",
-            verbs.get(self.command, self.command.lower()),
-            group="Microsoft.ContainerService",
-            resource=resource,
-            name=name,
-            client=headers.get("user-agent", ""),
-        )
-
-    def _answer(self, headers: Mapping[str, str], body: bytes) -> Reply:
-        budget = _BUDGETS.get(self.command, "writes")
-        remaining, wait_s = self.arm.throttle.take(budget)
-        if wait_s is not None:
-            error = errors.throttled(self.arm.pools.place(), wait_s)
-            reply = Reply(error.status, error.body(), dict(error.headers))
-        else:
-            reply = self.arm.answer(self.command, self.path, headers, body)
-        reply.headers[f"x-ms-ratelimit-remaining-subscription-{budget}"] = str(remaining)
-        return reply
-
-    def _send(self, reply: Reply, kind: FaultKind | None) -> None:
-        content = json.dumps(reply.body).encode() if reply.body is not None else b""
-        if kind is FaultKind.GARBAGE:
-            reply.status, content = 200, b"<html>504 bad gateway</html>{{{"
-        self.send_response(reply.status)
-        request_id = str(uuid.uuid4())
-        headers = {
-            "Content-Type": "application/json; charset=utf-8",
-            "Content-Length": str(len(content)),
-            "x-ms-request-id": request_id,
-            "x-ms-correlation-request-id": request_id,
-            **reply.headers,
-        }
-        for key, value in headers.items():
-            self.send_header(key, value)
-        self.end_headers()
-        if kind is FaultKind.TRUNCATE:
-            self.close_connection = True
-            content = content[: len(content) // 2]
-        self.wfile.write(content)
-
-
-def _injected(fault: Fault) -> Reply:
-    headers = {} if fault.retry_after_s is None else {"Retry-After": str(max(1, round(fault.retry_after_s)))}
-    error = ArmError(fault.code, fault.reason, fault.message, headers)
-    return Reply(error.status, error.body(), dict(error.headers))

@@ -1,0 +1,56 @@
+"""The shapes of an agent pool: what AKS adds to a request, what it answers, and the VMs that a pool consists of. Pure."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from hack.localcluster.cloud.model import AgentPool, CloudIdentity, Properties, VirtualMachine
+
+
+def with_defaults(identity: CloudIdentity, properties: Properties) -> Properties:
+    """What AKS fills in; a disk size of 0 or none is its default of 128 GiB."""
+    version = identity.kubernetes_version
+    given = {key: value for key, value in properties.items() if value is not None}
+    if not given.get("osDiskSizeGB"):
+        given["osDiskSizeGB"] = 128
+    return {
+        "count": 1, "osDiskType": "Managed", "kubeletDiskType": "OS", "maxPods": 110, "type": "VirtualMachineScaleSets",
+        "scaleDownMode": "Delete", "orchestratorVersion": version, "currentOrchestratorVersion": version,
+        "enableNodePublicIP": False, "mode": "User", "enableEncryptionAtHost": False, "enableUltraSSD": False,
+        "osType": "Linux", "osSKU": "Ubuntu", "nodeImageVersion": "AKSUbuntu-2204gen2containerd-202610.12.0",
+        "upgradeSettings": {"maxSurge": "10%"}, "enableFIPS": False,
+        **given,
+    }  # fmt: skip
+
+
+def new_vm(identity: CloudIdentity, pool: AgentPool, index: int) -> VirtualMachine:
+    """The VM number `index` of a pool's scale set."""
+    scale_sets = "providers/Microsoft.Compute/virtualMachineScaleSets"
+    group = f"/subscriptions/{identity.subscription_id}/resourceGroups/{identity.node_resource_group}"
+    return VirtualMachine(
+        pool=pool.name,
+        node_name=f"{pool.vmss_name}{index:06d}",
+        provider_id=f"azure://{group}/{scale_sets}/{pool.vmss_name}/virtualMachines/{index}",
+        vm_size=pool.properties["vmSize"],
+        labels=dict(pool.properties.get("nodeLabels") or {}),
+        taints=tuple(pool.properties.get("nodeTaints") or ()),
+        mode=pool.properties["mode"],
+        os_disk_gib=int(pool.properties["osDiskSizeGB"]),
+    )
+
+
+def to_resource(identity: CloudIdentity, pool: AgentPool) -> dict[str, Any]:
+    """The pool as GET answers it."""
+    status = {"status": {"provisioningError": pool.error}} if pool.error and pool.provisioning_state == "Failed" else {}
+    return {
+        "id": f"{identity.cluster_id}/agentPools/{pool.name}",
+        "type": "Microsoft.ContainerService/ManagedClusters/AgentPools",
+        "name": pool.name,
+        "properties": {
+            **pool.properties,
+            "provisioningState": pool.provisioning_state,
+            "powerState": {"code": pool.power_state},
+            "eTag": pool.etag,
+            **status,
+        },
+    }
