@@ -78,7 +78,8 @@ def apply(
     others = [entry | {"fieldsV1": without_paths(entry["fieldsV1"], paths)} for entry, paths in conflicts]
     others = [entry for entry in others if entry["fieldsV1"]]
     merged: Object = _merge(current, wanted, schema)
-    for path in leaves(subtract(previous, fields)):
+    # Whole list items first: an item that has lost its key fields could not be found any more.
+    for path in sorted(leaves(subtract(previous, fields)), key=lambda path: path[-1] != "."):
         if not any(contains(entry["fieldsV1"], path) for entry in others):
             merged = _removed(merged, path[:-1] if path[-1] == "." else path, schema)
     merged = {"apiVersion": kind.api_version, "kind": kind.kind} | merged

@@ -91,6 +91,11 @@ class TypeBehaviour:
                 found.extend((kind, entry.obj["metadata"]["name"]) for entry in entries)
         return found
 
+    def deletion_marked(self, kind: ResourceType, obj: Object) -> None:
+        """A namespace that waits is Terminating."""
+        if kind.storage == NAMESPACES:
+            obj["status"] = {"phase": "Terminating"}
+
     def deletion_began(self, kind: ResourceType, obj: Object, write: Write) -> None:
         """Empty a namespace or a CRD; what has finalizers stays until they are gone."""
         name = obj["metadata"]["name"]

@@ -74,6 +74,9 @@ def check_body(kind: ResourceType, obj: Any, namespace: str, name: str) -> Objec
         )
         raise bad_request(text)
     if found_kind not in (None, "", kind.kind):
+        if kind.custom:
+            text = f'Invalid value: "{found_kind}": must be {kind.kind}'
+            raise invalid(kind, name or str((obj.get("metadata") or {}).get("name", "")), [Cause("kind", text)])
         raise bad_request(f"{found_kind} in version {kind.version!r} cannot be handled as a {kind.kind}")
     metadata = obj.get("metadata")
     metadata = {} if metadata is None else metadata

@@ -89,6 +89,9 @@ class Behaviour(Protocol):
     def removal_blocked(self, kind: ResourceType, obj: Object) -> bool:
         """Whether contents (of a namespace, of a CRD) must go first."""
 
+    def deletion_marked(self, kind: ResourceType, obj: Object) -> None:
+        """Note a deletion that has to wait in the object's status, in place."""
+
     def deletion_began(self, kind: ResourceType, obj: Object, write: Write) -> None:
         """Start emptying."""
 
@@ -243,6 +246,7 @@ class Verbs:
             meta.mark_deleted(metadata, grace_s)
             if not began and generation:
                 metadata["generation"] = generation
+            self.behaviour.deletion_marked(kind, new)
         if new == current.obj or write.dry_run:
             return Entry(new, current.rv), False
         entry = self.store.put(kind.storage, self.key(kind, namespace, name), new, write.caller.client)
