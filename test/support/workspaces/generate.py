@@ -100,6 +100,8 @@ def _plausible(rng: random.Random) -> Object:
         )
     if rng.random() < 0.5:
         obj["resource"]["count"] = rng.choice([1, 1, 2, 3, 4, 8, 9])
+    if rng.random() < 0.3:
+        obj["metadata"]["name"] = rng.choice(["7b", "a.b", "A", "a-", "second", "a" * 52, "a" * 53, "a" * 63, "a" * 64])
     part = obj.get("inference") or obj.get("tuning")
     if "preset" in part and rng.random() < 0.7:
         name = rng.choice([*catalog.presets, "unknown"])
