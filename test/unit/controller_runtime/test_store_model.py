@@ -130,7 +130,10 @@ class ModelStream:
         if self._fault == "swap":
             frames = swap_different_objects(frames)
         if self._fault == "replay":
-            frames = [*self._server.frames(0), *frames]
+            past = self._server.frames(
+                0
+            )  # Only a part of it: the whole would end in the present and heal what it broke.
+            frames = [*past[: (len(past) + 1) // 2], *frames]
         if self._fault == "bookmark":
             frames = [*frames, WatchEvent("BOOKMARK", {"metadata": {"resourceVersion": str(self._server.version)}})]
         yield frames
