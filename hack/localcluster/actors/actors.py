@@ -13,6 +13,7 @@ from controller_runtime.api import KubeClient
 from controller_runtime.errors import AlreadyExists
 from controller_runtime.resources import NAMESPACES, PODS, SERVICES, Object, is_deleting, labels_of
 from hack.localcluster.actors.deployments import Deployments
+from hack.localcluster.actors.endpoints import Endpoints
 from hack.localcluster.actors.fleet import LEASE_NAMESPACE, Fleet
 from hack.localcluster.actors.garbage import GarbageCollector
 from hack.localcluster.actors.jobs import Jobs
@@ -65,6 +66,7 @@ class Actors:
             ReplicaSets(self.world)
             StatefulSets(self.world)
             Jobs(self.world)
+            Endpoints(self.world)
         if chosen.garbage:
             GarbageCollector(self.world)
         if chosen.scheduler:

@@ -6,6 +6,7 @@ which registers only when it starts (`restart_kubelet`).
 
 from __future__ import annotations
 
+import math
 import threading
 from dataclasses import dataclass
 
@@ -32,7 +33,7 @@ class Member:
     address: str
     registered: bool = False
     ready_at: float = 0.0
-    gpu_at: float = 0.0
+    gpu_at: float = math.inf
     health: str = "ready"
     gone: bool = False
     lease_at: float = 0.0
@@ -117,7 +118,7 @@ class Fleet:
             return Result(requeue_after_s=wait_s)
         if member.registered:
             return Result()
-        self._set_times(member)
+        member.ready_at = self._now() + self._scaled(self._world.durations.node_ready_s)
         node = nodeshape.new_node(member.vm, self._identity, member.address)
         node["status"]["conditions"] = self._world.merge_conditions({}, nodeshape.wanted_conditions("starting"))
         status = node["status"]
@@ -134,35 +135,35 @@ class Fleet:
         )
         return Result(requeue_after_s=max(0.01, member.ready_at - self._now()))
 
-    def _set_times(self, member: Member) -> None:
-        member.ready_at = self._now() + self._scaled(self._world.durations.node_ready_s)
-        member.gpu_at = member.ready_at + self._scaled(self._world.durations.gpu_ready_s)
-
     def _report(self, member: Member, node: Object) -> Result:
-        if not member.ready_at:
-            # The Node was there before this process: it has been up for long.
-            member.ready_at = member.gpu_at = self._now() if _was_ready(node) else 0.0
-            if not member.ready_at:
-                self._set_times(member)
         now = self._now()
-        state = "starting" if now < member.ready_at and not _was_ready(node) else member.health
-        gpu = now >= member.gpu_at
+        was_ready = _was_ready(node)
+        if not member.ready_at:
+            # A Node that was there, and ready, before this process began has its GPUs by now.
+            member.ready_at = now if was_ready else now + self._scaled(self._world.durations.node_ready_s)
+            member.gpu_at = now if was_ready else math.inf
+        state = "starting" if now < member.ready_at and not was_ready else member.health
         conditions = self._world.merge_conditions(node, nodeshape.wanted_conditions(state))
         status: Object = {"conditions": conditions}
         if state != "unreachable":
+            gpu = now >= member.gpu_at
             status |= {
                 "capacity": nodeshape.capacity(member.vm, gpu=gpu),
                 "allocatable": nodeshape.allocatable(member.vm, gpu=gpu),
             }
-        was_ready = _was_ready(node)
         self._write_status(node, status, conditions)
         self._write_taints(node, state)
         if (state == "ready") != was_ready:
-            reason = "NodeReady" if state == "ready" else "NodeNotReady"
-            self._event(node, reason, f"Node {name_of(node)} status is now: {reason}")
+            self._tell(node, "NodeReady" if state == "ready" else "NodeNotReady")
+        if state == "ready" and member.gpu_at == math.inf:
+            # Counted from the report, so that nobody ever sees GPUs on a Node that has not been Ready without them.
+            member.gpu_at = now + self._scaled(self._world.durations.gpu_ready_s)
         if state != "unreachable":
             self._renew_lease(member)
         return Result(requeue_after_s=self._next_look(member, now))
+
+    def _tell(self, node: Object, reason: str) -> None:
+        self._event(node, reason, f"Node {name_of(node)} status is now: {reason}")
 
     def _write_status(self, node: Object, status: Object, conditions: list[Object]) -> None:
         old = {entry["type"]: entry for entry in (node.get("status") or {}).get("conditions") or []}
@@ -186,7 +187,7 @@ class Fleet:
             self._wake(name_of(node), 0)
 
     def _next_look(self, member: Member, now: float) -> float:
-        moments = [moment for moment in (member.ready_at, member.gpu_at) if moment > now]
+        moments = [moment for moment in (member.ready_at, member.gpu_at) if now < moment < math.inf]
         soonest = min(moments, default=now + LEASE_PERIOD_S)
         return max(0.01, min(soonest - now, LEASE_PERIOD_S))
 

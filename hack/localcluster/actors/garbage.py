@@ -34,6 +34,7 @@ from controller_runtime.resources import (
     namespace_of,
     uid_of,
 )
+from hack.localcluster.actors.endpoints import ENDPOINT_SLICES
 from hack.localcluster.actors.world import World
 
 log = structlog.get_logger("localcluster.garbage")
@@ -43,7 +44,7 @@ SECRETS = Resource("", "v1", "secrets", "Secret", namespaced=True)
 SERVICE_ACCOUNTS = Resource("", "v1", "serviceaccounts", "ServiceAccount", namespaced=True)
 BUILT_IN = (
     PODS, NODES, SERVICES, CONFIG_MAPS, SECRETS, SERVICE_ACCOUNTS, DEPLOYMENTS, REPLICA_SETS, STATEFUL_SETS, JOBS, LEASES,
-    POD_DISRUPTION_BUDGETS,
+    POD_DISRUPTION_BUDGETS, ENDPOINT_SLICES,
 )  # fmt: skip
 OWNERS = "gc-owners"
 FOREGROUND = "foregroundDeletion"

@@ -47,6 +47,11 @@ def pods_of(client: Client, app: str) -> list[Object]:
     return client.list(PODS, "default", label_selector=f"app={app}").items
 
 
+def remove_pool(client: Client, pools: Pools, name: str) -> None:
+    pools.begin_delete(name).result()
+    wait_until(lambda: node_of_pool(client, name) is None, what=f"the node of {name} gone")
+
+
 def condition(obj: Object, kind: str) -> Object:
     conditions = (obj.get("status") or {}).get("conditions") or []
     return next((entry for entry in conditions if entry["type"] == kind), {})
@@ -76,8 +81,7 @@ def test_gpu_deployment_waits_for_a_node_serves_and_loses_it_again(
     assert running["spec"]["nodeName"] == node["metadata"]["name"]
     kubectl("rollout", "status", "deployment/falcon", "--timeout=30s")
 
-    pools.begin_delete("ws0123456a").result()
-    wait_until(lambda: node_of_pool(client, "ws0123456a") is None, what="the node gone")
+    remove_pool(client, pools, "ws0123456a")
     eventually(DEPLOYMENTS, "falcon", lambda d: condition(d, "Available").get("status") == "False")
     wait_until(lambda: all(not p["spec"].get("nodeName") for p in pods_of(client, "falcon")), what="only pending pods")
 
@@ -99,7 +103,7 @@ def test_node_joins_with_the_labels_taints_and_provider_id_of_aks(
         f"azure:///subscriptions/{identity.subscription_id}/resourceGroups/mc_localcluster-rg_localcluster_eastus"
         f"/providers/Microsoft.Compute/virtualMachineScaleSets/{scale_set}/virtualMachines/0"
     )
-    pools.begin_delete("ws0123456b").result()
+    remove_pool(client, pools, "ws0123456b")
 
 
 def test_gpu_shows_in_the_capacity_only_after_the_node_is_ready(
@@ -123,16 +127,21 @@ def test_gpu_shows_in_the_capacity_only_after_the_node_is_ready(
     ]
     assert states.index(("True", False)) < states.index(("True", True))
     assert ("False", True) not in states
-    pools.begin_delete("ws0123456c").result()
+    remove_pool(client, pools, "ws0123456c")
 
 
 def test_model_answers_through_the_proxy_of_the_service(client: Client, kubectl: Kubectl) -> None:
-    kubectl.apply(deployment("phi", ports=MODEL_PORT), service("phi"))
+    kubectl.apply(service("phi"))
     path = "/api/v1/namespaces/default/services/phi:80/proxy"
     too_early = kubectl.run("get", "--raw", f"{path}/healthz")
-    assert too_early.returncode != 0
+    assert "no endpoints available" in too_early.stderr
+    kubectl.apply(deployment("phi", ports=MODEL_PORT))
     kubectl("rollout", "status", "deployment/phi", "--timeout=30s")
     assert json.loads(kubectl("get", "--raw", f"{path}/healthz")) == {"status": "Healthy"}
+    address = pods_of(client, "phi")[0]["status"]["podIP"]
+    wait_until(
+        lambda: f"{address}:5000" in kubectl("describe", "service", "phi"), what="the pod among the Service's endpoints"
+    )
     with Process([kubectl_binary(), "proxy", "--port=0"], env=kubectl.environment) as proxy:
         port = proxy.wait_for_output(r"Starting to serve on 127\.0\.0\.1:(\d+)").group(1)
         request = urllib.request.Request(
