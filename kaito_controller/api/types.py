@@ -65,9 +65,7 @@ class LabelSelectorRequirement(ApiModel):
 class LabelSelector(ApiModel):
     """Labels of the nodes: existing nodes that carry them all may be used, and new nodes are created with them."""
 
-    match_labels: Annotated[
-        dict[Annotated[str, Field(max_length=MAX_LABEL_KEY)], Label], Field(max_length=MAX_SELECTOR_LABELS)
-    ] = {}
+    match_labels: Annotated[dict[str, Label], Field(max_length=MAX_SELECTOR_LABELS)] = {}
     """Labels as key: value."""
     match_expressions: Annotated[list[LabelSelectorRequirement], Field(max_length=MAX_SELECTOR_LABELS)] = []
     """The same as expressions; each must be `In` with exactly one value."""

@@ -48,7 +48,7 @@ def examine(workspace: Workspace, catalog: Catalog, config: Object | None, *, ru
     needs = _needs(workspace, preset)
     fit = _fit(workspace, catalog, preset)
     wanted = _wanted(workspace.resource, needs, fit, catalog)
-    gate = _broken(workspace, catalog, preset, running=running) or _misfit(fit, running=running)
+    gate = _misfit(fit, running=running) or _broken(workspace, catalog, preset, running=running)
     found: Mapping[str, Any] = {}
     if workspace.tuning is not None and gate is None:
         gate, found = _configuration(workspace, config)

@@ -38,7 +38,7 @@ from kaito_controller.workspace.observe import Observer
 from kaito_controller.workspace.own_writes import LOOK_AGAIN_S, OwnWrites
 from kaito_controller.workspace.plan import plan
 from kaito_controller.workspace.snapshot import Refusal, Snapshot, Verdict
-from kaito_controller.workspace.status import Change, changes, conditions_of, deleting_conditions, status_of
+from kaito_controller.workspace.status import Change, changes, conditions_of, deleting_conditions, status_of, workers_of
 
 log = get_logger(__name__)
 
@@ -111,7 +111,7 @@ class WorkspaceReconciler:
         return outcome.workspace
 
     def _show(self, snapshot: Snapshot, decision: Decision, raw: Object) -> None:
-        workers = snapshot.worker_nodes if decision.frozen else decision.assignment.names
+        workers = workers_of(snapshot, decision)
         wanted = conditions_of(snapshot, decision)
         news = changes(snapshot.raw, wanted)
         if self._write_status(raw, wanted, workers):

@@ -96,16 +96,16 @@ def _progress(snapshot: Snapshot, assignment: Assignment) -> Verdict:
 
 
 def _pending(snapshot: Snapshot, assignment: Assignment, waiting: list[MachineView]) -> Verdict:
+    """Names all Machines, not only those still awaited: a new message for each node that joins would be a write for each."""
     uid = uid_of(snapshot.raw)
     ordered = [naming.machine_name(uid, order.ordinal, order.attempt) for order in assignment.order]
     start = min((m.created_at for m in waiting), default=snapshot.now)
     until = _deadline(start, snapshot.limits.machine_timeout_s)
     look = min(_deadline(start, snapshot.limits.provisioner_silence_s), until)
-    names = _names("Machine", sorted([*(m.name for m in waiting), *ordered]))
-    count = len(waiting) + len(ordered)
+    names = _names("Machine", sorted([*(m.name for m in assignment.machines), *ordered]))
     return Verdict(
         reasons.MACHINES_PENDING,
-        f"Waiting for {count} of {snapshot.wanted.count} nodes: {names}, ordered at {rfc3339(start)}; "
+        f"Waiting for {names} to become Ready, ordered at {rfc3339(start)}; "
         f"an attempt counts as failed at {rfc3339(until)}.",
         look if look > snapshot.now else until,
     )

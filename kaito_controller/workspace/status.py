@@ -41,6 +41,17 @@ def conditions_of(snapshot: Snapshot, decision: Decision) -> tuple[Condition, ..
     return tuple(_condition(kind, verdict, snapshot.generation) for kind, verdict in verdicts)
 
 
+def workers_of(snapshot: Snapshot, decision: Decision) -> tuple[str, ...]:
+    """The nodes to show: the whole choice once all are ready; until then, what was shown before and is still in use."""
+    if decision.frozen:
+        return snapshot.worker_nodes
+    names = decision.assignment.names
+    if decision.nodes.reason.kind is Kind.GOOD:
+        return names
+    lost = {machine.node_name for machine in decision.assignment.machines}
+    return tuple(name for name in snapshot.worker_nodes if name in names or name in lost)
+
+
 def deleting_conditions(raw: Object, verdict: Verdict) -> tuple[Condition, ...]:
     """The conditions of a Workspace that is being deleted: whatever was shown as True is not any more."""
     generation = int(raw["metadata"].get("generation") or 0)

@@ -184,8 +184,15 @@ class World:
         return self.set_node(name, ready=True, gpus=gpus)
 
     def set_node(self, name: str, *, ready: bool, gpus: int) -> Object:
-        conditions = [{"type": "Ready", "status": "True" if ready else "False", "reason": "Kubelet", "message": "scripted",
-                       "lastTransitionTime": now()}]  # fmt: skip
+        conditions = [
+            {
+                "type": "Ready",
+                "status": "True" if ready else "False",
+                "reason": "Kubelet",
+                "message": "scripted",
+                "lastTransitionTime": now(),
+            }
+        ]
         counts = {"nvidia.com/gpu": str(gpus)} if gpus else {}
         status = {"conditions": conditions, "allocatable": counts, "capacity": counts}
         return self.client.patch(NODES, name, {"status": status}, subresource="status")
@@ -325,7 +332,9 @@ class World:
                     "readyReplicas": ready,
                 }
                 if any((workload.get("status") or {}).get(key) != value for key, value in status.items()):
-                    self.client.patch(resource, name_of(workload), {"status": status}, namespace_of(workload), subresource="status")  # fmt: skip
+                    self.client.patch(
+                        resource, name_of(workload), {"status": status}, namespace_of(workload), subresource="status"
+                    )
         for job in self.all(JOBS):
             self._run_job(job)
 
@@ -370,7 +379,13 @@ class World:
 
     def _make_pod(self, workload: Object, name: str, node: str, marker: str) -> Object:
         template = workload["spec"]["template"]
-        owner = {"apiVersion": "apps/v1", "kind": workload["kind"], "name": name_of(workload), "uid": uid_of(workload), "controller": True}  # fmt: skip
+        owner = {
+            "apiVersion": "apps/v1",
+            "kind": workload["kind"],
+            "name": name_of(workload),
+            "uid": uid_of(workload),
+            "controller": True,
+        }
         meta = {
             "name": name,
             "namespace": namespace_of(workload),
@@ -387,7 +402,14 @@ class World:
             if status is None:
                 if (pod.get("status") or {}).get("phase") in ("Running", "Succeeded", "Failed"):
                     continue
-                container = {"name": pod["spec"]["containers"][0]["name"], "ready": True, "state": {"running": {"startedAt": now()}}, "image": "i", "imageID": "i", "restartCount": 0}  # fmt: skip
+                container = {
+                    "name": pod["spec"]["containers"][0]["name"],
+                    "ready": True,
+                    "state": {"running": {"startedAt": now()}},
+                    "image": "i",
+                    "imageID": "i",
+                    "restartCount": 0,
+                }
                 status = {
                     "phase": "Running",
                     "conditions": [built_in("Ready", "True")],

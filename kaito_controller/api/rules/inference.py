@@ -63,7 +63,7 @@ def _check_template(template: PodTemplate) -> Iterator[Violation]:
         yield Violation(f"{path}.volumes", sentences.HOST_PATH, path)
     for kind, containers in (("containers", spec.containers), ("initContainers", spec.init_containers)):
         for index, container in enumerate(containers):
-            yield from _check_container(container, f"{path}.{kind}[{index}]", path)
+            yield from _check_container(container, f"{path}.{kind}[{index}]", f"{path}.{kind}")
 
 
 def _check_container(container: Container, field: str, unit: str) -> Iterator[Violation]:

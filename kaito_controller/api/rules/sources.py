@@ -9,17 +9,17 @@ from kaito_controller.api.types import PresetSpec, VolumeSource
 from kaito_controller.api.violation import Violation, quote
 
 
-def check_pulled_image(image: str, field: str, unit: str) -> Iterator[Violation]:
-    """An image that is given must be one that a registry could hold; unfilled placeholders are not."""
+def check_pulled_image(image: str, field: str, unit: str = "") -> Iterator[Violation]:
+    """An image that is given must be one that a registry could hold; unfilled placeholders are not. `unit` defaults to `field`."""
     if image and not patterns.fits(patterns.IMAGE_TO_PULL, image):
-        yield Violation(field, f"{quote(image)} {sentences.IMAGE_TO_PULL}", unit)
+        yield Violation(field, f"{quote(image)} {sentences.IMAGE_TO_PULL}", unit or field)
 
 
-def check_secret_names(names: Iterable[str], field: str, unit: str) -> Iterator[Violation]:
-    """Each name must be one that a Secret could have."""
+def check_secret_names(names: Iterable[str], field: str, unit: str = "") -> Iterator[Violation]:
+    """Each name must be one that a Secret could have. `unit` defaults to `field`, the list."""
     for index, name in enumerate(names):
         if not patterns.fits(patterns.DNS_SUBDOMAIN, name):
-            yield Violation(f"{field}[{index}]", f"{quote(name)} {sentences.SECRET_NAME}", unit)
+            yield Violation(f"{field}[{index}]", f"{quote(name)} {sentences.SECRET_NAME}", unit or field)
 
 
 def check_preset(preset: PresetSpec, path: str) -> Iterator[Violation]:
@@ -30,8 +30,8 @@ def check_preset(preset: PresetSpec, path: str) -> Iterator[Violation]:
         yield Violation(field, sentences.PRIVATE_IMAGE, path)
     if preset.access_mode == "public" and options.image:
         yield Violation(field, f"{quote(options.image)} {sentences.PUBLIC_IMAGE}", path)
-    yield from check_pulled_image(options.image, field, path)
-    yield from check_secret_names(options.image_pull_secrets, f"{path}.presetOptions.imagePullSecrets", path)
+    yield from check_pulled_image(options.image, field)
+    yield from check_secret_names(options.image_pull_secrets, f"{path}.presetOptions.imagePullSecrets")
 
 
 def check_preset_change(old: PresetSpec | None, new: PresetSpec | None, path: str) -> Iterator[Violation]:

@@ -55,20 +55,19 @@ def _check_input(source: DataSource) -> Iterator[Violation]:
             yield Violation(field, f"{quote(url)} {sentences.METADATA_URL}", f"{_INPUT}.urls")
     if source.volume_source is not None:
         yield from check_volume(source.volume_source, f"{_INPUT}.volumeSource", f"{_INPUT}.volumeSource")
-    yield from check_pulled_image(source.image, f"{_INPUT}.image", _INPUT)
-    yield from check_secret_names(source.image_pull_secrets, f"{_INPUT}.imagePullSecrets", _INPUT)
+    yield from check_pulled_image(source.image, f"{_INPUT}.image")
+    yield from check_secret_names(source.image_pull_secrets, f"{_INPUT}.imagePullSecrets")
 
 
 def _check_output(output: DataDestination) -> Iterator[Violation]:
     if output.volume_source is not None:
         yield Violation(f"{_OUTPUT}.volumeSource", sentences.OUTPUT_VOLUME, _OUTPUT)
+    image, secret = f"{_OUTPUT}.image", f"{_OUTPUT}.imagePushSecret"
     if not output.image:
-        yield Violation(f"{_OUTPUT}.image", sentences.OUTPUT_IMAGE_MISSING, _OUTPUT)
+        yield Violation(image, sentences.OUTPUT_IMAGE_MISSING, _OUTPUT)
     elif not patterns.fits(patterns.IMAGE_TO_PUSH, output.image):
-        yield Violation(f"{_OUTPUT}.image", f"{quote(output.image)} {sentences.IMAGE_TO_PUSH}", _OUTPUT)
+        yield Violation(image, f"{quote(output.image)} {sentences.IMAGE_TO_PUSH}", image)
     if not output.image_push_secret:
-        yield Violation(f"{_OUTPUT}.imagePushSecret", sentences.PUSH_SECRET_MISSING, _OUTPUT)
+        yield Violation(secret, sentences.PUSH_SECRET_MISSING, _OUTPUT)
     elif not patterns.fits(patterns.DNS_SUBDOMAIN, output.image_push_secret):
-        yield Violation(
-            f"{_OUTPUT}.imagePushSecret", f"{quote(output.image_push_secret)} {sentences.SECRET_NAME}", _OUTPUT
-        )
+        yield Violation(secret, f"{quote(output.image_push_secret)} {sentences.SECRET_NAME}", secret)

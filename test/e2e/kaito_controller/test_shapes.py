@@ -1,0 +1,162 @@
+"""What a Workspace can ask for beyond the quickstarts, and the changes that the API allows; judged by the objects that come of it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from controller_runtime.resources import Object
+from test.support.kaito_rig import Rig
+from test.support.workspace_world import tuning, workspace
+
+pytestmark = pytest.mark.e2e
+
+ADAPTERS = [
+    {"source": {"name": f"adapter-{n}", "image": f"registry.example.com/adapters/a{n}:1"}, "strength": f"0.{n}"}
+    for n in (1, 2, 3)
+]
+
+
+def pod_spec(rig: Rig, namespace: str, kind: str = "deployment", name: str = "phi") -> Object:
+    spec: Object = rig.get(kind, name, namespace)["spec"]["template"]["spec"]
+    return spec
+
+
+def pinned(spec: Object) -> set[str]:
+    terms = spec["affinity"]["nodeAffinity"]["requiredDuringSchedulingIgnoredDuringExecution"]["nodeSelectorTerms"]
+    return {value for term in terms for field in term["matchFields"] for value in field["values"]}
+
+
+def test_distributed_model_spans_two_nodes(rig: Rig, namespace: str) -> None:
+    preset = {
+        "name": "llama-2-13b-chat",
+        "accessMode": "private",
+        "presetOptions": {"image": "registry.example.com/llama-2-13b-chat:1", "imagePullSecrets": ["pull"]},
+    }
+    rig.kubectl.apply(
+        workspace(
+            "phi",
+            namespace,
+            resource={"count": 2, "instanceType": "Standard_NC6s_v3"},
+            inference={"preset": preset},
+        )
+    )
+    rig.wait_ready("phi", namespace, 90.0)
+
+    found = rig.get("statefulset", "phi", namespace)
+    spec = found["spec"]["template"]["spec"]
+    nodes = rig.workspace("phi", namespace)["status"]["workerNodes"]
+    assert found["spec"]["replicas"] == 2
+    assert len(nodes) == 2
+    assert pinned(spec) == set(nodes)
+    assert spec["imagePullSecrets"] == [{"name": "pull"}]
+    assert spec["containers"][0]["image"] == "registry.example.com/llama-2-13b-chat:1"
+    assert rig.get("service", "phi-headless", namespace)["spec"]["clusterIP"] == "None"
+    assert len(rig.machines("phi", namespace)) == 2
+
+
+def test_adapters_are_added_changed_and_removed_in_place(rig: Rig, namespace: str) -> None:
+    preset = {"preset": {"name": "phi-3-mini-4k-instruct"}}
+    rig.kubectl.apply(workspace("phi", namespace, inference={**preset, "adapters": ADAPTERS}))
+    rig.wait_ready("phi", namespace)
+    first = pod_spec(rig, namespace)
+    assert [c["image"] for c in first["initContainers"]] == [a["source"]["image"] for a in ADAPTERS]  # type: ignore[index]
+    strengths = {e["name"]: e.get("value") for e in first["containers"][0]["env"]}
+    assert {strengths.get(f"adapter-{n}") for n in (1, 2, 3)} == {"0.1", "0.2", "0.3"}
+
+    rig.kubectl.apply(workspace("phi", namespace, inference={**preset, "adapters": ADAPTERS[:1]}))
+    rig.wait_for(lambda: len(pod_spec(rig, namespace).get("initContainers", [])) == 1, "the roll-out")
+    rig.wait_ready("phi", namespace)
+
+    assert len(rig.machines("phi", namespace)) == 1
+
+
+def test_template_of_the_user_is_served_and_its_changes_roll_out(rig: Rig, namespace: str) -> None:
+    def asked(image: str) -> Object:
+        container = {"name": "mine", "image": image, "ports": [{"containerPort": 5000}]}
+        return workspace("phi", namespace, inference={"template": {"spec": {"containers": [container]}}})
+
+    rig.kubectl.apply(asked("registry.example.com/mine:1"))
+    rig.wait_ready("phi", namespace)
+    assert rig.get("service", "phi", namespace)["spec"]["ports"][0]["port"] == 80
+
+    rig.kubectl.apply(asked("registry.example.com/mine:2"))
+
+    rig.wait_for(
+        lambda: pod_spec(rig, namespace)["containers"][0]["image"] == "registry.example.com/mine:2", "the roll-out"
+    )
+    rig.wait_ready("phi", namespace)
+
+
+INPUTS: dict[str, Any] = {
+    "urls": {"urls": ["https://example.com/data.parquet"]},
+    "image": {"image": "registry.example.com/data/set:1"},
+    "volume": {"volumeSource": {"persistentVolumeClaim": {"claimName": "data"}}},
+}
+
+
+@pytest.mark.parametrize("kind", INPUTS)
+def test_tuning_reads_each_kind_of_input(rig: Rig, namespace: str, kind: str) -> None:
+    rig.kubectl("create", "secret", "generic", "push", "-n", namespace, "--from-literal=.dockerconfigjson={}")
+    if kind == "volume":
+        claim = {"accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": "1Gi"}}}
+        meta = {"name": "data", "namespace": namespace}
+        done = rig.kubectl.run("apply", "-f", "-", stdin=_claim(meta, claim))
+        assert done.returncode == 0 or "no matches" in done.stderr or "NotFound" in done.stderr, done.stderr
+    rig.kubectl.apply(workspace("phi", namespace, tuning=tuning(input=INPUTS[kind])))
+
+    if kind == "volume":
+        rig.wait_for(lambda: rig.kubectl.run("get", "job", "phi", "-n", namespace).returncode == 0, "the Job")
+    else:
+        rig.wait_ready("phi", namespace, 90.0)
+
+    spec = pod_spec(rig, namespace, "job")
+    assert [c["name"] for c in spec["containers"]] == ["pusher"]
+    assert not any(
+        (c.get("securityContext") or {}).get("privileged") for c in [*spec["initContainers"], *spec["containers"]]
+    )
+
+
+def _claim(meta: Object, spec: Object) -> str:
+    import json
+
+    return json.dumps({"apiVersion": "v1", "kind": "PersistentVolumeClaim", "metadata": meta, "spec": spec})
+
+
+def test_load_balancer_is_switched_by_annotation(rig: Rig, namespace: str) -> None:
+    rig.kubectl.apply(
+        workspace(
+            "phi",
+            namespace,
+            metadata={"name": "phi", "namespace": namespace, "annotations": {"kaito.sh/enablelb": "True"}},
+        )
+    )
+    rig.wait_for(lambda: rig.kubectl.run("get", "service", "phi", "-n", namespace).returncode == 0, "the Service")
+
+    assert rig.get("service", "phi", namespace)["spec"]["type"] == "LoadBalancer"
+
+
+def test_kill_nine_in_the_middle_changes_nothing(rig: Rig, namespace: str) -> None:
+    rig.kubectl.apply(workspace("phi", namespace))
+    rig.wait_for(lambda: rig.machines("phi", namespace), "the Machine")
+    first = [m["metadata"]["name"] for m in rig.machines("phi", namespace)]
+
+    rig.controller.kill()
+    rig.provisioner.kill()
+    rig.controller = rig.start_controller()
+    rig.provisioner = rig.start_provisioner()
+
+    rig.wait_ready("phi", namespace, 90.0)
+    assert [m["metadata"]["name"] for m in rig.machines("phi", namespace)] == first
+
+
+def test_image_that_cannot_be_pulled_is_named(rig: Rig, namespace: str) -> None:
+    options = {"image": "registry.example.com/does-not-exist:1"}
+    preset = {"name": "llama-2-7b-chat", "accessMode": "private", "presetOptions": options}
+    rig.kubectl.apply(workspace("phi", namespace, inference={"preset": preset}))
+
+    message = rig.wait_reason("phi", namespace, "ImagePullFailed")
+
+    assert "registry.example.com/does-not-exist:1" in message
+    rig.wait_for(lambda: "ImagePullFailed" in rig.events(namespace), "the Event")

@@ -1,0 +1,226 @@
+"""Whose node, Machine or object is it: equal labels, equal names, strangers' names, nodes that users brought, and the write budget."""
+
+from __future__ import annotations
+
+import pytest
+
+from controller_runtime.resources import (
+    DEPLOYMENTS,
+    JOBS,
+    NAMESPACES,
+    NODES,
+    SERVICES,
+    annotations_of,
+    labels_of,
+    name_of,
+    uid_of,
+)
+from kaito_controller.workspace import naming
+from kaito_controller.workspace.actions import MACHINES
+from test.support.workspace_world import Operator, World, tuning, workspace
+
+pytestmark = pytest.mark.faults
+
+
+def owners(world: World) -> dict[str, str]:
+    """Machine → namespace/name by its labels."""
+    return {
+        name_of(m): f"{labels_of(m)['kaito.sh/workspacenamespace']}/{labels_of(m)['kaito.sh/workspace']}"
+        for m in world.all(MACHINES)
+    }
+
+
+def test_names_that_read_alike_when_joined_are_kept_apart(world: World) -> None:
+    for namespace in ("c", "c-a"):
+        world.create(NAMESPACES, {"metadata": {"name": namespace}})
+    with Operator(world):
+        world.apply(workspace("a-b", "c"))
+        world.apply(workspace("b", "c-a"))
+        world.until_ready("a-b", "c")
+        world.until_ready("b", "c-a")
+        assert sorted(owners(world).values()) == ["c-a/b", "c/a-b"]
+
+        world.delete("a-b", "c")
+        world.until(lambda: world.get("a-b", "c") is None, "deletion")
+
+        assert list(owners(world).values()) == ["c-a/b"]
+        assert world.condition("WorkspaceReady", "b", "c-a")[0] == "True"
+
+
+def test_name_deleted_and_created_again_at_once_gets_machines_of_its_own(world: World) -> None:
+    with Operator(world):
+        old = world.apply(workspace())
+        world.until_ready()
+        before = set(owners(world))
+        world.delete()
+        world.until(lambda: world.get() is None, "deletion")
+
+        new = world.apply(workspace())
+        world.until_ready()
+
+        assert uid_of(new) != uid_of(old)
+        assert before.isdisjoint(owners(world))
+        assert {annotations_of(m)[naming.WORKSPACE_UID] for m in world.all(MACHINES)} == {uid_of(new)}
+
+
+def test_machines_of_a_workspace_whose_finalizer_was_removed_by_force_are_collected(world: World) -> None:
+    with Operator(world):
+        world.apply(workspace())
+        world.until_ready()
+
+    world.patch("phi", {"metadata": {"finalizers": []}})
+    world.delete()
+    assert world.get() is None
+    for resource in (SERVICES, DEPLOYMENTS):
+        world.client.delete(resource, "phi", "default")  # what the garbage collector does for namespaced objects
+    new = world.apply(workspace())
+    with Operator(world):
+        world.until_ready()
+        world.until(lambda: len(world.all(MACHINES)) == 1, "the orphan being collected")
+
+    assert annotations_of(world.all(MACHINES)[0])[naming.WORKSPACE_UID] == uid_of(new)
+
+
+def test_two_workspaces_with_equal_labels_never_share_a_node(world: World) -> None:
+    for number in range(3):
+        world.add_node(f"brought-{number}", pool="shared")
+    resource = {"labelSelector": {"matchLabels": {"pool": "shared"}}}
+    with Operator(world):
+        for name in ("one", "two"):
+            world.apply(workspace(name, resource=resource))
+        world.until_ready("one")
+        world.until_ready("two")
+
+        used = [tuple(world.get(name)["status"]["workerNodes"]) for name in ("one", "two")]
+        assert len({*used[0], *used[1]}) == 2
+        assert not world.all(MACHINES)
+
+        world.delete("one")
+        world.until(lambda: world.get("one") is None, "deletion")
+        assert naming.CLAIM not in annotations_of(world.find(NODES, used[0][0]))
+        assert naming.CLAIM in annotations_of(world.find(NODES, used[1][0]))
+
+
+def test_preferred_node_is_used_even_with_another_instance_type(world: World) -> None:
+    world.add_node("mine", instance_type="on-premises", apps="phi")
+    with Operator(world):
+        world.apply(workspace(resource={"preferredNodes": ["mine"]}))
+        world.until_ready()
+
+        assert world.get()["status"]["workerNodes"] == ["mine"]
+        assert not world.all(MACHINES)
+
+
+def test_machine_name_of_a_stranger_is_passed_over(world: World) -> None:
+    with Operator(world):
+        world.script.provisioner = False
+        blocked = world.create(MACHINES, {"metadata": {"name": "ws-stranger"}, "spec": {}})
+        created = world.apply({**workspace(), "metadata": {"name": "phi", "namespace": "default"}})
+        world.until(lambda: world.all(MACHINES)[1:], "the first Machine")
+        name = naming.machine_name(uid_of(created), 0, 0)
+        assert name in {name_of(m) for m in world.all(MACHINES)}
+        assert name_of(blocked) in {name_of(m) for m in world.all(MACHINES)}
+
+
+def test_nodes_that_users_bring_work_without_any_machine_api() -> None:
+    with World(machine_crd=False) as world, Operator(world):
+        world.apply(workspace())
+        world.until(lambda: world.condition("WorkspaceReady")[1] == "MachineAPIMissing", "MachineAPIMissing")
+        assert "Standard_NC6s_v3" in world.condition("WorkspaceReady")[2]
+
+        world.add_node("brought", apps="phi")
+
+        world.until_ready()
+        assert world.condition("MachineReady")[1] == "MachinesNotNeeded"
+        world.delete()
+        world.until(lambda: world.get() is None, "deletion without the CRD")
+        assert naming.CLAIM not in annotations_of(world.find(NODES, "brought"))
+
+
+def test_without_a_machine_api_nodes_are_claimed_all_or_none() -> None:
+    with World(machine_crd=False) as world, Operator(world):
+        world.add_node("n1", pool="p")
+        resource = {"count": 2, "labelSelector": {"matchLabels": {"pool": "p"}}}
+        world.apply(workspace(resource=resource))
+        world.until(lambda: world.condition("WorkspaceReady")[1] == "MachineAPIMissing", "MachineAPIMissing")
+        assert naming.CLAIM not in annotations_of(world.find(NODES, "n1"))
+
+        world.add_node("n2", pool="p")
+
+        world.until_ready()
+
+
+def test_one_node_costs_at_most_twelve_writes_and_then_none_at_all(world: World) -> None:
+    with Operator(world) as operator:
+        world.apply(workspace())
+        world.until_ready()
+        world.until(lambda: len(operator.controller) == 0, "quiet")
+
+        assert len(world.writes()) <= 12, world.writes()
+        before, lists = len(world.writes()), count_lists(world)
+        node = name_of(world.all(NODES)[0])
+        world.client.patch(
+            NODES, node, {"status": {"images": [{"names": ["x"], "sizeBytes": 1}]}}, subresource="status"
+        )
+        world.patch("phi", {"metadata": {"labels": {"touched": "yes"}}})
+        world.until(lambda: labels_of(world.get()).get("touched"), "the touch")
+        world.until(lambda: len(operator.controller) == 0, "quiet")
+
+        assert len(world.writes()) == before
+        assert count_lists(world) == lists
+
+
+def count_lists(world: World) -> int:
+    return sum(1 for entry in world.server.audit if entry.agent.startswith("kaito-controller") and entry.verb == "list")
+
+
+def test_three_nodes_cost_two_more_writes_than_one(world: World) -> None:
+    with Operator(world):
+        world.apply(workspace(resource={"count": 3}))
+        world.until_ready()
+
+    assert len(world.writes()) <= 14, world.writes()
+
+
+def test_objects_changed_or_lost_are_put_back(world: World) -> None:
+    with Operator(world):
+        world.apply(workspace())
+        world.until_ready()
+
+        world.client.delete(SERVICES, "phi", "default")
+        world.until(lambda: world.find(SERVICES, "phi", "default"), "the Service being put back")
+        world.client.patch(DEPLOYMENTS, "phi", {"spec": {"replicas": 3}}, "default")
+        world.until(
+            lambda: world.find(DEPLOYMENTS, "phi", "default")["spec"]["replicas"] == 1, "the Deployment being repaired"
+        )
+        world.patch("phi", {"metadata": {"annotations": {"kaito.sh/enablelb": "True"}}})
+        world.until(lambda: world.find(SERVICES, "phi", "default")["spec"]["type"] == "LoadBalancer", "a load balancer")
+        world.until_ready()
+
+
+def test_edit_without_effect_on_training_does_not_restart_it_and_one_with_effect_does_once(world: World) -> None:
+    world.add_default_tuning_configs()
+    world.script.job_succeeds = None
+    with Operator(world):
+        world.apply(workspace(tuning=tuning()))
+        world.until(lambda: world.condition("JobStarted")[0] == "True", "JobStarted")
+        first = uid_of(job(world))
+
+        world.patch("phi", {"resource": {"preferredNodes": ["elsewhere"]}})
+        world.until(lambda: world.condition("JobStarted")[0] == "True" and observed_generation(world) == 2, "a look")
+        assert uid_of(job(world)) == first
+
+        world.patch("phi", {"tuning": {"input": {"urls": ["https://example.com/other.parquet"]}}})
+        world.until(lambda: job(world) is not None and uid_of(job(world)) != first, "the second run")
+        second = uid_of(job(world))
+        world.script.job_succeeds = True
+        world.until_ready()
+        assert uid_of(job(world)) == second
+
+
+def job(world: World):
+    return world.find(JOBS, "phi", "default")
+
+
+def observed_generation(world: World) -> int:
+    return min(c["observedGeneration"] for c in world.get()["status"]["conditions"])
