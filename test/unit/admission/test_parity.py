@@ -19,7 +19,8 @@ from test.support.workspaces.generate import broken_somewhere, generate
 
 CREATES = 2000
 UPDATES = 400
-PARTS = 4
+PARTS = 8
+"""Small ones, so that each stays far from the time limit of a test on a machine that is busy."""
 SEED = 20240712
 
 
@@ -43,10 +44,13 @@ def test_both_sides_agree_on_every_generated_creation(part: int, server: ApiServ
     assert 0.2 < refused * PARTS / CREATES < 0.95, "the generator no longer makes both good and bad objects"
 
 
-def test_both_sides_agree_on_every_generated_update_whether_the_stored_object_is_good_or_not(server: ApiServer) -> None:
-    rng = random.Random(SEED)
+@pytest.mark.parametrize("part", range(PARTS // 2))
+def test_both_sides_agree_on_every_generated_update_whether_the_stored_object_is_good_or_not(
+    part: int, server: ApiServer
+) -> None:
+    rng = random.Random(SEED + part)
     disagreements, compared, refused = [], 0, 0
-    for obj in generate(SEED + PARTS, UPDATES * 2):
+    for obj in generate(SEED + PARTS + part, UPDATES * 4 // PARTS):
         old, errors = server.admit(obj)
         if server.breaks_schema(old):
             continue
@@ -60,5 +64,5 @@ def test_both_sides_agree_on_every_generated_update_whether_the_stored_object_is
             disagreements.append((json.dumps([old, new])[:1200], errors, [str(v) for v in violations]))
 
     assert disagreements == []
-    assert compared >= UPDATES
+    assert compared >= UPDATES * 2 // PARTS
     assert compared * 0.1 < refused < compared * 0.95
