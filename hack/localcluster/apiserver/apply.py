@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from typing import Any
 
+import orjson
+
 from hack.localcluster.apiserver.errors import StatusError
 from hack.localcluster.apiserver.metadata import now_text
 from hack.localcluster.apiserver.ownership import (
@@ -30,6 +32,9 @@ from hack.localcluster.apiserver.ownership import (
 from hack.localcluster.apiserver.registry import Object, ResourceType
 from hack.localcluster.apiserver.schema import Schema
 from hack.localcluster.apiserver.verbs import Write
+
+_KUBECTL = "kubectl"
+_LAST_APPLIED = "kubectl.kubernetes.io/last-applied-configuration"
 
 
 def track(kind: ResourceType, old: Object | None, new: Object, write: Write, subresource: str) -> None:
@@ -73,6 +78,8 @@ def apply(
     previous = next((entry["fieldsV1"] for entry in entries if _key_of(entry) == own), {})
     others = [entry for entry in entries if _key_of(entry) != own]
     conflicts = [(entry, _disputed(entry["fieldsV1"], fields, current, wanted, schema)) for entry in others]
+    if write.manager == _KUBECTL and not subresource:
+        force = force or _was_applied_by_kubectl(current, [path for _, paths in conflicts for path in paths], schema)
     if any(paths for _, paths in conflicts) and not force:
         raise _conflict([(entry, paths) for entry, paths in conflicts if paths])
     others = [entry | {"fieldsV1": without_paths(entry["fieldsV1"], paths)} for entry, paths in conflicts]
@@ -90,6 +97,15 @@ def apply(
     unchanged = next((entry for entry in entries if _key_of(entry) == own and entry["fieldsV1"] == fields), None)
     _store(merged, [*others, *([unchanged or _entry(own, fields)] if fields else [])])
     return merged
+
+
+def _was_applied_by_kubectl(live: Object, paths: list[Path], schema: Schema) -> bool:
+    """Whether all fields are in kubectl's own annotation: then server-side apply takes over from client-side apply without a conflict."""
+    text = ((live.get("metadata") or {}).get("annotations") or {}).get(_LAST_APPLIED)
+    if not text:
+        return False
+    applied = field_set(owned_part(orjson.loads(text), part="all"), schema)
+    return all(contains(applied, path) for path in paths)
 
 
 def _disputed(theirs: Fields, ours: Fields, live: Object, wanted: Object, schema: Schema) -> list[Path]:

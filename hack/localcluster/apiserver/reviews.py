@@ -43,13 +43,7 @@ class Reviews:
         return found | ({"audiences": spec["audiences"]} if spec.get("audiences") else {})
 
     def _access(self, caller: Caller, spec: Object, namespace: str = "") -> Object:
-        wanted = attributes_of(spec, namespace)
-        if self._rbac.allows(caller, wanted):
-            return {
-                "allowed": True,
-                "reason": "RBAC: allowed by the roles in this cluster" if self._rbac.enforced else "RBAC is off",
-            }
-        return {"allowed": False, "reason": wanted.denial(caller.user)}
+        return {"allowed": self._rbac.allows(caller, attributes_of(spec, namespace))}
 
     def _rules(self, caller: Caller, namespace: str) -> Object:
         resource_rules, path_rules = [], []
