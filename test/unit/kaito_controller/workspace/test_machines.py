@@ -1,0 +1,132 @@
+"""Reading Machines of any provisioner, and the exact Machine that is ordered."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from controller_runtime.clock import rfc3339
+from controller_runtime.resources import Object
+from kaito_controller.workspace.machines import Order, belongs_to, build_machine, owner_key, read_machine
+from kaito_controller.workspace.naming import machine_name
+from kaito_controller.workspace.records import read_attempts, read_release, shorten, write_attempts
+from kaito_controller.workspace.snapshot import Limits, MachinePhase, Wanted
+from test.support.snapshots import START, UID, raw_workspace
+
+
+def stored(*conditions: Object, node: str = "", **meta: Any) -> Object:
+    status = {"conditions": list(conditions), **({"nodeName": node} if node else {})}
+    return {"metadata": {"name": "ws1", "uid": "u", "creationTimestamp": rfc3339(START), **meta}, "status": status}
+
+
+def condition(kind: str, status: str, reason: str = "", message: str = "") -> Object:
+    return {"type": kind, "status": status, "reason": reason, "message": message, "lastTransitionTime": rfc3339(START)}
+
+
+INITIALIZED = condition("MachineInitialized", "True")
+CASES = {
+    "nothing said yet": (stored(), MachinePhase.PENDING),
+    "being launched": (stored(condition("MachineInitialized", "False", "NodeNotFound")), MachinePhase.PENDING),
+    "retried": (stored(condition("MachineLaunched", "False", "LaunchFailed", "quota")), MachinePhase.PENDING),
+    "given up": (stored(condition("MachineLaunched", "False", "InvalidMachine", "no")), MachinePhase.FAILED),
+    "ready": (stored(INITIALIZED, condition("Ready", "True"), node="n"), MachinePhase.READY),
+    "ready without a node": (stored(condition("Ready", "True")), MachinePhase.PENDING),
+    "lost its node": (
+        stored(INITIALIZED, condition("Ready", "False", "NodeNotReady"), node="n"),
+        MachinePhase.DEGRADED,
+    ),
+    "being deleted": (stored(deletionTimestamp=rfc3339(START)), MachinePhase.DELETING),
+}
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_phase(case: str) -> None:
+    machine, phase = CASES[case]
+
+    assert read_machine(machine, now=START, limits=Limits()).phase is phase
+
+
+def test_machine_that_is_late_has_failed() -> None:
+    view = read_machine(stored(), now=START + timedelta(seconds=1800), limits=Limits())
+
+    assert (view.phase, view.reason) == (MachinePhase.FAILED, "MachineTimedOut")
+
+
+def test_cause_is_taken_from_the_step_that_failed_and_not_from_the_summary() -> None:
+    machine = stored(
+        condition("MachineLaunched", "False", "LaunchFailed", "QuotaExceeded: 0 cores"),
+        condition("Ready", "False", "MachineNotLaunched", "Machine is not launched"),
+    )
+
+    view = read_machine(machine, now=START, limits=Limits())
+
+    assert (view.reason, view.message) == ("LaunchFailed", "QuotaExceeded: 0 cores")
+
+
+def test_ordered_machine_is_what_the_contract_says() -> None:
+    wanted = Wanted(1, "Standard_NC6s_v3", {"apps": "phi", "kaito.sh/workspace": "forged"}, disk_gb=50)
+
+    machine = build_machine(raw_workspace(), Order(1, 2), wanted)
+
+    name = machine_name(UID, 1, 2)
+    assert machine["metadata"]["labels"] == {
+        "apps": "phi",
+        "karpenter.sh/provisioner-name": "default",
+        "kaito.sh/workspace": "phi",
+        "kaito.sh/workspacenamespace": "default",
+    }
+    assert machine["spec"] == {
+        "machineTemplateRef": {"name": name},
+        "requirements": [
+            {"key": "node.kubernetes.io/instance-type", "operator": "In", "values": ["Standard_NC6s_v3"]},
+            {"key": "karpenter.sh/provisioner-name", "operator": "In", "values": ["default"]},
+            {"key": "kaito.sh/machine-type", "operator": "In", "values": ["gpu"]},
+            {"key": "kubernetes.io/arch", "operator": "In", "values": ["amd64"]},
+            {"key": "kubernetes.io/os", "operator": "In", "values": ["linux"]},
+        ],
+        "resources": {"requests": {"storage": "50"}},
+        "taints": [{"key": "sku", "value": "gpu", "effect": "NoSchedule"}],
+    }
+
+
+def test_name_fits_an_agent_pool_and_differs_by_uid_ordinal_and_attempt() -> None:
+    names = {machine_name(uid, o, a) for uid in ("u", "v") for o in range(3) for a in range(3)}
+
+    assert len(names) == 18
+    assert all(len(name) == 11 and name.startswith("ws") for name in names)
+    assert machine_name("u", 1, 11) != machine_name("u", 11, 1)
+
+
+def test_machine_of_a_namesake_is_not_ours_and_one_of_kaito_is() -> None:
+    ours, later = raw_workspace(), rfc3339(START + timedelta(hours=1))
+    earlier = rfc3339(START - timedelta(hours=1))
+
+    assert belongs_to(stored(annotations={"kaito.sh/workspace-uid": UID}), ours)
+    assert not belongs_to(stored(annotations={"kaito.sh/workspace-uid": "another"}), ours)
+    assert belongs_to({"metadata": {"creationTimestamp": later}}, ours)
+    assert not belongs_to({"metadata": {"creationTimestamp": earlier}}, ours)
+
+
+def test_owner_needs_both_labels() -> None:
+    labels = {"kaito.sh/workspace": "b", "kaito.sh/workspacenamespace": "c-a"}
+
+    assert owner_key({"metadata": {"labels": labels}}) == "c-a/b"
+    assert owner_key({"metadata": {"labels": {"kaito.sh/workspace": "b"}}}) == ""
+
+
+@pytest.mark.parametrize("mangled", [None, "", "[]", "{", '{"0": 5}', '{"x": {}}', '{"0": {"next": "a"}}', "null"])
+def test_mangled_records_count_as_absent(mangled: str | None) -> None:
+    assert read_attempts(mangled) == {}
+    assert read_release(mangled) is None
+
+
+def test_records_survive_writing_and_reading() -> None:
+    content = '{"0":{"next":2,"failed":1,"machine":"ws1","reason":"R","message":"ä","at":"2026-01-02T03:04:05Z"}}'
+
+    assert write_attempts(read_attempts(content)) == content
+
+
+def test_quoted_text_is_one_short_line() -> None:
+    assert shorten("a\n b" + "c" * 700, 10) == "a bcccccc…"

@@ -1,0 +1,109 @@
+"""Which nodes a Workspace takes, leaves alone, gives back and orders."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+from kaito_controller.workspace.machines import Order
+from kaito_controller.workspace.nodes import assign
+from kaito_controller.workspace.records import Failure
+from kaito_controller.workspace.snapshot import MachinePhase
+from test.support.snapshots import START, claim, machine, made_node, node, nodes, raw_workspace, snapshot
+
+
+def test_all_missing_machines_are_ordered_at_once() -> None:
+    assert assign(snapshot(raw_workspace(count=3)), wants_nodes=True).order == (Order(0, 0), Order(1, 0), Order(2, 0))
+
+
+def test_preferred_node_comes_before_ours_and_ours_before_free_ones() -> None:
+    world = nodes(node("a-free"), node("b-ours", claim=claim()), node("c-preferred"))
+
+    one = assign(snapshot(raw_workspace(preferred=("c-preferred",)), nodes=world), wants_nodes=True)
+    two = assign(snapshot(raw_workspace(count=2, preferred=("c-preferred",)), nodes=world), wants_nodes=True)
+
+    assert one.names == ("c-preferred",)
+    assert two.names == ("b-ours", "c-preferred")
+    assert [n.name for n in two.claim] == ["c-preferred"]
+
+
+def test_node_of_a_machine_of_another_workspace_is_never_taken() -> None:
+    world = nodes(node("theirs", owner="default/other"))
+
+    decided = assign(snapshot(raw_workspace(preferred=("theirs",)), nodes=world), wants_nodes=True)
+
+    assert decided.names == ()
+    assert decided.order == (Order(0, 0),)
+
+
+def test_cordoned_unready_or_differently_labelled_nodes_are_not_taken() -> None:
+    world = nodes(
+        node("cordoned", unschedulable=True),
+        node("unready", ready=False),
+        node("leaving", deleting=True),
+        node("unlabelled", labels={"node.kubernetes.io/instance-type": "Standard_NC6s_v3"}),
+    )
+
+    assert assign(snapshot(nodes=world), wants_nodes=True).names == ()
+
+
+def test_without_a_machine_api_half_of_the_nodes_are_not_claimed() -> None:
+    seen = snapshot(raw_workspace(count=2, preferred=("only",)), nodes=nodes(node("only")), machine_api=False)
+
+    decided = assign(seen, wants_nodes=True)
+
+    assert (decided.claim, decided.order, decided.short) == ((), (), 1)
+
+
+def test_failed_machine_is_recorded_first_then_removed_and_only_then_replaced() -> None:
+    failed = machine(phase=MachinePhase.FAILED, reason="InvalidMachine", initialized=False)
+    first = assign(snapshot(machines=(failed,), after_s=60), wants_nodes=True)
+    assert first.failures is not None
+    assert (first.failures[0].next_attempt, first.failures[0].failed) == (1, 1)
+    assert (first.remove, first.order) == ((), ())
+
+    second = assign(snapshot(machines=(failed,), attempts=first.failures, after_s=61), wants_nodes=True)
+    assert [m.name for m in second.remove] == [failed.name]
+    assert second.order == ()
+
+    third = assign(snapshot(attempts=first.failures, after_s=120), wants_nodes=True)
+    assert third.order == (Order(0, 1),)
+
+
+def test_attempts_pause_longer_each_time_and_end_at_the_limit() -> None:
+    def record(failed: int) -> dict[int, Failure]:
+        return {0: Failure(failed, failed, "ws0", "LaunchFailed", "no", START)}
+
+    waits = [assign(snapshot(attempts=record(n), after_s=1), wants_nodes=True).blocked[0] for n in (1, 2, 3)]
+
+    assert [wait.until - START for wait in waits] == [timedelta(seconds=s) for s in (30, 60, 1800)]
+    assert [wait.exhausted for wait in waits] == [False, False, True]
+    assert assign(snapshot(attempts=record(3), after_s=1801), wants_nodes=True).order == (Order(0, 3),)
+
+
+def test_surplus_machine_stays_while_its_node_is_busy() -> None:
+    raw = raw_workspace(preferred=("mine",))
+    pod = {"metadata": {"name": "p"}, "spec": {"nodeName": "node-0"}, "status": {"phase": "Running"}}
+    world = nodes(node("mine", claim=claim()), made_node(0))
+
+    busy = assign(snapshot(raw, machines=(machine(),), nodes=world, pods=(pod,)), wants_nodes=True)
+    idle = assign(snapshot(raw, machines=(machine(),), nodes=world), wants_nodes=True)
+
+    assert busy.remove == ()
+    assert [m.name for m in idle.remove] == [machine().name]
+
+
+def test_everything_is_given_back_when_nothing_is_wanted() -> None:
+    world = nodes(node("mine", claim=claim()), made_node(0))
+
+    decided = assign(snapshot(machines=(machine(),), nodes=world), wants_nodes=False)
+
+    assert [m.name for m in decided.remove] == [machine().name]
+    assert [n.name for n in decided.release] == ["mine"]
+
+
+def test_pending_machine_fills_its_place_so_that_no_second_one_is_ordered() -> None:
+    pending = machine(phase=MachinePhase.PENDING)
+
+    decided = assign(snapshot(machines=(pending,), nodes=nodes(node("free"))), wants_nodes=True)
+
+    assert (decided.order, decided.claim) == ((), ())
