@@ -1,0 +1,144 @@
+"""What is shown: causes in the words of those who know, deadlines, and no write without news."""
+
+from __future__ import annotations
+
+from copy import deepcopy
+from datetime import timedelta
+from typing import Any
+
+from controller_runtime.resources import Object, name_of
+from kaito_controller.api.reasons import REASONS
+from kaito_controller.workspace.causes import last_failure, pods_cause
+from kaito_controller.workspace.decide import Decision, decide
+from kaito_controller.workspace.deletion import Remains, deletion_verdict, plan_deletion
+from kaito_controller.workspace.plan import plan
+from kaito_controller.workspace.snapshot import MachinePhase, Snapshot
+from kaito_controller.workspace.status import changes, conditions_of, deleting_conditions, status_of
+from test.support.snapshots import START, machine, made_node, nodes, raw_workspace, snapshot
+
+
+def shown(seen: Snapshot) -> tuple[dict[str, tuple[str, str]], Decision]:
+    decision = decide(seen)
+    return {c.type: (c.status, c.reason) for c in conditions_of(seen, decision)}, decision
+
+
+def running(**status: Any) -> Snapshot:
+    """A Workspace whose Deployment exists and is what is wanted."""
+    world = {"machines": (machine(),), "nodes": nodes(made_node(0))}
+    seen = snapshot(**world)
+    deployment = deepcopy(next(o for o in decide(seen).desired if o["kind"] == "Deployment"))
+    deployment["metadata"] |= {"uid": "d", "generation": 1, "creationTimestamp": "2026-01-02T03:04:05Z"}
+    deployment["status"] = status
+    objects = {(o["kind"], name_of(o)): o for o in decide(seen).desired}
+    return snapshot(**world, existing={**objects, ("Deployment", "phi"): deployment})
+
+
+def test_first_look_waits_for_machines_and_says_until_when() -> None:
+    found, decision = shown(snapshot())
+
+    assert set(found.values()) == {("False", "MachinesPending")}
+    assert "2026-01-02T03:34:05Z" in decision.overall.message
+    assert decision.overall.until == START + timedelta(seconds=120)
+
+
+def test_serving_is_ready_everywhere() -> None:
+    found, _ = shown(running(observedGeneration=1, readyReplicas=1, updatedReplicas=1))
+
+    assert {status for status, _ in found.values()} == {"True"}
+
+
+def test_readiness_of_an_older_generation_does_not_count() -> None:
+    found, _ = shown(running(observedGeneration=0, readyReplicas=1, updatedReplicas=1))
+
+    assert found["InferenceReady"] == ("False", "WorkloadPending")
+
+
+def test_status_that_is_already_right_is_equal() -> None:
+    seen = snapshot()
+    wanted = conditions_of(seen, decide(seen))
+    raw = raw_workspace()
+    raw["status"] = status_of(raw, wanted, (), START)
+
+    assert status_of(raw, wanted, (), START + timedelta(hours=1)) == raw["status"]
+    assert changes(raw, wanted) == ()
+
+
+def test_transition_time_stands_still_while_only_the_reason_changes() -> None:
+    raw = raw_workspace()
+    first = snapshot(raw)
+    raw["status"] = status_of(raw, conditions_of(first, decide(first)), (), START)
+    later = snapshot(
+        raw, after_s=60, machines=(machine(phase=MachinePhase.PENDING, reason="LaunchFailed", message="no"),)
+    )
+
+    after = status_of(raw, conditions_of(later, decide(later)), (), later.now)
+
+    assert {c["reason"] for c in after["conditions"]} == {"MachineFailing"}
+    assert {c["lastTransitionTime"] for c in after["conditions"]} == {"2026-01-02T03:04:05Z"}
+
+
+def test_every_condition_uses_a_reason_that_lists_it() -> None:
+    for seen in (snapshot(), running(observedGeneration=1, readyReplicas=1, updatedReplicas=1), running()):
+        for condition in conditions_of(seen, decide(seen)):
+            assert condition.type in REASONS[condition.reason].conditions
+
+
+def test_broken_specification_changes_nothing_and_is_terminal() -> None:
+    raw = raw_workspace(inference={"preset": {"name": "no-such-model"}})
+    found, decision = shown(snapshot(raw))
+
+    assert {reason for _, reason in found.values()} == {"InvalidSpec"}
+    assert plan(snapshot(raw), decision) == ()
+
+
+def pod(name: str, *containers: Object, **status: Any) -> Object:
+    return {
+        "metadata": {"name": name, "namespace": "default"},
+        "status": {"containerStatuses": list(containers), **status},
+    }
+
+
+def test_trouble_is_shown_before_waiting_and_leaving_pods_are_silent() -> None:
+    starting = pod("a", {"name": "c", "state": {"waiting": {"reason": "ContainerCreating"}}})
+    crashing = pod("b", {"name": "c", "state": {"terminated": {"exitCode": 2, "message": "bad flag"}}})
+    leaving = deepcopy(crashing)
+    leaving["metadata"] |= {"name": "z", "deletionTimestamp": "2026-01-02T03:04:05Z"}
+
+    cause = pods_cause([starting, crashing])
+
+    assert cause is not None
+    assert cause.reason.name == "ContainerCrashing"
+    assert "exit code 2, last words: bad flag" in cause.message
+    assert pods_cause([leaving]) is None
+    assert "bad flag" in last_failure([crashing])
+
+
+def test_deletion_goes_from_workloads_to_machines_to_the_finalizer() -> None:
+    service = {"kind": "Service", "metadata": {"name": "phi", "namespace": "default", "uid": "s"}}
+    steps = [
+        Remains(objects=(service,), machines=(machine(),)),
+        Remains(machines=(machine(),)),
+        Remains(machines=(machine(phase=MachinePhase.DELETING),)),
+        Remains(),
+    ]
+
+    assert [[type(a).__name__ for a in plan_deletion(step)] for step in steps] == [
+        ["Delete"],
+        ["Delete"],
+        [],
+        ["RemoveFinalizer"],
+    ]
+    assert [deletion_verdict(step).reason.name for step in steps[:3]] == [
+        "DeletingWorkloads",
+        *["DeletingMachines"] * 2,
+    ]
+    assert machine().name in deletion_verdict(steps[1]).message
+
+
+def test_what_is_being_deleted_is_ready_no_more() -> None:
+    raw = raw_workspace()
+    raw["status"] = {"conditions": [{"type": "WorkspaceReady", "status": "True", "reason": "InferenceServing"}]}
+
+    found = {c.type: c.status for c in deleting_conditions(raw, deletion_verdict(Remains(machines=(machine(),))))}
+
+    assert found == {"WorkspaceReady": "False", "WorkspaceDeleting": "True"}
