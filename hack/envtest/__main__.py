@@ -17,11 +17,12 @@ def main(argv: list[str] | None = None) -> int:
         "--minor", choices=binaries.minors(), default=binaries.minors()[0], help="Kubernetes minor (up)"
     )
     parser.add_argument("--minors", nargs="+", choices=binaries.minors(), default=binaries.minors(), help="(test)")
+    parser.add_argument("--suite", action="append", choices=[suite.name for suite in suites.SUITES], help="(test)")
     arguments = parser.parse_args(argv)
     try:
         if arguments.command == "build":
             return build()
-        return up(arguments.minor) if arguments.command == "up" else suites.run(arguments.minors)
+        return up(arguments.minor) if arguments.command == "up" else suites.run(arguments.minors, arguments.suite)
     except (binaries.BuildFailed, ControlPlaneFailed) as error:
         print(f"envtest: {error}", file=sys.stderr)
         return 1

@@ -2,16 +2,20 @@
 
 The real scheduler, controllers and garbage collector do their own work here; only what needs machines is played. The attributes are those
 of `LocalCluster`, so that a test need not know which of the two it has. What is missing is said where it is missing: the real API server
-cannot reach pods that have no network, so there is no Service proxy to the stand-in model server.
+cannot reach pods that have no network, so there is no Service proxy to the stand-in model server, and nobody cuts its connections.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from contextlib import ExitStack
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
 
 from controller_runtime.client import Client
+from controller_runtime.errors import AlreadyExists
+from controller_runtime.resources import NAMESPACES, Resource
 from hack.envtest import binaries
 from hack.envtest.control_plane import ControlPlane
 from hack.localcluster.actors.actors import Actors, Parts
@@ -21,6 +25,36 @@ from hack.localcluster.faults import FaultPlan
 from hack.localcluster.timeline import Timeline
 
 PARTS = Parts(controllers=False, garbage=False, scheduler=False, node_lifecycle=False)
+SERVICE_ACCOUNTS = Resource("", "v1", "serviceaccounts", "ServiceAccount", namespaced=True)
+TOKEN_LIFETIME_S = 3600
+
+
+@dataclass(frozen=True, slots=True)
+class AuditEntry:
+    """One finished request, with the fields that localcluster's audit entries have. `code` is 0 when the client got no answer."""
+
+    user: str
+    agent: str
+    verb: str
+    group: str
+    resource: str
+    subresource: str
+    namespace: str
+    name: str
+    path: str
+    code: int
+
+
+class AuditedServer:
+    """What tests ask of the API server itself."""
+
+    def __init__(self, plane: ControlPlane) -> None:
+        self._plane = plane
+
+    @property
+    def audit(self) -> list[AuditEntry]:
+        """Every request so far, oldest first. A watch counts when it begins; its end is no request."""
+        return [audit_entry(event) for event in self._plane.audit_events() if is_request(event)]
 
 
 class FurnishedCluster:
@@ -45,7 +79,19 @@ class FurnishedCluster:
         self._stack = ExitStack()
 
     def __enter__(self) -> Self:
+        try:
+            self._start()
+        except BaseException:
+            self._stack.close()
+            raise
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stack.close()
+
+    def _start(self) -> None:
         self.plane = self._stack.enter_context(ControlPlane(binaries.ensure_control_plane(self._minor)))
+        self.apiserver = AuditedServer(self.plane)
         self.timeline = Timeline(self._time_scale)
         self.timeline.start()
         self._stack.callback(self.timeline.stop)
@@ -61,10 +107,6 @@ class FurnishedCluster:
         self._stack.callback(self.cloud.stop)
         if self._canaries:
             self.cloud.add_canaries()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._stack.close()
 
     @property
     def kubeconfig(self) -> Path:
@@ -86,7 +128,43 @@ class FurnishedCluster:
         path = self.kubeconfig if user is None else self.kubeconfig_for(user)
         return Client.from_kubeconfig(str(path), user_agent=user_agent)
 
-    def kubeconfig_for(self, user: str, groups: Any = None) -> Path:
-        """A kubeconfig for a user, by client certificate."""
+    def kubeconfig_for(self, user: str, groups: Sequence[str] | None = None) -> Path:
+        """A kubeconfig: for `system:serviceaccount:<namespace>:<name>` a token from the TokenRequest API, for others a certificate."""
         path = self.plane.folder / f"{user.replace(':', '-')}.kubeconfig"
+        parts = user.split(":")
+        if len(parts) == 4 and parts[:2] == ["system", "serviceaccount"]:
+            token = path.with_suffix(".token")
+            token.write_text(self._service_account_token(parts[2], parts[3]))
+            return self.plane.write_token_kubeconfig(path, user, token)
         return self.plane.write_certificate_kubeconfig(path, user, list(groups or []))
+
+    def _service_account_token(self, namespace: str, name: str) -> str:
+        """As the kubelet asks for one; namespace and account are made where they are missing."""
+        client = self.client()
+        account = {"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": name, "namespace": namespace}}
+        home = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": namespace}}
+        for resource, obj, place in ((NAMESPACES, home, None), (SERVICE_ACCOUNTS, account, namespace)):
+            try:
+                client.create(resource, obj, place)
+            except AlreadyExists:
+                continue
+        spec = {"expirationSeconds": TOKEN_LIFETIME_S}
+        request = {"apiVersion": "authentication.k8s.io/v1", "kind": "TokenRequest", "spec": spec}
+        reply = client.post(SERVICE_ACCOUNTS.path(namespace, name, "token"), request)
+        return str(reply["status"]["token"])
+
+
+def is_request(event: dict[str, Any]) -> bool:
+    """Does an audit event stand for a request to a resource, once for each?"""
+    stage = "ResponseStarted" if event["verb"] == "watch" else "ResponseComplete"
+    return "objectRef" in event and event["stage"] == stage
+
+
+def audit_entry(event: dict[str, Any]) -> AuditEntry:
+    """An event of the audit log in localcluster's words."""
+    reference = event["objectRef"]
+    names = (reference.get(key, "") for key in ("apiGroup", "resource", "subresource", "namespace", "name"))
+    code = int(event.get("responseStatus", {}).get("code", 0))
+    return AuditEntry(
+        event["user"]["username"], event.get("userAgent", ""), event["verb"], *names, event["requestURI"], code
+    )

@@ -1,7 +1,8 @@
 """Runs the suites that need a real API server, once per Kubernetes minor, and prints suites × servers with counts.
 
-A suite is a folder of tests that finds its cluster through `KUBECONFIG_UNDER_TEST`. With an existing cluster
-(`USE_EXISTING_CLUSTER=true` and a kubeconfig) nothing is started and the suites run there: kind, or a cluster you can afford to lose.
+A suite is a folder of tests that finds its cluster through `KUBECONFIG_UNDER_TEST`, or that starts and stops control planes of its own.
+With an existing cluster (`USE_EXISTING_CLUSTER=true` and a kubeconfig) nothing is started and the former run there: kind, or a cluster
+that you can afford to lose.
 """
 
 from __future__ import annotations
@@ -10,99 +11,140 @@ import os
 import subprocess
 import sys
 import tempfile
+import time
 import xml.etree.ElementTree as ElementTree
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 
-from hack.envtest import binaries
+from hack.envtest import binaries, selection
 from hack.envtest.control_plane import ControlPlane
 
 ROOT = Path(__file__).parents[2]
+EXISTING = "existing cluster"
 
 
 @dataclass(frozen=True)
 class Suite:
-    """Some tests that belong together. `marked` restricts them to a marker expression."""
+    """Some tests that belong together. `marked` is a marker expression; `own_server`: they start control planes themselves."""
 
     name: str
     paths: tuple[str, ...]
     marked: str = ""
+    own_server: bool = False
 
 
 @dataclass(frozen=True)
 class Count:
-    """How a suite ended on one server."""
+    """How a suite ended on one server. `left_out`: lines of test, tab, reason."""
 
     passed: int
     failed: int
     skipped: int
+    left_out: tuple[str, ...] = ()
 
     def __str__(self) -> str:
-        text = f"{self.passed} passed"
-        text += f", {self.failed} FAILED" if self.failed else ""
-        return text + (f", {self.skipped} skipped" if self.skipped else "")
+        parts = {"FAILED": self.failed, "skipped": self.skipped, "not run": len(self.left_out)}
+        return ", ".join([f"{self.passed} passed", *(f"{number} {word}" for word, number in parts.items() if number)])
 
 
 SUITES = (
     Suite("API conformance", ("test/conformance",)),
     Suite("admission", ("test/e2e/admission",)),
-    Suite("workloads", ("test/e2e/workloads",)),
-    Suite("control plane", ("test/envtest",)),
-    Suite("install", ("test/install",), "envtest"),
+    Suite("refusals word by word", ("test/envtest/test_refusals.py",)),
+    Suite("Helm", ("test/envtest/test_helm.py",)),
+    Suite("workloads", ("test/e2e/workloads",), own_server=True),
+    Suite("machinery", ("test/envtest/test_machinery.py",), own_server=True),
+    Suite("shipped roles", ("test/envtest/test_shipped_roles.py",), own_server=True),
+    Suite("kaito_controller end to end", ("test/e2e/kaito_controller",), own_server=True),
+    Suite("gpu_provisioner end to end", ("test/e2e/gpu_provisioner",), own_server=True),
+    Suite("chart, crane, envtest itself", ("test/install", "test/envtest/tools"), "envtest", own_server=True),
 )
 
 
+def existing_cluster() -> Path | None:
+    """The kubeconfig of a cluster to use instead of starting any."""
+    if os.environ.get("USE_EXISTING_CLUSTER", "").lower() != "true":
+        return None
+    return Path(os.environ.get("KUBECONFIG") or Path.home() / ".kube" / "config")
+
+
 @contextmanager
-def server(minor: str) -> Iterator[dict[str, str]]:
-    """The environment that points a suite at a server: one of ours, or the existing cluster."""
-    if os.environ.get("USE_EXISTING_CLUSTER", "").lower() == "true":
-        kubeconfig = os.environ.get("KUBECONFIG") or str(Path.home() / ".kube" / "config")
-        yield {"KUBECONFIG_UNDER_TEST": kubeconfig}
+def server(suite: Suite, minor: str) -> Iterator[dict[str, str]]:
+    """The environment that points a suite at its server."""
+    existing = existing_cluster()
+    if existing:
+        yield {"KUBECONFIG_UNDER_TEST": str(existing)}
         return
-    with ControlPlane(binaries.ensure_control_plane(minor)) as plane:
-        yield {"KUBECONFIG_UNDER_TEST": str(plane.kubeconfig), "ENVTEST_MINOR": minor}
+    plane = nullcontext(None) if suite.own_server else ControlPlane(binaries.ensure_control_plane(minor))
+    with plane as running:
+        own = {"KUBECONFIG_UNDER_TEST": str(running.kubeconfig)} if running else {}
+        yield {"ENVTEST_MINOR": minor, **own}
 
 
-def run_suite(suite: Suite, environment: dict[str, str]) -> Count:
+def run_suite(suite: Suite, environment: Mapping[str, str]) -> Count:
     """One pytest process; its output goes straight to the terminal."""
-    with tempfile.NamedTemporaryFile(suffix=".xml") as report:
-        command = [sys.executable, "-m", "pytest", "-q", f"--junitxml={report.name}", "-m", suite.marked, *suite.paths]
-        status = subprocess.run(command, cwd=ROOT, env={**os.environ, **environment}, check=False).returncode
-        count = _count(Path(report.name))
-    failed = count.failed or int(status != 0)
-    return Count(count.passed, failed, count.skipped)
+    with tempfile.TemporaryDirectory() as folder:
+        report, left_out = Path(folder) / "report.xml", Path(folder) / "left-out"
+        left_out.touch()
+        command = [sys.executable, "-m", "pytest", "-q", "-p", selection.__name__, f"--junitxml={report}"]
+        status = subprocess.run(
+            [*command, "-m", suite.marked, *suite.paths],
+            cwd=ROOT,
+            env={**os.environ, **environment, selection.RECORD: str(left_out)},
+            check=False,
+        ).returncode
+        count = _count(report)
+        lines = tuple(left_out.read_text().splitlines())
+    return Count(count.passed, count.failed or int(status != 0), count.skipped, lines)
 
 
-def run(minors: list[str]) -> int:
+def run(minors: list[str], names: list[str] | None = None) -> int:
     """Everything; the exit code. Each suite gets a fresh server, so that none sees what another left behind."""
-    results: dict[tuple[str, str], Count] = {}
+    suites, servers = list(SUITES), list(minors)
+    if existing_cluster():
+        suites, servers = [suite for suite in SUITES if not suite.own_server], [EXISTING]
+    chosen = [suite for suite in suites if not names or suite.name in names]
     binaries.ensure(binaries.client_tools())
-    for minor in minors:
-        for suite in SUITES:
+    results: dict[tuple[str, str], Count] = {}
+    for minor in servers:
+        for suite in chosen:
             print(f"\n=== {suite.name} on Kubernetes {minor}", flush=True)
-            with server(minor) as environment:
+            started = time.monotonic()
+            with server(suite, minor) as environment:
                 results[suite.name, minor] = run_suite(suite, environment)
-    print("\n" + table(results, minors))
-    passed = sum(count.passed for count in results.values())
-    failed = sum(count.failed for count in results.values())
-    print(f"\n{passed} passed, {failed} failed")
-    return 1 if failed else 0
+            print(f"=== {results[suite.name, minor]} in {time.monotonic() - started:.0f} s", flush=True)
+    print("\n" + table(results, chosen, servers) + notes(results))
+    return 1 if any(count.failed for count in results.values()) else 0
 
 
-def table(results: dict[tuple[str, str], Count], minors: list[str]) -> str:
-    """Markdown: suites down, servers across."""
-    head = ["suite", *(f"Kubernetes {minor}" for minor in minors)]
-    rows = [[suite.name, *(str(results[suite.name, minor]) for minor in minors)] for suite in SUITES]
-    lines = [head, ["---"] * len(head), *rows]
+def table(results: Mapping[tuple[str, str], Count], suites: list[Suite], servers: list[str]) -> str:
+    """Markdown: suites down, servers across, sums at the foot."""
+    rows = [[suite.name, *(str(results[suite.name, name]) for name in servers)] for suite in suites]
+    sums = [_sum([results[suite.name, name] for suite in suites]) for name in servers]
+    lines = [["suite", *servers], ["---"] * (1 + len(servers)), *rows, ["**all**", *map(str, sums)]]
     return "\n".join("| " + " | ".join(line) + " |" for line in lines)
+
+
+def notes(results: Mapping[tuple[str, str], Count]) -> str:
+    """What was not run, and why; each test once."""
+    lines = sorted({line for count in results.values() for line in count.left_out})
+    if not lines:
+        return ""
+    return "\n\nNot run on a real control plane:\n" + "\n".join(f"- {line.replace(chr(9), ': ')}" for line in lines)
+
+
+def _sum(counts: list[Count]) -> Count:
+    left_out = tuple(line for count in counts for line in count.left_out)
+    passed, failed, skipped = (sum(getattr(c, name) for c in counts) for name in ("passed", "failed", "skipped"))
+    return Count(passed, failed, skipped, left_out)
 
 
 def _count(report: Path) -> Count:
     try:
         suite = ElementTree.parse(report).getroot().find("testsuite")
-    except ElementTree.ParseError:
+    except (ElementTree.ParseError, FileNotFoundError):
         suite = None
     if suite is None:
         return Count(0, 1, 0)

@@ -1,4 +1,4 @@
-"""The whole product on a laptop: localcluster with its cloud, both operators as processes, kubectl. For end-to-end tests."""
+"""The whole product on a laptop: a cluster with its cloud, both operators as processes, kubectl. For end-to-end tests."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import yaml
 
 from controller_runtime.conditions import get_condition
 from controller_runtime.resources import Object
-from hack.localcluster.cluster import LocalCluster
+from test.support.clusters import make_cluster
 from test.support.kubectl import Kubectl
 from test.support.processes import Process, wait_until
 
@@ -47,7 +47,7 @@ class Rig:
         self._stack = ExitStack()
 
     def __enter__(self) -> Self:
-        self.cluster = self._stack.enter_context(LocalCluster(time_scale=TIME_SCALE, directory=self.folder / "cluster"))
+        self.cluster = self._stack.enter_context(make_cluster(time_scale=TIME_SCALE, directory=self.folder / "cluster"))
         self.client = self.cluster.client()
         self.kubectl = Kubectl(self.cluster.kubeconfig, self.folder)
         self._install()

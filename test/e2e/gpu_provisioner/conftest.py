@@ -1,4 +1,4 @@
-"""Real provisioner processes, as their own service account, against localcluster and its cloud."""
+"""Real provisioner processes, as their own service account, against a cluster and its cloud."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import yaml
 
 from controller_runtime.client import Client
 from controller_runtime.resources import NAMESPACES, Resource
-from hack.localcluster.cluster import LocalCluster
+from test.support.clusters import AnyCluster, make_cluster
 from test.support.processes import Process, wait_until
 
 ROOT = Path(__file__).parents[3]
@@ -30,14 +30,14 @@ KINDS = {
 
 
 @pytest.fixture
-def cluster() -> Iterator[LocalCluster]:
-    with LocalCluster(time_scale=TIME_SCALE) as cluster:
+def cluster() -> Iterator[AnyCluster]:
+    with make_cluster(time_scale=TIME_SCALE) as cluster:
         install(cluster.client())
         yield cluster
 
 
 @pytest.fixture
-def client(cluster: LocalCluster) -> Client:
+def client(cluster: AnyCluster) -> Client:
     return cluster.client(user_agent="test")
 
 
@@ -58,7 +58,7 @@ def _is_served(client: Client) -> bool:
 
 
 @pytest.fixture
-def provisioner(cluster: LocalCluster, tmp_path: Path) -> Iterator[Callable[..., Process]]:
+def provisioner(cluster: AnyCluster, tmp_path: Path) -> Iterator[Callable[..., Process]]:
     """Start one: `provisioner(flag="value")` adds flags; it is stopped after the test."""
     started: list[Process] = []
 

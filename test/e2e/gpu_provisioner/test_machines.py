@@ -12,13 +12,13 @@ from controller_runtime.client import Client
 from controller_runtime.errors import NotFound
 from controller_runtime.resources import EVENTS, NODES, Object
 from gpu_provisioner.api.resource import MACHINES
-from hack.localcluster.cluster import LocalCluster
 from test.faults.gpu_provisioner.world import machine_object
+from test.support.clusters import AnyCluster
 from test.support.processes import Process, wait_until
 
 pytestmark = pytest.mark.e2e
 Start = Callable[..., Process]
-Moment = Callable[[LocalCluster, Client], bool]
+Moment = Callable[[AnyCluster, Client], bool]
 CANARIES = ("systempool", "userpool")
 NAME = "wsabcdef012"
 
@@ -44,24 +44,24 @@ def is_ready(client: Client, name: str) -> bool:
     return conditions(client, name).get("Ready", {}).get("status") == "True"
 
 
-def canaries(cluster: LocalCluster) -> list[object]:
+def canaries(cluster: AnyCluster) -> list[object]:
     return [pool for pool in cluster.cloud.pools.list() if pool["name"] in CANARIES]
 
 
-def own_pools(cluster: LocalCluster) -> list[str]:
+def own_pools(cluster: AnyCluster) -> list[str]:
     return [pool["name"] for pool in cluster.cloud.pools.list() if pool["name"] not in CANARIES]
 
 
-def orders(cluster: LocalCluster) -> list[Any]:
+def orders(cluster: AnyCluster) -> list[Any]:
     return [call for call in cluster.cloud.server.calls if call.method == "PUT"]
 
 
-def denied(cluster: LocalCluster) -> list[object]:
+def denied(cluster: AnyCluster) -> list[object]:
     return [e for e in cluster.apiserver.audit if e.code == 403 and "gpu-provisioner" in e.user]
 
 
 def test_a_machine_becomes_a_node_and_leaves_nothing_behind(
-    cluster: LocalCluster, client: Client, provisioner: Start
+    cluster: AnyCluster, client: Client, provisioner: Start
 ) -> None:
     before = canaries(cluster)
     process = provisioner()
@@ -86,7 +86,7 @@ def test_a_machine_becomes_a_node_and_leaves_nothing_behind(
 
 
 def test_creation_stays_within_its_write_budget_and_the_steady_state_writes_nothing(
-    cluster: LocalCluster, client: Client, provisioner: Start
+    cluster: AnyCluster, client: Client, provisioner: Start
 ) -> None:
     process = provisioner()
     create(client, NAME)
@@ -97,12 +97,12 @@ def test_creation_stays_within_its_write_budget_and_the_steady_state_writes_noth
     assert len(orders(cluster)) == 1
 
 
-def _requests(cluster: LocalCluster) -> list[Any]:
+def _requests(cluster: AnyCluster) -> list[Any]:
     return [e for e in cluster.apiserver.audit if "gpu-provisioner" in e.user]
 
 
 def test_fifty_machines_take_about_as_long_as_one(
-    cluster: LocalCluster, client: Client, provisioner: Start, record_property: Callable[[str, object], None]
+    cluster: AnyCluster, client: Client, provisioner: Start, record_property: Callable[[str, object], None]
 ) -> None:
     process = provisioner()
     one = _time_to_ready(process, client, ["wsone000001"])
@@ -132,13 +132,13 @@ def _ready_names(client: Client) -> set[str]:
     return found
 
 
-def wrote(cluster: LocalCluster, subresource: str) -> bool:
+def wrote(cluster: AnyCluster, subresource: str) -> bool:
     return any(
         e.verb == "patch" and e.resource == "machines" and e.subresource == subresource for e in _requests(cluster)
     )
 
 
-def pool_state(cluster: LocalCluster) -> str:
+def pool_state(cluster: AnyCluster) -> str:
     return next((p["properties"]["provisioningState"] for p in cluster.cloud.pools.list() if p["name"] == NAME), "")
 
 
@@ -158,7 +158,7 @@ WHILE_CREATING: dict[str, Moment] = {
 
 @pytest.mark.parametrize("moment", WHILE_CREATING)
 def test_killed_while_creating_and_started_again_makes_one_pool(
-    cluster: LocalCluster, client: Client, provisioner: Start, moment: str
+    cluster: AnyCluster, client: Client, provisioner: Start, moment: str
 ) -> None:
     before = canaries(cluster)
     first = provisioner()
@@ -181,7 +181,7 @@ WHILE_DELETING: dict[str, Moment] = {
 
 @pytest.mark.parametrize("moment", WHILE_DELETING)
 def test_killed_while_deleting_and_started_again_leaves_nothing(
-    cluster: LocalCluster, client: Client, provisioner: Start, moment: str
+    cluster: AnyCluster, client: Client, provisioner: Start, moment: str
 ) -> None:
     before = canaries(cluster)
     first = provisioner()
@@ -197,7 +197,7 @@ def test_killed_while_deleting_and_started_again_leaves_nothing(
 
 
 def test_a_standby_takes_over_when_the_leader_is_killed(
-    cluster: LocalCluster, client: Client, provisioner: Start
+    cluster: AnyCluster, client: Client, provisioner: Start
 ) -> None:
     lease = {
         "leader_elect": "true",

@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 
 from controller_runtime.client import Client
-from hack.localcluster.cluster import LocalCluster
 from hack.localcluster.faults import Fault, FaultKind, Rule
 from test.e2e.gpu_provisioner.test_machines import create, is_ready, orders, own_pools
+from test.support.clusters import AnyCluster
 from test.support.processes import Process
 
 pytestmark = pytest.mark.e2e
@@ -39,7 +39,7 @@ def test_without_settings_it_says_what_is_missing(tmp_path: Path) -> None:
     assert "Traceback" not in process.output
 
 
-def test_a_cluster_that_does_not_exist_is_said_at_start(cluster: LocalCluster, tmp_path: Path) -> None:
+def test_a_cluster_that_does_not_exist_is_said_at_start(cluster: AnyCluster, tmp_path: Path) -> None:
     environment = {**cluster.environment, "AZURE_CLUSTER_NAME": "elsewhere"}
     with Process.module("gpu_provisioner", env=environment, log_dir=tmp_path) as process:
         assert process.wait_for_exit(30) == 2
@@ -48,7 +48,7 @@ def test_a_cluster_that_does_not_exist_is_said_at_start(cluster: LocalCluster, t
     assert "Traceback" not in process.output
 
 
-def test_a_federated_token_that_is_not_there_is_said_at_start(cluster: LocalCluster, tmp_path: Path) -> None:
+def test_a_federated_token_that_is_not_there_is_said_at_start(cluster: AnyCluster, tmp_path: Path) -> None:
     environment = {
         **cluster.environment,
         "AZURE_CREDENTIAL": "workload-identity",
@@ -62,7 +62,7 @@ def test_a_federated_token_that_is_not_there_is_said_at_start(cluster: LocalClus
     assert "Traceback" not in process.output
 
 
-def test_probes_metrics_and_a_clean_end(cluster: LocalCluster, client: Client, provisioner: Start) -> None:
+def test_probes_metrics_and_a_clean_end(cluster: AnyCluster, client: Client, provisioner: Start) -> None:
     probes, metrics = free_port(), free_port()
     process = provisioner(health_probe_bind_address=f"127.0.0.1:{probes}", metrics_bind_address=f"127.0.0.1:{metrics}")
     process.wait_for_output("workers started")
@@ -81,33 +81,41 @@ def test_probes_metrics_and_a_clean_end(cluster: LocalCluster, client: Client, p
     assert own_pools(cluster) == [NAME]
 
 
+ON_THE_KUBE_API = pytest.mark.localcluster("no one can order faults on the wire of a real API server")
+FAULTS = {
+    "order-reply-lost": Rule(Fault(FaultKind.COMMIT_THEN_DROP), server="arm", verb="create_or_update"),
+    "order-throttled": Rule(
+        Fault(FaultKind.STATUS, code=429, reason="TooManyRequests", retry_after_s=2),
+        server="arm",
+        verb="create_or_update",
+    ),
+    "reads-garbled": Rule(Fault(FaultKind.GARBAGE), server="arm", verb="list,get", nth=2, times=3),
+    "status-replies-lost": Rule(
+        Fault(FaultKind.COMMIT_THEN_DROP),
+        server="kube",
+        resource="machines",
+        subresource="status",
+        verb="patch",
+        times=2,
+    ),
+    "node-patch-500": Rule(
+        Fault(FaultKind.STATUS, code=500), server="kube", resource="nodes", verb="patch", client="*gpu-provisioner*"
+    ),
+    "watch-cut": Rule(
+        Fault(FaultKind.CUT), server="kube", resource="machines", event="*", client="*gpu-provisioner*", times=3
+    ),
+}
+
+
 @pytest.mark.parametrize(
     "fault",
     [
-        Rule(Fault(FaultKind.COMMIT_THEN_DROP), server="arm", verb="create_or_update"),
-        Rule(
-            Fault(FaultKind.STATUS, code=429, reason="TooManyRequests", retry_after_s=2),
-            server="arm",
-            verb="create_or_update",
-        ),
-        Rule(Fault(FaultKind.GARBAGE), server="arm", verb="list,get", nth=2, times=3),
-        Rule(
-            Fault(FaultKind.COMMIT_THEN_DROP),
-            server="kube",
-            resource="machines",
-            subresource="status",
-            verb="patch",
-            times=2,
-        ),
-        Rule(
-            Fault(FaultKind.STATUS, code=500), server="kube", resource="nodes", verb="patch", client="*gpu-provisioner*"
-        ),
-        Rule(Fault(FaultKind.CUT), server="kube", resource="machines", event="*", client="*gpu-provisioner*", times=3),
+        pytest.param(rule, id=name, marks=[ON_THE_KUBE_API] if rule.server == "kube" else [])
+        for name, rule in FAULTS.items()
     ],
-    ids=["order-reply-lost", "order-throttled", "reads-garbled", "status-replies-lost", "node-patch-500", "watch-cut"],
 )
 def test_one_fault_on_the_wire_costs_time_and_nothing_else(
-    cluster: LocalCluster, client: Client, provisioner: Start, fault: Rule
+    cluster: AnyCluster, client: Client, provisioner: Start, fault: Rule
 ) -> None:
     process = provisioner()
     process.wait_for_output("workers started")

@@ -63,6 +63,7 @@ def test_quickstart_becomes_ready_and_prints_the_published_tables(
     assert re.fullmatch(r"\d+\.\d+\.\d+\.\d+", shown[2])
 
 
+@pytest.mark.localcluster("a real API server cannot reach the played pods: they have no network")
 def test_chat_through_the_service_reaches_the_model_server(rig: Rig, namespace: str, folder: Path) -> None:
     rig.kubectl("apply", "-n", namespace, "-f", str(filled("inference-phi-3-mini.yaml", folder)))
     rig.wait_ready("workspace-phi-3-mini", namespace)
