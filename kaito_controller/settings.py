@@ -61,6 +61,11 @@ class ControllerSettings(OperatorSettings):
     gpu_timeout_s: Seconds = Field(
         default=900.0, gt=0, description="A Ready node that does not show its GPUs by then is reported."
     )
+    template_readiness_timeout_s: Seconds = Field(
+        default=600.0,
+        gt=0,
+        description="Time to become ready for a pod template of the user's own; presets bring theirs.",
+    )
     failed_workload_grace_s: Seconds = Field(
         default=3600.0,
         ge=0,

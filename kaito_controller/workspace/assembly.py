@@ -28,6 +28,7 @@ from controller_runtime.resources import (
     name_of,
 )
 from kaito_controller.api import labels
+from kaito_controller.api.tuning_config import KEY
 from kaito_controller.catalog.loader import load_catalog
 from kaito_controller.catalog.model import Catalog
 from kaito_controller.settings import ControllerSettings
@@ -50,16 +51,17 @@ from kaito_controller.workspace.wiring import Mappers, for_machine, for_pod, nod
 
 COMPONENT = "kaito-controller"
 CONTROLLER = "workspace"
-CONFIG_KEY = "training_config.yaml"
+RUNNERS = (DEPLOYMENTS, STATEFUL_SETS, JOBS)
 
 log = get_logger(__name__)
 
 
 def assemble(manager: Manager, settings: ControllerSettings, *, clock: Clock = SYSTEM_CLOCK) -> Controller:
     """Register everything on `manager`; the caller starts it. Raises FatalError when a required CRD is missing."""
-    workspaces = manager.informer(labels.WORKSPACES, indexers=WORKSPACE_INDICES)
+    informers = _informers(manager, settings)
+    workspaces = informers[labels.WORKSPACES]
     machines, machine_informer = _machines(manager, settings, clock)
-    caches = _caches(manager, settings, workspaces, machines)
+    caches = _caches(informers, machines)
     surroundings = Surroundings(
         catalog=CatalogSource(caches.config_maps, settings).current,
         limits=settings.limits,
@@ -69,18 +71,19 @@ def assemble(manager: Manager, settings: ControllerSettings, *, clock: Clock = S
         cluster_domain=settings.cluster_domain,
         preset_run_as_user=settings.preset_run_as_user,
         tuning_deadline_s=settings.tuning_deadline_s,
+        template_readiness_s=settings.template_readiness_timeout_s,
     )
     reconciler = WorkspaceReconciler(
         manager.client,
         caches,
         Observer(caches, surroundings, clock),
-        OwnWrites(_by_resource(caches), clock),
+        OwnWrites({**informers, MACHINES: machines}, clock),
         recorder=manager.recorder(COMPONENT),
         metrics=WorkspaceMetrics(manager.registry, workspaces.list),
         clock=clock,
     )
     controller = Controller(CONTROLLER, reconciler, workers=settings.workers, clock=clock)
-    _watch(controller, caches, workspaces, settings)
+    _watch(controller, informers, Mappers(caches, settings.release_namespace), settings)
     if machine_informer is not None:
         controller.watch(machine_informer, for_machine)
     else:
@@ -122,56 +125,49 @@ def _machines(manager: Manager, settings: ControllerSettings, clock: Clock) -> t
     return MachineSource(manager.client, clock=clock), None
 
 
-def _caches(manager: Manager, settings: ControllerSettings, workspaces: Informer, machines: MachineSource) -> Caches:
+def _informers(manager: Manager, settings: ControllerSettings) -> dict[Resource, Informer]:
     def owned(resource: Resource) -> Informer:
         return manager.informer(resource, label_selector=labels.WORKSPACE, indexers=OWNED_INDICES)
 
-    return Caches(
-        workspaces=workspaces,
-        machines=machines,
-        nodes=manager.informer(NODES, indexers=NODE_INDICES, transform=_slim_node),
-        pods=manager.informer(PODS, label_selector=labels.WORKSPACE, indexers=POD_INDICES),
-        services=owned(SERVICES),
-        deployments=owned(DEPLOYMENTS),
-        stateful_sets=owned(STATEFUL_SETS),
-        jobs=owned(JOBS),
-        config_maps=manager.informer(CONFIG_MAPS, indexers=OWNED_INDICES, transform=_slim_config_map(settings)),
-    )
-
-
-def _by_resource(caches: Caches) -> Mapping[Resource, Cache]:
     return {
-        labels.WORKSPACES: caches.workspaces,
-        MACHINES: caches.machines,
-        NODES: caches.nodes,
-        SERVICES: caches.services,
-        DEPLOYMENTS: caches.deployments,
-        STATEFUL_SETS: caches.stateful_sets,
-        JOBS: caches.jobs,
-        CONFIG_MAPS: caches.config_maps,
+        labels.WORKSPACES: manager.informer(labels.WORKSPACES, indexers=WORKSPACE_INDICES),
+        NODES: manager.informer(NODES, indexers=NODE_INDICES, transform=_slim_node),
+        PODS: manager.informer(PODS, label_selector=labels.WORKSPACE, indexers=POD_INDICES),
+        CONFIG_MAPS: manager.informer(CONFIG_MAPS, indexers=OWNED_INDICES, transform=_slim_config_map(settings)),
+        **{resource: owned(resource) for resource in (SERVICES, *RUNNERS)},
     }
 
 
-def _watch(controller: Controller, caches: Caches, workspaces: Informer, settings: ControllerSettings) -> None:
-    mappers = Mappers(caches, settings.release_namespace)
-    of_owner = for_owner(labels.KIND, labels.GROUP)
+def _caches(informers: Mapping[Resource, Informer], machines: MachineSource) -> Caches:
+    return Caches(
+        workspaces=informers[labels.WORKSPACES],
+        machines=machines,
+        nodes=informers[NODES],
+        pods=informers[PODS],
+        services=informers[SERVICES],
+        deployments=informers[DEPLOYMENTS],
+        stateful_sets=informers[STATEFUL_SETS],
+        jobs=informers[JOBS],
+        config_maps=informers[CONFIG_MAPS],
+    )
+
+
+def _watch(
+    controller: Controller, informers: Mapping[Resource, Informer], mappers: Mappers, settings: ControllerSettings
+) -> None:
+    workspaces = informers[labels.WORKSPACES]
 
     def catalogue(config_map: Object) -> list[Request]:
         is_it = name_of(config_map) == settings.catalogue_config_map
         return [Request.for_object(workspace) for workspace in workspaces.list()] if is_it else []
 
     controller.watch(workspaces, for_object)
-    for owned in caches.owned:
-        assert isinstance(owned, Informer)  # noqa: S101  # they were made above
-        controller.watch(owned, of_owner)
-    config_maps, nodes, pods = caches.config_maps, caches.nodes, caches.pods
-    assert isinstance(config_maps, Informer)  # noqa: S101
-    assert isinstance(nodes, Informer)  # noqa: S101
-    assert isinstance(pods, Informer)  # noqa: S101
-    controller.watch(config_maps, mappers.for_config_map)
-    controller.watch(config_maps, catalogue)
-    controller.watch(nodes, mappers.for_node, predicate=node_matters)
-    controller.watch(pods, for_pod)
+    for resource in (SERVICES, CONFIG_MAPS, *RUNNERS):
+        controller.watch(informers[resource], for_owner(labels.KIND, labels.GROUP))
+    controller.watch(informers[CONFIG_MAPS], mappers.for_config_map)
+    controller.watch(informers[CONFIG_MAPS], catalogue)
+    controller.watch(informers[NODES], mappers.for_node, predicate=node_matters)
+    controller.watch(informers[PODS], for_pod)
 
 
 def _watch_later(manager: Manager, controller: Controller, machines: MachineSource, workspaces: Informer) -> None:
@@ -202,7 +198,7 @@ def _slim_config_map(settings: ControllerSettings) -> Callable[[Object], Object]
             return config_map
         config_map.pop("binaryData", None)
         data = config_map.get("data") or {}
-        config_map["data"] = {CONFIG_KEY: data[CONFIG_KEY]} if CONFIG_KEY in data else {}
+        config_map["data"] = {KEY: data[KEY]} if KEY in data else {}
         return config_map
 
     return slim

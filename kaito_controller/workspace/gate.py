@@ -22,8 +22,6 @@ from kaito_controller.catalog.sizing import Fit, fit_inference, fit_tuning
 from kaito_controller.workloads import output_dir_violation, violations, volume_violations
 from kaito_controller.workspace.snapshot import Mode, Verdict, Wanted
 
-TEMPLATE_READINESS_S = 600.0
-"""A user's own template has no preset to say how long it loads; KAITO waits ten minutes for one."""
 SHOWN = 5
 """Violations that are written out."""
 
@@ -36,13 +34,23 @@ class Request:
     wanted: Wanted
     gate: Verdict | None = None
     preset: Preset | None = None
-    readiness_timeout_s: float = TEMPLATE_READINESS_S
+    readiness_timeout_s: float = 600.0
     tuning_config_map: str = ""
     tuning_config: Mapping[str, Any] = field(default_factory=dict)
 
 
-def examine(workspace: Workspace, catalog: Catalog, config: Object | None, *, running: bool) -> Request:
-    """`config`: the ConfigMap with the training configuration, if it exists. `running`: something was built already."""
+def examine(
+    workspace: Workspace,
+    catalog: Catalog,
+    config: Object | None,
+    *,
+    running: bool,
+    template_readiness_s: float = 600.0,
+) -> Request:
+    """`config`: the ConfigMap with the training configuration, if it exists. `running`: something was built already.
+
+    `template_readiness_s`: how long a pod template of the user's own may load, since no preset says it.
+    """
     mode = Mode.TUNING if workspace.tuning is not None and workspace.inference is None else Mode.INFERENCE
     preset = catalog.preset(workspace.preset.name) if workspace.preset else None
     needs = _needs(workspace, preset)
@@ -57,7 +65,7 @@ def examine(workspace: Workspace, catalog: Catalog, config: Object | None, *, ru
         wanted=wanted,
         gate=gate,
         preset=preset,
-        readiness_timeout_s=float(needs.readiness_timeout_s) if needs else TEMPLATE_READINESS_S,
+        readiness_timeout_s=float(needs.readiness_timeout_s) if needs else template_readiness_s,
         tuning_config_map=workspace.tuning.config_map_name if workspace.tuning else "",
         tuning_config=found,
     )

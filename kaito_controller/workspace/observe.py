@@ -49,6 +49,7 @@ class Surroundings:
     cluster_domain: str = "cluster.local"
     preset_run_as_user: int | None = None
     tuning_deadline_s: int | None = None
+    template_readiness_s: float = 600.0
 
 
 class Observer:
@@ -65,7 +66,13 @@ class Observer:
         now = self._clock.now()
         workspace = Workspace.from_object(raw)
         existing = self._existing(uid_of(raw))
-        request = examine(workspace, self._around.catalog(), self._config(workspace), running=_is_running(existing))
+        request = examine(
+            workspace,
+            self._around.catalog(),
+            self._config(workspace),
+            running=_is_running(existing),
+            template_readiness_s=self._around.template_readiness_s,
+        )
         machines = self._machines(raw, now)
         nodes = self._nodes(raw, request, machines)
         return Snapshot(

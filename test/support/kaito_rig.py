@@ -154,10 +154,16 @@ class Rig:
         """Delete all Workspaces of a namespace and wait until they and their Machines are gone."""
         self.kubectl("delete", "workspaces", "--all", "-n", namespace, "--wait=false")
         wait_until(
-            lambda: not self.kubectl.json("get", "workspaces", "-n", namespace)["items"],
-            60.0,
-            f"deletion of all Workspaces in {namespace}",
+            lambda: not self._workspaces(namespace), 90.0, f"deletion in {namespace}: {self._workspaces(namespace)}"
         )
         if self._with_crd:
             left = self.kubectl.json("get", "machines.karpenter.sh", "-l", f"kaito.sh/workspacenamespace={namespace}")
             assert not left["items"], f"Machines of {namespace} survived their Workspaces"
+
+    def _workspaces(self, namespace: str) -> list[str]:
+        """What the Workspaces of a namespace say of their deletion."""
+        found = self.kubectl.json("get", "workspaces", "-n", namespace)["items"]
+        conditions = [c for w in found for c in (w.get("status") or {}).get("conditions", [])]
+        return [w["metadata"]["name"] for w in found] + [
+            c["message"] for c in conditions if c["type"] == "WorkspaceDeleting"
+        ]

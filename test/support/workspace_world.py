@@ -283,7 +283,7 @@ class World:
     def _register(self, machine: Object) -> None:
         node = f"node-{name_of(machine)}"
         if self.find(NODES, node) is None:
-            wanted = {r["key"]: r["values"][0] for r in machine["spec"]["requirements"]}
+            wanted = {r["key"]: r["values"][0] for r in machine["spec"].get("requirements", [])}
             owner = {
                 "apiVersion": MACHINES.api_version,
                 "kind": "Machine",
@@ -291,7 +291,7 @@ class World:
                 "uid": uid_of(machine),
             }
             meta = {"name": node, "labels": {**labels_of(machine), **wanted}, "ownerReferences": [owner]}
-            spec = {"providerID": f"scripted:///{name_of(machine)}", "taints": machine["spec"]["taints"]}
+            spec = {"providerID": f"scripted:///{name_of(machine)}", "taints": machine["spec"].get("taints", [])}
             self.create(NODES, {"metadata": meta, "spec": spec})
         if self.script.node_ready:
             self.set_node(node, ready=True, gpus=self.script.gpus)

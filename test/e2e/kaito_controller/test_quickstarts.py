@@ -25,7 +25,7 @@ QUICKSTARTS = {
     "tuning-phi-3-qlora.yaml": ("workspace-tuning-phi-3", "Standard_NC6s_v3"),
 }
 
-pytestmark = pytest.mark.e2e
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(300)]
 
 
 def filled(file: str, folder: Path) -> Path:

@@ -111,15 +111,16 @@ def test_preferred_node_is_used_even_with_another_instance_type(world: World) ->
         assert not world.all(MACHINES)
 
 
-def test_machine_name_of_a_stranger_is_passed_over(world: World) -> None:
+def test_machine_name_of_a_stranger_is_passed_over_and_left_alone(world: World) -> None:
+    created = world.apply(workspace())
+    taken = naming.machine_name(uid_of(created), 0, 0)
+    marks = {"kaito.sh/workspace": "other", "kaito.sh/workspacenamespace": "default"}
+    world.create(MACHINES, {"metadata": {"name": taken, "labels": marks}, "spec": {"requirements": [], "taints": []}})
     with Operator(world):
-        world.script.provisioner = False
-        blocked = world.create(MACHINES, {"metadata": {"name": "ws-stranger"}, "spec": {}})
-        created = world.apply({**workspace(), "metadata": {"name": "phi", "namespace": "default"}})
-        world.until(lambda: world.all(MACHINES)[1:], "the first Machine")
-        name = naming.machine_name(uid_of(created), 0, 0)
-        assert name in {name_of(m) for m in world.all(MACHINES)}
-        assert name_of(blocked) in {name_of(m) for m in world.all(MACHINES)}
+        world.until(lambda: len(world.all(MACHINES)) == 2, "a Machine under another name")
+
+    names = {name_of(machine): labels_of(machine)["kaito.sh/workspace"] for machine in world.all(MACHINES)}
+    assert names == {taken: "other", naming.machine_name(uid_of(created), 0, 1): "phi"}
 
 
 def test_nodes_that_users_bring_work_without_any_machine_api() -> None:
