@@ -75,7 +75,7 @@ def apply(
     own = _key(write.manager, "Apply", kind, subresource)
     entries = _entries(live)
     current = {} if live is None else live
-    previous = next((entry["fieldsV1"] for entry in entries if _key_of(entry) == own), {})
+    previous: Fields = next((entry["fieldsV1"] for entry in entries if _key_of(entry) == own), {})
     others = [entry for entry in entries if _key_of(entry) != own]
     conflicts = [(entry, _disputed(entry["fieldsV1"], fields, current, wanted, schema)) for entry in others]
     if write.manager == _KUBECTL and not subresource:
@@ -89,7 +89,8 @@ def apply(
     for path in sorted(leaves(subtract(previous, fields)), key=lambda path: path[-1] != "."):
         if not any(contains(entry["fieldsV1"], path) for entry in others):
             merged = _removed(merged, path[:-1] if path[-1] == "." else path, schema)
-    merged = {"apiVersion": kind.api_version, "kind": kind.kind} | merged
+    heading: Object = {"apiVersion": kind.api_version, "kind": kind.kind}
+    merged = heading | merged
     merged["metadata"] = (intent.get("metadata") or {}) | (merged.get("metadata") or {})
     asked = (intent.get("metadata") or {}).get("resourceVersion")
     if asked:

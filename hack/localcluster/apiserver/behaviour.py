@@ -84,7 +84,7 @@ class TypeBehaviour:
             )
 
     def _contents(self, namespace: str) -> list[tuple[ResourceType, str]]:
-        found = []
+        found: list[tuple[ResourceType, str]] = []
         for kind in self.registry:
             if kind.namespaced and not kind.converts and "delete" in kind.verbs:
                 entries = self.store.collection(kind.storage).select(namespace)

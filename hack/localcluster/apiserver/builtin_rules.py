@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+from typing import Any
 
 from hack.localcluster.apiserver.admission import POLICIES, policy_causes
 from hack.localcluster.apiserver.builtin_validation import type_rules
@@ -12,7 +13,7 @@ from hack.localcluster.apiserver.registry import Object, ResourceType
 from hack.localcluster.apiserver.schema import Schema, builtin_kind_schema
 from hack.localcluster.apiserver.services import ClusterIPs
 from hack.localcluster.apiserver.store import Store
-from hack.localcluster.apiserver.validation import prune, report_unknown, validate
+from hack.localcluster.apiserver.validation import MISSING, prune, report_unknown, validate
 from hack.localcluster.apiserver.verbs import Write
 
 _ZERO_COUNTERS = {
@@ -34,9 +35,9 @@ class BuiltinRules:
     def prepare(self, kind: ResourceType, old: Object | None, new: Object, write: Write, subresource: str) -> None:
         """Default, set the server's fields, validate; in place."""
         schema = builtin_kind_schema(kind.api_version, kind.kind)
-        before = {} if old is None else {"old": old}
+        before = MISSING if old is None else old
         if schema is not None and subresource == "":
-            report_unknown(kind, prune(new, schema, **before), write)
+            report_unknown(kind, prune(new, schema, old=before), write)
             _check_types(kind, new, schema, before)
         if old is None:
             _initial_status(kind, new)
@@ -47,7 +48,7 @@ class BuiltinRules:
             new.setdefault("type", "Opaque")
         if subresource != "status":
             apply_defaults(kind, new)
-        found = validate(new, schema, **before) if schema else ()
+        found = validate(new, schema, old=before) if schema else ()
         # Go fills numbers that a status leaves out with zero, so nothing is missing there.
         causes = [
             cause for cause in found if not (cause.field.startswith("status") and cause.reason == "FieldValueRequired")
@@ -60,9 +61,11 @@ class BuiltinRules:
             raise invalid(kind, new["metadata"].get("name", ""), causes)
 
 
-def _check_types(kind: ResourceType, new: Object, schema: Schema, before: Object) -> None:
+def _check_types(kind: ResourceType, new: Object, schema: Schema, before: Any) -> None:
     """A built-in object that does not decode is a 400, before any rule looks at it."""
-    wrong = next((cause for cause in validate(new, schema, **before) if cause.reason == "FieldValueTypeInvalid"), None)
+    wrong = next(
+        (cause for cause in validate(new, schema, old=before) if cause.reason == "FieldValueTypeInvalid"), None
+    )
     if wrong is not None:
         head = f'{kind.kind} in version "{kind.version}" cannot be handled as a {kind.kind}'
         raise bad_request(f"{head}: json: cannot unmarshal into field {wrong.field}: {wrong.message}")

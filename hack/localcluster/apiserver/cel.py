@@ -41,14 +41,15 @@ def lazy_map(sources: Mapping[str, Callable[[], Any]]) -> Any:
 @functools.lru_cache(maxsize=4096)
 def program(expression: str) -> Callable[[Mapping[str, Any]], Any]:
     """The evaluator of an expression over CEL values; CelError if it does not parse."""
-    import celpy
+    from celpy.celparser import CELParseError
+    from celpy.evaluation import CELEvalError
 
     from hack.localcluster.apiserver.cel_functions import FUNCTIONS
 
     environment = _environment()
     try:
         tree = environment.compile(expression)
-    except celpy.CELParseError as error:
+    except CELParseError as error:
         raise CelError(f"compilation failed: {error}") from error
     _check_functions(tree)
     runner = environment.program(tree, functions=FUNCTIONS)
@@ -56,7 +57,7 @@ def program(expression: str) -> Callable[[Mapping[str, Any]], Any]:
     def evaluate(bindings: Mapping[str, Any]) -> Any:
         try:
             return runner.evaluate(dict(bindings))
-        except celpy.CELEvalError as error:
+        except CELEvalError as error:
             raise CelError(_root_text(error)) from error
 
     return evaluate

@@ -10,7 +10,7 @@ import itertools
 from collections.abc import Callable
 from typing import Any
 
-import re2
+import re2  # type: ignore[import-untyped]
 from celpy import celtypes as ct
 
 from hack.localcluster.apiserver.cel_values import Quantity

@@ -13,7 +13,7 @@ from hack.localcluster.apiserver.registry import Object, Registry, ResourceType
 from hack.localcluster.apiserver.rules import check_rules, has_rules
 from hack.localcluster.apiserver.schema import Schema
 from hack.localcluster.apiserver.store import Change, Store
-from hack.localcluster.apiserver.validation import apply_defaults, prune, quoted, report_unknown, validate
+from hack.localcluster.apiserver.validation import MISSING, apply_defaults, prune, quoted, report_unknown, validate
 from hack.localcluster.apiserver.verbs import Write
 
 CLEANUP_FINALIZER = "customresourcecleanup.apiextensions.k8s.io"
@@ -31,18 +31,18 @@ class CustomBehaviour:
 
     def prepare(self, kind: ResourceType, old: Object | None, new: Object, write: Write, subresource: str) -> None:
         """Prune and default in place, then validate; 400 for unknown fields when the caller is strict, 422 for wrong ones."""
-        before = {} if old is None else {"old": old}
+        before = MISSING if old is None else old
         if subresource == "status":
             self._prepare_status(old, new)
         else:
-            report_unknown(kind, prune(new, self.schema, root=True, **before), write)
+            report_unknown(kind, prune(new, self.schema, root=True, old=before), write)
             apply_defaults(new, self.schema)
-        causes = list(validate(new, self.schema, **before))
+        causes = list(validate(new, self.schema, old=before))
         blocked = any(cause.reason in _BLOCKING for cause in causes)
         if self.has_rules and blocked:
             causes.append(Cause("<nil>", f'Invalid value: "": {_UNCHECKED}'))
         elif self.has_rules:
-            causes += check_rules(new, self.schema, **before)
+            causes += check_rules(new, self.schema, old=before)
         if causes:
             raise invalid(kind, new["metadata"].get("name", ""), causes)
 

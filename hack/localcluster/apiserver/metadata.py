@@ -82,10 +82,9 @@ def check_body(kind: ResourceType, obj: Any, namespace: str, name: str) -> Objec
     metadata = {} if metadata is None else metadata
     if not isinstance(metadata, dict):
         raise bad_request(f"metadata of a {kind.kind} must be an object, not a JSON {type(metadata).__name__}")
-    obj = {"apiVersion": kind.api_version, "kind": kind.kind, "metadata": dict(metadata)} | {
-        field: value for field, value in obj.items() if field not in ("apiVersion", "kind", "metadata")
-    }
-    metadata = obj["metadata"]
+    rest = {field: value for field, value in obj.items() if field not in ("apiVersion", "kind", "metadata")}
+    whole: Object = {"apiVersion": kind.api_version, "kind": kind.kind, "metadata": dict(metadata), **rest}
+    metadata = whole["metadata"]
     if kind.namespaced:
         if metadata.get("namespace") not in (None, "", namespace):
             raise bad_request("the namespace of the provided object does not match the namespace sent on the request")
@@ -95,7 +94,7 @@ def check_body(kind: ResourceType, obj: Any, namespace: str, name: str) -> Objec
     if name and metadata.setdefault("name", name) != name:
         given = metadata["name"]
         raise bad_request(f"the name of the object ({given}) does not match the name on the URL ({name})")
-    return obj
+    return whole
 
 
 def prepare_create(kind: ResourceType, obj: Object) -> None:

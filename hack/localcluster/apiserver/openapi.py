@@ -74,7 +74,7 @@ def _paths(kind: ResourceType, schema: str) -> Object:
     responses = {"200": {"description": "OK", "content": content}}
 
     def operation(action: str, parameters: tuple[str, ...] = ()) -> Object:
-        found = {"responses": responses, "x-kubernetes-action": action, "x-kubernetes-group-version-kind": gvk}
+        found: Object = {"responses": responses, "x-kubernetes-action": action, "x-kubernetes-group-version-kind": gvk}
         if parameters:
             found["parameters"] = [{"name": name, "in": "query", "schema": {"type": "string"}} for name in parameters]
         return found

@@ -46,7 +46,8 @@ class Reviews:
         return {"allowed": self._rbac.allows(caller, attributes_of(spec, namespace))}
 
     def _rules(self, caller: Caller, namespace: str) -> Object:
-        resource_rules, path_rules = [], []
+        resource_rules: list[Object] = []
+        path_rules: list[Object] = []
         everything: list[Any] = [
             {"verbs": ["*"], "apiGroups": ["*"], "resources": ["*"]},
             {"verbs": ["*"], "nonResourceURLs": ["*"]},

@@ -10,7 +10,7 @@ from hack.localcluster.apiserver.cel_values import CelError, Optional
 from hack.localcluster.apiserver.errors import Cause
 from hack.localcluster.apiserver.registry import Object
 from hack.localcluster.apiserver.schema import Schema
-from hack.localcluster.apiserver.validation import _MISSING, correlated, kind_of, quoted
+from hack.localcluster.apiserver.validation import MISSING, correlated, kind_of, quoted
 
 _TEXTS = {
     "FieldValueInvalid": "Invalid value: {value}: {message}",
@@ -29,9 +29,9 @@ def has_rules(node: Any) -> bool:
     )
 
 
-def check_rules(value: Any, schema: Schema, *, old: Any = _MISSING, path: str = "") -> Iterator[Cause]:
+def check_rules(value: Any, schema: Schema, *, old: Any = MISSING, path: str = "") -> Iterator[Cause]:
     """The causes of broken rules in a value that already fits its schema."""
-    if value is None or (old is not _MISSING and value == old):
+    if value is None or (old is not MISSING and value == old):
         return
     for rule in schema.node.get("x-kubernetes-validations") or ():
         yield from _check(rule, value, schema, old, path)
@@ -39,7 +39,7 @@ def check_rules(value: Any, schema: Schema, *, old: Any = _MISSING, path: str = 
         for name, entry in value.items():
             child = schema.field(name)
             if child is not None and has_rules(child.node):
-                was = old.get(name, _MISSING) if isinstance(old, dict) else _MISSING
+                was = old.get(name, MISSING) if isinstance(old, dict) else MISSING
                 where = f"{path}.{name}" if name in schema.fields and path else name if not path else f"{path}[{name}]"
                 yield from check_rules(entry, child, old=was, path=where)
     elif isinstance(value, list):
@@ -52,11 +52,11 @@ def check_rules(value: Any, schema: Schema, *, old: Any = _MISSING, path: str = 
 def _check(rule: Object, value: Any, schema: Schema, old: Any, path: str) -> Iterator[Cause]:
     text = rule["rule"]
     is_transition = "oldSelf" in text
-    if is_transition and old is _MISSING and not rule.get("optionalOldSelf"):
+    if is_transition and old is MISSING and not rule.get("optionalOldSelf"):
         return
     bindings = {"self": _self(value, schema, path)}
     if is_transition:
-        was = None if old is _MISSING else _self(old, schema, path)
+        was = None if old is MISSING else _self(old, schema, path)
         bindings["oldSelf"] = Optional(was) if rule.get("optionalOldSelf") else was
     try:
         if program(text)(bindings):

@@ -136,7 +136,7 @@ def bundled() -> dict[str, Object]:
 @functools.cache
 def schema_names() -> dict[tuple[str, str], str]:
     """The definition of each (apiVersion, kind)."""
-    found = {}
+    found: dict[tuple[str, str], str] = {}
     for name, node in bundled().items():
         for kind in node.get("x-kubernetes-group-version-kind") or []:
             group, version = kind["group"], kind["version"]

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import TYPE_CHECKING, Any
 
 import orjson
-import re2
+import re2  # type: ignore[import-untyped]
 
 from hack.localcluster.apiserver.errors import Cause, bad_request
 from hack.localcluster.apiserver.registry import Object, ResourceType
@@ -21,7 +21,8 @@ from hack.localcluster.apiserver.schema import Schema
 if TYPE_CHECKING:
     from hack.localcluster.apiserver.verbs import Write
 
-_MISSING = object()
+MISSING: Any = object()
+"""In place of an old value: there is none."""
 _ROOT_FIELDS = frozenset({"apiVersion", "kind", "metadata"})
 _TYPES: dict[str, tuple[type, ...]] = {
     "object": (dict,),
@@ -34,9 +35,9 @@ _TYPES: dict[str, tuple[type, ...]] = {
 _RANGES = {"int32": (-(2**31), 2**31 - 1), "int64": (-(2**63), 2**63 - 1)}
 
 
-def prune(value: Any, schema: Schema, *, old: Any = _MISSING, root: bool = False, path: str = "") -> Iterator[str]:
+def prune(value: Any, schema: Schema, *, old: Any = MISSING, root: bool = False, path: str = "") -> Iterator[str]:
     """Remove what the schema does not know; yields the paths removed. What equals `old` was pruned before."""
-    if old is not _MISSING and value == old:
+    if old is not MISSING and value == old:
         return
     if isinstance(value, list):
         items = schema.items()
@@ -51,7 +52,7 @@ def prune(value: Any, schema: Schema, *, old: Any = _MISSING, root: bool = False
                 continue
             child, where = schema.field(name), f"{path}.{name}" if path else name
             if child is not None:
-                was = old.get(name, _MISSING) if isinstance(old, dict) else _MISSING
+                was = old.get(name, MISSING) if isinstance(old, dict) else MISSING
                 yield from prune(value[name], child, old=was, path=where)
             elif not keeps:
                 del value[name]
@@ -94,9 +95,9 @@ def apply_defaults(value: Any, schema: Schema) -> None:
             apply_defaults(entry, child)
 
 
-def validate(value: Any, schema: Schema, *, old: Any = _MISSING, path: str = "") -> Iterator[Cause]:
+def validate(value: Any, schema: Schema, *, old: Any = MISSING, path: str = "") -> Iterator[Cause]:
     """The causes for which a value does not fit."""
-    if old is not _MISSING and value == old:
+    if old is not MISSING and value == old:
         return
     node = schema.node
     if value is None and node.get("nullable"):
@@ -120,7 +121,7 @@ def _has_type(value: Any, node: Object) -> bool:
     if not wanted:
         return True
     if isinstance(value, bool):
-        return wanted == "boolean"
+        return bool(wanted == "boolean")
     if wanted == "integer" and isinstance(value, float):
         return value.is_integer()
     return isinstance(value, _TYPES.get(wanted, (object,)))
@@ -210,7 +211,7 @@ def _object_causes(value: Object, schema: Schema, old: Any, path: str) -> Iterat
     for name, entry in value.items():
         child = schema.field(name)
         if child is not None and not (not path and name in _ROOT_FIELDS):
-            was = old.get(name, _MISSING) if isinstance(old, dict) else _MISSING
+            was = old.get(name, MISSING) if isinstance(old, dict) else MISSING
             yield from validate(entry, child, old=was, path=f"{path}.{name}" if path else name)
 
 
@@ -253,9 +254,9 @@ def item_key(item: Any, schema: Schema) -> Any:
 def correlated(old: Any, schema: Schema) -> Callable[[Any], Any]:
     """For an item of a list, its older self; there is none in atomic lists."""
     if schema.list_type != "map" or not isinstance(old, list):
-        return lambda _: _MISSING
+        return lambda _: MISSING
     before = {item_key(item, schema): item for item in old}
-    return lambda item: before.get(item_key(item, schema), _MISSING)
+    return lambda item: before.get(item_key(item, schema), MISSING)
 
 
 def _logic_causes(value: Any, node: Object, path: str) -> Iterator[Cause]:
