@@ -9,7 +9,8 @@ import json
 import os
 import tempfile
 import threading
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Self
@@ -77,33 +78,16 @@ class LocalCluster:
         """`overrides` are fields of `ClusterOptions`, for short calls such as `LocalCluster(time_scale=600)`."""
         self.options = options or ClusterOptions(**overrides)
         self.faults = faults or FaultPlan()
-        self._temporary: tempfile.TemporaryDirectory[str] | None = None
+        self._stack = ExitStack()
         self._stopped = threading.Event()
         self._saver: threading.Thread | None = None
         self._saved_version = -1
 
     def start(self) -> Self:
-        """Bring everything up; returns when operators and kubectl can work with it."""
-        options = self.options
-        self.directory = self._make_directory()
-        state = self._read_state()
-        self.timeline = Timeline(options.time_scale)
-        server_options = ServerOptions(folder=self.directory, port=options.port, rbac=options.rbac, faults=self.faults)
-        self.apiserver = ApiServer(server_options)
-        self.apiserver.start()
-        if state:
-            self.apiserver.restore(json.dumps(state["kube"]).encode())
-        self.kubeconfig = self.apiserver.write_kubeconfig(self.directory / "kubeconfig")
-        self.timeline.start()
-        self._build_world()
-        if options.actors:
-            self.actors.start()
-        if options.cloud:
-            self._start_cloud(state)
-        self.admin.start()
-        if options.state_file:
-            self._saver = threading.Thread(target=self._save_regularly, name="state", daemon=True)
-            self._saver.start()
+        """Bring everything up; returns when operators and kubectl can work with it. What fails half-way takes itself down again."""
+        with ExitStack() as stack:
+            self._start(stack)
+            self._stack = stack.pop_all()
         return self
 
     def stop(self) -> None:
@@ -112,15 +96,41 @@ class LocalCluster:
         if self._saver is not None:
             self._saver.join(10.0)
             self.save()
-        self.admin.stop()
-        if self.options.cloud:
-            self.cloud.stop()
-        if self.options.actors:
-            self.actors.stop()
-        self.timeline.stop()
-        self.apiserver.stop()
-        if self._temporary is not None:
-            self._temporary.cleanup()
+        self._stack.close()
+
+    def _start(self, stack: ExitStack) -> None:
+        options = self.options
+        self.directory = self._make_directory(stack)
+        state = self._read_state()
+        self.timeline = Timeline(options.time_scale)
+        self._start_apiserver(stack, state)
+        self.timeline.start()
+        stack.callback(self.timeline.stop)
+        self._build_world()
+        stack.callback(self.actors.stop if options.actors else self.actors.models.stop)
+        if options.actors:
+            self.actors.start()
+        stack.callback(self.cloud.stop if options.cloud else self.cloud.server.stop)
+        if options.cloud:
+            self._start_cloud(state)
+        with naming("--admin-port", options.admin_port):
+            self.admin = AdminServer(self, options.admin_port)
+        stack.callback(self.admin.stop)
+        self.admin.start()
+        if options.state_file:
+            self._saver = threading.Thread(target=self._save_regularly, name="state", daemon=True)
+            self._saver.start()
+
+    def _start_apiserver(self, stack: ExitStack, state: dict[str, Any] | None) -> None:
+        options = self.options
+        server_options = ServerOptions(folder=self.directory, port=options.port, rbac=options.rbac, faults=self.faults)
+        self.apiserver = ApiServer(server_options)
+        with naming("--port", options.port):
+            self.apiserver.start()
+        stack.callback(self.apiserver.stop)
+        if state:
+            self.apiserver.restore(json.dumps(state["kube"]).encode())
+        self.kubeconfig = self.apiserver.write_kubeconfig(self.directory / "kubeconfig")
 
     @property
     def url(self) -> str:
@@ -163,12 +173,11 @@ class LocalCluster:
         self._saved_version = hash(text)
         return True
 
-    def _make_directory(self) -> Path:
+    def _make_directory(self, stack: ExitStack) -> Path:
         if self.options.directory is not None:
             self.options.directory.mkdir(parents=True, exist_ok=True)
             return self.options.directory
-        self._temporary = tempfile.TemporaryDirectory(prefix="localcluster-")
-        return Path(self._temporary.name)
+        return Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="localcluster-")))
 
     def _read_state(self) -> dict[str, Any] | None:
         path = self.options.state_file
@@ -188,17 +197,17 @@ class LocalCluster:
         client = Client.from_kubeconfig(admin_like, user_agent="localcluster-actors")
         self.actors = Actors(client, self.timeline, durations=options.durations, identity=options.identity)
         self.apiserver.proxy_backend = self.actors.models.backend
-        self.cloud = AksCloud(
-            self.faults,
-            identity=options.identity,
-            timeline=self.timeline,
-            durations=options.durations,
-            host=self.actors.fleet if options.actors else None,
-            port=options.cloud_port,
-            page_size=options.cloud_page_size,
-            operation_retry_after_s=options.operation_retry_after_s,
-        )
-        self.admin = AdminServer(self, options.admin_port)
+        with naming("--cloud-port", options.cloud_port):
+            self.cloud = AksCloud(
+                self.faults,
+                identity=options.identity,
+                timeline=self.timeline,
+                durations=options.durations,
+                host=self.actors.fleet if options.actors else None,
+                port=options.cloud_port,
+                page_size=options.cloud_page_size,
+                operation_retry_after_s=options.operation_retry_after_s,
+            )
 
     def _start_cloud(self, state: dict[str, Any] | None) -> None:
         self.cloud.start()
@@ -219,6 +228,15 @@ class LocalCluster:
 
     def __exit__(self, *_: object) -> None:
         self.stop()
+
+
+@contextmanager
+def naming(flag: str, port: int) -> Iterator[None]:
+    """Turn a port that cannot be had into an error that names its flag."""
+    try:
+        yield
+    except OSError as error:
+        raise OSError(f"{flag} {port}: {error.strerror or error}; choose another port, or 0 for a free one") from error
 
 
 def service_account_groups(user: str) -> tuple[str, ...]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 import signal
+import socket
 import urllib.error
 import urllib.request
 from pathlib import Path
@@ -123,6 +124,19 @@ def test_state_file_that_is_none_is_refused_by_name(tmp_path: Path) -> None:
         assert process.wait_for_exit(30) == 1
         assert str(state) in process.output
         assert "Traceback" not in process.output
+
+
+@pytest.mark.parametrize("flag", ["--port", "--cloud-port", "--admin-port"])
+def test_port_that_is_taken_is_named_with_its_flag(tmp_path: Path, flag: str) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = str(taken.getsockname()[1])
+        process = Process.module(
+            "hack.localcluster", "up", "--dir", str(tmp_path / "run"), flag, port, log_dir=tmp_path
+        )
+        with process:
+            assert process.wait_for_exit(60) == 1
+            assert f"{flag} {port}" in process.output
+            assert "Traceback" not in process.output
 
 
 def test_other_processes_inject_faults_over_the_admin_endpoint(tmp_path: Path) -> None:
