@@ -119,8 +119,9 @@ class ControlPlane:
 
     def write_certificate_kubeconfig(self, path: Path, user: str, groups: list[str]) -> Path:
         """A kubeconfig that authenticates as `user` in `groups` by client certificate."""
+        organization = groups[0] if groups else None
         certificate = self._authority.issue_cert(
-            "client@envtest.invalid", common_name=user, organization_name=(groups or [""])[0]
+            "client@envtest.invalid", common_name=user, organization_name=organization
         )
         certificate.private_key_pem.write_to_path(str(path.with_suffix(".key")))
         certificate.cert_chain_pems[0].write_to_path(str(path.with_suffix(".crt")))
@@ -132,9 +133,12 @@ class ControlPlane:
         return self._write_kubeconfig(path, user, {"tokenFile": str(token_file)})
 
     def audit_events(self) -> list[dict[str, Any]]:
-        """Every audited request so far, oldest first."""
+        """Every audited request so far, oldest first; the user name of a caller who could not be authenticated is empty."""
         lines = self.audit_log.read_text().splitlines() if self.audit_log.exists() else []
-        return [json.loads(line) for line in lines if line.endswith("}")]
+        events = [json.loads(line) for line in lines if line.endswith("}")]
+        for event in events:
+            event["user"].setdefault("username", "")
+        return events
 
     # -- how each component is started ------------------------------------------------------------------------------------------
 
@@ -210,7 +214,9 @@ class ControlPlane:
     def _spawn(self, name: str, *flags: str) -> None:
         binary = self.binaries / name
         if not os.access(binary, os.X_OK):
-            raise ControlPlaneFailed(f"{binary} is missing: run `python -m hack.envtest build`")
+            raise ControlPlaneFailed(
+                f"{binary} is missing: run `python -m hack.envtest build`, or put it into the folder that KUBEBUILDER_ASSETS names"
+            )
         with (self.folder / f"{name}.log").open("ab") as log:
             self._processes[name] = subprocess.Popen([str(binary), *flags], stdout=log, stderr=log, cwd=self.folder)
 
