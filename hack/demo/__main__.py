@@ -10,9 +10,10 @@ import tempfile
 import time
 from pathlib import Path
 
+from hack.demo.installation import CommandFailed
 from hack.demo.progress import NotReady
 from hack.demo.story import Story
-from hack.demo.world import CommandFailed, World
+from hack.demo.world import World
 
 TIME_SCALE = 60.0
 

@@ -65,7 +65,7 @@ class Progress:
             self._last_said = time.monotonic()
 
     def _condition(self, name: str) -> dict[str, Any]:
-        for workspace in self._world.objects("workspace"):
+        for workspace in self._world.product.objects("workspace"):
             if workspace["metadata"]["name"] == name:
                 for condition in workspace.get("status", {}).get("conditions", []):
                     if condition["type"] == "WorkspaceReady":

@@ -7,8 +7,9 @@ import time
 
 import yaml
 
+from hack.demo.installation import NAMESPACE, CommandFailed
 from hack.demo.progress import Progress
-from hack.demo.world import NAMESPACE, CommandFailed, World
+from hack.demo.world import World
 from hack.render.kustomize import ROOT
 from test.support.processes import wait_until
 
@@ -59,7 +60,7 @@ class Story:
     def show(self, *arguments: str) -> str:
         """Print a kubectl command and what it says."""
         print(f"\n$ kubectl {' '.join(arguments)}")
-        output = self._world.kubectl(*arguments)
+        output = self._world.product.kubectl(*arguments)
         print(output.rstrip(), flush=True)
         return output
 
@@ -72,8 +73,8 @@ class Story:
         )
         self._world.start_cluster()
         self.say("localcluster is ready: API server, scheduler, kubelets and an AKS agent-pool API, all on loopback")
-        self.say(f"installed config/default: {self._world.install()} objects, with the shipped roles enforced")
-        self._world.start_operators()
+        self.say(f"installed config/default: {self._world.product.install()} objects, with the shipped roles enforced")
+        self._world.product.start_operators()
         self.say("kaito-controller and gpu-provisioner are ready, each a process with its own service account")
 
     def refuse_placeholder(self) -> None:
@@ -82,7 +83,7 @@ class Story:
         name = "tuning-phi-3-qlora.yaml"
         print(f"\n$ kubectl apply -f config/samples/{name}        (placeholders not filled in)")
         try:
-            self._world.apply((SAMPLES / name).read_text())
+            self._world.product.apply((SAMPLES / name).read_text())
         except CommandFailed as error:
             print(error)
         else:
@@ -92,14 +93,14 @@ class Story:
     def apply_quickstarts(self) -> None:
         """The published quickstarts, placeholders filled in."""
         self.title("The quickstarts")
-        self._world.kubectl(
+        self._world.product.kubectl(
             "create", "secret", "docker-registry", PLACEHOLDERS["ACR_REGISTRY_SECRET_HERE"],
             "--docker-server=myregistry.azurecr.io", "--docker-username=demo", "--docker-password=demo",  # pragma: allowlist secret
         )  # fmt: skip
         for path in sorted(SAMPLES.glob("*.yaml")):
             manifest = filled(path.read_text())
             print(f"$ kubectl apply -f config/samples/{path.name}")
-            print(self._world.apply(manifest).rstrip())
+            print(self._world.product.apply(manifest).rstrip())
             self.workspaces.append(yaml.safe_load(manifest)["metadata"]["name"])
 
     def wait(self) -> None:
@@ -121,14 +122,14 @@ class Story:
         path = "/api/v1/namespaces/default/services/workspace-phi-3-mini:80/proxy/chat"
         body = json.dumps({"prompt": "What is Kubernetes?"})
         print(f"\n$ echo '{body}' | kubectl create --raw {path} -f -")
-        print(self._world.kubectl("create", "--raw", path, "-f", "-", stdin=body).rstrip(), flush=True)
+        print(self._world.product.kubectl("create", "--raw", path, "-f", "-", stdin=body).rstrip(), flush=True)
 
     def quota(self) -> None:
         """A failure and its explanation, then its cure."""
         self.title("When the cloud says no")
         self._world.admin("PUT", "/cloud/market", {"families": {REFUSED_FAMILY: 0}})
         self.say(f"(the subscription now has no quota for {REFUSED_FAMILY})")
-        self._world.apply(REFUSED_MANIFEST)
+        self._world.product.apply(REFUSED_MANIFEST)
         progress = Progress(self._world, self.say)
         condition = progress.wait_reason(REFUSED, {"MachineFailing"}, 60)
         print(f"\n$ kubectl describe workspace {REFUSED}      (the condition WorkspaceReady)")
@@ -142,21 +143,21 @@ class Story:
         """Delete everything and prove that nothing is left."""
         self.title("Deleting everything")
         self.say(f"kubectl delete workspace {' '.join(self.workspaces)}")
-        self._world.kubectl("delete", "workspace", *self.workspaces, f"--timeout={DELETION_TIMEOUT_S:.0f}s")
+        self._world.product.kubectl("delete", "workspace", *self.workspaces, f"--timeout={DELETION_TIMEOUT_S:.0f}s")
         self.say("the Workspaces are gone; waiting for what they had: pods, Services, Machines, nodes, agent pools")
         wait_until(lambda: not self.leftovers(), DELETION_TIMEOUT_S, "nothing to be left")
         self.show(
             "get", "workspace,machine,deployment,statefulset,job,pod,service", "--selector", "kaito.sh/workspace", "-A"
         )
         pools = [pool["name"] for pool in self._world.admin("GET", "/cloud/pools")]
-        nodes = [node["metadata"]["name"] for node in self._world.objects("node")]
+        nodes = [node["metadata"]["name"] for node in self._world.product.objects("node")]
         self.say(f"agent pools left in the cloud: {', '.join(pools)} (those that were there before)")
         self.say(f"nodes left: {', '.join(nodes)}")
 
     def leftovers(self) -> list[str]:
         """Whatever still exists because of a Workspace."""
         kinds = "workspace,machine,deployment,statefulset,job,pod,service,configmap"
-        found = [f"{o['kind']}/{o['metadata']['name']}" for o in self._world.objects(kinds, "-A") if _ours(o)]
+        found = [f"{o['kind']}/{o['metadata']['name']}" for o in self._world.product.objects(kinds, "-A") if _ours(o)]
         found += [f"pool/{p['name']}" for p in self._world.admin("GET", "/cloud/pools") if p["name"].startswith("ws")]
         return found
 
