@@ -92,7 +92,11 @@ class AzureAgentPools:
             return
         try:
             self._credential.get_token(*self._scopes)
-        except (AzureError, OSError, ValueError) as error:  # a token file that is missing or unreadable is a plain OSError
+        except (
+            AzureError,
+            OSError,
+            ValueError,
+        ) as error:  # a token file that is missing or unreadable is a plain OSError
             raise base.Auth(_one_line(str(error)), azure_code="CredentialUnavailable") from error
 
     def close(self) -> None:

@@ -13,7 +13,7 @@ from gpu_provisioner.api import conditions, labels
 from gpu_provisioner.api.machine import Machine
 from gpu_provisioner.cloud.base import CloudError, Pool, PoolSpec
 from gpu_provisioner.machine.limits import Limits
-from gpu_provisioner.machine.node_sync import NodePatch, sync_patch
+from gpu_provisioner.machine.node_sync import NodePatch, let_go_patch, sync_patch
 from gpu_provisioner.machine.ownership import Ownership
 from gpu_provisioner.machine.snapshot import NodeView, PodView, Snapshot
 from gpu_provisioner.machine.verdict import running_limit
@@ -177,9 +177,17 @@ def _terminate(snapshot: Snapshot, limits: Limits) -> Plan:
     pool = snapshot.our_pool
     if pool is not None:
         return _remove_pool(snapshot, pool, limits)
+    if snapshot.ownership is Ownership.FOREIGN:
+        return Plan((*_let_go(snapshot), RemoveFinalizer()))
     if snapshot.nodes:
         return Plan(tuple(ReleaseNode(node) for node in snapshot.nodes), limits.poll_s)
     return Plan((RemoveFinalizer(),))
+
+
+def _let_go(snapshot: Snapshot) -> list[PatchNode]:
+    """The pool stays, and so do its Nodes."""
+    patches = ((node.name, let_go_patch(snapshot.machine, node)) for node in snapshot.nodes)
+    return [PatchNode(name, patch) for name, patch in patches if patch is not None]
 
 
 def _remove_pool(snapshot: Snapshot, pool: Pool, limits: Limits) -> Plan:

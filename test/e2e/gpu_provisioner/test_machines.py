@@ -85,7 +85,7 @@ def test_a_machine_becomes_a_node_and_leaves_nothing_behind(
     assert denied(cluster) == []
 
 
-def test_creation_stays_within_its_write_budget_and_the_steady_state_writes_nothing(
+def test_creation_stays_within_its_write_budget(
     cluster: AnyCluster, client: Client, provisioner: Start
 ) -> None:
     process = provisioner()
