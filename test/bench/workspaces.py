@@ -14,6 +14,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from multiprocessing.connection import Connection
 from pathlib import Path
+from typing import Any
 
 import yaml
 
@@ -50,7 +51,7 @@ def _api_server() -> Iterator[Path]:
         kubeconfig = Path(folder) / "admin"
         client = Client.from_kubeconfig(kubeconfig, user_agent="bench")
         for file in ("kaito.sh_workspaces.yaml", "karpenter.sh_machines.yaml"):
-            client.create(CRDS, yaml.safe_load((ROOT / "config" / "crd" / file).read_text()))
+            client.create(CRDS, _without_rules(yaml.safe_load((ROOT / "config" / "crd" / file).read_text())))
         client.create(NAMESPACES, {"metadata": {"name": "kaito-system"}})
         wait_until(lambda: _is_served(client), what="the CRDs being served")
         try:
@@ -58,6 +59,16 @@ def _api_server() -> Iterator[Path]:
         finally:
             ours.send("stop")
             process.join(10)
+
+
+def _without_rules(node: Any) -> Any:
+    """The CRD without its CEL rules: a rule costs localcluster's server far more than a compiled one costs a real API server, and
+    the server is not what is measured."""
+    if isinstance(node, list):
+        return [_without_rules(item) for item in node]
+    if not isinstance(node, dict):
+        return node
+    return {key: _without_rules(value) for key, value in node.items() if key != "x-kubernetes-validations"}
 
 
 def _is_served(client: Client) -> bool:
@@ -81,15 +92,15 @@ def _controller(kubeconfig: Path) -> Iterator[None]:
         manager.stop()
 
 
-def burst(count: int) -> float:
-    """Seconds from the first of `count` Workspaces being there to the last of their Machines being ordered."""
+def burst(count: int) -> tuple[float, float]:
+    """(seconds from the controller's start with `count` Workspaces to the last of their Machines, CPU milliseconds for each)."""
     with _api_server() as kubeconfig:
         client = Client.from_kubeconfig(kubeconfig, user_agent="bench")
         _apply(client, count)
-        start = time.perf_counter()
+        start, cpu_start = time.perf_counter(), time.process_time()
         with _controller(kubeconfig):
             wait_until(lambda: len(client.list(MACHINES).items) >= count, 600.0, f"{count} Machines", step_s=0.25)
-            return time.perf_counter() - start
+            return time.perf_counter() - start, 1000 * (time.process_time() - cpu_start) / count
 
 
 def _apply(client: Client, count: int) -> None:
@@ -148,13 +159,15 @@ def _is_failing(found: Object) -> bool:
 def run() -> dict[str, float]:
     """All figures. `burst_growth` is 1.0 when four times the Workspaces take four times as long."""
     times = sorted(event_to_write())
-    quarter, whole = burst(BURST // 4), burst(BURST)
+    quarter, _ = burst(BURST // 4)
+    whole, cpu_ms = burst(BURST)
     return {
         "event_to_write_p50_ms": 1000 * times[len(times) // 2],
         "event_to_write_p99_ms": 1000 * times[int(len(times) * 0.99)],
         f"burst_{BURST // 4}_s": quarter,
         f"burst_{BURST}_s": whole,
         "burst_growth": whole / (4 * quarter),
+        "burst_cpu_ms_per_workspace": cpu_ms,
     }
 
 
