@@ -71,8 +71,10 @@ def error_of(excinfo: pytest.ExceptionInfo[HttpResponseError]) -> tuple[int | No
 
 
 def test_pool_is_created_polled_listed_and_deleted(pools: Pools, cloud: AksCloud) -> None:
-    poller = pools.begin_create("ws0123456789"[:11], gpu_pool(), match_condition=MatchConditions.IfMissing)
+    cloud.pools.script(Script(Outcome.HANG))
+    poller = pools.begin_create("ws012345678", gpu_pool(), match_condition=MatchConditions.IfMissing)
     assert pools.get("ws012345678").provisioning_state == "Creating"
+    cloud.pools.release("ws012345678")
     created = poller.result()
     assert (created.provisioning_state, created.power_state.code, created.vm_size) == ("Succeeded", "Running", SIZE)
     assert created.node_labels["kaito.sh/workspace"] == "w"
@@ -89,9 +91,11 @@ def test_pool_is_created_polled_listed_and_deleted(pools: Pools, cloud: AksCloud
     ]
 
 
-def test_operation_without_polling_shows_its_state_in_the_pool(pools: Pools) -> None:
+def test_operation_without_polling_shows_its_state_in_the_pool(pools: Pools, cloud: AksCloud) -> None:
+    cloud.pools.script(Script(Outcome.HANG, operation="*", times=0))
     pools.begin_create("poola", gpu_pool(), polling=False)
     assert pools.get("poola").provisioning_state == "Creating"
+    cloud.pools.release("poola")
     wait_until(lambda: pools.get("poola").provisioning_state == "Succeeded")
     pools.begin_delete("poola", polling=False)
     assert pools.get("poola").provisioning_state == "Deleting"
@@ -364,7 +368,7 @@ def test_pool_removed_behind_the_back_is_not_found(pools: Pools, cloud: AksCloud
 
 
 def test_pool_removed_during_its_creation_fails_the_operation(pools: Pools, cloud: AksCloud) -> None:
-    cloud.pools.script(Script(Outcome.SLOW, after_s=600))
+    cloud.pools.script(Script(Outcome.SLOW, after_s=6000))
     poller = pools.begin_create("poola", gpu_pool())
     cloud.pools.remove_behind("poola")
     with pytest.raises(HttpResponseError) as failed:
