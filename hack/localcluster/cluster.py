@@ -13,18 +13,21 @@ from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import structlog
 
-from controller_runtime.client import Client
 from hack.localcluster.actors.actors import Actors
 from hack.localcluster.admin import AdminServer
 from hack.localcluster.apiserver.server import ApiServer, ServerOptions
 from hack.localcluster.cloud import AksCloud, CloudIdentity
 from hack.localcluster.durations import Durations
+from hack.localcluster.endpoint import token_client
 from hack.localcluster.faults import FaultPlan
 from hack.localcluster.timeline import Timeline
+
+if TYPE_CHECKING:
+    from controller_runtime.client import Client
 
 log = structlog.get_logger("localcluster")
 
@@ -144,6 +147,8 @@ class LocalCluster:
 
     def client(self, user: str | None = None, *, user_agent: str = "localcluster-test") -> Client:
         """A client of the API server, as admin or as another user."""
+        from controller_runtime.client import Client  # its `kubernetes` package would slow the start of the command
+
         path = self.kubeconfig if user is None else self.kubeconfig_for(user)
         return Client.from_kubeconfig(path, user_agent=user_agent)
 
@@ -193,8 +198,8 @@ class LocalCluster:
 
     def _build_world(self) -> None:
         options = self.options
-        admin_like = self.kubeconfig_for(ACTORS_USER, ("system:masters",))
-        client = Client.from_kubeconfig(admin_like, user_agent="localcluster-actors")
+        token = self.apiserver.issue_token(ACTORS_USER, ("system:masters",))
+        client = token_client(self.apiserver.url, self.apiserver.ca_file, token, "localcluster-actors")
         self.actors = Actors(client, self.timeline, durations=options.durations, identity=options.identity)
         self.apiserver.proxy_backend = self.actors.models.backend
         with naming("--cloud-port", options.cloud_port):
