@@ -1,6 +1,7 @@
 # One small image for both operators: `python3 -m kaito_controller` and `python3 -m gpu_provisioner`.
 # The bases are pinned by digest and the dependencies by hash (hack/image/*.txt); the final stage has no shell, package manager or compiler.
 FROM python:3.11-slim-bookworm@sha256:a36c24f9cbdf4fd0f52d67f0823eeac19c2028c637cecc392d97f980d4fec56b AS build
+ENV PIP_NO_CACHE_DIR=1
 WORKDIR /src
 COPY pyproject.toml README.md LICENSE ./
 COPY hack/image hack/image

@@ -5,10 +5,10 @@ PY      = $(VENV)/bin/python
 READY   = $(VENV)/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help setup test lint format types imports manifests checks bench demo up test-envtest clean
+.PHONY: help setup test lint format types imports manifests checks bench demo up test-image test-prometheus test-envtest lock clean
 
 help: ## Show this list
-	@awk -F':.*## ' '/^[a-z][a-z-]*:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F':.*## ' '/^[a-z][a-z-]*:.*## / {printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 $(READY): pyproject.toml
 	@test -x $(PY) || $(PYTHON) -m venv $(VENV)
@@ -61,6 +61,17 @@ demo: $(DEMO_READY) ## See the whole product work on this machine: local cluster
 up: $(DEMO_READY) ## A local cluster with both operators, kept running until Ctrl-C
 	@$(PY) -m hack.demo --keep
 
+test-image: $(READY) ## Put the image's content together without a daemon, and run both operators from it
+	@$(PY) -m pytest -m image test/install
+
+test-prometheus: $(READY) ## A real Prometheus scrapes both binaries (needs Debian's package prometheus)
+	@$(PY) -m pytest -m prometheus test/install
+
+lock: ## Lock the image's dependencies with their hashes, after pyproject.toml changed
+	@test -x .venv-lock/bin/pip-compile || { $(PYTHON) -m venv .venv-lock && .venv-lock/bin/python -m pip install --quiet pip-tools==7.6.2; }
+	@.venv-lock/bin/pip-compile --quiet --generate-hashes --strip-extras --allow-unsafe --no-header --no-emit-index-url --no-emit-find-links \
+		--output-file hack/image/requirements.txt pyproject.toml
+
 test-envtest: $(READY) ## The suites on a real control plane (needs Go, or binaries named by KUBEBUILDER_ASSETS)
 	@$(PY) -m hack.envtest test
 
@@ -73,4 +84,4 @@ bench: $(BENCH_READY) ## Measure the machinery against bare loops and its peers 
 	@$(PY) -m test.bench
 
 clean: ## Remove what the other targets made
-	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis build *.egg-info
+	rm -rf $(VENV) .venv-checks .venv-lock .mypy_cache .ruff_cache .pytest_cache .hypothesis build *.egg-info

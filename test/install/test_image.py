@@ -1,0 +1,107 @@
+"""The content of the image, put together as the Dockerfile does it but without a daemon: it runs both operators, and holds nothing else."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from hack.demo.installation import Installation
+from hack.demo.story import SAMPLES
+from hack.localcluster.cluster import LocalCluster
+from hack.render.kustomize import ROOT
+from test.support.processes import wait_until
+
+pytestmark = [pytest.mark.image, pytest.mark.timeout(900)]
+
+PYTHON = str(Path(sys.base_prefix) / "bin" / f"python3.{sys.version_info.minor}")
+"""Without this environment's packages: only what the folder holds may be found."""
+
+
+def assemble(target: Path) -> Path:
+    path = f"{Path(PYTHON).parent}{os.pathsep}{os.environ['PATH']}"
+    command = ["sh", "hack/image/assemble.sh", str(target)]
+    reply = subprocess.run(
+        command, cwd=ROOT, env={**os.environ, "PATH": path}, capture_output=True, text=True, check=False
+    )
+    assert reply.returncode == 0, reply.stderr
+    return target
+
+
+@pytest.fixture(scope="module")
+def app(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return assemble(tmp_path_factory.mktemp("image") / "app")
+
+
+def run(app: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    """Python with the folder as its only packages, as in the image."""
+    environment = {"PYTHONPATH": str(app), "PYTHONDONTWRITEBYTECODE": "1"}
+    return subprocess.run(
+        [PYTHON, "-s", *arguments], cwd=app.parent, env=environment, capture_output=True, text=True, check=False
+    )
+
+
+def digests(folder: Path) -> dict[str, str]:
+    files = (path for path in folder.rglob("*") if path.is_file())
+    return {str(path.relative_to(folder)): hashlib.sha256(path.read_bytes()).hexdigest() for path in files}
+
+
+@pytest.mark.parametrize(
+    ("module", "flag"), [("kaito_controller", "--preset-registry-name"), ("gpu_provisioner", "--subscription-id")]
+)
+def test_both_binaries_start_and_describe_their_flags(app: Path, module: str, flag: str) -> None:
+    reply = run(app, "-m", module, "--help")
+
+    assert reply.returncode == 0, reply.stderr
+    assert flag in reply.stdout
+
+
+def test_the_catalogue_is_inside(app: Path) -> None:
+    program = """
+from kaito_controller.catalog.loader import load_catalog
+catalog = load_catalog()
+print("falcon-7b" in catalog.presets, len(catalog.instance_types) > 50)
+"""
+    reply = run(app, "-c", program)
+
+    assert reply.stdout == "True True\n", reply.stderr
+
+
+def test_nothing_that_builds_or_tests_is_inside(app: Path) -> None:
+    present = {path.name for path in app.iterdir()}
+
+    assert {"controller_runtime", "gpu_provisioner", "kaito_controller"} <= present
+    assert not present & {"pip", "setuptools", "wheel", "pytest", "mypy", "hack", "test", "bin"}
+    assert not list(app.rglob("__pycache__"))
+
+
+def test_two_builds_of_the_same_tree_have_the_same_bytes(app: Path, tmp_path: Path) -> None:
+    again = assemble(tmp_path / "somewhere-else")
+
+    first, second = digests(app), digests(again)
+    assert {name for name in first.keys() | second.keys() if first.get(name) != second.get(name)} == set()
+
+
+def test_both_operators_from_the_image_run_a_quickstart_with_the_shipped_settings(app: Path, tmp_path: Path) -> None:
+    interpreter = ("/usr/bin/env", f"PYTHONPATH={app}", "PYTHONDONTWRITEBYTECODE=1", PYTHON, "-s")
+    settings = {"gpu-provisioner": ["--time-scale=300"]}
+    with (
+        LocalCluster(time_scale=300, directory=tmp_path / "cluster", rbac=True) as cluster,
+        Installation(cluster.kubeconfig, tmp_path, cluster.environment, interpreter, settings) as product,
+    ):
+        product.install()
+        product.start_operators()
+
+        product.apply((SAMPLES / "inference-phi-3-mini.yaml").read_text())
+
+        def ready() -> bool:
+            (workspace,) = product.objects("workspace")
+            conditions = workspace.get("status", {}).get("conditions", [])
+            return any(c["type"] == "WorkspaceReady" and c["status"] == "True" for c in conditions)
+
+        wait_until(ready, 120, "the Workspace to be ready")
+        product.kubectl("delete", "workspace", "--all", "--timeout=60s")
