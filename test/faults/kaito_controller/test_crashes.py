@@ -97,7 +97,7 @@ SCENARIOS: Mapping[
     "create": (None, create, served, 14),
     "create tuning": (None, create_tuning, served, 12),
     "update": (create, add_adapter, updated, 10),
-    "delete": (create, World.delete, gone, 9),
+    "delete": (create, World.delete, gone, 13),
 }
 """(what comes first, the event, the goal, a little more than the number of writes it takes)."""
 
