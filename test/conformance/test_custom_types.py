@@ -46,6 +46,31 @@ def test_missing_required_field_is_named(api: RawApi, namespace: str) -> None:
     assert refused.causes["spec.size"] == "FieldValueRequired"
 
 
+@pytest.mark.parametrize(
+    ("spec", "field"),
+    [
+        ({"size": "big"}, "spec.size"),
+        ({"mode": "warp"}, "spec.mode"),
+        ({"name": "waytoolong"}, "spec.name"),
+        ({"parts": [{"value": "x"}]}, "spec.parts[0].name"),
+        ({"parts": [{"name": name} for name in "abcd"]}, "spec.parts"),
+    ],
+)
+def test_rules_are_not_asked_about_an_object_that_does_not_fit_its_schema(
+    api: RawApi, namespace: str, spec: dict[str, Any], field: str
+) -> None:
+    refused = api.post(widgets(namespace), widget(**({"size": 9, "limit": 3} | spec)))
+    assert set(refused.causes) == {field, "<nil>"}
+    texts = {cause["field"]: cause["message"] for cause in refused.body["details"]["causes"]}
+    assert texts["<nil>"].startswith("Invalid value: null: some validation rules were not checked")
+
+
+def test_wrong_type_is_named_in_place_of_the_value(api: RawApi, namespace: str) -> None:
+    refused = api.post(widgets(namespace), widget(size="big"))
+    text = 'Invalid value: "string": spec.size in body must be of type integer: "string"'
+    assert text in refused.body["message"]
+
+
 def test_all_faults_are_told_at_once(api: RawApi, namespace: str) -> None:
     refused = api.post(widgets(namespace), widget(size=0, mode="warp"))
     assert {"spec.size", "spec.mode"} <= set(refused.causes)

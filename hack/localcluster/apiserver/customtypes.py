@@ -17,7 +17,7 @@ from hack.localcluster.apiserver.validation import MISSING, apply_defaults, prun
 from hack.localcluster.apiserver.verbs import Write
 
 CLEANUP_FINALIZER = "customresourcecleanup.apiextensions.k8s.io"
-_BLOCKING = frozenset({"FieldValueRequired", "FieldValueTooLong", "FieldValueTooMany", "FieldValueTypeInvalid"})
+_BLOCKING = frozenset(f"FieldValue{what}" for what in ("NotSupported", "Required", "TooLong", "TooMany", "TypeInvalid"))
 _UNCHECKED = "some validation rules were not checked because the object was invalid; correct the existing errors to complete validation"
 
 
@@ -40,7 +40,7 @@ class CustomBehaviour:
         causes = list(validate(new, self.schema, old=before))
         blocked = any(cause.reason in _BLOCKING for cause in causes)
         if self.has_rules and blocked:
-            causes.append(Cause("<nil>", f'Invalid value: "": {_UNCHECKED}'))
+            causes.append(Cause("<nil>", f"Invalid value: null: {_UNCHECKED}"))
         elif self.has_rules:
             causes += check_rules(new, self.schema, old=before)
         if causes:

@@ -10,10 +10,10 @@ from hack.localcluster.apiserver.cel_values import CelError, Optional
 from hack.localcluster.apiserver.errors import Cause
 from hack.localcluster.apiserver.registry import Object
 from hack.localcluster.apiserver.schema import Schema
-from hack.localcluster.apiserver.validation import MISSING, correlated, kind_of, quoted
+from hack.localcluster.apiserver.validation import MISSING, correlated, quoted
 
 _TEXTS = {
-    "FieldValueInvalid": "Invalid value: {value}: {message}",
+    "FieldValueInvalid": "Invalid value: {shown}{message}",
     "FieldValueForbidden": "Forbidden: {message}",
     "FieldValueRequired": "Required value: {message}",
     "FieldValueDuplicate": "Duplicate value: {value}",
@@ -65,9 +65,9 @@ def _check(rule: Object, value: Any, schema: Schema, old: Any, path: str) -> Ite
     except CelError as error:
         message = f"rule evaluation error: {error}: {text}"
     reason = rule.get("reason", "FieldValueInvalid")
-    shown = quoted(schema.node.get("type") or kind_of(value))
+    shown = "" if isinstance(value, dict | list) else f"{quoted(value)}: "  # up to 1.34 it was the name of the type
     yield Cause(path + rule.get("fieldPath", "") if path else rule.get("fieldPath", "").lstrip(".") or "<nil>",
-                _TEXTS[reason].format(value=shown, message=message), reason)  # fmt: skip
+                _TEXTS[reason].format(shown=shown, value=quoted(value), message=message), reason)  # fmt: skip
 
 
 def _message(rule: Object, bindings: dict[str, Any]) -> str:

@@ -139,12 +139,7 @@ def kind_of(value: Any) -> str:
 def _type_cause(value: Any, node: Object, path: str) -> Cause:
     wanted = node.get("type") or "integer,string"
     found = kind_of(value)
-    shown = (
-        quoted(value if isinstance(value, str) else found)
-        if isinstance(value, str | dict | list) or value is None
-        else quoted(value)
-    )
-    text = f'Invalid value: {shown}: {path} in body must be of type {wanted}: "{found}"'
+    text = f'Invalid value: "{found}": {path} in body must be of type {wanted}: "{found}"'
     return Cause(path, text, "FieldValueTypeInvalid")
 
 
