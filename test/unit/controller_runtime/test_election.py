@@ -105,6 +105,7 @@ def test_silence_is_counted_from_what_the_standby_saw_itself_not_from_the_stamps
     clock.step_wall(3600)
     b = elector(client, clock, "b")
     b.step()
+    assert not b.is_leader, "by the stamps the Lease is an hour old; b has seen it for the first time"
     clock.step_wall(-7200)
     clock.advance(14.9)
     b.step()
@@ -139,6 +140,16 @@ def test_a_leader_that_cannot_renew_stops_writing_at_the_deadline_and_loses(clie
     heal(client)
     assert a.step() is None, "a candidate that lost does not try again"
     assert not a.is_leader
+
+
+def test_the_right_to_write_ends_by_time_alone_when_the_renewing_thread_hangs(client, clock):
+    a = elector(client, clock)
+    a.step()
+    clock.advance(TIMINGS.renew_deadline_s - 0.1)
+    assert a.may_write()
+    clock.advance(0.1)
+
+    assert not a.may_write()
 
 
 def test_failures_shorter_than_the_deadline_are_ridden_out(client, clock):
