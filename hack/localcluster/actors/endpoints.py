@@ -77,8 +77,9 @@ def build_slice(service: Object, pods: Iterable[Object]) -> Object:
         "addressType": "IPv4",
         "endpoints": [_endpoint(pod, always) for pod in sorted(behind, key=name_of)],
         "ports": [
-            {"name": port.get("name", ""), "port": _target(port, behind), "protocol": port.get("protocol", "TCP")}
+            {"name": port.get("name", ""), "port": number, "protocol": port.get("protocol", "TCP")}
             for port in ports
+            if (number := _target(port, behind)) is not None
         ],
     }
 
@@ -103,7 +104,7 @@ def _endpoint(pod: Object, always: bool) -> Object:
 
 
 def _target(port: Object, pods: list[Object]) -> Any:
-    """The number behind a port; a named target is looked up in the pods."""
+    """The number behind a port; a named target is looked up in the pods, and None while none of them has it."""
     target = port.get("targetPort", port["port"])
     if not isinstance(target, str):
         return target
