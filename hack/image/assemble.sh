@@ -22,7 +22,7 @@ pip install --quiet --no-compile --require-hashes --no-deps --target "$target" -
 # By name and not by path: pip records the path that a wheel was installed from.
 mkdir "$work/ours"
 pip install --quiet --no-compile --no-deps --no-index --find-links "$work/wheels" --target "$work/ours" kaito-operator
-rm -rf "$work/ours/bin" "$target/bin"
+rm -rf "$work/ours/bin" "${target:?}/bin"
 cp -R "$work"/ours/* "$target"
 # Console scripts name the interpreter of the build; the image starts modules instead.
 sed -i '\#^\(\.\./\)*bin/#d' "$target"/*.dist-info/RECORD
