@@ -124,9 +124,12 @@ class Applier:
 
     def apply(self, workspace: Object, actions: Iterable[Action]) -> Outcome:
         """Do them in order. Refusals are collected; what is worth another try soon is raised."""
+        wanted = list(actions)
+        if any(isinstance(action, Create) and action.kind == "Machine" for action in wanted):
+            self._insist_on_life(workspace)
         refusal: Refusal | None = None
         written: list[tuple[Resource, str]] = []
-        for action in actions:
+        for action in wanted:
             try:
                 for resource, obj in self._do(workspace, action):
                     written.append((resource, resource_version_of(obj)))
@@ -158,6 +161,16 @@ class Applier:
     def add_finalizer(self, workspace: Object) -> Object:
         """Commit ours, before anything that it guards."""
         return self._patch_workspace(workspace, {"finalizers": [*finalizers_of(workspace), labels.FINALIZER]})
+
+    def _insist_on_life(self, workspace: Object) -> None:
+        """Machines have no owner that the garbage collector knows: one ordered for a Workspace that only a stale cache still shows
+        would be paid for until somebody notices. One GET before each order costs nothing beside that."""
+        try:
+            live = self._client.get(labels.WORKSPACES, name_of(workspace), namespace_of(workspace))
+        except NotFound:
+            raise Conflict("the Workspace is gone, so nothing is ordered for it; reading anew") from None
+        if uid_of(live) != uid_of(workspace) or is_deleting(live):
+            raise Conflict("the Workspace was deleted, so nothing is ordered for it; reading anew")
 
     def _create(self, workspace: Object, action: Create) -> Written:
         resource = RESOURCES[action.kind]
