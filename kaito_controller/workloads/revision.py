@@ -122,7 +122,8 @@ def _has_failed(job: Object) -> bool:
 def updated(live: Object, desired: Object) -> Object:
     """The object to write with PUT: the meant spec in the live object, keeping what others own in its metadata.
 
-    Of a Service the addresses and node ports that were allocated are kept, because they cannot be taken back.
+    Of a Service the addresses and node ports that were allocated are kept, because they cannot be taken back. Of a Job the whole spec is
+    kept: the API server lets nobody change its pods, and added their selector itself.
     """
     merged = deepcopy(live)
     merged.pop("status", None)
@@ -130,7 +131,7 @@ def updated(live: Object, desired: Object) -> Object:
         merged["metadata"][key] = {**(merged["metadata"].get(key) or {}), **desired["metadata"].get(key, {})}
     merged["metadata"]["ownerReferences"] = deepcopy(desired["metadata"]["ownerReferences"])
     for key in ("spec", "data"):
-        if key in desired:
+        if key in desired and desired["kind"] != "Job":
             merged[key] = deepcopy(desired[key])
     if desired["kind"] == "Service":
         _keep_allocations(live.get("spec") or {}, merged["spec"])

@@ -173,3 +173,17 @@ def test_scale_reads_and_writes_replicas(api: RawApi, namespace: str) -> None:
     assert (scale["kind"], scale["spec"], scale["status"]["selector"]) == ("Scale", {"replicas": 2}, "app=d")
     api.patch(f"{path}/d/scale", {"spec": {"replicas": 4}}).expect(200)
     assert api.get(f"{path}/d").expect(200)["spec"]["replicas"] == 4
+
+
+def test_job_keeps_its_pods_and_their_selector_for_life(api: RawApi, namespace: str) -> None:
+    jobs = f"/apis/batch/v1/namespaces/{namespace}/jobs"
+    template = {"spec": {"restartPolicy": "Never", "containers": [{"name": "c", "image": "i:1"}]}}
+    wanted = {"metadata": {"name": "j"}, "spec": {"template": template}}
+    made = api.post(jobs, wanted).expect(201)
+    assert "batch.kubernetes.io/controller-uid" in made["spec"]["selector"]["matchLabels"]
+
+    refused = api.put(f"{jobs}/j", wanted)
+    assert (refused.code, refused.reason) == (422, "Invalid")
+    assert {"spec.selector", "spec.template"} <= set(refused.causes)
+    marked = api.patch(f"{jobs}/j", {"metadata": {"labels": {"mine": "yes"}}}).expect(200)
+    assert marked["spec"]["selector"] == made["spec"]["selector"]

@@ -7,7 +7,7 @@ from typing import Any
 
 from hack.localcluster.apiserver.admission import POLICIES, policy_causes
 from hack.localcluster.apiserver.builtin_validation import type_rules
-from hack.localcluster.apiserver.defaults import apply_defaults
+from hack.localcluster.apiserver.defaults import apply_defaults, give_job_identity
 from hack.localcluster.apiserver.errors import bad_request, invalid
 from hack.localcluster.apiserver.registry import Object, ResourceType
 from hack.localcluster.apiserver.schema import Schema, builtin_kind_schema
@@ -46,6 +46,8 @@ class BuiltinRules:
         if kind.storage == ("", "secrets"):
             _fold_string_data(new)
             new.setdefault("type", "Opaque")
+        if old is None and kind.storage == ("batch", "jobs"):
+            give_job_identity(new)
         if subresource != "status":
             apply_defaults(kind, new)
         found = validate(new, schema, old=before) if schema else ()

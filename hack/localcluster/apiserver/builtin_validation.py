@@ -80,6 +80,8 @@ def _job_rules(old: Object | None, new: Object) -> Iterator[Cause]:
     if policy not in ("OnFailure", "Never"):
         text = 'Required value: valid values: "OnFailure", "Never"'
         yield Cause("spec.template.spec.restartPolicy", text, "FieldValueRequired")
+    if old is not None and not spec.get("selector"):
+        yield Cause("spec.selector", "Required value", "FieldValueRequired")
     for field in ("template", "selector", "completionMode", "completions"):
         if old is not None and old["spec"].get(field) != spec.get(field) and not old["spec"].get("suspend"):
             yield Cause(f"spec.{field}", _IMMUTABLE.format(value=quoted(spec.get(field))))

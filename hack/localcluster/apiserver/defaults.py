@@ -132,12 +132,12 @@ def _job(spec: Object, obj: Object) -> None:
     if spec.get("completions") is None and spec.get("parallelism") is None:
         spec["completions"] = 1
     _fill(spec, parallelism=1, manualSelector=False)
-    _job_identity(spec, obj)
     _template(spec)
 
 
-def _job_identity(spec: Object, obj: Object) -> None:
-    """The server gives a Job's pods a selector of their own (pkg/registry/batch/job/strategy.go)."""
+def give_job_identity(obj: Object) -> None:
+    """The server gives the pods of a new Job a selector of their own (pkg/registry/batch/job/strategy.go); an update has to bring it."""
+    spec = obj["spec"]
     if spec.get("manualSelector") or not isinstance(spec.get("template"), dict):
         return
     metadata = obj["metadata"]
