@@ -91,9 +91,9 @@ class ControlPlane:
         self._end("kube-apiserver")
 
     def stop(self) -> None:
-        """Stop every process and remove the folder."""
+        """End every process and remove the folder. Nothing is to be kept, so nobody is given time to shut down."""
         for name in reversed(list(self._processes)):
-            self._end(name)
+            self._end(name, signal.SIGKILL)
         shutil.rmtree(self.folder, ignore_errors=True)
 
     def wait_ready(self) -> None:
@@ -220,11 +220,11 @@ class ControlPlane:
         with (self.folder / f"{name}.log").open("ab") as log:
             self._processes[name] = subprocess.Popen([str(binary), *flags], stdout=log, stderr=log, cwd=self.folder)
 
-    def _end(self, name: str) -> None:
+    def _end(self, name: str, how: signal.Signals = signal.SIGTERM) -> None:
         process = self._processes.pop(name, None)
         if process is None or process.poll() is not None:
             return
-        process.send_signal(signal.SIGTERM)
+        process.send_signal(how)
         try:
             process.wait(8)
         except subprocess.TimeoutExpired:

@@ -27,12 +27,14 @@ EXISTING = "existing cluster"
 
 @dataclass(frozen=True)
 class Suite:
-    """Some tests that belong together. `marked` is a marker expression; `own_server`: they start control planes themselves."""
+    """Some tests that belong together. `marked` is a marker expression; `own_server`: they start control planes themselves, and with
+    `in_parallel` two at a time."""
 
     name: str
     paths: tuple[str, ...]
     marked: str = ""
     own_server: bool = False
+    in_parallel: bool = False
 
 
 @dataclass(frozen=True)
@@ -57,8 +59,8 @@ SUITES = (
     Suite("workloads", ("test/e2e/workloads",), own_server=True),
     Suite("machinery", ("test/envtest/test_machinery.py",), own_server=True),
     Suite("shipped roles", ("test/envtest/test_shipped_roles.py",), own_server=True),
-    Suite("kaito_controller end to end", ("test/e2e/kaito_controller",), own_server=True),
-    Suite("gpu_provisioner end to end", ("test/e2e/gpu_provisioner",), own_server=True),
+    Suite("kaito_controller end to end", ("test/e2e/kaito_controller",), own_server=True, in_parallel=True),
+    Suite("gpu_provisioner end to end", ("test/e2e/gpu_provisioner",), own_server=True, in_parallel=True),
     Suite("chart, crane, envtest itself", ("test/install", "test/envtest/tools"), "envtest", own_server=True),
 )
 
@@ -88,7 +90,18 @@ def run_suite(suite: Suite, environment: Mapping[str, str]) -> Count:
     with tempfile.TemporaryDirectory() as folder:
         report, left_out = Path(folder) / "report.xml", Path(folder) / "left-out"
         left_out.touch()
-        command = [sys.executable, "-m", "pytest", "-q", "-p", selection.__name__, f"--junitxml={report}"]
+        command = [
+            sys.executable,
+            "-m",
+            "pytest",
+            "-q",
+            "-p",
+            selection.__name__,
+            f"--junitxml={report}",
+            "--durations=5",
+        ]
+        command += ["-o", "junit_family=xunit1"]  # the newer family has no place for figures that tests record
+        command += ["-n", "2"] if suite.in_parallel else []
         status = subprocess.run(
             [*command, "-m", suite.marked, *suite.paths],
             cwd=ROOT,
@@ -96,7 +109,7 @@ def run_suite(suite: Suite, environment: Mapping[str, str]) -> Count:
             check=False,
         ).returncode
         count = _count(report)
-        lines = tuple(left_out.read_text().splitlines())
+        lines = tuple(sorted(set(left_out.read_text().splitlines())))
     return Count(count.passed, count.failed or int(status != 0), count.skipped, lines)
 
 
