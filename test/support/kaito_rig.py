@@ -11,7 +11,9 @@ from typing import Any, Self
 import yaml
 
 from controller_runtime.conditions import get_condition
-from controller_runtime.resources import Object
+from controller_runtime.errors import NotFound
+from controller_runtime.resources import NODES, Object
+from hack.localcluster.cloud.model import VirtualMachine
 from test.support.clusters import make_cluster
 from test.support.kubectl import Kubectl
 from test.support.processes import Process, wait_until
@@ -19,6 +21,8 @@ from test.support.processes import Process, wait_until
 ROOT = Path(__file__).resolve().parents[2]
 RELEASE_NAMESPACE = "kaito-workspace"
 TIME_SCALE = 300.0
+GPU_SIZE = "Standard_NC6s_v3"
+GPU_FAMILY = "standardNCSv3Family"
 
 FAST = {
     "KAITO_PROVISIONER_SILENCE_S": "5",
@@ -144,6 +148,52 @@ class Rig:
         """Reasons of the Events about Workspaces."""
         found = self.kubectl.json("get", "events.events.k8s.io", "-n", namespace)["items"]
         return {event["reason"] for event in found if event["regarding"].get("kind") == "Workspace"}
+
+    def wait_explained(
+        self, name: str, namespace: str, reason: str, kind: str = "WorkspaceReady", timeout_s: float = 60.0
+    ) -> str:
+        """Wait until a condition and an Event carry `reason`; the condition's message at that moment."""
+        message = self.wait_reason(name, namespace, reason, kind, timeout_s)
+        self.wait_for(lambda: reason in self.events(namespace), f"the Event {reason}", timeout_s)
+        return message
+
+    def wait_observed(self, name: str, namespace: str) -> None:
+        """Wait until the controller has looked at the newest generation."""
+
+        def observed() -> bool:
+            found = self.workspace(name, namespace) or {}
+            conditions = (found.get("status") or {}).get("conditions") or []
+            return bool(conditions) and all(
+                c["observedGeneration"] == found["metadata"]["generation"] for c in conditions
+            )
+
+        self.wait_for(observed, f"another look at {namespace}/{name}")
+
+    def worker_nodes(self, name: str, namespace: str) -> list[str]:
+        """status.workerNodes."""
+        return list(((self.workspace(name, namespace) or {}).get("status") or {}).get("workerNodes") or [])
+
+    def bring_node(self, name: str, labels: dict[str, str], *, vm_size: str = GPU_SIZE) -> VirtualMachine:
+        """A VM that no pool and no Machine knows of joins the cluster, as a user's own would; wait until its Node is Ready."""
+        vm = VirtualMachine(pool="", node_name=name, provider_id=f"brought:///{name}", vm_size=vm_size, labels=labels)
+        self.cluster.actors.fleet.boot(vm)
+        self.wait_for(lambda: self._is_ready(name), f"node {name}")
+        return vm
+
+    def take_away(self, vm: VirtualMachine) -> None:
+        """The VM of `bring_node` ends, and its Node with it."""
+        self.cluster.actors.fleet.shut_down(vm)
+        wait_until(lambda: self._node(vm.node_name) is None, 30.0, f"the end of node {vm.node_name}")
+
+    def _is_ready(self, node: str) -> bool:
+        conditions = ((self._node(node) or {}).get("status") or {}).get("conditions")
+        return (get_condition(conditions, "Ready") or {}).get("status") == "True"
+
+    def _node(self, name: str) -> Object | None:
+        try:
+            return self.client.get(NODES, name)
+        except NotFound:
+            return None
 
     def machines(self, name: str, namespace: str) -> list[Object]:
         selector = f"kaito.sh/workspace={name},kaito.sh/workspacenamespace={namespace}"
