@@ -99,6 +99,12 @@ def test_name_fits_an_agent_pool_and_differs_by_uid_ordinal_and_attempt() -> Non
     assert machine_name("u", 1, 11) != machine_name("u", 11, 1)
 
 
+@pytest.mark.parametrize(("ordinal", "attempt", "name"), [(0, 0, "ws1d76e2e48"), (1, 2, "wsb5704d911")])
+def test_name_is_the_same_in_every_process_and_release(ordinal: int, attempt: int, name: str) -> None:
+    """An upgrade or a restart in the middle of an order has to meet the Machine that is there already."""
+    assert machine_name("4f1b7a52-0b1e-4c8e-9d5e-6a8f3f1f9c11", ordinal, attempt) == name
+
+
 def test_machine_of_a_namesake_is_not_ours_and_one_of_kaito_is() -> None:
     ours, later = raw_workspace(), rfc3339(START + timedelta(hours=1))
     earlier = rfc3339(START - timedelta(hours=1))
