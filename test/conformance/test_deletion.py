@@ -116,8 +116,8 @@ def test_pod_that_never_ran_goes_at_once(api: RawApi, pods: str) -> None:
     assert api.get(f"{pods}/p").code == 404
 
 
-def test_pod_on_a_node_waits_for_its_kubelet(api: RawApi, pods: str) -> None:
-    api.post(pods, pod(nodeName="some-node")).expect(201)
+def test_pod_on_a_node_waits_for_its_kubelet(api: RawApi, namespace: str, pods: str) -> None:
+    api.post(pods, bound_pod(namespace)).expect(201)
     marked = api.delete(f"{pods}/p").expect(200)["metadata"]
     assert marked["deletionGracePeriodSeconds"] == 30
     assert api.get(f"{pods}/p").code == 200
@@ -125,11 +125,16 @@ def test_pod_on_a_node_waits_for_its_kubelet(api: RawApi, pods: str) -> None:
     assert api.get(f"{pods}/p").code == 404
 
 
+def bound_pod(namespace: str) -> dict[str, Any]:
+    """A pod on a node of its own: pod garbage collection empties nodes that do not exist, but only some time after it first saw them."""
+    return pod(nodeName=f"node-of-{namespace}")
+
+
 def test_eviction_is_refused_while_the_budget_is_spent(api: RawApi, namespace: str, pods: str) -> None:
     budgets = f"/apis/policy/v1/namespaces/{namespace}/poddisruptionbudgets"
     budget = {"metadata": {"name": "b"}, "spec": {"minAvailable": 1, "selector": {"matchLabels": {"app": "p"}}}}
     api.post(budgets, budget).expect(201)
-    api.post(pods, pod(nodeName="some-node")).expect(201)
+    api.post(pods, bound_pod(namespace)).expect(201)
     ready = {"phase": "Running", "conditions": [{"type": "Ready", "status": "True"}]}
     api.patch(f"{pods}/p/status", {"status": ready}).expect(200)
     eviction = {"apiVersion": "policy/v1", "kind": "Eviction", "metadata": {"name": "p"}}
