@@ -5,7 +5,7 @@ PY      = $(VENV)/bin/python
 READY   = $(VENV)/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help setup test lint format types imports manifests checks bench demo up test-image test-prometheus test-envtest lock clean
+.PHONY: help setup test zoo lint format types imports manifests checks bench demo up test-image test-prometheus test-envtest lock clean
 
 help: ## Show this list
 	@awk -F':.*## ' '/^[a-z][a-z-]*:.*## / {printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -40,7 +40,13 @@ imports: $(READY) ## The dependency rules between the rooms of the house
 	@$(VENV)/bin/lint-imports
 
 test: lint types imports ## Everything that needs no cloud: lint, types, import contracts, every suite
-	@$(PY) -m pytest -n 2
+	@$(PY) -m pytest -n 2 --dist loadscope
+
+test-long: $(READY) ## The whole of what `make test` samples: every crash point, every failure end to end
+	@$(PY) -m pytest -n 2 -m long
+
+zoo: $(READY) ## Who tests the tests: put known bugs into our code, one at a time; the tests must notice (NAMES="..." for some)
+	@$(PY) -m test.zoo $(NAMES)
 
 manifests: $(READY) ## Render CRDs, admission policy, install.yaml and the Helm chart from their sources
 	@$(PY) -m hack.generate

@@ -15,6 +15,7 @@ from gpu_provisioner.api.resource import MACHINES
 from test.faults.gpu_provisioner.world import machine_object
 from test.support.clusters import AnyCluster
 from test.support.processes import Process, wait_until
+from test.support.sampling import sampled
 
 pytestmark = pytest.mark.e2e
 Start = Callable[..., Process]
@@ -85,9 +86,7 @@ def test_a_machine_becomes_a_node_and_leaves_nothing_behind(
     assert denied(cluster) == []
 
 
-def test_creation_stays_within_its_write_budget(
-    cluster: AnyCluster, client: Client, provisioner: Start
-) -> None:
+def test_creation_stays_within_its_write_budget(cluster: AnyCluster, client: Client, provisioner: Start) -> None:
     process = provisioner()
     create(client, NAME)
     process.wait_for(lambda: is_ready(client, NAME), 60, "Ready=True")
@@ -156,7 +155,7 @@ WHILE_CREATING: dict[str, Moment] = {
 }
 
 
-@pytest.mark.parametrize("moment", WHILE_CREATING)
+@pytest.mark.parametrize("moment", sampled(WHILE_CREATING, every=4))
 def test_killed_while_creating_and_started_again_makes_one_pool(
     cluster: AnyCluster, client: Client, provisioner: Start, moment: str
 ) -> None:
@@ -179,7 +178,7 @@ WHILE_DELETING: dict[str, Moment] = {
 }
 
 
-@pytest.mark.parametrize("moment", WHILE_DELETING)
+@pytest.mark.parametrize("moment", sampled(WHILE_DELETING, every=3))
 def test_killed_while_deleting_and_started_again_leaves_nothing(
     cluster: AnyCluster, client: Client, provisioner: Start, moment: str
 ) -> None:

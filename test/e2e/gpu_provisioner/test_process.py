@@ -14,6 +14,7 @@ from hack.localcluster.faults import Fault, FaultKind, Rule
 from test.e2e.gpu_provisioner.test_machines import create, is_ready, orders, own_pools
 from test.support.clusters import AnyCluster
 from test.support.processes import Process
+from test.support.sampling import sampled
 
 pytestmark = pytest.mark.e2e
 Start = Callable[..., Process]
@@ -107,13 +108,13 @@ FAULTS = {
 }
 
 
-@pytest.mark.parametrize(
-    "fault",
-    [
-        pytest.param(rule, id=name, marks=[ON_THE_KUBE_API] if rule.server == "kube" else [])
-        for name, rule in FAULTS.items()
-    ],
-)
+WIRE = [
+    pytest.param(rule, id=name, marks=[ON_THE_KUBE_API] if rule.server == "kube" else [])
+    for name, rule in FAULTS.items()
+]
+
+
+@pytest.mark.parametrize("fault", sampled(WIRE, every=3))
 def test_one_fault_on_the_wire_costs_time_and_nothing_else(
     cluster: AnyCluster, client: Client, provisioner: Start, fault: Rule
 ) -> None:

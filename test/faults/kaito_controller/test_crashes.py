@@ -18,6 +18,7 @@ from controller_runtime.errors import ConnectionFailed
 from controller_runtime.resources import DEPLOYMENTS, JOBS, NODES, SERVICES, Object, name_of, uid_of
 from kaito_controller.workspace.actions import MACHINES
 from kaito_controller.workspace.naming import machine_name
+from test.support.sampling import sampled
 from test.support.workspace_world import Operator, World, tuning, workspace
 
 pytestmark = pytest.mark.faults
@@ -170,7 +171,7 @@ CASES = [
 ]
 
 
-@pytest.mark.parametrize(("scenario", "at", "mode"), CASES)
+@pytest.mark.parametrize(("scenario", "at", "mode"), sampled(CASES, every=5))
 def test_crash_at_any_write_ends_as_if_it_had_not_happened(scenario: str, at: int, mode: str) -> None:
     _, held = play(scenario, at, mode)
 
