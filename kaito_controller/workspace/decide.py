@@ -16,11 +16,11 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from controller_runtime.clock import rfc3339
-from controller_runtime.resources import Object, name_of
+from controller_runtime.resources import Object, is_deleting, name_of
 from kaito_controller.api import reasons
 from kaito_controller.api.reasons import Kind
 from kaito_controller.workloads import Verdict as Likeness
-from kaito_controller.workloads import build_objects, compare, restart_reason
+from kaito_controller.workloads import build_objects, compare, pinned_nodes, restart_reason
 from kaito_controller.workspace import naming
 from kaito_controller.workspace.nodes import Assignment, assign
 from kaito_controller.workspace.records import Release
@@ -69,6 +69,7 @@ def decide(snapshot: Snapshot) -> Decision:
     if snapshot.release is not None and snapshot.release.intent == intent:
         return _released(snapshot, snapshot.release)
     job = runner(snapshot)
+    snapshot = _where_it_runs(snapshot, job)
     done = snapshot.mode is Mode.TUNING and (snapshot.tuned_run == intent or _stands(snapshot, job))
     assignment = _without_orders(assign(snapshot, wants_nodes=True)) if done else assign(snapshot, wants_nodes=True)
     machines = machine_verdict(snapshot, assignment)
@@ -76,6 +77,17 @@ def decide(snapshot: Snapshot) -> Decision:
     if snapshot.mode is Mode.TUNING:
         return _tuning(snapshot, assignment, machines, nodes, intent)
     return _inference(snapshot, assignment, machines, nodes, intent)
+
+
+def _where_it_runs(snapshot: Snapshot, job: Object | None) -> Snapshot:
+    """A training run stays on its nodes while they are there: a node preferred later has no effect on the result, a restart costs hours."""
+    if snapshot.mode is not Mode.TUNING or job is None or is_deleting(job) or _has_ended(job):
+        return snapshot
+    pinned = pinned_nodes(job)
+    if not pinned or not all(name in snapshot.nodes for name in pinned):
+        return snapshot
+    kept = tuple(name for name in snapshot.wanted.preferred if name in pinned)
+    return replace(snapshot, wanted=replace(snapshot.wanted, preferred=kept))
 
 
 def intent_of(snapshot: Snapshot) -> str:

@@ -4,8 +4,12 @@ from __future__ import annotations
 
 from copy import deepcopy
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
+import yaml
+
+from controller_runtime.clock import rfc3339
 from controller_runtime.resources import Object, name_of
 from kaito_controller.api.reasons import REASONS
 from kaito_controller.workspace.causes import last_failure, pods_cause
@@ -14,7 +18,10 @@ from kaito_controller.workspace.deletion import Remains, deletion_verdict, plan_
 from kaito_controller.workspace.plan import plan
 from kaito_controller.workspace.snapshot import MachinePhase, Snapshot
 from kaito_controller.workspace.status import changes, conditions_of, deleting_conditions, status_of
-from test.support.snapshots import START, machine, made_node, nodes, raw_workspace, snapshot
+from test.support.snapshots import START, machine, made_node, node, nodes, raw_workspace, snapshot
+from test.support.workspace_world import tuning
+
+CONFIG = Path(__file__).resolve().parents[4] / "config"
 
 
 def shown(seen: Snapshot) -> tuple[dict[str, tuple[str, str]], Decision]:
@@ -142,3 +149,25 @@ def test_what_is_being_deleted_is_ready_no_more() -> None:
     found = {c.type: c.status for c in deleting_conditions(raw, deletion_verdict(Remains(machines=(machine(),))))}
 
     assert found == {"WorkspaceReady": "False", "WorkspaceDeleting": "True"}
+
+
+def test_node_preferred_later_neither_moves_nor_restarts_a_run() -> None:
+    config = yaml.safe_load((CONFIG / "tuning" / "qlora-params-template.yaml").read_text())
+
+    def seen(preferred: tuple[str, ...], **existing: Any) -> Snapshot:
+        return snapshot(
+            raw_workspace(preferred=preferred, tuning=tuning()),
+            config=config,
+            machines=(machine(),),
+            nodes=nodes(made_node(), node("spare")),
+            **existing,
+        )
+
+    job = next(obj for obj in decide(seen(())).desired if obj["kind"] == "Job")
+    job["metadata"]["creationTimestamp"] = rfc3339(START)
+
+    decision = decide(seen(("spare",), existing={("Job", "phi"): job}))
+
+    assert decision.assignment.names == ("node-0",)
+    assert decision.obsolete == ""
+    assert decide(seen(("spare",))).assignment.names == ("spare",)
