@@ -19,10 +19,14 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--minors", nargs="+", choices=binaries.minors(), default=binaries.minors(), help="(test)")
     parser.add_argument("--suite", action="append", choices=[suite.name for suite in suites.SUITES], help="(test)")
     arguments = parser.parse_args(argv)
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # so that whatever was started is also stopped
     try:
         if arguments.command == "build":
             return build()
         return up(arguments.minor) if arguments.command == "up" else suites.run(arguments.minors, arguments.suite)
+    except KeyboardInterrupt:
+        print("envtest: interrupted; everything that was started is stopped", file=sys.stderr)
+        return 130
     except (binaries.BuildFailed, ControlPlaneFailed) as error:
         print(f"envtest: {error}", file=sys.stderr)
         return 1
@@ -38,7 +42,6 @@ def build() -> int:
 
 def up(minor: str) -> int:
     """Run until interrupted."""
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
     with ControlPlane(binaries.ensure_control_plane(minor)) as plane:
         print(f"export KUBECONFIG={plane.kubeconfig}", flush=True)
         try:

@@ -163,8 +163,15 @@ def is_request(event: dict[str, Any]) -> bool:
 def audit_entry(event: dict[str, Any]) -> AuditEntry:
     """An event of the audit log in localcluster's words."""
     reference = event["objectRef"]
-    names = (reference.get(key, "") for key in ("apiGroup", "resource", "subresource", "namespace", "name"))
-    code = int(event.get("responseStatus", {}).get("code", 0))
     return AuditEntry(
-        event["user"]["username"], event.get("userAgent", ""), event["verb"], *names, event["requestURI"], code
+        user=event["user"]["username"],
+        agent=event.get("userAgent", ""),
+        verb=event["verb"],
+        group=reference.get("apiGroup", ""),
+        resource=reference.get("resource", ""),
+        subresource=reference.get("subresource", ""),
+        namespace=reference.get("namespace", ""),
+        name=reference.get("name", ""),
+        path=event["requestURI"],
+        code=int(event.get("responseStatus", {}).get("code", 0)),
     )

@@ -8,6 +8,7 @@ that you can afford to lose.
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 import tempfile
@@ -23,6 +24,7 @@ from hack.envtest.control_plane import ControlPlane
 
 ROOT = Path(__file__).parents[2]
 EXISTING = "existing cluster"
+PATIENCE_S = 60.0
 
 
 @dataclass(frozen=True)
@@ -53,6 +55,7 @@ class Count:
 
 SUITES = (
     Suite("API conformance", ("test/conformance",)),
+    Suite("kubectl", ("test/e2e/kubectl",)),
     Suite("admission", ("test/e2e/admission",)),
     Suite("refusals word by word", ("test/envtest/test_refusals.py",)),
     Suite("Helm", ("test/envtest/test_helm.py",)),
@@ -102,12 +105,10 @@ def run_suite(suite: Suite, environment: Mapping[str, str]) -> Count:
         ]
         command += ["-o", "junit_family=xunit1"]  # the newer family has no place for figures that tests record
         command += ["-n", "2"] if suite.in_parallel else []
-        status = subprocess.run(
+        status = _run(
             [*command, "-m", suite.marked, *suite.paths],
-            cwd=ROOT,
-            env={**os.environ, **environment, selection.RECORD: str(left_out)},
-            check=False,
-        ).returncode
+            {**os.environ, **environment, selection.RECORD: str(left_out)},
+        )
         count = _count(report)
         lines = tuple(sorted(set(left_out.read_text().splitlines())))
     return Count(count.passed, count.failed or int(status != 0), count.skipped, lines)
@@ -123,7 +124,7 @@ def run(minors: list[str], names: list[str] | None = None) -> int:
     results: dict[tuple[str, str], Count] = {}
     for minor in servers:
         for suite in chosen:
-            print(f"\n=== {suite.name} on Kubernetes {minor}", flush=True)
+            print(f"\n=== {suite.name} on {_title(minor)}", flush=True)
             started = time.monotonic()
             with server(suite, minor) as environment:
                 results[suite.name, minor] = run_suite(suite, environment)
@@ -132,12 +133,27 @@ def run(minors: list[str], names: list[str] | None = None) -> int:
     return 1 if any(count.failed for count in results.values()) else 0
 
 
+def _run(command: list[str], environment: Mapping[str, str]) -> int:
+    """The exit code. When we are interrupted, so is the child, and it gets the time to stop the servers that it started."""
+    with subprocess.Popen(command, cwd=ROOT, env=environment) as child:
+        try:
+            return child.wait()
+        except KeyboardInterrupt:
+            child.send_signal(signal.SIGINT)
+            child.wait(PATIENCE_S)
+            raise
+
+
 def table(results: Mapping[tuple[str, str], Count], suites: list[Suite], servers: list[str]) -> str:
     """Markdown: suites down, servers across, sums at the foot."""
     rows = [[suite.name, *(str(results[suite.name, name]) for name in servers)] for suite in suites]
     sums = [_sum([results[suite.name, name] for suite in suites]) for name in servers]
-    lines = [["suite", *servers], ["---"] * (1 + len(servers)), *rows, ["**all**", *map(str, sums)]]
+    lines = [["suite", *map(_title, servers)], ["---"] * (1 + len(servers)), *rows, ["**all**", *map(str, sums)]]
     return "\n".join("| " + " | ".join(line) + " |" for line in lines)
+
+
+def _title(name: str) -> str:
+    return name if name == EXISTING else f"Kubernetes {name}"
 
 
 def notes(results: Mapping[tuple[str, str], Count]) -> str:

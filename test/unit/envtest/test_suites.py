@@ -1,0 +1,91 @@
+"""The runner's books: counts, what was left out and why, and the table in the README."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from hack.envtest import binaries, selection, suites
+from hack.envtest.suites import Count, Suite
+
+README = Path(binaries.__file__).with_name("README.md").read_text("utf-8")
+ROOT = Path(__file__).parents[3]
+
+
+def test_table_has_a_row_for_each_suite_a_column_for_each_server_and_sums() -> None:
+    two = [Suite("one", ("a",)), Suite("two", ("b",))]
+    results = {("one", "1.0"): Count(3, 0, 0), ("two", "1.0"): Count(4, 1, 0, ("t\tbecause",))}
+
+    assert suites.table(results, two, ["1.0"]).splitlines() == [
+        "| suite | Kubernetes 1.0 |",
+        "| --- | --- |",
+        "| one | 3 passed |",
+        "| two | 4 passed, 1 FAILED, 1 not run |",
+        "| **all** | 7 passed, 1 FAILED, 1 not run |",
+    ]
+    assert suites.notes(results).endswith("- t: because")
+
+
+def test_suite_whose_pytest_did_not_even_start_counts_as_failed(tmp_path: Path) -> None:
+    count = suites.run_suite(Suite("none", (str(tmp_path / "no_such_test.py"),)), {})
+
+    assert (count.passed, count.failed) == (0, 1)
+
+
+def run_with_plugin(folder: Path, body: str, record: Path) -> subprocess.CompletedProcess[str]:
+    (folder / "test_it.py").write_text(f"import pytest\n{body}\ndef test_stays():\n    pass\n")
+    command = [
+        sys.executable,
+        "-m",
+        "pytest",
+        "-q",
+        "-p",
+        selection.__name__,
+        "-p",
+        "no:cacheprovider",
+        "-p",
+        "no:xdist",
+    ]
+    environment = {"PYTHONPATH": str(ROOT), selection.RECORD: str(record), "PATH": ""}
+    return subprocess.run(
+        [*command, "--rootdir", str(folder), str(folder)],
+        capture_output=True,
+        text=True,
+        env=environment,
+        cwd=folder,
+        check=False,
+    )
+
+
+def test_what_only_localcluster_can_do_is_left_out_and_recorded_with_its_reason(tmp_path: Path) -> None:
+    body = "@pytest.mark.localcluster('no proxy there')\ndef test_goes():\n    assert False"
+    done = run_with_plugin(tmp_path, body, tmp_path / "record")
+
+    assert "1 passed, 1 deselected" in done.stdout
+    assert (tmp_path / "record").read_text() == "test_it.py::test_goes\tno proxy there\n"
+
+
+def test_marker_without_a_reason_is_an_error_of_the_author(tmp_path: Path) -> None:
+    done = run_with_plugin(tmp_path, "@pytest.mark.localcluster\ndef test_goes():\n    pass", tmp_path / "record")
+
+    assert done.returncode != 0
+    assert "needs its reason" in done.stdout + done.stderr
+
+
+def test_readme_has_a_row_for_each_suite_and_a_column_for_each_minor() -> None:
+    table = README.split("## Record")[1].split("Left out")[0]
+    rows = re.findall(r"^\| ([^|*]+?) \|", table, re.MULTILINE)
+    head, _, *names = rows
+
+    assert head == "suite"
+    assert names == [suite.name for suite in suites.SUITES]
+    assert all(f"Kubernetes {minor}" in table for minor in binaries.minors())
+
+
+@pytest.mark.parametrize("suite", suites.SUITES, ids=lambda suite: suite.name)
+def test_every_path_of_a_suite_exists(suite: Suite) -> None:
+    assert all((ROOT / path).exists() for path in suite.paths)
