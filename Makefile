@@ -43,7 +43,14 @@ test: lint types imports ## Everything that needs no cloud: lint, types, import 
 	@$(PY) -m pytest -n 2 --dist loadscope
 
 test-long: $(READY) ## The whole of what `make test` samples: every crash point, every failure end to end
-	@$(PY) -m pytest -n 2 -m long
+	@$(PY) -m pytest -n 2 --dist loadscope -m long -o cache_dir=.pytest_cache/long
+
+# What failed the last time, once more.
+test-again: lint types imports
+	@$(PY) -m pytest --last-failed --last-failed-no-failures none
+
+test-long-again: $(READY)
+	@$(PY) -m pytest -m long -o cache_dir=.pytest_cache/long --last-failed --last-failed-no-failures none
 
 zoo: $(READY) ## Who tests the tests: put known bugs into our code, one at a time; the tests must notice (NAMES="..." for some)
 	@$(PY) -m test.zoo $(NAMES)
