@@ -81,7 +81,7 @@ def decide(snapshot: Snapshot) -> Decision:
 
 def _where_it_runs(snapshot: Snapshot, job: Object | None) -> Snapshot:
     """A training run stays on its nodes while they are there: a node preferred later has no effect on the result, a restart costs hours."""
-    if snapshot.mode is not Mode.TUNING or job is None or is_deleting(job) or _has_ended(job):
+    if snapshot.mode is not Mode.TUNING or job is None or is_deleting(job) or has_failed(job):
         return snapshot
     pinned = pinned_nodes(job)
     if not pinned or not all(name in snapshot.nodes for name in pinned):

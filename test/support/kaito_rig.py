@@ -29,8 +29,9 @@ FAST = {
     "KAITO_MACHINE_RETRY_DELAY_S": "0.5",
     "KAITO_GPU_TIMEOUT_S": "4",
     "KAITO_NODE_LOST_TIMEOUT_S": "5",
+    "GPU_PROVISIONER_QUOTA_RETRY_S": "2",
 }
-"""The controller waits on the wall clock, which localcluster cannot speed up."""
+"""The operators wait on the wall clock, which localcluster cannot speed up."""
 
 
 class Rig:
