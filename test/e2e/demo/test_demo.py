@@ -37,7 +37,7 @@ MILESTONES = [
 ]
 
 PROGRESS = [
-    r"workspace-\S+ +MachinesPending: Waiting for 1 of 1 nodes: Machine ws\w{9}, ordered at",
+    r"workspace-\S+ +MachinesPending: Waiting for .*Machine ws\w{9}",
     r"workspace-phi-3-mini +InferenceServing",
     r"workspace-tuning-phi-3 +TuningSucceeded: The result was pushed to myregistry",
 ]
