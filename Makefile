@@ -5,7 +5,7 @@ PY      = $(VENV)/bin/python
 READY   = $(VENV)/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help setup test zoo lint format types imports manifests checks bench demo up test-image test-prometheus test-envtest lock clean
+.PHONY: help setup test test-again test-long test-long-again zoo lint format types imports manifests checks bench demo up test-image test-prometheus test-envtest lock clean
 
 help: ## Show this list
 	@awk -F':.*## ' '/^[a-z][a-z-]*:.*## / {printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
