@@ -12,7 +12,7 @@ import pytest
 from test.support.kaito_rig import GPU_FAMILY, Rig
 from test.support.workspace_world import workspace
 
-pytestmark = [pytest.mark.e2e, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.e2e, pytest.mark.long, pytest.mark.timeout(300)]
 
 
 @pytest.fixture

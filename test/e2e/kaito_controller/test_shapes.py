@@ -10,7 +10,7 @@ from controller_runtime.resources import Object
 from test.support.kaito_rig import Rig
 from test.support.workspace_world import tuning, workspace
 
-pytestmark = [pytest.mark.e2e, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.e2e, pytest.mark.long, pytest.mark.timeout(300)]
 
 ADAPTERS = [
     {"source": {"name": f"adapter-{n}", "image": f"registry.example.com/adapters/a{n}:1"}, "strength": f"0.{n}"}

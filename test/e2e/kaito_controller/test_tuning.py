@@ -11,7 +11,7 @@ from hack.localcluster.actors.podfaults import PodFault, PodFaultKind
 from test.support.kaito_rig import Rig
 from test.support.workspace_world import tuning, workspace
 
-pytestmark = [pytest.mark.e2e, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.e2e, pytest.mark.long, pytest.mark.timeout(300)]
 
 
 @pytest.fixture
