@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from gpu_provisioner.api.labels import INSTANCE_TYPE
 from gpu_provisioner.api.machine import MachineSpec, MachineStatus
 from hack.generate.structural import Schema, node_at, structural_schema
 from hack.generate.workspace_rules import workspace_rules
@@ -78,7 +79,9 @@ def machine_crd() -> dict[str, Any]:
         node_at(schema, path).update(bounds)
     labels = ".metadata.labels."
     columns = [
-        _column("Type", rf"{labels}node\.kubernetes\.io/instance-type", "VM size"),
+        # The published column reads a label that no provisioner sets any more. The request is always there, and a label of this name
+        # would be copied to the agent pool, where Azure refuses names of Kubernetes' own.
+        _column("Type", _requirement_path(INSTANCE_TYPE), "VM size that is asked for first"),
         _column("Zone", rf"{labels}karpenter\.k8s\.azure/zone", "Availability zone"),
         _column("Node", ".status.nodeName", "The Node it became"),
         _condition_column("Ready", "The Node can be used"),
@@ -141,6 +144,10 @@ def _column(name: str, path: str, description: str, *, kind: str = "string", pri
 
 def _condition_path(condition: str, field: str) -> str:
     return f'.status.conditions[?(@.type=="{condition}")].{field}'
+
+
+def _requirement_path(key: str) -> str:
+    return f'.spec.requirements[?(@.key=="{key}")].values[0]'
 
 
 def _condition_column(condition: str, description: str, *, priority: int = 0) -> dict[str, Any]:

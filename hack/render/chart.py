@@ -1,7 +1,7 @@
 """Turns the rendered objects into a Helm chart, so that the chart cannot drift from `kubectl apply -k`.
 
-Each object of `config/default` becomes one template. What a user may set is replaced by a Helm expression at a known place; the table in
-`_TUNABLES` is the whole list. An expression is carried through YAML as a token and put in place afterwards.
+Each object of `config/default`, and each that an option adds, becomes one template. What a user may set is replaced by a Helm expression at
+a known place; the table in `_TUNABLES` is the whole list. An expression is carried through YAML as a token and put in place afterwards.
 """
 
 from __future__ import annotations
@@ -9,23 +9,17 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 from typing import Any
 
-import yaml
-
-from controller_runtime.settings import OperatorSettings, describe_settings
-from gpu_provisioner import settings as provisioner
+from hack.render import values_schema
 from hack.render.kustomize import ROOT, Document, render, to_yaml
-from kaito_controller import settings as controller
 
 NAMESPACE = "kaito-system"
 VERSION = "0.1.0"
+MACHINE_CRD = "machines.karpenter.sh"
 COMPONENTS = {"kaito-controller": "kaitoController", "gpu-provisioner": "gpuProvisioner"}
-SETTINGS: dict[str, tuple[type[OperatorSettings], str]] = {
-    "kaitoController": (controller.ControllerSettings, controller.ENV_PREFIX),
-    "gpuProvisioner": (provisioner.ProvisionerSettings, provisioner.ENV_PREFIX),
-}
 AZURE_KEYS = {
     "ARM_SUBSCRIPTION_ID": "subscriptionId",
     "ARM_RESOURCE_GROUP": "resourceGroup",
@@ -33,6 +27,16 @@ AZURE_KEYS = {
     "AZURE_TENANT_ID": "tenantId",
     "LOCATION": "location",
 }
+GUARDED = '(eq .Values.metrics.auth "kubernetes")'
+"""Metrics are served over TLS and to those alone who may read them."""
+OPTIONS = {
+    "prometheus": ".Values.serviceMonitor.enabled",
+    "device-plugin": ".Values.devicePlugin.enabled",
+    "secured-metrics": GUARDED,
+}
+"""Kustomize base → what switches on the objects that it has and those before it have not."""
+SECURED = ("secured-metrics", "secured-prometheus")
+"""Kustomize bases in which some objects have more in them than where they come from."""
 
 
 @dataclass
@@ -55,7 +59,7 @@ class Expressions:
         return {token: ""}
 
     def put_in_place(self, text: str) -> str:
-        """YAML with tokens → a template. In a block, INDENT stands for the column of the token."""
+        """YAML with tokens → a template. In a block, INDENT stands for the column of the token, MARGIN for as many spaces."""
         for token, helm in self.inline.items():
             text = text.replace(token, helm)
         return "".join(self._line(line) + "\n" for line in text.splitlines())
@@ -63,7 +67,9 @@ class Expressions:
     def _line(self, line: str) -> str:
         token = line.strip().removeprefix("- ").split(":")[0]
         indent = len(line) - len(line.lstrip())
-        return self.blocks[token].replace("INDENT", str(indent)) if token in self.blocks else line
+        if token not in self.blocks:
+            return line
+        return self.blocks[token].replace("INDENT", str(indent)).replace("MARGIN", " " * indent)
 
 
 def build() -> dict[str, str]:
@@ -71,24 +77,29 @@ def build() -> dict[str, str]:
     files = {
         "Chart.yaml": _chart_yaml(),
         "values.yaml": (Path(__file__).parent / "values.yaml").read_text(),
-        "values.schema.json": _schema(),
+        "values.schema.json": values_schema.build(),
         "templates/NOTES.txt": (Path(__file__).parent / "notes.txt").read_text(),
     }
-    for document in render("default"):
-        if (
-            document["kind"] != "Namespace"
-        ):  # Helm's --create-namespace makes it; the notes name the label it should carry.
-            files[_file_name(document)] = template(document)
-    for switch, base in (("serviceMonitor", "prometheus"), ("devicePlugin", "device-plugin")):
+    for base, switch in {"default": None, **OPTIONS}.items():
         for document in render(base):
-            files[_file_name(document)] = template(document, switch=f".Values.{switch}.enabled")
+            # Helm's --create-namespace makes the namespace; the notes name the label it should carry.
+            if document["kind"] != "Namespace" and _file_name(document) not in files:
+                files[_file_name(document)] = template(document, switch=switch)
     return files
+
+
+@cache
+def _secured() -> dict[str, Document]:
+    """File name → the object as it is when metrics are guarded."""
+    return {_file_name(document): document for base in SECURED for document in render(base)}
 
 
 def template(document: Document, *, switch: str | None = None) -> str:
     """One object as a Helm template."""
     expressions = Expressions()
-    document = _in_release_namespace(json.loads(json.dumps(document)), expressions)
+    document = json.loads(json.dumps(document))
+    _guard(document, _secured().get(_file_name(document), document), expressions)
+    document = _in_release_namespace(document, expressions)
     component = COMPONENTS.get(document["metadata"].get("labels", {}).get("app.kubernetes.io/name", ""))
     tune = _TUNABLES.get(document["kind"])
     if tune and component:
@@ -109,7 +120,27 @@ def _switch_of(document: Document, component: str | None) -> str | None:
         return f"(and .Values.networkPolicy.enabled .Values.{component}.enabled)"
     if document["kind"] == "PodDisruptionBudget":
         return f"(and .Values.{component}.podDisruptionBudget.enabled .Values.{component}.enabled)"
+    if document["metadata"]["name"] in (MACHINE_CRD, "kaito-machine-viewer"):
+        return ".Values.machineAPI.enabled"
     return f".Values.{component}.enabled" if component else None
+
+
+def _guard(plain: Any, secured: Any, expressions: Expressions) -> None:
+    """Put what `secured` has more than `plain` into `plain`, so that Helm shows it only when metrics are guarded."""
+    more: Any = None
+    if isinstance(plain, dict):
+        for key in plain:
+            _guard(plain[key], secured[key], expressions)
+        more = {key: secured[key] for key in secured if key not in plain}
+    elif isinstance(plain, list):
+        for mine, theirs in zip(plain, secured, strict=False):
+            _guard(mine, theirs, expressions)
+        more = secured[len(plain) :]
+    if more:
+        text = to_yaml([more]).replace(NAMESPACE, "{{ .Release.Namespace }}")
+        lines = "".join(f"MARGIN{line}\n" for line in text.splitlines())
+        block = expressions.block(f"{{{{- if {GUARDED} }}}}\n{lines}{{{{- end }}}}")
+        plain.update(block) if isinstance(plain, dict) else plain.extend(block)
 
 
 def _in_release_namespace(node: Any, expressions: Expressions) -> Any:
@@ -205,42 +236,6 @@ def _chart_yaml() -> str:
             }
         ]
     )
-
-
-def _schema() -> str:
-    """A JSON schema as strict as the values file: unknown keys are typing errors, and Helm says so."""
-    values = yaml.safe_load((Path(__file__).parent / "values.yaml").read_text())
-    schema = {"$schema": "http://json-schema.org/draft-07/schema#", **_schema_of(values, ())}
-    return json.dumps(schema, indent=2) + "\n"
-
-
-_OPEN = {"podAnnotations", "nodeSelector", "affinity", "resources"}
-_FIXED_SETTINGS = {"kubeconfig", "context", "metrics-bind-address", "health-probe-bind-address"}
-"""Settings that other parts of the Deployment depend on: its ports, its probes, its service account."""
-
-
-def _schema_of(value: Any, path: tuple[str, ...]) -> Document:
-    if isinstance(value, dict):
-        if path and path[-1] in _OPEN:
-            return {"type": "object"}
-        if path and path[-1] == "settings":
-            return _schema_of_settings(path[0])
-        properties = {key: _schema_of(nested, (*path, key)) for key, nested in value.items()}
-        return {"type": "object", "additionalProperties": False, "properties": properties}
-    if isinstance(value, bool):
-        return {"type": "boolean"}
-    if isinstance(value, int):
-        return {"type": "integer", "minimum": 0}
-    return {"type": "array"} if isinstance(value, list) else {"type": "string"}
-
-
-def _schema_of_settings(component: str) -> Document:
-    """The flags that the binary has today, so that a misspelt one fails at `helm install` and not in a crash loop."""
-    model, prefix = SETTINGS[component]
-    flags = [row.flag.removeprefix("--") for row in describe_settings(model, prefix)]
-    scalar = {"type": ["string", "number", "boolean"]}
-    properties = {flag: scalar for flag in flags if flag not in _FIXED_SETTINGS}
-    return {"type": "object", "additionalProperties": False, "properties": properties}
 
 
 CHART = ROOT / "manifests" / "chart"

@@ -13,6 +13,9 @@ Document = dict[str, Any]
 
 MANIFESTS = ROOT / "manifests"
 OPTIONS = ("prometheus", "device-plugin")
+"""Bases that add objects to `config/default`."""
+VARIANTS = ("other-provisioner", "brought-nodes", "secured-metrics", "secured-prometheus")
+"""Bases that take the place of `config/default` or of an option."""
 FOREIGN_GROUP = "monitoring.coreos.com/"
 """Objects of the Prometheus operator, whose schemas are not Kubernetes'."""
 

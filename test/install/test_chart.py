@@ -32,7 +32,8 @@ def used() -> set[str]:
 
 
 def test_chart_has_a_template_for_each_object_but_the_namespace() -> None:
-    objects = [d for option in ("default", *shipped.OPTIONS) for d in shipped.base(option) if d["kind"] != "Namespace"]
+    bases = ("default", *shipped.OPTIONS, *shipped.VARIANTS)
+    objects = [d for base in bases for d in shipped.base(base) if d["kind"] != "Namespace"]
     named = {f"{d['kind']}-{d['metadata']['name']}".lower().replace(":", "-") + ".yaml" for d in objects}
 
     assert set(TEMPLATES) == named | {"NOTES.txt"}
@@ -66,6 +67,8 @@ def test_default_values_fit_the_schema() -> None:
         {"kaitoController": {"replicas": "three"}},
         {"kaitoController": {"settings": {"log-levl": "debug"}}},
         {"kaitoController": {"settings": {"metrics-bind-address": ":9090"}}},
+        {"kaitoController": {"settings": {"metrics-auth": "kubernetes"}}},
+        {"metrics": {"auth": "basic"}},
         {"gpuProvisioner": {"azure": {"subscription": "x"}}},
         {"networkPolicy": {"enabled": "yes"}},
     ],

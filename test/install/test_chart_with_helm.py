@@ -22,6 +22,11 @@ CHART = str(shipped.MANIFESTS / "chart")
 NAMESPACE = "kaito-system"
 KEEP = "helm.sh/resource-policy"
 CLIENT_ID = "azure.workload.identity/client-id"
+EVERYTHING = {
+    "metrics": {"auth": "kubernetes"},
+    "serviceMonitor": {"enabled": True},
+    "devicePlugin": {"enabled": True},
+}
 OWN_ANNOTATIONS = {("CustomResourceDefinition", KEEP): "keep", ("ServiceAccount", CLIENT_ID): ""}
 """What the chart adds to the objects of the kustomize base, by kind: uninstalling keeps the CRDs; the identity of the provisioner."""
 
@@ -66,6 +71,11 @@ def without_own_annotations(document: dict[str, Any]) -> dict[str, Any]:
     return document
 
 
+def without_namespace(documents: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Helm makes the namespace itself."""
+    return [document for document in documents if document["kind"] != "Namespace"]
+
+
 def by_key(documents: list[dict[str, Any]]) -> dict[str, dict[str, Any]]:
     return {shipped.key(document): document for document in documents}
 
@@ -75,9 +85,7 @@ def controller(documents: list[dict[str, Any]], name: str = "kaito-controller") 
 
 
 def test_chart_gives_the_objects_of_the_default_base(helm: Helm) -> None:
-    expected = by_key([d for d in shipped.base() if d["kind"] != "Namespace"])
-
-    assert by_key([without_own_annotations(d) for d in helm.template()]) == expected
+    assert by_key([without_own_annotations(d) for d in helm.template()]) == by_key(without_namespace(shipped.base()))
 
 
 def test_options_add_the_objects_of_their_bases(helm: Helm) -> None:
@@ -88,10 +96,30 @@ def test_options_add_the_objects_of_their_bases(helm: Helm) -> None:
     assert added == by_key([d for option in shipped.OPTIONS for d in shipped.base(option)])
 
 
-def test_everything_follows_the_namespace_of_the_release(helm: Helm) -> None:
-    everything = {"serviceMonitor": {"enabled": True}, "devicePlugin": {"enabled": True}}
+def test_guarded_metrics_are_those_of_the_secured_bases(helm: Helm) -> None:
+    documents = helm.template({"metrics": {"auth": "kubernetes"}, "serviceMonitor": {"enabled": True}})
 
-    text = json.dumps(helm.template(everything, namespace="elsewhere"))
+    expected = [*shipped.base("secured-metrics"), *shipped.base("secured-prometheus")]
+    assert by_key([without_own_annotations(d) for d in documents]) == by_key(without_namespace(expected))
+
+
+@pytest.mark.parametrize(
+    ("base", "values"),
+    [
+        ("other-provisioner", {"gpuProvisioner": {"enabled": False}}),
+        ("brought-nodes", {"gpuProvisioner": {"enabled": False}, "machineAPI": {"enabled": False}}),
+    ],
+)
+def test_without_the_provisioner_it_gives_the_objects_of_the_bases_without_it(
+    helm: Helm, base: str, values: dict[str, Any]
+) -> None:
+    found = by_key([without_own_annotations(d) for d in helm.template(values)])
+
+    assert found == by_key(without_namespace(shipped.base(base)))
+
+
+def test_everything_follows_the_namespace_of_the_release(helm: Helm) -> None:
+    text = json.dumps(helm.template(EVERYTHING, namespace="elsewhere"))
 
     assert NAMESPACE not in text
     assert '"elsewhere"' in text
@@ -100,8 +128,7 @@ def test_everything_follows_the_namespace_of_the_release(helm: Helm) -> None:
 def test_every_object_is_valid_whatever_is_switched_on(helm: Helm) -> None:
     values = {
         "imagePullSecrets": [{"name": "pull"}],
-        "serviceMonitor": {"enabled": True},
-        "devicePlugin": {"enabled": True},
+        **EVERYTHING,
         "kaitoController": {"podAnnotations": {"team": "ml"}, "nodeSelector": {}, "tolerations": [], "affinity": {}},
     }
     for document in helm.template(values):
@@ -141,8 +168,8 @@ def test_azure_and_identity_reach_the_provisioner(helm: Helm) -> None:
     assert account["metadata"]["annotations"][CLIENT_ID] == "id"
 
 
-def test_without_the_provisioner_nothing_of_it_is_installed(helm: Helm) -> None:
-    left = by_key(helm.template({"gpuProvisioner": {"enabled": False}}))
+def test_without_the_provisioner_nothing_of_it_is_installed_whatever_is_switched_on(helm: Helm) -> None:
+    left = by_key(helm.template({**EVERYTHING, "gpuProvisioner": {"enabled": False}}))
 
     assert not [key for key in left if "gpu-provisioner" in key]
     assert f"Deployment/{NAMESPACE}/kaito-controller" in left

@@ -46,7 +46,7 @@ def test_no_object_is_there_twice() -> None:
 def test_every_shipped_object_is_valid_for_the_oldest_and_the_newest_kubernetes(minor: str) -> None:
     available = {".".join(version.split(".")[:2]) for version in kubernetes_validate.utils.all_versions()}
     assert minor in available
-    for document in [d for option in ("default", *shipped.OPTIONS) for d in shipped.base(option)]:
+    for document in [d for base in ("default", *shipped.OPTIONS, *shipped.VARIANTS) for d in shipped.base(base)]:
         if not document["apiVersion"].startswith(shipped.FOREIGN_GROUP):
             kubernetes_validate.validate(document, minor, strict=True)
 
@@ -62,8 +62,8 @@ def test_the_validator_refuses_what_kubernetes_would_drop_silently() -> None:
 def test_every_object_belongs_to_the_product_by_label() -> None:
     unlabelled = [
         shipped.key(d)
-        for option in ("default", *shipped.OPTIONS)
-        for d in shipped.base(option)
+        for base in ("default", *shipped.OPTIONS, *shipped.VARIANTS)
+        for d in shipped.base(base)
         if d["metadata"].get("labels", {}).get("app.kubernetes.io/part-of") != "kaito"
         and d["kind"] != "CustomResourceDefinition"
     ]
