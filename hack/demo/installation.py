@@ -1,4 +1,5 @@
-"""The product on one cluster: the objects of `config/default`, and both operators as processes with the shipped flags and roles.
+"""The product on one cluster: the objects of `config/default` (or of another base), and its operators as processes with the shipped
+flags and roles.
 
 The Deployments' pods are played by processes: the same module, the same arguments and variables, a token that `kubectl create token`
 issued to the same ServiceAccount. Only what a laptop forces is added: free ports on loopback, the kubeconfig, the addresses of the cloud.
@@ -14,6 +15,7 @@ import urllib.request
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Self
 
@@ -59,6 +61,8 @@ class Installation:
     interpreter: Sequence[str] = (sys.executable,)
     settings: Mapping[str, Sequence[str]] = field(default_factory=dict)
     """Further flags, by operator."""
+    base: str = "default"
+    """Which folder of `config/` is installed; operators without a Deployment there are not started."""
     operators: dict[str, Operator] = field(default_factory=dict)
     _stack: ExitStack = field(default_factory=ExitStack)
 
@@ -68,9 +72,13 @@ class Installation:
     def __exit__(self, *_: object) -> None:
         self._stack.close()
 
+    @cached_property
+    def _rendered(self) -> list[Document]:
+        return render(self.base)
+
     def install(self) -> int:
-        """`kubectl apply -k config/default` without the Deployments; the number of objects."""
-        documents = [document for document in render("default") if document["kind"] != "Deployment"]
+        """`kubectl apply -k` of the base without the Deployments; the number of objects."""
+        documents = [document for document in self._rendered if document["kind"] != "Deployment"]
         definitions = [document for document in documents if document["kind"] == "CustomResourceDefinition"]
         self.apply(to_yaml(definitions))
         names = [f"crd/{document['metadata']['name']}" for document in definitions]
@@ -79,24 +87,27 @@ class Installation:
         return len(documents)
 
     def start_operators(self) -> None:
-        """Start both binaries and wait until each is ready."""
-        for name in OPERATORS:
-            self.operators[name] = self.start_operator(name)
+        """Start every binary that has a Deployment and wait until each is ready."""
+        for document in self._rendered:
+            if document["kind"] == "Deployment":
+                name = document["metadata"]["name"]
+                self.operators[name] = self.start_operator(name)
         for name, operator in self.operators.items():
             operator.process.wait_for(operator.answers, START_TIMEOUT_S, f"{name} to be ready")
 
     def start_operator(self, name: str) -> Operator:
         """Start one replica; it need not be ready yet."""
         probes, metrics = free_port(), free_port()
+        container = self._container(name)
         flags = (
-            *deployment_of(name)["args"],
+            *container["args"],
             f"--health-probe-bind-address=127.0.0.1:{probes}",
             f"--metrics-bind-address=127.0.0.1:{metrics}",
             f"--kubeconfig={self.service_account_kubeconfig(name)}",
             *self.settings.get(name, ()),
         )
         command = [*self.interpreter, "-m", OPERATORS[name], *flags]
-        variables = _variables(name) | (dict(self.environment) if name == "gpu-provisioner" else {})
+        variables = _variables(container) | (dict(self.environment) if name == "gpu-provisioner" else {})
         process = Process(command, env=variables, name=name, log_dir=self.folder, cwd=self.folder)
         self._stack.enter_context(process.start())
         return Operator(process, probes, metrics)
@@ -115,7 +126,8 @@ class Installation:
 
     def kubectl(self, *arguments: str, stdin: str | None = None) -> str:
         """Run kubectl as the administrator; its output. Raises CommandFailed."""
-        command = [kubectl(), "--kubeconfig", str(self.kubeconfig), *arguments]
+        # With a cache of its own, so that nothing of a cluster that is gone tomorrow stays in the user's home.
+        command = [kubectl(), f"--kubeconfig={self.kubeconfig}", f"--cache-dir={self.folder / 'kubectl'}", *arguments]
         reply = subprocess.run(command, capture_output=True, text=True, input=stdin, check=False)
         if reply.returncode != 0:
             raise CommandFailed(reply.stderr.strip() or reply.stdout.strip())
@@ -130,19 +142,18 @@ class Installation:
         items: list[dict[str, Any]] = json.loads(self.kubectl("get", *arguments, "-o", "json"))["items"]
         return items
 
+    def _container(self, name: str) -> Document:
+        """The container of a shipped Deployment."""
+        for document in self._rendered:
+            if document["kind"] == "Deployment" and document["metadata"]["name"] == name:
+                container: Document = document["spec"]["template"]["spec"]["containers"][0]
+                return container
+        raise LookupError(f"config/{self.base} has no Deployment {name}")
 
-def deployment_of(name: str) -> Document:
-    """The container of a shipped Deployment."""
-    for document in render("manager"):
-        if document["kind"] == "Deployment" and document["metadata"]["name"] == name:
-            container: Document = document["spec"]["template"]["spec"]["containers"][0]
-            return container
-    raise LookupError(f"config/manager has no Deployment {name}")
 
-
-def _variables(name: str) -> dict[str, str]:
+def _variables(container: Document) -> dict[str, str]:
     """The container's variables; those that the kubelet would fill in hold the namespace."""
-    return {variable["name"]: variable.get("value", NAMESPACE) for variable in deployment_of(name)["env"]}
+    return {variable["name"]: variable.get("value", NAMESPACE) for variable in container["env"]}
 
 
 def free_port() -> int:

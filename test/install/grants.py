@@ -25,9 +25,9 @@ class Permission:
         return f"{self.operator}: {self.verb} {self.group or 'core'}/{self.resource}"
 
 
-def granted() -> set[Permission]:
+def granted(base: str = "default") -> set[Permission]:
     """Everything that the shipped roles grant to the two ServiceAccounts."""
-    documents = shipped.base()
+    documents = shipped.base(base)
     roles = {
         (kind, d["metadata"]["name"]): d for kind in ("Role", "ClusterRole") for d in shipped.of_kind(documents, kind)
     }

@@ -10,10 +10,11 @@ from pathlib import Path
 
 import pytest
 
-from hack.demo.installation import Installation
+from hack.demo.installation import OPERATORS, Installation
 from hack.demo.story import SAMPLES
 from hack.localcluster.cluster import LocalCluster
 from hack.render.kustomize import ROOT
+from test.install import guarded
 from test.support.processes import wait_until
 
 pytestmark = [pytest.mark.image, pytest.mark.timeout(900)]
@@ -87,12 +88,27 @@ def test_two_builds_of_the_same_tree_have_the_same_bytes(app: Path, tmp_path: Pa
     assert {name for name in first.keys() | second.keys() if first.get(name) != second.get(name)} == set()
 
 
+def interpreter(app: Path) -> tuple[str, ...]:
+    """Python as the image runs it."""
+    return ("/usr/bin/env", f"PYTHONPATH={app}", "PYTHONDONTWRITEBYTECODE=1", PYTHON, "-s")
+
+
+def test_both_operators_from_the_image_guard_their_metrics(app: Path, tmp_path: Path) -> None:
+    with (
+        LocalCluster(time_scale=300, directory=tmp_path / "cluster", rbac=True) as cluster,
+        guarded.installed(cluster, tmp_path, interpreter(app)) as scraper,
+    ):
+        for operator in OPERATORS:
+            assert scraper.status(operator)[0] == 401
+            assert scraper.status(operator, scraper.token(guarded.STRANGER))[0] == 403
+            assert scraper.status(operator, scraper.token(guarded.PROMETHEUS))[0] == 200
+
+
 def test_both_operators_from_the_image_run_a_quickstart_with_the_shipped_settings(app: Path, tmp_path: Path) -> None:
-    interpreter = ("/usr/bin/env", f"PYTHONPATH={app}", "PYTHONDONTWRITEBYTECODE=1", PYTHON, "-s")
     settings = {"gpu-provisioner": ["--time-scale=300"]}
     with (
         LocalCluster(time_scale=300, directory=tmp_path / "cluster", rbac=True) as cluster,
-        Installation(cluster.kubeconfig, tmp_path, cluster.environment, interpreter, settings) as product,
+        Installation(cluster.kubeconfig, tmp_path, cluster.environment, interpreter(app), settings) as product,
     ):
         product.install()
         product.start_operators()
