@@ -1,4 +1,8 @@
-"""How an operator process stands for election: Lease name and namespace, timings, and a connection of its own, all from settings."""
+"""How an operator process stands for election: Lease name and namespace, timings and a connection of its own from settings, and the
+Events by which people can follow it (`kubectl describe lease`).
+
+A process that has lost the Lease writes nothing more, not even an Event; its successor's Event says from whom it took over.
+"""
 
 from __future__ import annotations
 
@@ -7,10 +11,13 @@ from pathlib import Path
 
 from controller_runtime.api import KubeClient
 from controller_runtime.clock import Clock
-from controller_runtime.election import LeaderElector, LeaseTimings
+from controller_runtime.election import LeaderElector
+from controller_runtime.events import EventRecorder
+from controller_runtime.lease import LeaseTimings
 from controller_runtime.metrics import ControllerMetrics
 from controller_runtime.settings import OperatorSettings
 
+EVENT_REASON = "LeaderElection"
 SERVICE_ACCOUNT_NAMESPACE = "/var/run/secrets/kubernetes.io/serviceaccount/namespace"
 
 
@@ -38,6 +45,22 @@ def build_elector(
         clock=clock,
         exit_process=exit_process,
     )
+
+
+def announce_start(recorder: EventRecorder, elector: LeaderElector) -> None:
+    """Record on the Lease that `elector` leads, and whom it replaced if that one did not step down itself."""
+    replaced = f", taking over from {elector.predecessor} which fell silent" if elector.predecessor else ""
+    _record(recorder, elector, "StartLeading", f"{elector.identity} became leader{replaced}")
+
+
+def announce_end(recorder: EventRecorder, elector: LeaderElector) -> None:
+    """Record on the Lease that `elector` steps down. Call while it still leads: afterwards nothing may be written."""
+    _record(recorder, elector, "StopLeading", f"{elector.identity} stopped leading")
+
+
+def _record(recorder: EventRecorder, elector: LeaderElector, action: str, note: str) -> None:
+    if elector.lease is not None:
+        recorder.event(elector.lease, type="Normal", reason=EVENT_REASON, action=action, note=note)
 
 
 def pod_namespace() -> str:

@@ -22,11 +22,12 @@ from kubernetes.utils.keepalive import tcp_keepalive_socket_options
 from controller_runtime.api import KubeClient, ObjectList, PatchType, Propagation, WatchEvent, WatchStream
 from controller_runtime.clock import SYSTEM_CLOCK, Clock
 from controller_runtime.errors import FatalError
+from controller_runtime.exchange import RequestObserver
 from controller_runtime.flow import RequestBucket
 from controller_runtime.interrupt import make_interruptible
 from controller_runtime.kubeconfig import UserEntry, user_entry
 from controller_runtime.rest import RestClient
-from controller_runtime.transport import RequestObserver, Timeouts, Transport
+from controller_runtime.transport import Timeouts, Transport
 
 __all__ = [
     "Client",

@@ -22,30 +22,14 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from controller_runtime.api import KubeClient
-from controller_runtime.clock import SYSTEM_CLOCK, Clock, rfc3339_micro
+from controller_runtime.clock import SYSTEM_CLOCK, Clock
 from controller_runtime.errors import ApiError, Conflict, NotFound
+from controller_runtime.lease import JITTER, LeaseTimings, claimed, holder_of, new_lease, released
 from controller_runtime.logs import get_logger
 from controller_runtime.metrics import ControllerMetrics
 from controller_runtime.resources import LEASES, Object
 
-JITTER = 1.2
-"""A standby tries again after retry_period times a random factor from 1 up to 1 + this."""
-RELEASED_DURATION_S = 1
-
 log = get_logger(__name__)
-
-
-@dataclass(frozen=True, slots=True)
-class LeaseTimings:
-    """Seconds; see the picture in the module. `lease_duration_s > renew_deadline_s > 1.2 * retry_period_s`."""
-
-    lease_duration_s: float = 15.0
-    renew_deadline_s: float = 10.0
-    retry_period_s: float = 2.0
-
-    def __post_init__(self) -> None:
-        if not self.lease_duration_s > self.renew_deadline_s > JITTER * self.retry_period_s > 0:
-            raise ValueError(f"{self}: needs lease_duration_s > renew_deadline_s > {JITTER} * retry_period_s > 0")
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,7 +79,10 @@ class LeaderElector:
         self._leading = False
         self._lost = False
         self._renewed_at = -math.inf
-        self._lease: Object | None = None
+        self.lease: Object | None = None
+        """As we wrote it last; None before the first success."""
+        self.predecessor = ""
+        """Who held the Lease when we took it, "" when it was free."""
         self._observed: _Observed | None = None
         self._holder = ""
         self._show_leading(False)
@@ -187,7 +174,7 @@ class LeaderElector:
 
     def _published_s(self, observed: _Observed) -> float:
         """The duration that the holder itself promised to renew within; our own when it says none."""
-        return float(observed.spec.get("leaseDurationSeconds") or math.ceil(self.timings.lease_duration_s))
+        return float(observed.spec.get("leaseDurationSeconds") or self.timings.published_s)
 
     def _after_renewal(self, held: bool) -> float | None:
         if held:
@@ -214,10 +201,10 @@ class LeaderElector:
 
     def _renew_fast(self) -> bool:
         """Renew over the version we wrote last, without reading; a Conflict sends us to read."""
-        if not self._leading or self._lease is None:
+        if not self._leading or self.lease is None:
             return False
         try:
-            return self._write(self._lease)
+            return self._write(self.lease)
         except (Conflict, NotFound):
             if self._metrics:
                 self._metrics.leader_slowpath.labels(self.name).inc()
@@ -254,48 +241,27 @@ class LeaderElector:
 
     def _write(self, lease: Object | None) -> bool:
         sent_at = self._clock.monotonic()
-        before = (lease or {}).get("spec") or {}
-        taking_over = before.get("holderIdentity") != self.identity
-        now = rfc3339_micro(self._clock.now())
-        spec = before | {
-            "holderIdentity": self.identity,
-            "leaseDurationSeconds": math.ceil(self.timings.lease_duration_s),
-            "renewTime": now,
-            "acquireTime": now if taking_over else before.get("acquireTime") or now,
-            "leaseTransitions": int(before.get("leaseTransitions") or 0) + (1 if taking_over and lease else 0),
-        }
-        self._lease = self._send(lease, spec)
+        spec = claimed(lease, self.identity, self.timings, self._clock.now())
+        if lease is None:
+            self.lease = self._client.create(LEASES, new_lease(self.name, self.namespace, spec), self.namespace)
+        else:
+            self.lease = self._client.replace(LEASES, lease | {"spec": spec})
+        if holder_of(lease) != self.identity:
+            self.predecessor = holder_of(lease)
         self._holder = self.identity
         self._observed = None
         self._renewed_at = sent_at
         return True
 
-    def _send(self, lease: Object | None, spec: Object) -> Object:
-        if lease is not None:
-            return self._client.replace(LEASES, lease | {"spec": spec})
-        created = {
-            "apiVersion": LEASES.api_version,
-            "kind": LEASES.kind,
-            "metadata": {"name": self.name, "namespace": self.namespace},
-            "spec": spec,
-        }
-        return self._client.create(LEASES, created, self.namespace)
-
     def _release(self) -> None:
         """Give the Lease back, if a fresh read still shows us: after a stall, a remembered one may be somebody else's by now."""
         try:
             lease = self._client.get(LEASES, self.name, self.namespace)
-            spec = lease.get("spec") or {}
-            if spec.get("holderIdentity") != self.identity:
+            if holder_of(lease) != self.identity:
                 return
             # From here on we write no more, whether the reply arrives or not.
             self._leading = False
-            free = {
-                "holderIdentity": "",
-                "leaseDurationSeconds": RELEASED_DURATION_S,
-                "renewTime": rfc3339_micro(self._clock.now()),
-            }
-            self._client.replace(LEASES, lease | {"spec": spec | free})
+            self._client.replace(LEASES, lease | {"spec": released(lease, self._clock.now())})
             log.info("released the lease", lease=f"{self.namespace}/{self.name}")
         except ApiError as error:
             log.warning("lease not released; a standby waits for it to expire", lease=self.name, error=str(error))

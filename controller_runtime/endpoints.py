@@ -5,8 +5,10 @@ from __future__ import annotations
 from prometheus_client import CollectorRegistry
 
 from controller_runtime.api import KubeClient
+from controller_runtime.certificate import ServingCertificate
 from controller_runtime.clock import Clock
 from controller_runtime.health import Checks, probe_handler
+from controller_runtime.metrics import CertificateMetrics
 from controller_runtime.metrics_endpoint import AccessReviewer, metrics_handler
 from controller_runtime.serving import HttpServer
 from controller_runtime.settings import OperatorSettings
@@ -57,5 +59,8 @@ class Endpoints:
                 "metrics",
                 settings.metrics_bind_address,
                 metrics_handler(self._registry, access),
-                cert_dir=settings.metrics_cert_dir,
+                certificate=self._certificate(settings.metrics_cert_dir),
             )
+
+    def _certificate(self, directory: str | None) -> ServingCertificate | None:
+        return ServingCertificate(directory, CertificateMetrics(self._registry)) if directory is not None else None

@@ -13,14 +13,12 @@ import queue
 import signal
 import threading
 from collections.abc import Callable, Mapping
-from functools import partial
 from types import FrameType
-from typing import Protocol
 
 from prometheus_client import CollectorRegistry
 
 from controller_runtime.api import KubeClient
-from controller_runtime.candidacy import build_elector
+from controller_runtime.candidacy import announce_end, announce_start, build_elector
 from controller_runtime.clock import SYSTEM_CLOCK, Clock
 from controller_runtime.controller import Controller
 from controller_runtime.election import LeaderElector
@@ -34,6 +32,7 @@ from controller_runtime.informer_metrics import InformerCollector
 from controller_runtime.logs import get_logger
 from controller_runtime.metrics import ControllerMetrics, RestClientMetrics, new_registry
 from controller_runtime.resources import Object, Resource
+from controller_runtime.runnables import Runnable, Runnables
 from controller_runtime.settings import OperatorSettings
 
 CACHE_STOP_S = 5.0
@@ -41,13 +40,6 @@ EVENT_FLUSH_S = 2.0
 SIGNAL_LATENCY_S = 0.5
 
 log = get_logger(__name__)
-
-
-class Runnable(Protocol):
-    """Work of its own that lives as long as the manager, such as a periodic sweep."""
-
-    def run(self, stop: threading.Event) -> None:
-        """Work until `stop` is set, then return soon. An exception stops the process."""
 
 
 class Manager:
@@ -80,12 +72,9 @@ class Manager:
         self._endpoints = Endpoints(settings, self.registry, client, clock)
         self._events = EventBroadcaster(self.client, clock=clock)
         self._informers: dict[tuple[object, ...], Informer] = {}
-        self._controllers: list[Controller] = []
-        self._runnables: list[tuple[Runnable, bool]] = []
-        self._threads: list[threading.Thread] = []
-        self._starting: set[str] = set()
         self._elector: LeaderElector | None = None
         self._stopping = threading.Event()
+        self._runnables = Runnables(self._stopping, self._fail, clock)
         # The one queue whose put() may be called from a signal handler: it takes no lock that the main thread could hold.
         self._wake: queue.SimpleQueue[None] = queue.SimpleQueue()
         self._signals = 0
@@ -141,16 +130,14 @@ class Manager:
     def add_controller(self, controller: Controller) -> None:
         """Start it with the manager; with leadership, unless it says `needs_leader=False`."""
         self._refuse_when_started("add_controller()")
-        if any(known.name == controller.name for known in self._controllers):
-            raise ValueError(f"there is a controller named {controller.name!r} already; their metrics would mix")
+        self._runnables.add_controller(controller)
         controller.attach(self.metrics, self._fail, self.settings.cache_sync_timeout_s)
-        self._controllers.append(controller)
         self._endpoints.healthz.add(f"controller-{controller.name}", controller.unhealthy)
 
     def add_runnable(self, runnable: Runnable, needs_leader: bool = True) -> None:
         """Run it in a thread of its own from start (or from winning the Lease) to stop."""
         self._refuse_when_started("add_runnable()")
-        self._runnables.append((runnable, needs_leader))
+        self._runnables.add_runnable(runnable, needs_leader=needs_leader)
 
     def add_ready_check(self, name: str, check: Check) -> None:
         """Another condition for /readyz: None when fine, else the reason."""
@@ -195,15 +182,15 @@ class Manager:
         for informer in self._informers.values():
             informer.start()
         self._events.start()
-        self._launch(needs_leader=False)
+        self._runnables.start(needs_leader=False)
         if not self.settings.leader_elect:
-            self._launch(needs_leader=True)
+            self._runnables.start(needs_leader=True)
             return
         self._elector = build_elector(
             self.settings,
             self.name,
             self._lease_client,
-            on_started=lambda: self._launch(needs_leader=True),
+            on_started=self._on_elected,
             on_lost=self._on_lost,
             metrics=self.metrics,
             clock=self._clock,
@@ -217,9 +204,11 @@ class Manager:
         grace_s = 0.0 if self._lost else self.settings.graceful_shutdown_timeout_s
         # A quarter (at most 5 s) is kept for what follows the workers, above all for giving the Lease back.
         deadline = self._clock.monotonic() + grace_s - min(5.0, grace_s / 4)
-        overdue = self._stop_writers(deadline)
+        overdue = self._runnables.stop(deadline)
         if overdue:
             log.error("did not stop within the grace period", grace_period_s=grace_s, still_running=overdue)
+        if self._elector is not None and self._elector.is_leader and not overdue:
+            announce_end(self.recorder(self.name), self._elector)
         self._events.stop(flush_s=0.0 if overdue or self._lost else EVENT_FLUSH_S)
         if self._elector is not None:
             self._elector.stop(release=not overdue)
@@ -230,48 +219,10 @@ class Manager:
         log.info("stopped", name=self.name, exit_code=code)
         return code
 
-    def _stop_writers(self, deadline: float) -> list[str]:
-        """What is still running at the deadline. Everybody is told first, then each is waited for."""
-        for controller in self._controllers:
-            controller.stop(0.0)
-        overdue = []
-        for controller in self._controllers:
-            held = controller.stop(self._until(deadline))
-            overdue += [f"{controller.name}: {request}" for request in held]
-        for thread in list(self._threads):
-            thread.join(self._until(deadline))
-            if thread.is_alive() and thread.name not in self._starting:
-                overdue.append(thread.name)
-        return overdue
-
-    def _until(self, deadline: float) -> float:
-        return max(0.0, deadline - self._clock.monotonic())
-
-    def _launch(self, *, needs_leader: bool) -> None:
-        """Start controllers (which first wait for their caches) and runnables, each in its own thread, none waiting for another."""
-        for controller in self._controllers:
-            if controller.needs_leader == needs_leader:
-                self._spawn(f"start-{controller.name}", controller.start, starting=True)
-        for number, (runnable, wants_leader) in enumerate(self._runnables):
-            if wants_leader == needs_leader:
-                name = f"{type(runnable).__name__}-{number}"
-                self._spawn(name, partial(runnable.run, self._stopping))
-
-    def _spawn(self, name: str, work: Callable[[], None], *, starting: bool = False) -> None:
-        def guarded() -> None:
-            try:
-                work()
-            except BaseException as error:  # whatever ends it, a silent half-dead process is worse than a restart
-                if not self._stopping.is_set():
-                    self._fail(error)
-            finally:
-                self._starting.discard(name)
-
-        if starting:
-            self._starting.add(name)
-        thread = threading.Thread(target=guarded, name=name, daemon=True)
-        thread.start()
-        self._threads.append(thread)
+    def _on_elected(self) -> None:
+        if self._elector is not None:
+            announce_start(self.recorder(self.name), self._elector)
+        self._runnables.start(needs_leader=True)
 
     def _on_lost(self) -> None:
         self._lost = True
@@ -299,7 +250,7 @@ class Manager:
         self._endpoints.readyz.add("shutdown", lambda: "stopping" if self._stopping.is_set() else None)
         self._endpoints.readyz.add("caches", self._caches_not_ready)
         self._endpoints.readyz.add("leader-election", self._leadership_in_doubt)
-        self._endpoints.readyz.add("workers", self._workers_not_ready)
+        self._endpoints.readyz.add("workers", self._runnables.not_ready)
 
     def _caches_not_ready(self) -> str | None:
         if not self._started:
@@ -317,9 +268,3 @@ class Manager:
         if self._elector is None or not self._elector.is_leader:
             return self._elector.unhealthy() if self._elector else None
         return None if self._elector.may_write() else "the lease is not renewed"
-
-    def _workers_not_ready(self) -> str | None:
-        if self._starting:
-            return f"waiting: {', '.join(sorted(self._starting))}"
-        reasons = (controller.unhealthy() for controller in self._controllers)
-        return next((reason for reason in reasons if reason), None)

@@ -6,6 +6,8 @@ computed at scrape time from the queues themselves. Labels only ever hold names 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from prometheus_client import (
     CollectorRegistry,
     Counter,
@@ -16,6 +18,7 @@ from prometheus_client import (
     disable_created_metrics,
 )
 
+from controller_runtime.exchange import Exchange
 from controller_runtime.metric_families import LabelledHistogram, WorkQueueCollector
 
 RECONCILE_RESULTS = ("success", "error", "requeue", "requeue_after")
@@ -27,6 +30,7 @@ RECONCILE_TIME_BUCKETS = (
 )
 # fmt: on
 REST_LATENCY_BUCKETS = (0.005, 0.025, 0.1, 0.25, 0.5, 1, 2, 4, 8, 15, 30, 60)
+REST_SIZE_BUCKETS = (64, 256, 512, 1024, 4096, 16384, 65536, 262144, 1048576, 4194304, 16777216)
 
 
 def new_registry(*, process: bool = True) -> CollectorRegistry:
@@ -133,7 +137,7 @@ class BoundControllerMetrics:
 
 
 class RestClientMetrics:
-    """An observer for the API client: requests by code, method and host, and their duration. Watches count when they open."""
+    """An observer for the API client: requests by code, method and host, their duration and sizes. Watches count when they open."""
 
     def __init__(self, registry: CollectorRegistry) -> None:
         self._requests = Counter(
@@ -142,15 +146,55 @@ class RestClientMetrics:
             ["code", "method", "host"],
             registry=registry,
         )
-        self._duration = LabelledHistogram(
-            "rest_client_request_duration_seconds",
+        self._retries = Counter(
+            "rest_client_request_retries_total",
+            "Number of request retries, partitioned by status code, verb, and host.",
+            ["code", "verb", "host"],
+            registry=registry,
+        )
+        self._duration = _by_verb(
+            registry,
+            "request_duration_seconds",
             "Request latency in seconds. Broken down by verb, and host.",
-            ["verb", "host"],
             REST_LATENCY_BUCKETS,
         )
-        registry.register(self._duration)
+        self._request_size = _by_verb(
+            registry,
+            "request_size_bytes",
+            "Request size in bytes. Broken down by verb and host.",
+            REST_SIZE_BUCKETS,
+        )
+        self._response_size = _by_verb(
+            registry,
+            "response_size_bytes",
+            "Response size in bytes. Broken down by verb and host.",
+            REST_SIZE_BUCKETS,
+        )
 
-    def __call__(self, *, method: str, host: str, code: str, duration_s: float) -> None:
-        """`code` is "<error>" when no reply came."""
-        self._requests.labels(code, method, host).inc()
-        self._duration.labels(method, host).observe(duration_s)
+    def __call__(self, exchange: Exchange) -> None:
+        verb, host = exchange.method, exchange.host
+        self._requests.labels(exchange.code, verb, host).inc()
+        self._duration.labels(verb, host).observe(exchange.duration_s)
+        self._request_size.labels(verb, host).observe(exchange.request_bytes)
+        if exchange.response_bytes is not None:
+            self._response_size.labels(verb, host).observe(exchange.response_bytes)
+        if exchange.retry_of:
+            self._retries.labels(exchange.retry_of, verb, host).inc()
+
+
+class CertificateMetrics:
+    """What controller-runtime's certificate watcher counts."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        self.reads = Counter(
+            "certwatcher_read_certificate_total", "Total number of certificate reads", registry=registry
+        )
+        self.errors = Counter(
+            "certwatcher_read_certificate_errors_total", "Total number of certificate read errors", registry=registry
+        )
+
+
+def _by_verb(registry: CollectorRegistry, name: str, help_: str, bounds: Sequence[float]) -> LabelledHistogram:
+    histogram = LabelledHistogram("rest_client_" + name, help_, ["verb", "host"], bounds)
+    registry.register(histogram)
+    return histogram

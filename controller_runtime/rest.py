@@ -14,9 +14,10 @@ import orjson
 
 from controller_runtime.api import PAGE_SIZE, WATCH_TIMEOUT_S, ObjectList, PatchType, Propagation, Transform
 from controller_runtime.errors import Expired
+from controller_runtime.exchange import RequestObserver
 from controller_runtime.paging import Page, decode_page
 from controller_runtime.resources import Object, Resource, name_of, namespace_of
-from controller_runtime.transport import Query, RequestObserver, Transport, decode_object
+from controller_runtime.transport import Query, Transport, decode_object
 from controller_runtime.watch import HttpWatchStream
 
 JSON = "application/json"

@@ -7,16 +7,15 @@ Handlers are plain functions from a `Query` to a `Reply`; they run in a thread p
 from __future__ import annotations
 
 import socket
-import ssl
 import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from email.message import Message
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
+from controller_runtime.certificate import ServingCertificate
 from controller_runtime.errors import FatalError
 from controller_runtime.logs import get_logger
 
@@ -55,19 +54,18 @@ Handler = Callable[[Query], Reply]
 class HttpServer:
     """Listens from construction on, so that a port in use is an error at start and not a missing probe later."""
 
-    def __init__(self, name: str, bind_address: str, handler: Handler, *, cert_dir: str | None = None) -> None:
-        """`bind_address` is "host:port" or ":port"; port 0 picks a free one. Raises FatalError, naming address and cure."""
+    def __init__(
+        self, name: str, bind_address: str, handler: Handler, *, certificate: ServingCertificate | None = None
+    ) -> None:
+        """`bind_address` is "host:port" or ":port"; port 0 picks a free one. With `certificate`, only TLS is spoken. Raises FatalError,
+        naming address and cure."""
         self._name = name
         self._thread: threading.Thread | None = None
-        tls = _tls_context(cert_dir) if cert_dir is not None else None
         host, _, port = bind_address.rpartition(":")
         try:
-            self._server = _Server((host.strip("[]"), int(port)), _request_handler(handler))
+            self._server = _Server((host.strip("[]"), int(port)), _request_handler(handler), certificate)
         except (OSError, OverflowError) as error:
             raise FatalError(f"cannot listen on {bind_address} for {name}: {error}; choose another address") from error
-        if tls is not None:
-            # The handshake happens in the connection's thread, so that a slow peer holds up nobody else.
-            self._server.socket = tls.wrap_socket(self._server.socket, server_side=True, do_handshake_on_connect=False)
 
     @property
     def port(self) -> int:
@@ -92,11 +90,22 @@ class _Server(ThreadingHTTPServer):
     block_on_close = False
     request_queue_size = 64
 
-    def __init__(self, address: tuple[str, int], handler: type[BaseHTTPRequestHandler]) -> None:
+    def __init__(
+        self, address: tuple[str, int], handler: type[BaseHTTPRequestHandler], certificate: ServingCertificate | None
+    ) -> None:
+        self._certificate = certificate
         self._slots = threading.BoundedSemaphore(MAX_CONNECTIONS)
         if ":" in address[0]:
             self.address_family = socket.AF_INET6
         super().__init__(address, handler)
+
+    def get_request(self) -> tuple[Any, Any]:
+        connection, peer = super().get_request()
+        if self._certificate is None:
+            return connection, peer
+        # The handshake happens in the connection's thread, so that a slow peer holds up nobody else.
+        context = self._certificate.context()
+        return context.wrap_socket(connection, server_side=True, do_handshake_on_connect=False), peer
 
     def process_request(self, request: Any, client_address: Any) -> None:
         if not self._slots.acquire(blocking=False):
@@ -148,13 +157,3 @@ def _request_handler(handler: Handler) -> type[BaseHTTPRequestHandler]:
             """Probes come every few seconds; a line for each would drown the log."""
 
     return RequestHandler
-
-
-def _tls_context(cert_dir: str) -> ssl.SSLContext:
-    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
-    context.minimum_version = ssl.TLSVersion.TLSv1_2
-    try:
-        context.load_cert_chain(Path(cert_dir) / "tls.crt", Path(cert_dir) / "tls.key")
-    except OSError as error:
-        raise FatalError(f"metrics_cert_dir {cert_dir!r}: tls.crt and tls.key cannot be used: {error}") from error
-    return context

@@ -7,8 +7,9 @@ queue or reflector. Reading stops at a deadline and at a size, so neither a drib
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from typing import Protocol, TypeVar
 from urllib.parse import urlencode, urlsplit
 
@@ -19,6 +20,7 @@ from urllib3.exceptions import HTTPError
 from controller_runtime.api_status import error_from_reply, is_eviction_refusal
 from controller_runtime.clock import SYSTEM_CLOCK, Clock
 from controller_runtime.errors import ApiError, ConnectionFailed, MalformedReply, TooManyRequests, Unauthorized
+from controller_runtime.exchange import Exchange, RequestObserver
 from controller_runtime.flow import AdaptiveGate, RequestBucket
 from controller_runtime.resources import Object
 
@@ -28,13 +30,6 @@ MAX_ERROR_BODY_BYTES = 64 << 10
 
 Query = Mapping[str, str | int | bool | None]
 T = TypeVar("T")
-
-
-class RequestObserver(Protocol):
-    """Told of every finished exchange; feeds `rest_client_requests_total`."""
-
-    def __call__(self, *, method: str, host: str, code: str, duration_s: float) -> None:
-        """`code` is the HTTP status in digits, or `<error>` when no reply arrived."""
 
 
 class Endpoint(Protocol):
@@ -70,6 +65,7 @@ class _Call:
     url: str
     body: bytes | None
     content_type: str | None
+    retry_of: str = ""
 
     def __str__(self) -> str:
         return f"{self.method} {self.path}"
@@ -133,7 +129,7 @@ class Transport:
         """GET `path` and return the live reply as soon as its 2xx head is there."""
         call = self._call("GET", path, query, None, None)
         timeout = urllib3.Timeout(connect=self._timeouts.connect_s, read=read_timeout_s)
-        return self._with_fresh_credentials(call, lambda c, auth: self._open(c, auth, timeout, streaming=True))
+        return self._with_fresh_credentials(call, lambda c, auth: self._open_stream(c, auth, timeout))
 
     def _call(self, method: str, path: str, query: Query | None, body: bytes | None, content_type: str | None) -> _Call:
         text = urlencode({k: _query_value(v) for k, v in (query or {}).items() if v is not None})
@@ -144,22 +140,36 @@ class Transport:
         authorization = self._endpoint.authorization()
         try:
             return run(call, authorization)
-        except Unauthorized:
+        except Unauthorized as error:
             if not self._endpoint.refresh(authorization):
                 raise
-        return run(call, self._endpoint.authorization())
+            refused = str(error.code)
+        return run(replace(call, retry_of=refused), self._endpoint.authorization())
 
     def _exchange(self, call: _Call, authorization: str | None) -> bytes:
         deadline = self._clock.monotonic() + self._timeouts.total_s
         timeout = urllib3.Timeout(connect=self._timeouts.connect_s, read=self._timeouts.read_s)
-        response = self._open(call, authorization, timeout, streaming=False)
-        return self._read_body(call, response, deadline, MAX_BODY_BYTES)
+        with self._observed(call) as exchange:
+            response = self._open(call, authorization, timeout, exchange, streaming=False)
+            body = self._read_body(call, response, deadline, MAX_BODY_BYTES)
+            exchange.response_bytes = len(body)
+        return body
+
+    def _open_stream(
+        self, call: _Call, authorization: str | None, timeout: urllib3.Timeout
+    ) -> urllib3.BaseHTTPResponse:
+        with self._observed(call) as exchange:
+            return self._open(call, authorization, timeout, exchange, streaming=True)
 
     def _open(
-        self, call: _Call, authorization: str | None, timeout: urllib3.Timeout, *, streaming: bool
+        self,
+        call: _Call,
+        authorization: str | None,
+        timeout: urllib3.Timeout,
+        exchange: Exchange,
+        *,
+        streaming: bool,
     ) -> urllib3.BaseHTTPResponse:
-        started = self._clock.monotonic()
-        code = "<error>"
         try:
             response = self._endpoint.pool(streaming=streaming).request(
                 call.method,
@@ -171,19 +181,18 @@ class Transport:
                 redirect=False,
                 preload_content=False,
             )
-            code = str(response.status)
         except (HTTPError, OSError, ValueError) as error:
             raise ConnectionFailed(f"no reply from {self._host}: {_say(error)}", call=str(call)) from error
-        finally:
-            self._observe(call.method, code, self._clock.monotonic() - started)
+        exchange.code = str(response.status)
         if 200 <= response.status < 300:
             return response
-        raise self._refusal(call, response)
+        raise self._refusal(call, response, exchange)
 
-    def _refusal(self, call: _Call, response: urllib3.BaseHTTPResponse) -> ApiError:
+    def _refusal(self, call: _Call, response: urllib3.BaseHTTPResponse, exchange: Exchange) -> ApiError:
         deadline = self._clock.monotonic() + self._timeouts.read_s
         try:
             body = self._read_body(call, response, deadline, MAX_ERROR_BODY_BYTES)
+            exchange.response_bytes = len(body)
         except ConnectionFailed:
             body = b""  # The status line alone says enough.
         return error_from_reply(response.status, body, response.headers, call=str(call), now=self._clock.now())
@@ -226,9 +235,16 @@ class Transport:
     def _is_loopback(self) -> bool:
         return self._host.startswith(("127.", "localhost", "[::1]"))
 
-    def _observe(self, method: str, code: str, duration_s: float) -> None:
-        for observer in self._observers:
-            observer(method=method, host=self._host, code=code, duration_s=duration_s)
+    @contextmanager
+    def _observed(self, call: _Call) -> Iterator[Exchange]:
+        exchange = Exchange(call.method, self._host, request_bytes=len(call.body or b""), retry_of=call.retry_of)
+        started = self._clock.monotonic()
+        try:
+            yield exchange
+        finally:
+            exchange.duration_s = self._clock.monotonic() - started
+            for observer in self._observers:
+                observer(exchange)
 
 
 def decode_object(body: bytes, call: str) -> Object:

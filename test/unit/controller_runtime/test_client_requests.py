@@ -4,6 +4,8 @@ import orjson
 import pytest
 
 from controller_runtime.client import PatchType, Propagation
+from controller_runtime.errors import ConnectionFailed
+from controller_runtime.exchange import NO_REPLY
 from controller_runtime.resources import CONFIG_MAPS, NODES, PODS
 from test.support.scripted_server import Request, ScriptedServer, Wire
 
@@ -151,10 +153,31 @@ def test_a_continue_token_that_expires_leads_to_one_whole_list_without_loss(tmp_
     assert len(server.requests) == 3
 
 
-def test_observers_hear_of_every_exchange_with_its_code(server, client, tmp_path):
+def test_observers_hear_of_every_exchange_with_its_code_and_sizes(server, client, tmp_path):
     heard = []
-    client.add_observer(lambda **exchange: heard.append((exchange["method"], exchange["code"])))
+    client.add_observer(heard.append)
     client.get(PODS, "a", "n")
-    dead = server.client(tmp_path, connect_timeout_s=0.2)
-    assert heard == [("GET", "200")]
-    dead.close()
+    client.create(PODS, {"metadata": {"name": "b", "namespace": "n"}})
+    with client.watch(PODS, "n", resource_version="1"):
+        pass
+
+    assert [(seen.method, seen.code, seen.retry_of) for seen in heard] == [
+        ("GET", "200", ""),
+        ("POST", "200", ""),
+        ("GET", "200", ""),
+    ]
+    assert [seen.request_bytes for seen in heard] == [0, len(b'{"metadata":{"name":"b","namespace":"n"}}'), 0]
+    assert heard[0].response_bytes > 0
+    assert heard[2].response_bytes is None, "a watch has no end to measure at"
+
+
+def test_an_exchange_without_a_reply_has_no_code_and_no_size(server, tmp_path):
+    heard = []
+    client = server.client(tmp_path, connect_timeout_s=0.5)
+    client.add_observer(heard.append)
+    server.__exit__()
+    with pytest.raises(ConnectionFailed):
+        client.get(PODS, "a", "n")
+    client.close()
+
+    assert [(seen.code, seen.response_bytes) for seen in heard] == [(NO_REPLY, None)]

@@ -1,9 +1,7 @@
 import http.client
 import socket
-import ssl
 
 import pytest
-import trustme
 
 from controller_runtime.errors import FatalError
 from controller_runtime.health import Checks, probe_handler
@@ -151,30 +149,3 @@ def test_a_port_in_use_is_an_error_naming_the_address_and_the_cure(serve):
 
     with pytest.raises(FatalError, match=rf"cannot listen on 127.0.0.1:{port} for probes: .*choose another address"):
         HttpServer("probes", f"127.0.0.1:{port}", lambda _: Reply.text(200, "ok"))
-
-
-def test_with_a_certificate_only_tls_is_spoken_and_a_plain_request_does_not_block_others(tmp_path):
-    authority = trustme.CA()
-    issued = authority.issue_cert("127.0.0.1")
-    issued.private_key_pem.write_to_path(tmp_path / "tls.key")
-    issued.cert_chain_pems[0].write_to_path(tmp_path / "tls.crt")
-    context = ssl.create_default_context()
-    authority.configure_trust(context)
-    server = HttpServer("metrics", "127.0.0.1:0", lambda _: Reply.text(200, "ok"), cert_dir=str(tmp_path))
-    server.start()
-    try:
-        with socket.create_connection(("127.0.0.1", server.port), timeout=10) as silent:
-            with pytest.raises((OSError, http.client.HTTPException)):
-                get(server.port, "/")
-            connection = http.client.HTTPSConnection("127.0.0.1", server.port, context=context, timeout=10)
-            connection.request("GET", "/")
-            assert connection.getresponse().read() == b"ok"
-            connection.close()
-            assert silent.fileno() > 0
-    finally:
-        server.stop()
-
-
-def test_a_missing_certificate_is_an_error_naming_the_directory(tmp_path):
-    with pytest.raises(FatalError, match="metrics_cert_dir"):
-        HttpServer("metrics", "127.0.0.1:0", lambda _: Reply.text(200, "ok"), cert_dir=str(tmp_path))

@@ -7,8 +7,9 @@ import pytest
 from prometheus_client import generate_latest
 
 from controller_runtime.controller import Controller, Request, Result
+from controller_runtime.exchange import Exchange
 from controller_runtime.metric_families import MAX_PRIORITY_LABELS, OVERFLOW_LABEL, go_float
-from controller_runtime.metrics import ControllerMetrics, RestClientMetrics, new_registry
+from controller_runtime.metrics import CertificateMetrics, ControllerMetrics, RestClientMetrics, new_registry
 from controller_runtime.workqueue import LOW_PRIORITY, WorkQueue
 from test.support.fake_clock import FakeClock
 
@@ -39,6 +40,7 @@ def test_the_scrape_equals_the_golden_file_before_and_after_one_reconcile(regist
     metrics = ControllerMetrics(registry)
     metrics.leader.labels("kaito").set(0)
     rest = RestClientMetrics(registry)
+    CertificateMetrics(registry)
     controller = Controller("workspace", Nothing(), workers=4, clock=clock, metrics=metrics)
     at_rest = generate_latest(registry).decode()
 
@@ -47,8 +49,10 @@ def test_the_scrape_equals_the_golden_file_before_and_after_one_reconcile(regist
     controller.process_next()
     controller.enqueue(Request("ns", "b"), after_s=5)
     controller.enqueue(Request("ns", "c"))
-    rest(method="GET", host="10.0.0.1:443", code="200", duration_s=0.03)
-    rest(method="GET", host="10.0.0.1:443", code="<error>", duration_s=5.0)
+    host = "10.0.0.1:443"
+    rest(Exchange("GET", host, code="401", response_bytes=200, duration_s=0.01))
+    rest(Exchange("GET", host, code="200", response_bytes=2000, duration_s=0.03, retry_of="401"))
+    rest(Exchange("PUT", host, request_bytes=1000, duration_s=5.0))
 
     assert at_rest + "# one reconcile later\n" + generate_latest(registry).decode() == GOLDEN.read_text()
 
@@ -58,6 +62,7 @@ RECONCILE_BOUNDS = (
     "0.005 0.01 0.025 0.05 0.1 0.15 0.2 0.25 0.3 0.35 0.4 0.45 0.5 0.6 0.7 0.8 0.9 1 1.25 1.5 1.75 2 2.5 3 3.5 4 4.5 5 6 7 "
     "8 9 10 15 20 25 30 40 50 60 +Inf"
 )
+SIZE_BOUNDS = "64 256 512 1024 4096 16384 65536 262144 1.048576e+06 4.194304e+06 1.6777216e+07 +Inf"
 REST_BOUNDS = "0.005 0.025 0.1 0.25 0.5 1 2 4 8 15 30 60 +Inf"
 
 
@@ -82,6 +87,9 @@ REST_BOUNDS = "0.005 0.025 0.1 0.25 0.5 1 2 4 8 15 30 60 +Inf"
         ("leader_election_master_status", {"name"}, None),
         ("rest_client_requests_total", {"code", "method", "host"}, None),
         ("rest_client_request_duration_seconds", {"verb", "host"}, REST_BOUNDS),
+        ("rest_client_request_size_bytes", {"verb", "host"}, SIZE_BOUNDS),
+        ("rest_client_response_size_bytes", {"verb", "host"}, SIZE_BOUNDS),
+        ("rest_client_request_retries_total", {"code", "verb", "host"}, None),
     ],
 )
 def test_the_golden_file_has_controller_runtimes_names_labels_and_bounds(name, labels, bounds):

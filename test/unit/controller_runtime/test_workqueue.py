@@ -1,13 +1,8 @@
-import random
-import threading
-import time
-from collections import Counter
-
 import pytest
 
-from controller_runtime.backoff import ItemExponentialLimiter
-from controller_runtime.workqueue import LOW_PRIORITY, ShutDown, WorkQueue
+from controller_runtime.workqueue import LOW_PRIORITY, WorkQueue
 from test.support.fake_clock import FakeClock
+from test.support.queues import in_thread, take_all
 
 
 @pytest.fixture
@@ -18,23 +13,6 @@ def clock():
 @pytest.fixture
 def queue(clock):
     return WorkQueue("test", clock=clock, strict=True)
-
-
-def take_all(queue):
-    """Hand out and give back until the queue is empty."""
-    taken = []
-    while (key := queue.get(0)) is not None:
-        taken.append(key)
-        queue.done(key)
-    return taken
-
-
-def in_thread(work):
-    """Run `work` in a thread; the box gets its result."""
-    box = []
-    thread = threading.Thread(target=lambda: box.append(work()), daemon=True)
-    thread.start()
-    return thread, box
 
 
 def test_a_key_added_100_times_is_handed_out_once(queue):
@@ -82,76 +60,6 @@ def test_distinct_keys_of_one_priority_leave_in_order_of_arrival(queue):
     assert take_all(queue) == list("cabed")
 
 
-def test_no_key_is_ever_held_twice_and_no_add_is_lost_under_8_threads():
-    queue = WorkQueue("stress", strict=True)
-    lock = threading.Lock()
-    holders, run_of, overlaps, missing = Counter(), Counter(), [], []
-    last_add = {}
-    sequence = iter(range(10**9))
-
-    def produce(seed):
-        rng = random.Random(seed)
-        for _ in range(10_000):
-            key = rng.randrange(100)
-            with lock:
-                last_add[key] = next(sequence)
-            queue.add(key)
-
-    def consume():
-        while True:
-            try:
-                key = queue.get()
-            except ShutDown:
-                return
-            with lock:
-                holders[key] += 1
-                if holders[key] > 1:
-                    overlaps.append(key)
-                run_of[key] = next(sequence)
-            with lock:
-                holders[key] -= 1
-            queue.done(key)
-
-    consumers = [threading.Thread(target=consume, daemon=True) for _ in range(4)]
-    producers = [threading.Thread(target=produce, args=(seed,), daemon=True) for seed in range(4)]
-    for thread in consumers + producers:
-        thread.start()
-    for thread in producers:
-        thread.join()
-    held = queue.shut_down(drain=True, deadline_s=60)
-    for thread in consumers:
-        thread.join()
-    missing = [key for key, added in last_add.items() if run_of[key] < added]
-
-    assert (held, overlaps, missing) == ([], [], [])
-
-
-def test_each_add_wakes_a_waiter_over_many_rounds():
-    queue = WorkQueue("wake")
-    rounds = 20_000
-    seen = Counter()
-
-    def consume():
-        try:
-            while True:
-                key = queue.get()
-                seen[key] += 1
-                queue.done(key)
-        except ShutDown:
-            return
-
-    consumers = [threading.Thread(target=consume, daemon=True) for _ in range(2)]
-    for thread in consumers:
-        thread.start()
-    for number in range(rounds):
-        queue.add(number)
-    assert queue.shut_down(drain=True, deadline_s=60) == []
-    for thread in consumers:
-        thread.join()
-
-    assert sum(seen.values()) == rounds
-
-
 def test_get_waits_and_is_woken_by_an_add():
     queue = WorkQueue("test")
     thread, box = in_thread(lambda: queue.get(30))
@@ -169,183 +77,6 @@ def test_get_gives_up_after_its_timeout(queue, clock):
     thread.join(10)
 
     assert box == [None]
-
-
-def test_after_shutdown_adds_are_ignored_and_queued_keys_are_still_delivered(queue):
-    queue.add("a", priority=LOW_PRIORITY)
-    queue.add("b")
-    queue.shut_down()
-    queue.shut_down()
-    queue.add("c")
-    queue.add("d", after_s=1)
-
-    assert [queue.get(0), queue.get(0)] == ["b", "a"]
-    with pytest.raises(ShutDown):
-        queue.get(0)
-
-
-def test_a_key_that_became_dirty_before_shutdown_still_gets_its_second_run(queue):
-    queue.add("a")
-    queue.get(0)
-    queue.add("a")
-    queue.shut_down()
-    queue.done("a")
-
-    assert queue.get(0) == "a"
-
-
-def test_shutdown_releases_every_waiter():
-    queue = WorkQueue("test")
-
-    def wait():
-        try:
-            return queue.get()
-        except ShutDown:
-            return "shut down"
-
-    waiting = [in_thread(wait) for _ in range(3)]
-    queue.shut_down()
-    for thread, _ in waiting:
-        thread.join(10)
-
-    assert [box for _, box in waiting] == [["shut down"]] * 3
-
-
-def test_a_hard_shutdown_drops_queued_and_waiting_keys(queue, clock):
-    queue.add("a")
-    queue.add("b", after_s=1)
-
-    assert queue.shut_down(hard=True) == []
-
-    clock.advance(2)
-    with pytest.raises(ShutDown):
-        queue.get(0)
-    assert queue.stats().depth == {0: 0}
-
-
-def test_a_drain_returns_only_when_nothing_is_queued_or_held():
-    queue = WorkQueue("test", strict=True)
-    queue.add("a")
-    queue.add("b")
-    queue.get(0)
-    queue.add("a")
-    thread, box = in_thread(lambda: queue.shut_down(drain=True, deadline_s=60))
-
-    queue.done("a")
-    for expected in ("b", "a"):
-        assert queue.get(5) == expected
-        assert box == [], "the drain ended while keys were left"
-        queue.done(expected)
-    thread.join(10)
-
-    assert box == [[]]
-
-
-def test_a_drain_waits_for_queued_keys_even_when_no_worker_holds_one(queue, clock):
-    queue.add("a")
-    thread, box = in_thread(lambda: queue.shut_down(drain=True, deadline_s=1000))
-    clock.wait_for_waiters()
-    assert box == []
-
-    assert queue.get(0) == "a"
-    queue.done("a")
-    thread.join(10)
-
-    assert box == [[]]
-
-
-def test_a_drain_ends_at_its_deadline_and_names_the_held_keys(queue, clock):
-    queue.add("slow")
-    queue.get(0)
-    thread, box = in_thread(lambda: queue.shut_down(drain=True, deadline_s=30))
-    clock.wait_for_waiters()
-    clock.advance(30)
-    thread.join(10)
-
-    assert box == [["slow"]]
-
-
-def test_a_plain_shutdown_ends_an_earlier_drain(queue, clock):
-    queue.add("slow")
-    queue.get(0)
-    thread, box = in_thread(lambda: queue.shut_down(drain=True, deadline_s=1000))
-    clock.wait_for_waiters()
-
-    queue.shut_down()
-    thread.join(10)
-
-    assert box == [["slow"]]
-
-
-@pytest.mark.parametrize("delays", [(10, 1), (1, 10)])
-def test_of_two_delays_the_earlier_one_holds_and_the_key_runs_once(queue, clock, delays):
-    for delay_s in delays:
-        queue.add("a", after_s=delay_s)
-    clock.advance(0.9)
-    assert take_all(queue) == []
-    clock.advance(0.1)
-    assert take_all(queue) == ["a"]
-    clock.advance(60)
-    assert take_all(queue) == []
-
-
-@pytest.mark.parametrize("delay_s", [0, -1])
-def test_a_delay_of_nothing_is_an_immediate_add(queue, delay_s):
-    queue.add("a", after_s=delay_s)
-
-    assert take_all(queue) == ["a"]
-    assert queue.stats().retries == 0
-
-
-def test_an_add_during_a_delay_runs_now_and_not_again_when_the_delay_would_have_ended(queue, clock):
-    queue.add("a", after_s=10)
-    queue.add("a")
-    assert take_all(queue) == ["a"]
-    clock.advance(10)
-
-    assert take_all(queue) == []
-
-
-def test_a_delay_for_a_ready_key_is_ignored_but_may_raise_its_priority(queue, clock):
-    queue.add("b")
-    queue.add("a", priority=LOW_PRIORITY)
-    queue.add("a", priority=5, after_s=10)
-
-    assert take_all(queue) == ["a", "b"]
-    clock.advance(10)
-    assert take_all(queue) == []
-
-
-def test_delays_end_in_order_of_time_not_of_arrival(queue, clock):
-    for key, delay_s in (("c", 3), ("a", 1), ("b", 2)):
-        queue.add(key, after_s=delay_s)
-    clock.advance(5)
-
-    assert take_all(queue) == ["a", "b", "c"]
-
-
-def test_a_waiting_worker_wakes_when_the_first_delay_ends_even_if_it_was_added_later(queue, clock):
-    thread, box = in_thread(lambda: queue.get(1000))
-    clock.wait_for_waiters()
-    queue.add("late", after_s=100)
-    queue.add("early", after_s=10)
-    clock.wait_for_waiters()
-    while not box:
-        clock.advance(0.5)
-        time.sleep(0.001)
-        assert clock.monotonic() < 1000 + 60
-    thread.join(10)
-
-    assert box == ["early"]
-
-
-def test_keys_made_ready_early_leave_no_trail_of_dead_timers(queue):
-    for _ in range(10_000):
-        queue.add("a", after_s=3600)
-        queue.add("a")
-        take_all(queue)
-
-    assert len(queue._delays) < 200
 
 
 def test_priority_0_overtakes_the_initial_list_and_equal_priorities_stay_in_order(queue):
@@ -401,32 +132,6 @@ def test_a_worker_can_ask_for_the_priority_its_key_was_taken_with(queue):
     assert queue.priority_of("a") == LOW_PRIORITY
     queue.done("a")
     assert queue.priority_of("a") == 0
-
-
-def test_rate_limited_adds_back_off_and_forget_starts_over(queue, clock):
-    for expected_ms in (5, 10, 20):
-        queue.add("a", rate_limited=True)
-        clock.advance(expected_ms / 1000 - 0.0001)
-        assert take_all(queue) == []
-        clock.advance(0.0002)
-        assert take_all(queue) == ["a"]
-    assert queue.num_requeues("a") == 3
-    assert queue.stats().retries == 3
-
-    queue.forget("a")
-
-    assert queue.num_requeues("a") == 0
-
-
-def test_a_delay_and_the_limiter_together_take_the_smaller_one(clock):
-    queue = WorkQueue("test", limiter=ItemExponentialLimiter(8.0, 8.0), clock=clock, strict=True)
-    queue.add("short", after_s=1, rate_limited=True)
-    queue.add("long", after_s=60, rate_limited=True)
-
-    clock.advance(1)
-    assert take_all(queue) == ["short"]
-    clock.advance(7)
-    assert take_all(queue) == ["long"]
 
 
 def test_a_stray_done_is_an_error_in_tests_and_ignored_in_production(queue):

@@ -1,0 +1,168 @@
+"""What each fault of a list or watch costs, byte by byte; the clock jumps over pauses and remembers them."""
+
+import logging
+
+import orjson
+import pytest
+import structlog
+
+from controller_runtime import errors
+from test.support.processes import wait_until
+from test.support.reflector_rig import events, hold, pod, pod_list, raw_lines, refuse, rigs
+from test.support.scripted_server import Request, Wire
+
+
+@pytest.fixture
+def rig(tmp_path):
+    yield from rigs(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("fault", "must_list"),
+    [
+        (refuse(429, "TooManyRequests", {"Retry-After": "70"}), False),
+        (refuse(503, "ServiceUnavailable"), False),
+        (lambda _, wire: wire.reset(), False),
+        (lambda _, wire: wire.connection.close(), False),
+        (events(("ERROR", {"kind": "Status", "code": 429, "reason": "TooManyRequests"})), False),
+        (events(("ERROR", {"kind": "Status", "code": 500, "reason": "InternalError"})), True),
+        (events(("ERROR", {"kind": "Status"})), True),
+        (refuse(403, "Forbidden"), True),
+        (raw_lines(b"garbage\n"), True),
+        (raw_lines(b'{"type":"ADDED"}\n'), True),
+        (raw_lines(b"[]\n"), True),
+        (lambda _, wire: wire.raw(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n"), True),
+        (raw_lines(then=lambda wire: wire.end_stream()), True),
+    ],
+    ids=[
+        "429", "503", "reset", "closed", "ERROR 429", "ERROR 500", "ERROR of unknown code", "403", "garbage line", "no object",
+        "not an event", "broken chunk", "closed at once",
+    ],
+)  # fmt: skip
+def test_each_fault_of_a_watch_costs_one_pause_and_at_most_one_list(rig, fault, must_list):
+    r = rig([pod_list(10, pod("a", 3)), pod_list(20, pod("a", 3), pod("b", 15))], [fault, hold])
+    wait_until(lambda: len(r.server.watches()) == 2, 10)
+    wait_until(lambda: r.informer.healthy() is None, 10)
+    assert len(r.server.lists()) == (2 if must_list else 1)
+    assert r.server.watches()[1].query["resourceVersion"] == ("20" if must_list else "10")
+    assert len(r.clock.pauses) == 1
+    assert r.clock.pauses[0] >= 0.8
+
+
+def test_a_429_with_retry_after_is_obeyed(rig):
+    r = rig([pod_list(10)], [refuse(429, "TooManyRequests", {"Retry-After": "70"}), hold])
+    wait_until(lambda: len(r.server.watches()) == 2, 10)
+    assert r.clock.pauses[0] >= 70
+
+
+def test_good_frames_before_a_garbage_line_are_not_lost(rig):
+    line = orjson.dumps({"type": "ADDED", "object": pod("a", 11)}) + b"\n"
+    r = rig([pod_list(10), pod_list(20, pod("a", 11))], [raw_lines(line + b"garbage\n"), hold])
+    wait_until(lambda: len(r.server.lists()) == 2, 10)
+    r.told(("add", "a", "11", False))
+    assert r.server.lists()[1].query == {"resourceVersion": "11"}
+
+
+def test_half_a_line_at_the_end_is_dropped_and_asked_for_again(rig):
+    line = orjson.dumps({"type": "ADDED", "object": pod("a", 11)}) + b"\n"
+    half = raw_lines(line, b'{"type":"ADDED","object":{"metad', then=lambda wire: wire.connection.close())
+    r = rig([pod_list(10)], [half, events(("ADDED", pod("b", 12)), then=lambda wire: wire.hold())])
+    r.keys("n/a", "n/b")
+    assert r.server.watches()[1].query["resourceVersion"] == "11"
+    assert len(r.server.lists()) == 1
+
+
+def test_a_frame_in_many_pieces_and_many_frames_in_one_piece_come_out_the_same(rig):
+    frames = b"".join(orjson.dumps({"type": "ADDED", "object": pod(f"p{i}", 11 + i)}) + b"\n" for i in range(40))
+    pieces = [frames[:7], *[frames[7 + i : 8 + i] for i in range(60)], frames[67:], b"\n\n"]
+    r = rig([pod_list(10)], [raw_lines(*pieces, then=lambda wire: wire.hold())])
+    r.keys(*[f"n/p{i}" for i in range(40)])
+
+
+def test_an_object_of_1_4_megabytes_comes_through_a_watch(rig):
+    big = {**pod("a", 11), "data": "x" * 1_400_000}
+    r = rig([pod_list(10)], [events(("ADDED", big), then=lambda wire: wire.hold())])
+    r.keys("n/a")
+    assert len(r.informer.get("a", "n")["data"]) == 1_400_000
+
+
+def test_unknown_events_wrong_kinds_and_objects_without_metadata_are_skipped(rig):
+    table = {"kind": "Table", "metadata": {"resourceVersion": "12", "name": "t"}}
+    frames = [
+        ("SURPRISE", pod("x", 11)), ("ADDED", table), ("ADDED", {"kind": "Pod"}), ("ADDED", {"kind": "Pod", "metadata": {}}),
+        ("ADDED", None), ("ADDED", "text"), ("MODIFIED", {"kind": "Pod", "metadata": None}), (7, pod("y", 13)),
+        ("ADDED", {"kind": "Pod", "metadata": {"name": "z", "resourceVersion": 5}}), ("ADDED", pod("good", 14)),
+    ]  # fmt: skip
+    r = rig([pod_list(10)], [events(*frames, then=lambda wire: wire.hold())])
+    r.keys("n/good")
+    assert r.clock.pauses == []
+
+
+def test_a_plain_stream_without_chunks_is_read_as_well(rig):
+    def old_proxy(_: Request, wire: Wire) -> None:
+        wire.raw(b"HTTP/1.0 200 OK\r\n\r\n" + orjson.dumps({"type": "ADDED", "object": pod("a", 11)}) + b"\n")
+        wire.hold()
+
+    r = rig([pod_list(10)], [old_proxy])
+    r.keys("n/a")
+
+
+def test_a_missing_crd_is_waited_for_with_one_clear_line_and_found_when_it_comes(rig):
+    with structlog.testing.capture_logs() as logs:
+        r = rig([*[refuse(404, "NotFound")] * 5, pod_list(10, pod("a", 3))], [hold])
+        r.keys("n/a")
+    clear = [line for line in logs if "waiting for its CRD to be installed" in line["event"]]
+    assert [line["log_level"] for line in clear].count("warning") == 1
+    assert len(r.clock.pauses) == 5
+    assert max(r.clock.pauses) <= 20
+
+
+def test_a_forbidden_list_is_told_to_readiness_and_recovers_without_a_restart(rig):
+    allowed = []
+
+    def list_if_allowed(_: Request, wire: Wire) -> None:
+        wire.reply(200, pod_list(10, pod("a", 3))) if allowed else wire.status(403, "Forbidden")
+
+    r = rig([list_if_allowed], [hold])
+    reason = wait_until(r.informer.healthy, 10)
+    assert "403 Forbidden" in reason
+    assert not r.informer.has_synced
+    allowed.append(True)
+    r.keys("n/a")
+    wait_until(lambda: r.informer.healthy() is None, 10)
+
+
+def test_a_list_cut_in_the_middle_is_not_taken_for_the_truth(rig):
+    def cut(_: Request, wire: Wire) -> None:
+        body = orjson.dumps(pod_list(20, pod("b", 12)))
+        wire.raw(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%b" % (len(body), body[:-20]))
+        wire.connection.close()
+
+    r = rig([pod_list(10, pod("a", 3)), cut, pod_list(20, pod("a", 3))], [refuse(410, "Expired"), hold])
+    wait_until(lambda: r.informer.resource_version == "20", 10)
+    r.told(("add", "a", "3", True))
+
+
+def test_a_server_that_closes_every_watch_after_one_event_is_not_hammered(rig):
+    def one_more(request: Request, wire: Wire) -> None:
+        events(("MODIFIED", pod("a", int(request.query["resourceVersion"]) + 1)))(request, wire)
+
+    r = rig([pod_list(10, pod("a", 3))], [one_more])
+    wait_until(lambda: len(r.clock.pauses) >= 3, 10)
+    assert len(r.server.watches()) <= 4 + len(r.clock.pauses) + 1
+
+
+def test_endless_410_falls_to_the_slowest_rate(rig):
+    r = rig([pod_list(10)], [refuse(410, "Expired")])
+    wait_until(lambda: len(r.clock.pauses) >= 8, 10)
+    assert min(r.clock.pauses[3:8]) >= 30
+
+
+def test_the_log_of_a_fault_names_the_resource_and_the_error(rig):
+    with structlog.testing.capture_logs() as logs:
+        r = rig([refuse(503, "ServiceUnavailable"), pod_list(10)], [hold])
+        wait_until(lambda: r.informer.has_synced, 10)
+    (line,) = [line for line in logs if line["log_level"] == logging.getLevelName(logging.WARNING).lower()]
+    assert line["resource"] == "pods"
+    assert "503" in line["error"]
+    assert errors.ServiceUnavailable.__name__ not in line["event"]
