@@ -8,23 +8,20 @@ from __future__ import annotations
 
 import json
 import re
-import threading
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qs, urlsplit
 
-from pydantic import TypeAdapter, ValidationError
-
 from hack.localcluster.cloud.errors import ArmError
 from hack.localcluster.cloud.market import Market
-from hack.localcluster.cloud.model import Script
+from hack.localcluster.cloud.model import Script, ScriptError
+from hack.localcluster.fromjson import read_as
+from hack.localcluster.loopback import Exchange, LoopbackServer
 
 if TYPE_CHECKING:
     from hack.localcluster.cluster import LocalCluster
 
-_SCRIPT = TypeAdapter(Script)
 _RECENT = 1000
 
 
@@ -61,7 +58,7 @@ def _set_market(cluster: LocalCluster, asked: Asked) -> Any:
 
 
 def _add_script(cluster: LocalCluster, asked: Asked) -> Any:
-    cluster.cloud.pools.script(_SCRIPT.validate_python(asked.body))
+    cluster.cloud.pools.script(read_as(Script, asked.body, ScriptError))
 
 
 def _calls(cluster: LocalCluster, _: Asked) -> Any:
@@ -144,9 +141,6 @@ def dispatch(cluster: LocalCluster, method: str, url: str, body: bytes) -> tuple
             return 404, {"error": str(error)}
         except ArmError as error:
             return error.status, error.body()
-        except ValidationError as error:
-            entry = error.errors()[0]
-            return 400, {"error": f"{'.'.join(map(str, entry['loc']))}: {entry['msg']}"}
         except (ValueError, TypeError, KeyError) as error:
             return 400, {"error": str(error)}
         return 200, {} if result is None else result
@@ -155,54 +149,12 @@ def dispatch(cluster: LocalCluster, method: str, url: str, body: bytes) -> tuple
     return 404, {"error": f"{method} {parts.path}: no such route; GET / lists them"}
 
 
-class AdminServer:
+def admin_server(cluster: LocalCluster, port: int = 0) -> LoopbackServer:
     """The HTTP server of the admin endpoint."""
 
-    def __init__(self, cluster: LocalCluster, port: int = 0) -> None:
-        handler = type("Handler", (_Handler,), {"cluster": cluster})
-        self._http = ThreadingHTTPServer(("127.0.0.1", port), handler)
-        self._http.daemon_threads = True
-        self.url = f"http://127.0.0.1:{self._http.server_address[1]}"
-        self._thread: threading.Thread | None = None
-
-    def start(self) -> None:
-        """Serve in a thread of its own."""
-        self._thread = threading.Thread(target=self._http.serve_forever, args=(0.05,), name="admin", daemon=True)
-        self._thread.start()
-
-    def stop(self) -> None:
-        """Stop serving."""
-        if self._thread is not None:
-            self._http.shutdown()
-            self._thread.join(5.0)
-        self._http.server_close()
-
-
-class _Handler(BaseHTTPRequestHandler):
-    cluster: LocalCluster
-    protocol_version = "HTTP/1.1"
-
-    def do_GET(self) -> None:
-        self._serve()
-
-    def do_POST(self) -> None:
-        self._serve()
-
-    def do_PUT(self) -> None:
-        self._serve()
-
-    def do_DELETE(self) -> None:
-        self._serve()
-
-    def log_message(self, *_: Any) -> None:
-        """Quiet."""
-
-    def _serve(self) -> None:
-        body = self.rfile.read(int(self.headers.get("content-length") or 0))
-        status, value = dispatch(self.cluster, self.command, self.path, body)
+    def answer(exchange: Exchange) -> None:
+        status, value = dispatch(cluster, exchange.command, exchange.path, exchange.body)
         content = json.dumps(value, default=str).encode() + b"\n"
-        self.send_response(status)
-        self.send_header("Content-Type", "application/json")
-        self.send_header("Content-Length", str(len(content)))
-        self.end_headers()
-        self.wfile.write(content)
+        exchange.reply(status, content, {"Content-Type": "application/json"})
+
+    return LoopbackServer("admin", answer, port)

@@ -18,12 +18,13 @@ from typing import TYPE_CHECKING, Any, Self
 import structlog
 
 from hack.localcluster.actors.actors import Actors
-from hack.localcluster.admin import AdminServer
+from hack.localcluster.admin import admin_server
 from hack.localcluster.apiserver.server import ApiServer, ServerOptions
 from hack.localcluster.cloud import AksCloud, CloudIdentity
 from hack.localcluster.durations import Durations
 from hack.localcluster.endpoint import token_client
 from hack.localcluster.faults import FaultPlan
+from hack.localcluster.loopback import LoopbackServer
 from hack.localcluster.timeline import Timeline
 
 if TYPE_CHECKING:
@@ -71,7 +72,7 @@ class LocalCluster:
     timeline: Timeline
     actors: Actors
     cloud: AksCloud
-    admin: AdminServer
+    admin: LoopbackServer
     directory: Path
     kubeconfig: Path
 
@@ -117,7 +118,7 @@ class LocalCluster:
         if options.cloud:
             self._start_cloud(state)
         with naming("--admin-port", options.admin_port):
-            self.admin = AdminServer(self, options.admin_port)
+            self.admin = admin_server(self, options.admin_port)
         stack.callback(self.admin.stop)
         self.admin.start()
         if options.state_file:

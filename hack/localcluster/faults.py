@@ -11,13 +11,12 @@ from __future__ import annotations
 import itertools
 import threading
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from enum import StrEnum
 from fnmatch import fnmatchcase
 from typing import Any
 
-from pydantic import ConfigDict, TypeAdapter, ValidationError
-from pydantic.dataclasses import dataclass as checked
+from hack.localcluster.fromjson import STRICT, read_as
 
 
 class FaultKind(StrEnum):
@@ -93,12 +92,11 @@ class Call:
     event: str = ""
 
 
-_STRICT = ConfigDict(extra="forbid")
-
-
-@checked(frozen=True, config=_STRICT)
+@dataclass(frozen=True)
 class Fault:
     """What a server is asked to do. Fields that a kind does not use are ignored. `rule_id` says which rule decided."""
+
+    __pydantic_config__ = STRICT
 
     kind: FaultKind
     code: int = 500
@@ -111,7 +109,7 @@ class Fault:
     rule_id: str = ""
 
 
-@checked(frozen=True, config=_STRICT)
+@dataclass(frozen=True)
 class Rule:
     """When to fail. Every given field must match; texts are shell patterns (`*`, `?`, `[ab]`), and "*" matches anything.
 
@@ -119,6 +117,8 @@ class Rule:
     `verb` may list several verbs, separated by commas. `event` applies to stream faults only: ADDED, MODIFIED, DELETED, BOOKMARK.
     `id` names the rule for `remove`; one is given when it is empty.
     """
+
+    __pydantic_config__ = STRICT
 
     fault: Fault
     server: str = "*"
@@ -153,9 +153,6 @@ class Rule:
                 (self.event, call.event),
             )
         )
-
-
-_RULES = TypeAdapter(list[Rule])
 
 
 @dataclass(slots=True)
@@ -196,9 +193,14 @@ class FaultPlan:
             self._rules.clear()
             self._changed.notify_all()
 
+    @property
+    def is_empty(self) -> bool:
+        """Whether there is no rule at all: then a server need not even describe its calls."""
+        return not self._rules
+
     def decide(self, call: Call) -> Fault | None:
         """What is to go wrong with this call, None for nothing. Counts the match on every rule that it fits."""
-        if not self._rules:
+        if self.is_empty:
             return None
         with self._changed:
             chosen: Fault | None = None
@@ -235,27 +237,11 @@ class FaultPlan:
         """The rules with their counts (`seen`, `fired`), as the admin endpoint shows them."""
         with self._changed:
             return [
-                {**_RULES.dump_python([counted.rule], mode="json")[0], "seen": counted.seen, "fired": counted.fired}
+                {**asdict(counted.rule), "seen": counted.seen, "fired": counted.fired}
                 for counted in self._rules.values()
             ]
 
     def add_json(self, rules: Iterable[Mapping[str, Any]]) -> list[str]:
         """Add rules given as JSON; all or none. `seen` and `fired` are ignored, so that what `to_json` gave can be given back."""
         plain = [{key: value for key, value in rule.items() if key not in ("seen", "fired")} for rule in rules]
-        try:
-            checked_rules = _RULES.validate_python(plain)
-        except ValidationError as error:
-            raise FaultPlanError("; ".join(_explain(entry) for entry in error.errors())) from error
-        return [self.add(rule) for rule in checked_rules]
-
-    @classmethod
-    def from_json(cls, rules: Iterable[Mapping[str, Any]]) -> FaultPlan:
-        """A plan of these rules."""
-        plan = cls()
-        plan.add_json(rules)
-        return plan
-
-
-def _explain(entry: Mapping[str, Any]) -> str:
-    where = ".".join(str(part) for part in entry["loc"])
-    return f"rules.{where}: {entry['input']!r}: {entry['msg']}"
+        return [self.add(rule) for rule in read_as(list[Rule], plain, FaultPlanError, "rules")]

@@ -10,10 +10,10 @@ import json
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 from controller_runtime.resources import Object, labels_of, name_of, namespace_of, uid_of
+from hack.localcluster.loopback import Exchange, LoopbackServer
 
 PodLookup = Callable[[str, str, str], Object | None]
 """(resource, namespace, name) → a Ready pod behind it, or None."""
@@ -70,30 +70,14 @@ def _json(status: int, body: Any) -> Reply:
     return Reply(status, json.dumps(body).encode())
 
 
-class ModelServers:
+class ModelServers(LoopbackServer):
     """Implements the kubelets' `ModelHost`."""
 
     def __init__(self, find_pod: PodLookup) -> None:
+        super().__init__("models", self._answer)
         self._find_pod = find_pod
         self._lock = threading.Lock()
         self._open: dict[str, tuple[str, str, str]] = {}
-        handler = type("Handler", (_Handler,), {"models": self})
-        self._http = ThreadingHTTPServer(("127.0.0.1", 0), handler)
-        self._http.daemon_threads = True
-        self.url = f"http://127.0.0.1:{self._http.server_address[1]}"
-        self._thread: threading.Thread | None = None
-
-    def start(self) -> None:
-        """Serve in a thread of its own."""
-        self._thread = threading.Thread(target=self._http.serve_forever, args=(0.05,), name="models", daemon=True)
-        self._thread.start()
-
-    def stop(self) -> None:
-        """Stop serving."""
-        if self._thread is not None:
-            self._http.shutdown()
-            self._thread.join(5.0)
-        self._http.server_close()
 
     def open(self, pod: Object) -> None:
         """The pod answers from now on."""
@@ -118,29 +102,12 @@ class ModelServers:
         with self._lock:
             return next((model for ns, name, model in self._open.values() if (ns, name) == (namespace, pod)), None)
 
-
-class _Handler(BaseHTTPRequestHandler):
-    models: ModelServers
-    protocol_version = "HTTP/1.1"
-
-    def do_GET(self) -> None:
-        self._serve()
-
-    def do_POST(self) -> None:
-        self._serve()
-
-    def log_message(self, *_: Any) -> None:
-        """Quiet."""
-
-    def _serve(self) -> None:
-        body = self.rfile.read(int(self.headers.get("content-length") or 0))
-        parts = self.path.split("?", 1)[0].split("/", 3)
-        namespace, pod = ([*parts, "", ""])[1:3]
-        model = self.models.model_of(namespace, pod)
-        rest = "/" + (parts[3] if len(parts) > 3 else "")
-        reply = answer(self.command, rest, body, model) if model else _json(503, {"detail": "no such pod"})
-        self.send_response(reply.status)
-        self.send_header("Content-Type", reply.content_type)
-        self.send_header("Content-Length", str(len(reply.body)))
-        self.end_headers()
-        self.wfile.write(reply.body)
+    def _answer(self, exchange: Exchange) -> None:
+        namespace, pod, rest = ([*exchange.path.partition("?")[0].split("/", 3), "", ""])[1:4]
+        model = self.model_of(namespace, pod)
+        reply = (
+            answer(exchange.command, f"/{rest}", exchange.body, model)
+            if model
+            else _json(503, {"detail": "no such pod"})
+        )
+        exchange.reply(reply.status, reply.body, {"Content-Type": reply.content_type})

@@ -59,3 +59,10 @@ def namespace(server_api: RawApi) -> Iterator[str]:
 def api(server_api: RawApi, widget_types: None) -> RawApi:
     """The client, with the suite's types installed."""
     return server_api
+
+
+@pytest.fixture
+def pods(api: RawApi, namespace: str) -> str:
+    """The path of the pods of a namespace that has a default ServiceAccount."""
+    api.post(f"/api/v1/namespaces/{namespace}/serviceaccounts", {"metadata": {"name": "default"}})
+    return f"/api/v1/namespaces/{namespace}/pods"

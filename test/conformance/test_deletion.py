@@ -103,13 +103,6 @@ def pod(name: str = "p", **spec: Any) -> dict[str, Any]:
     return {"metadata": {"name": name, "labels": {"app": name}}, "spec": body}
 
 
-@pytest.fixture
-def pods(api: RawApi, namespace: str) -> str:
-    """The path of the pods of a namespace that has a default ServiceAccount."""
-    api.post(f"/api/v1/namespaces/{namespace}/serviceaccounts", {"metadata": {"name": "default"}})
-    return f"/api/v1/namespaces/{namespace}/pods"
-
-
 def test_pod_that_never_ran_goes_at_once(api: RawApi, pods: str) -> None:
     api.post(pods, pod()).expect(201)
     api.delete(f"{pods}/p").expect(200)

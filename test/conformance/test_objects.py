@@ -168,3 +168,16 @@ def test_secret_text_is_stored_encoded(api: RawApi, namespace: str) -> None:
     body = {"metadata": {"name": "s"}, "stringData": {"key": "value"}}
     made = api.post(f"/api/v1/namespaces/{namespace}/secrets", body).expect(201)
     assert (made["data"], made["type"], "stringData" in made) == ({"key": "dmFsdWU="}, "Opaque", False)
+
+
+def test_log_of_a_pod_without_a_node_is_empty_and_of_a_container_that_it_does_not_have_a_400(
+    api: RawApi, pods: str
+) -> None:
+    spec = {"containers": [{"name": name, "image": "i:1"} for name in ("a", "b")], "schedulerName": "nobody"}
+    spec["automountServiceAccountToken"] = False
+    api.post(pods, {"metadata": {"name": "p"}, "spec": spec}).expect(201)
+    assert api.get(f"{pods}/p/log?container=a").code == 200
+    unknown = api.get(f"{pods}/p/log?container=c").expect(400)
+    assert unknown["message"] == "container c is not valid for pod p"
+    unnamed = api.get(f"{pods}/p/log").expect(400)
+    assert unnamed["message"] == "a container name must be specified for pod p, choose one of: [a b]"

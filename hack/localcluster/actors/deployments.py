@@ -15,6 +15,7 @@ from controller_runtime.controller import Request, Result, for_object
 from controller_runtime.errors import AlreadyExists, NotFound
 from controller_runtime.resources import DEPLOYMENTS, REPLICA_SETS, Object, is_deleting, name_of, namespace_of, uid_of
 from hack.localcluster.actors.pods import owner_reference, safe_hash
+from hack.localcluster.actors.replicasets import REPLICA_FAILURE
 from hack.localcluster.actors.world import OWNER, World, request_for_owner
 
 HASH_LABEL = "pod-template-hash"
@@ -84,7 +85,9 @@ class Deployments:
     def _write_status(self, deployment: Object, current: Object, old: list[Object]) -> Result:
         now = self._world.timeline.clock.now()
         status = deployment_status(deployment, current, old)
-        status["conditions"] = self._world.merge_conditions(deployment, availability(deployment, status))
+        known = {**availability(deployment, status), **refusals(current, old)}
+        conditions = self._world.merge_conditions(deployment, known)
+        status["conditions"] = [e for e in conditions if e["type"] != REPLICA_FAILURE or REPLICA_FAILURE in known]
         scaled_s = self._world.timeline.scaled(float(deployment["spec"].get("progressDeadlineSeconds", 600)))
         deadline_s = max(LEAST_DEADLINE_S, scaled_s)
         wait_s = progress(deployment, status, current, now, deadline_s)
@@ -218,6 +221,15 @@ def availability(deployment: Object, status: Object) -> dict[str, tuple[str, str
     if enough:
         return {"Available": ("True", "MinimumReplicasAvailable", "Deployment has minimum availability.")}
     return {"Available": ("False", "MinimumReplicasUnavailable", "Deployment does not have minimum availability.")}
+
+
+def refusals(current: Object, old: list[Object]) -> dict[str, tuple[str, str, str]]:
+    """The ReplicaFailure condition of the first ReplicaSet that has one; nothing when none has."""
+    for replica_set in (current, *old):
+        for entry in (replica_set.get("status") or {}).get("conditions") or []:
+            if entry["type"] == REPLICA_FAILURE:
+                return {REPLICA_FAILURE: (entry["status"], entry["reason"], entry["message"])}
+    return {}
 
 
 def progress(deployment: Object, status: Object, current: Object, now: datetime, deadline_s: float) -> float | None:

@@ -22,7 +22,7 @@ from hack.localcluster.actors.pods import (
     phase_of,
     safe_hash,
 )
-from hack.localcluster.actors.podstocome import PodsToCome
+from hack.localcluster.actors.podstocome import REFUSED_RETRY_S, PodRefusedError, PodsToCome
 from hack.localcluster.actors.world import World, request_for_owner
 
 RETRY_BACKOFF_S = 10.0
@@ -127,7 +127,12 @@ class Jobs:
             return wait_s
         for _ in range(missing):
             pod = build_pod(job, self._pods.next_serial(), self._world.now())
-            if self._pods.create(job, pod):
+            try:
+                created = self._pods.create(job, pod)
+            except PodRefusedError as error:
+                self._event(job, "Warning", "FailedCreate", str(error))
+                return REFUSED_RETRY_S
+            if created:
                 self._event(job, "Normal", "SuccessfulCreate", f"Created pod: {pod['metadata']['name']}")
         return None
 

@@ -7,14 +7,13 @@ Images whose name contains `does-not-exist` cannot be pulled, so that a demo nee
 from __future__ import annotations
 
 import threading
+from dataclasses import asdict, dataclass
 from enum import StrEnum
 from fnmatch import fnmatchcase
 from typing import Any
 
-from pydantic import ConfigDict, TypeAdapter, ValidationError
-from pydantic.dataclasses import dataclass as checked
-
 from controller_runtime.resources import Object, annotations_of, name_of, namespace_of
+from hack.localcluster.fromjson import STRICT, read_as
 
 ANNOTATION = "localcluster/fail"
 
@@ -38,9 +37,11 @@ class PodFaultError(ValueError):
     """A rule that cannot be read."""
 
 
-@checked(config=ConfigDict(extra="forbid"))
+@dataclass
 class PodFault:
     """Which containers fail, and how. Patterns are shell patterns. `times`: how many runs of a matching container fail; 0: every one."""
+
+    __pydantic_config__ = STRICT
 
     kind: PodFaultKind
     namespace: str = "*"
@@ -66,9 +67,6 @@ class PodFault:
         return all(fnmatchcase(value, pattern) for value, pattern in pairs)
 
 
-_FAULTS = TypeAdapter(PodFault)
-
-
 class PodFaults:
     """The rules in force. Thread-safe."""
 
@@ -87,11 +85,7 @@ class PodFaults:
 
     def add_json(self, data: dict[str, Any]) -> str:
         """From the admin endpoint."""
-        try:
-            return self.add(_FAULTS.validate_python(data))
-        except ValidationError as error:
-            entry = error.errors()[0]
-            raise PodFaultError(f"{'.'.join(map(str, entry['loc']))}: {entry['input']!r}: {entry['msg']}") from error
+        return self.add(read_as(PodFault, data, PodFaultError))
 
     def clear(self) -> None:
         """No rules any more; annotations go on counting."""
@@ -101,7 +95,7 @@ class PodFaults:
     def to_json(self) -> list[dict[str, Any]]:
         """The rules in force."""
         with self._lock:
-            return [_FAULTS.dump_python(rule, mode="json") for rule in self._rules]
+            return [asdict(rule) for rule in self._rules]
 
     def find(self, pod: Object, container: Object, *, spend: bool = False) -> PodFault | None:
         """The fault that befalls a container, None for a good run. `spend` counts a run against `times`."""

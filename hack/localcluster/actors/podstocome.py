@@ -4,12 +4,18 @@ from __future__ import annotations
 
 import threading
 
-from controller_runtime.errors import AlreadyExists
+from controller_runtime.errors import AlreadyExists, Forbidden, Invalid
 from controller_runtime.resources import PODS, Object, key_of, uid_of
 from hack.localcluster.actors.pods import owner_uid
 from hack.localcluster.actors.world import World
 
 PENDING_EXPIRY_S = 30.0
+REFUSED_RETRY_S = 1.0
+"""Real seconds; nothing announces that a quota or a policy would let the pod in now."""
+
+
+class PodRefusedError(Exception):
+    """A pod may not be created. Its controller says so in an Event and tries again."""
 
 
 class PodsToCome:
@@ -55,11 +61,13 @@ class PodsToCome:
             ]
 
     def create(self, owner: Object, pod: Object) -> bool:
-        """Create a pod; False when one of that name is there already."""
+        """Create a pod; False when one of that name is there already. Raises PodRefusedError when admission does not let it in."""
         try:
             created = self._world.client.create(PODS, pod)
         except AlreadyExists:
             return False
+        except (Forbidden, Invalid) as error:
+            raise PodRefusedError(f"Error creating: {error}") from error
         deadline = self._world.timeline.clock.monotonic() + PENDING_EXPIRY_S
         with self._lock:
             self._created.setdefault(uid_of(owner), {})[key_of(created)] = (created, deadline)

@@ -7,8 +7,10 @@ from typing import Any
 from controller_runtime.controller import Request, Result, for_object
 from controller_runtime.resources import PODS, REPLICA_SETS, Object, is_deleting, name_of, uid_of
 from hack.localcluster.actors.pods import is_active, is_ready, new_pod, node_of, phase_of, safe_hash
-from hack.localcluster.actors.podstocome import PodsToCome
+from hack.localcluster.actors.podstocome import REFUSED_RETRY_S, PodRefusedError, PodsToCome
 from hack.localcluster.actors.world import World, request_for_owner
+
+REPLICA_FAILURE = "ReplicaFailure"
 
 
 class ReplicaSets:
@@ -24,11 +26,18 @@ class ReplicaSets:
         replica_set = self._world.informer(REPLICA_SETS).get(request.name, request.namespace)
         if replica_set is None:
             return Result()
-        pods = self._pods.pods_of(replica_set)
+        pods, refused = self._pods.pods_of(replica_set), ""
         if not is_deleting(replica_set):
-            self._scale(replica_set, [pod for pod in pods if is_active(pod)])
-        self._world.patch_status(REPLICA_SETS, replica_set, replica_set_status(replica_set, pods))
-        return Result()
+            try:
+                self._scale(replica_set, [pod for pod in pods if is_active(pod)])
+            except PodRefusedError as error:
+                refused = str(error)
+                self._event(replica_set, "FailedCreate", refused, kind="Warning")
+        status = replica_set_status(replica_set, pods)
+        failure = self._world.merge_conditions(replica_set, {REPLICA_FAILURE: ("True", "FailedCreate", refused)})
+        status["conditions"] = failure if refused else []
+        self._world.patch_status(REPLICA_SETS, replica_set, status)
+        return Result(requeue_after_s=REFUSED_RETRY_S if refused else None)
 
     def _scale(self, replica_set: Object, active: list[Object]) -> None:
         wanted = int(replica_set["spec"].get("replicas", 1))
@@ -44,8 +53,8 @@ class ReplicaSets:
             self._pods.delete(pod)
             self._event(replica_set, "SuccessfulDelete", f"Deleted pod: {name_of(pod)}")
 
-    def _event(self, replica_set: Object, reason: str, note: str) -> None:
-        self._world.recorder.record("replicaset-controller", REPLICA_SETS, replica_set, "Normal", reason, note)
+    def _event(self, replica_set: Object, reason: str, note: str, kind: str = "Normal") -> None:
+        self._world.recorder.record("replicaset-controller", REPLICA_SETS, replica_set, kind, reason, note)
 
 
 def usefulness(pod: Object) -> tuple[Any, ...]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 from controller_runtime.controller import Request, Result, for_object
 from controller_runtime.resources import PODS, STATEFUL_SETS, Object, is_deleting, labels_of, name_of
 from hack.localcluster.actors.pods import is_ready, is_terminated, new_pod, safe_hash
-from hack.localcluster.actors.podstocome import PodsToCome
+from hack.localcluster.actors.podstocome import REFUSED_RETRY_S, PodRefusedError, PodsToCome
 from hack.localcluster.actors.world import World, request_for_owner
 
 REVISION_LABEL = "controller-revision-hash"
@@ -32,11 +32,16 @@ class StatefulSets:
         if owner is None:
             return Result()
         pods = {ordinal_of(pod): pod for pod in self._pods.pods_of(owner)}
+        retry_s = None
         if not is_deleting(owner):
             self._warn_of_volumes(owner)
-            self._step(owner, pods)
+            try:
+                self._step(owner, pods)
+            except PodRefusedError as error:
+                self._event(owner, "Warning", "FailedCreate", str(error))
+                retry_s = REFUSED_RETRY_S
         self._world.patch_status(STATEFUL_SETS, owner, stateful_set_status(owner, list(pods.values())))
-        return Result()
+        return Result(requeue_after_s=retry_s)
 
     def _step(self, owner: Object, pods: dict[int, Object]) -> None:
         parallel = owner["spec"].get("podManagementPolicy") == "Parallel"

@@ -49,7 +49,7 @@ class Authenticator:
         self._tokens[token] = Identity(user, tuple(dict.fromkeys([*groups, AUTHENTICATED])))
         return token
 
-    def issue_service_account_token(self, account: Object, audiences: Sequence[str], seconds: int) -> tuple[str, float]:
+    def issue_service_account_token(self, account: Object, audiences: Sequence[str], seconds: int) -> tuple[str, int]:
         """A signed token for a ServiceAccount, and when it expires (Unix time)."""
         metadata, now = account["metadata"], int(time.time())
         namespace, name = metadata["namespace"], metadata["name"]

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import base64
-from typing import Any
 
 from hack.localcluster.apiserver.admission import POLICIES, policy_causes
 from hack.localcluster.apiserver.builtin_validation import type_rules
 from hack.localcluster.apiserver.defaults import apply_defaults, give_job_identity
-from hack.localcluster.apiserver.errors import bad_request, invalid
+from hack.localcluster.apiserver.errors import Cause, bad_request, invalid
 from hack.localcluster.apiserver.registry import Object, ResourceType
-from hack.localcluster.apiserver.schema import Schema, builtin_kind_schema
+from hack.localcluster.apiserver.schema import builtin_kind_schema
 from hack.localcluster.apiserver.services import ClusterIPs
 from hack.localcluster.apiserver.store import Store
 from hack.localcluster.apiserver.validation import MISSING, prune, report_unknown, validate
@@ -34,11 +33,7 @@ class BuiltinRules:
 
     def prepare(self, kind: ResourceType, old: Object | None, new: Object, write: Write, subresource: str) -> None:
         """Default, set the server's fields, validate; in place."""
-        schema = builtin_kind_schema(kind.api_version, kind.kind)
-        before = MISSING if old is None else old
-        if schema is not None and subresource == "":
-            report_unknown(kind, prune(new, schema, old=before), write)
-            _check_types(kind, new, schema, before)
+        causes = _check_schema(kind, old, new, write, subresource)
         if old is None:
             _initial_status(kind, new)
         if kind.storage == ("", "services"):
@@ -50,11 +45,6 @@ class BuiltinRules:
             give_job_identity(new)
         if subresource != "status":
             apply_defaults(kind, new)
-        found = validate(new, schema, old=before) if schema else ()
-        # Go fills numbers that a status leaves out with zero, so nothing is missing there.
-        causes = [
-            cause for cause in found if not (cause.field.startswith("status") and cause.reason == "FieldValueRequired")
-        ]
         if subresource == "":
             causes += type_rules(kind, old, new)
         if kind.storage == POLICIES:
@@ -63,14 +53,23 @@ class BuiltinRules:
             raise invalid(kind, new["metadata"].get("name", ""), causes)
 
 
-def _check_types(kind: ResourceType, new: Object, schema: Schema, before: Any) -> None:
-    """A built-in object that does not decode is a 400, before any rule looks at it."""
-    wrong = next(
-        (cause for cause in validate(new, schema, old=before) if cause.reason == "FieldValueTypeInvalid"), None
-    )
-    if wrong is not None:
+def _check_schema(kind: ResourceType, old: Object | None, new: Object, write: Write, subresource: str) -> list[Cause]:
+    """Prune in place, then validate; 400 for an object that does not decode, before any rule looks at it."""
+    schema = builtin_kind_schema(kind.api_version, kind.kind)
+    if schema is None:
+        return []
+    before = MISSING if old is None else old
+    if subresource == "":
+        report_unknown(kind, prune(new, schema, old=before), write)
+    causes = list(validate(new, schema, old=before))
+    wrong = next((cause for cause in causes if cause.reason == "FieldValueTypeInvalid"), None)
+    if wrong is not None and subresource == "":
         head = f'{kind.kind} in version "{kind.version}" cannot be handled as a {kind.kind}'
         raise bad_request(f"{head}: json: cannot unmarshal into field {wrong.field}: {wrong.message}")
+    # Go fills numbers that a status leaves out with zero, so nothing is missing there.
+    return [
+        cause for cause in causes if not (cause.field.startswith("status") and cause.reason == "FieldValueRequired")
+    ]
 
 
 def _initial_status(kind: ResourceType, new: Object) -> None:

@@ -126,23 +126,6 @@ def escaped(name: str) -> str:
     return name.replace(".", "__dot__").replace("-", "__dash__").replace("/", "__slash__")
 
 
-def from_cel(value: Any) -> Any:
-    """A CEL value as JSON."""
-    from celpy import celtypes
-
-    if isinstance(value, celtypes.BoolType):
-        return bool(value)
-    if isinstance(value, dict):
-        return {str(key): from_cel(entry) for key, entry in value.items()}
-    if isinstance(value, list):
-        return [from_cel(item) for item in value]
-    if isinstance(value, float):
-        return float(value)
-    if isinstance(value, int):
-        return int(value)
-    return str(value) if isinstance(value, str) else value
-
-
 def fields_of(obj: Object) -> Object:
     """The metadata that rules at the root of a custom resource may see."""
     metadata = obj.get("metadata") or {}

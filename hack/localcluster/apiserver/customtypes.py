@@ -11,12 +11,11 @@ from hack.localcluster.apiserver.errors import Cause, invalid
 from hack.localcluster.apiserver.metadata import now_text
 from hack.localcluster.apiserver.registry import Object, Registry, ResourceType
 from hack.localcluster.apiserver.rules import check_rules, has_rules
-from hack.localcluster.apiserver.schema import Schema
+from hack.localcluster.apiserver.schema import RootSchema, Schema
 from hack.localcluster.apiserver.store import Change, Store
 from hack.localcluster.apiserver.validation import MISSING, apply_defaults, prune, quoted, report_unknown, validate
 from hack.localcluster.apiserver.verbs import Write
 
-CLEANUP_FINALIZER = "customresourcecleanup.apiextensions.k8s.io"
 _BLOCKING = frozenset(f"FieldValue{what}" for what in ("NotSupported", "Required", "TooLong", "TooMany", "TypeInvalid"))
 _UNCHECKED = "some validation rules were not checked because the object was invalid; correct the existing errors to complete validation"
 
@@ -27,6 +26,7 @@ class CustomBehaviour:
     def __init__(self, version: Object) -> None:
         self.version = version
         self.schema = Schema((version.get("schema") or {}).get("openAPIV3Schema") or {})
+        self.root = RootSchema(self.schema.node)
         self.has_rules = has_rules(self.schema.node)
 
     def prepare(self, kind: ResourceType, old: Object | None, new: Object, write: Write, subresource: str) -> None:

@@ -10,6 +10,7 @@ from hack.localcluster.apiserver import patching, reading
 from hack.localcluster.apiserver.answers import Answer, json_answer
 from hack.localcluster.apiserver.builtins import REVIEW_KINDS
 from hack.localcluster.apiserver.errors import StatusError, bad_request, forbidden, method_not_allowed, unsupported
+from hack.localcluster.apiserver.podlogs import log_text
 from hack.localcluster.apiserver.rbac import Attributes, Rbac
 from hack.localcluster.apiserver.registry import Object, ResourceType
 from hack.localcluster.apiserver.reviews import Reviews
@@ -139,7 +140,7 @@ class Dispatcher:
                 change = patch_change(kind, ask.content_type, ask.body, typed=False)
             return json_answer(self._subresources.change_scale(*place, change, _write_options(ask)))
         if route.subresource == "log" and route.verb == "get":
-            text = self._subresources.log(*place)
+            text = log_text(self._verbs.entry(*place).obj, route.query)
             return Answer(text.encode(), content_type="text/plain")
         if route.verb == "create":
             found = self._subresources.create(*place, route.subresource, ask.body, _write_options(ask))

@@ -242,7 +242,7 @@ class Exchange:
         )
 
     def _fault(self, route: Route) -> Fault | None:
-        return self.parts.faults.decide(self._call(route))
+        return None if self.parts.faults.is_empty else self.parts.faults.decide(self._call(route))
 
     async def _before(self, fault: Fault | None) -> None:
         if fault is None:

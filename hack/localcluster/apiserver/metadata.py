@@ -6,8 +6,10 @@ Pure functions over one object (or an old and a new one). They raise StatusError
 from __future__ import annotations
 
 import datetime
+import functools
 import random
 import re
+import time
 import uuid
 from typing import Any
 
@@ -52,13 +54,13 @@ _NAME_PART_TEXT = (
 
 def now_text() -> str:
     """The time as metav1.Time writes it: RFC 3339, UTC, whole seconds."""
-    return datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    return time_text(int(time.time()))
 
 
-def later_text(seconds: float) -> str:
-    """That, some seconds from now."""
-    moment = datetime.datetime.now(datetime.UTC) + datetime.timedelta(seconds=seconds)
-    return moment.strftime("%Y-%m-%dT%H:%M:%SZ")
+@functools.lru_cache(maxsize=16)
+def time_text(unix_s: int) -> str:
+    """A moment in that form."""
+    return datetime.datetime.fromtimestamp(unix_s, datetime.UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 def check_body(kind: ResourceType, obj: Any, namespace: str, name: str) -> Object:
@@ -254,7 +256,7 @@ def _without(obj: Object, ignored: set[str]) -> Object:
 
 def mark_deleted(metadata: Object, grace_s: int) -> None:
     """Set the deletion marks, in place."""
-    metadata["deletionTimestamp"] = later_text(grace_s)
+    metadata["deletionTimestamp"] = time_text(int(time.time() + grace_s))
     metadata["deletionGracePeriodSeconds"] = grace_s
     if metadata.get("generation"):
         metadata["generation"] += 1

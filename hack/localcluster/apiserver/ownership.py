@@ -12,7 +12,7 @@ from typing import Any
 import orjson
 
 from hack.localcluster.apiserver.registry import Object, ResourceType
-from hack.localcluster.apiserver.schema import METADATA, Schema, builtin_kind_schema, builtin_schema
+from hack.localcluster.apiserver.schema import Schema, builtin_root_schema
 
 Fields = dict[str, Any]
 Path = tuple[str, ...]
@@ -72,20 +72,9 @@ def owned_part(obj: Object, *, part: str) -> Object:
     return found | ({"metadata": metadata} if metadata else {})
 
 
-class RootSchema(Schema):
-    """A kind's schema with Kubernetes' own metadata in it, whatever the CRD says about it."""
-
-    __slots__ = ()
-
-    def field(self, name: str) -> Schema | None:
-        """The schema of a top-level field."""
-        return builtin_schema(METADATA) if name == "metadata" else super().field(name)
-
-
 def root_schema(kind: ResourceType) -> Schema:
     """The schema of a kind's objects: what lists are merged by, and how values become CEL."""
-    found = kind.custom.schema if kind.custom else builtin_kind_schema(kind.api_version, kind.kind)
-    return RootSchema(found.node if found else {})
+    return kind.custom.root if kind.custom else builtin_root_schema(kind.api_version, kind.kind)
 
 
 def field_set(value: Any, schema: Schema | None) -> Fields:
@@ -119,9 +108,7 @@ def difference(
         found: Fields = {}
         if difference(was.pop(element), entry, child, found, removed, (*path, element)):
             changed[element] = found
-        continue
-    present = {element for element, _, _ in children(new, schema) or ()}
-    removed.extend((*path, element) for element in was if element not in present)
+    removed.extend((*path, element) for element in was)
     return True
 
 

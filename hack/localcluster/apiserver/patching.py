@@ -5,7 +5,6 @@ The fourth, server-side apply, needs field ownership and lives in `apply.py`. Al
 
 from __future__ import annotations
 
-import copy
 from typing import Any
 
 import jsonpatch
@@ -39,7 +38,7 @@ def json_patch(target: Object, patch: Any) -> Object:
     if not isinstance(patch, list):
         raise bad_request("a JSON patch must be a list of operations")
     try:
-        result: Object = jsonpatch.apply_patch(copy.deepcopy(target), patch)
+        result: Object = jsonpatch.apply_patch(target, patch)
     except jsonpatch.InvalidJsonPatch as error:
         raise bad_request(f"error decoding JSON patch: {error}") from error
     except jsonpatch.JsonPatchTestFailed as error:

@@ -43,14 +43,13 @@ class Schema:
     @property
     def values(self) -> Schema | None:
         """The schema of a map's values, None for an object with fixed fields."""
-        more = self.node.get("additionalProperties")
-        if self._values is None and isinstance(more, dict):
+        if self._values is None and isinstance(more := self.node.get("additionalProperties"), dict):
             self._values = resolve(more)
         return self._values
 
     def field(self, name: str) -> Schema | None:
         """The schema of one field, declared or a map's value."""
-        return self.fields.get(name) or self.values
+        return (self._fields if self._fields is not None else self.fields).get(name) or self.values
 
     def items(self) -> Schema | None:
         """The schema of a list's items."""
@@ -165,3 +164,20 @@ def builtin_kind_schema(api_version: str, kind: str) -> Schema | None:
 
 
 METADATA = "io.k8s.apimachinery.pkg.apis.meta.v1.ObjectMeta"
+
+
+class RootSchema(Schema):
+    """A kind's schema with Kubernetes' own metadata in it, whatever the CRD says about it."""
+
+    __slots__ = ()
+
+    def field(self, name: str) -> Schema | None:
+        """The schema of a top-level field."""
+        return builtin_schema(METADATA) if name == "metadata" else super().field(name)
+
+
+@functools.cache
+def builtin_root_schema(api_version: str, kind: str) -> RootSchema:
+    """The root schema of a built-in kind; of one that knows no fields when there is none."""
+    found = builtin_kind_schema(api_version, kind)
+    return RootSchema(found.node if found else {})

@@ -35,7 +35,7 @@ class Stream:
 
     async def send(self, lines: Iterable[Line]) -> None:
         """Deliver a batch."""
-        if not (self._plan._rules or self._silent or self._late):
+        if self._plan.is_empty and not (self._silent or self._late):
             await self._response.write(b"".join(line.data for line in lines))
             return
         for line in lines:

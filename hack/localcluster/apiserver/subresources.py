@@ -1,14 +1,14 @@
-"""The subresources other than status: scale, eviction, token, binding, finalize, log. What is not here is refused by name."""
+"""The subresources that do something: scale, eviction, token and binding. What is not here is refused by name."""
 
 from __future__ import annotations
 
-import datetime
 from collections.abc import Callable
 from typing import Any
 
 from hack.localcluster.apiserver.auth import Authenticator
 from hack.localcluster.apiserver.builtin_columns import selector_text
 from hack.localcluster.apiserver.errors import Cause, StatusError, bad_request, invalid
+from hack.localcluster.apiserver.metadata import time_text
 from hack.localcluster.apiserver.registry import Object, ResourceType
 from hack.localcluster.apiserver.selectors import matches_label_selector
 from hack.localcluster.apiserver.store import Entry
@@ -65,13 +65,12 @@ class Subresources:
             text = "Invalid value: may not specify a duration less than 10 minutes"
             raise invalid(kind, name, [Cause("spec.expirationSeconds", text)])
         token, expires = self._authenticator.issue_service_account_token(account, spec.get("audiences") or [], seconds)
-        moment = datetime.datetime.fromtimestamp(expires, datetime.UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
         return {
             "kind": "TokenRequest",
             "apiVersion": "authentication.k8s.io/v1",
             "metadata": {"name": name, "namespace": namespace},
             "spec": spec,
-            "status": {"token": token, "expirationTimestamp": moment},
+            "status": {"token": token, "expirationTimestamp": time_text(expires)},
         }
 
     def _bind(self, kind: ResourceType, namespace: str, name: str, body: Object, write: Write) -> Object:
@@ -122,11 +121,6 @@ class Subresources:
             spent = {"disruptionsAllowed": allowed - 1}
             change = lambda obj, spent=spent: obj | {"status": (obj.get("status") or {}) | spent}  # noqa: E731
             self._verbs.modify(budgets, namespace, name, change, write, subresource="status")
-
-    def log(self, kind: ResourceType, namespace: str, name: str) -> str:
-        """The text that the pod's kubelet left in the annotation `localcluster/log`."""
-        pod = self._verbs.entry(kind, namespace, name).obj
-        return str((pod["metadata"].get("annotations") or {}).get("localcluster/log", ""))
 
 
 def _scale_of(obj: Object) -> Object:

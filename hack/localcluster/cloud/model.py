@@ -11,10 +11,8 @@ from enum import StrEnum
 from fnmatch import fnmatchcase
 from typing import Any, Protocol
 
-from pydantic import ConfigDict
-from pydantic.dataclasses import dataclass as checked
-
 from hack.localcluster.cloud.errors import NAMED, ArmError, Place
+from hack.localcluster.fromjson import STRICT
 
 Properties = dict[str, Any]
 
@@ -159,13 +157,15 @@ class ScriptError(ValueError):
     """A script that cannot be carried out; the message names the field, the value and the cure."""
 
 
-@checked(config=ConfigDict(extra="forbid"))
+@dataclass
 class Script:
     """An outcome for the next `times` operations that match (0: for ever). Patterns are shell patterns.
 
     `error` names an entry of the catalogue of errors; or give `code` and `message` (and `status` for refusals) freely.
     `after_s` replaces the usual duration of the operation (of the simulated world).
     """
+
+    __pydantic_config__ = STRICT
 
     outcome: Outcome
     operation: str = "create"
@@ -179,6 +179,7 @@ class Script:
     after_s: float | None = None
 
     def __post_init__(self) -> None:
+        self.outcome = Outcome(self.outcome)  # a state file brings it as text
         if self.error and self.error not in NAMED:
             raise ScriptError(f"error: {self.error!r} is unknown; choose one of {', '.join(sorted(NAMED))}")
         if self.outcome in (Outcome.REFUSE, Outcome.FAIL) and not (self.error or self.code):

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import re
-import threading
 from collections import deque
 from collections.abc import Mapping
 from typing import Any
@@ -19,12 +18,13 @@ import structlog
 from controller_runtime.clock import rfc3339_micro
 from hack.localcluster.cloud import errors
 from hack.localcluster.cloud.errors import ArmError, Place
-from hack.localcluster.cloud.handler import BUDGETS, ArmHandler, QuietServer
+from hack.localcluster.cloud.handler import BUDGETS, serve
 from hack.localcluster.cloud.model import Operation, OperationState
 from hack.localcluster.cloud.pools import AgentPools
 from hack.localcluster.cloud.requests import ArmCall, Reply, Target, parse_target
 from hack.localcluster.cloud.throttle import Throttle
 from hack.localcluster.faults import FaultPlan
+from hack.localcluster.loopback import LoopbackServer
 from hack.localcluster.timeline import Timeline
 
 log = structlog.get_logger("localcluster.cloud")
@@ -32,7 +32,7 @@ log = structlog.get_logger("localcluster.cloud")
 _API_VERSION = re.compile(r"20\d\d-\d\d-\d\d(-preview)?")
 
 
-class ArmServer:
+class ArmServer(LoopbackServer):
     """The HTTP server. `url` is the base URL for the Azure client; `calls` the log, newest last (bounded)."""
 
     def __init__(
@@ -46,6 +46,7 @@ class ArmServer:
         operation_retry_after_s: int | None = None,
     ) -> None:
         """`operation_retry_after_s`: Retry-After on operations under way; None sends none, and clients use their own interval."""
+        super().__init__("arm", lambda exchange: serve(self, exchange), port)
         self.pools = pools
         self.plan = plan
         self.throttle = Throttle(timeline.clock)
@@ -53,22 +54,6 @@ class ArmServer:
         self.operation_retry_after_s = operation_retry_after_s
         self.calls: deque[ArmCall] = deque(maxlen=20_000)
         self.clock = timeline.clock
-        self._thread: threading.Thread | None = None
-        handler = type("Handler", (ArmHandler,), {"arm": self})
-        self._http = QuietServer(("127.0.0.1", port), handler)
-        self.url = f"http://127.0.0.1:{self._http.server_address[1]}"
-
-    def start(self) -> None:
-        """Serve in a thread of its own."""
-        self._thread = threading.Thread(target=self._http.serve_forever, args=(0.05,), name="arm", daemon=True)
-        self._thread.start()
-
-    def stop(self) -> None:
-        """Stop serving and free the port."""
-        if self._thread is not None:
-            self._http.shutdown()
-            self._thread.join(5.0)
-        self._http.server_close()
 
     def answer(self, method: str, url: str, headers: Mapping[str, str], body: bytes) -> Reply:
         """The reply to a request, faults apart. Never raises."""

@@ -97,7 +97,8 @@ def test_a_fault_with_seconds_lets_go_by_itself() -> None:
 def test_plan_survives_the_way_through_json() -> None:
     plan = FaultPlan()
     plan.add(Rule(Fault(FaultKind.STATUS, code=429, retry_after_s=1.5), verb="create", resource="machines", nth=3))
-    again = FaultPlan.from_json(plan.to_json())
+    again = FaultPlan()
+    again.add_json(plan.to_json())
     assert again.to_json() == plan.to_json()
 
 
