@@ -207,7 +207,7 @@ class PodVolume(OpenModel):
 
 
 class PodSpec(OpenModel):
-    """A pod in Kubernetes' own words. Node affinity is replaced and GPU tolerations are added."""
+    """A pod in Kubernetes' own words. The chosen nodes are added to its node affinity, GPU tolerations to its tolerations."""
 
     containers: Annotated[list[Container], Field(min_length=1, max_length=MAX_CONTAINERS)]
     """The containers; at least one."""

@@ -29,12 +29,14 @@ _SUFFIXES = {
 }
 _QUANTITY_MAPS = frozenset({"requests", "limits"})
 _QUANTITIES = frozenset({"sizeLimit", "storage"})
+_CLOSED_MAPS = frozenset({"selector", "matchLabels", "nodeSelector"})
+"""Each further key of these changes what the others do, and the API server adds none."""
 _DEFAULT_TRUE = frozenset({"automountServiceAccountToken", "enableServiceLinks", "allowPrivilegeEscalation"})
 """Pointers in the API: false is kept, and absent means true."""
 
 
 def contains(live: Any, meant: Any, key: str = "") -> bool:
-    """Whether `live` holds all of `meant`. Maps may have more keys; lists must have the same length and order."""
+    """Whether `live` holds all of `meant`. Maps may have more keys, selectors may not; lists must have the same length and order."""
     if isinstance(meant, dict):
         return _contains_map(live, meant, key)
     if isinstance(meant, list):
@@ -64,6 +66,8 @@ def _contains_map(live: Any, meant: dict[str, Any], key: str) -> bool:
         return live is None and not meant
     if key in _QUANTITY_MAPS:
         return all(quantity(live.get(name)) == quantity(value) for name, value in meant.items())
+    if key in _CLOSED_MAPS and not live.keys() <= meant.keys():
+        return False
     return all(contains(live.get(name), value, name) for name, value in meant.items())
 
 

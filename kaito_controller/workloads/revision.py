@@ -69,6 +69,11 @@ def annotation(obj: Object, key: str) -> str:
     return str(((obj.get("metadata") or {}).get("annotations") or {}).get(key) or "")
 
 
+def is_same_intent(live: Object, desired: Object) -> bool:
+    """Whether the live object was written for what is meant now, whatever became of it since."""
+    return annotation(live, labels.TEMPLATE_HASH) == annotation(desired, labels.TEMPLATE_HASH)
+
+
 def has_drifted(live: Object, desired: Object) -> bool:
     """Whether a field that was meant is missing from, or different in, the live object."""
     live_meta, meant_meta = live.get("metadata") or {}, desired["metadata"]
@@ -83,7 +88,7 @@ def compare(live: Object | None, desired: Object) -> Verdict:
     """What to do about a Service, ConfigMap, Deployment or StatefulSet. For Jobs see `restart_reason`."""
     if live is None:
         return Verdict.CREATE
-    if annotation(live, labels.TEMPLATE_HASH) == annotation(desired, labels.TEMPLATE_HASH):
+    if is_same_intent(live, desired):
         return Verdict.REPAIR if has_drifted(live, desired) else Verdict.KEEP
     meant_by_user = annotation(desired, WORKSPACE_HASH)
     if desired["kind"] not in _SERVED_KINDS or not annotation(live, WORKSPACE_HASH):

@@ -35,14 +35,14 @@ def pinned_affinity(workspace_name: str, node_names: tuple[str, ...], existing: 
     if not node_names:
         raise ValueError("a workload is built only after nodes were chosen for it: node_names is empty")
     affinity = deepcopy(existing or {})
-    node_affinity = affinity.setdefault("nodeAffinity", {})
+    node_affinity = affinity["nodeAffinity"] = affinity.get("nodeAffinity") or {}  # null counts as absent
     required = node_affinity.get("requiredDuringSchedulingIgnoredDuringExecution") or {}
     user_terms: list[Object] = required.get("nodeSelectorTerms") or [{}]
     node_affinity["requiredDuringSchedulingIgnoredDuringExecution"] = {
         "nodeSelectorTerms": [_on_node(term, name) for term in user_terms for name in sorted(node_names)]
     }
     if len(node_names) > 1:
-        anti = affinity.setdefault("podAntiAffinity", {})
+        anti = affinity["podAntiAffinity"] = affinity.get("podAntiAffinity") or {}
         demands = anti.get("requiredDuringSchedulingIgnoredDuringExecution") or []
         anti["requiredDuringSchedulingIgnoredDuringExecution"] = [*demands, _one_per_node(workspace_name)]
     return affinity

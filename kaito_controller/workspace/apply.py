@@ -7,23 +7,13 @@ is transient or a conflict is raised, and the queue comes back.
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from controller_runtime.api import KubeClient, Propagation
 from controller_runtime.clock import SYSTEM_CLOCK, Clock
-from controller_runtime.errors import (
-    AlreadyExists,
-    BadRequest,
-    Conflict,
-    Forbidden,
-    Invalid,
-    NotFound,
-    RequestTooLarge,
-    TerminalApiError,
-)
+from controller_runtime.errors import AlreadyExists, Conflict, NotFound
 from controller_runtime.logs import get_logger
 from controller_runtime.resources import (
     NODES,
@@ -55,25 +45,16 @@ from kaito_controller.workspace.actions import (
     RemoveFinalizer,
     Replace,
 )
+from kaito_controller.workspace.claims import NodeMarks
 from kaito_controller.workspace.machines import owner_key
-from kaito_controller.workspace.records import Failure, read_attempts, shorten, write_attempts
+from kaito_controller.workspace.records import Failure, read_attempts, write_attempts
+from kaito_controller.workspace.refusals import REFUSED, NameTakenError, refusal_of
+from kaito_controller.workspace.repairs import Repairs
 from kaito_controller.workspace.snapshot import Refusal
 
 log = get_logger(__name__)
 
 Written = Sequence[tuple[Resource, Object]]
-
-REFUSED = (Forbidden, Invalid, BadRequest, RequestTooLarge, NotFound)
-"""Answers that will be the same until something outside changes."""
-
-
-class NameTakenError(Exception):
-    """A name that we need belongs to somebody else."""
-
-    def __init__(self, live: Object) -> None:
-        owner = controller_of(live) or {}
-        whose = owner_key(live) or f"{owner.get('kind', '')} {owner.get('name', '')}".strip() or "somebody else"
-        super().__init__(f"{live.get('kind')} {name_of(live)} exists and belongs to {whose}. Delete or rename it.")
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,34 +64,8 @@ class Outcome:
     workspace: Object
     refusal: Refusal | None = None
     written: tuple[tuple[Resource, str], ...] = ()
-
-
-class Claims:
-    """Which nodes this process is claiming for whom, until the caches show it.
-
-    Workspaces are reconciled in parallel and the cache of Nodes lags behind, so two of them may see the same nodes as free. A whole
-    set is reserved or none of it: half a set for each of two Workspaces would be a deadlock.
-    """
-
-    def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._holders: dict[str, str] = {}
-
-    def reserve(self, names: Iterable[str], uid: str) -> bool:
-        """True when all are reserved for `uid` now."""
-        wanted = list(names)
-        with self._lock:
-            if any(self._holders.get(name, uid) != uid for name in wanted):
-                return False
-            self._holders.update(dict.fromkeys(wanted, uid))
-            return True
-
-    def settle(self, names: Iterable[str], uid: str) -> None:
-        """The API server has decided about them; from here on the nodes' resourceVersions guard."""
-        with self._lock:
-            for name in names:
-                if self._holders.get(name) == uid:
-                    del self._holders[name]
+    retry_in_s: float | None = None
+    """When to look again at a repair that was put off."""
 
 
 class Applier:
@@ -119,8 +74,8 @@ class Applier:
     def __init__(self, client: KubeClient, clock: Clock = SYSTEM_CLOCK) -> None:
         self._client = client
         self._clock = clock
-        self._claims = Claims()
-        self._repaired: dict[str, int] = {}
+        self._marks = NodeMarks(client)
+        self._repairs = Repairs(clock)
 
     def apply(self, workspace: Object, actions: Iterable[Action]) -> Outcome:
         """Do them in order. Refusals are collected; what is worth another try soon is raised."""
@@ -129,6 +84,7 @@ class Applier:
             self._insist_on_life(workspace)
         refusal: Refusal | None = None
         written: list[tuple[Resource, str]] = []
+        pauses = [self._repairs.due_in_s(a.live) for a in wanted if isinstance(a, Replace) and a.repair]
         for action in wanted:
             try:
                 for resource, obj in self._do(workspace, action):
@@ -136,10 +92,10 @@ class Applier:
                     workspace = obj if resource is labels.WORKSPACES else workspace
             except REFUSED as error:
                 log.warning("refused by the API server", action=type(action).__name__, error=str(error))
-                refusal = refusal or _refusal(action, error)
+                refusal = refusal or refusal_of(action, error)
             except NameTakenError as taken:
                 refusal = refusal or Refusal(str(taken), taken=True)
-        return Outcome(workspace, refusal, tuple(written))
+        return Outcome(workspace, refusal, tuple(written), min(filter(None, pauses), default=None))
 
     def _do(self, workspace: Object, action: Action) -> Written:
         match action:
@@ -152,9 +108,9 @@ class Applier:
             case Annotate():
                 return self._annotate(workspace, action.annotations)
             case ClaimNodes():
-                return self._claim(workspace, action)
+                return [(NODES, node) for node in self._marks.claim(workspace, action.nodes)]
             case ReleaseNode():
-                return self._release(action)
+                return [(NODES, node) for node in self._marks.release(action.name, action.resource_version)]
             case RemoveFinalizer():
                 return self._let_go(workspace)
 
@@ -209,15 +165,13 @@ class Applier:
         return self._annotate(workspace, {naming.ATTEMPTS: write_attempts(attempts)})
 
     def _replace(self, action: Replace) -> Written:
-        """A repair that the API server would undo again (a defaulting webhook, say) is tried once per change, not for ever."""
         live, desired = action.live, action.desired
-        uid, generation = uid_of(live), int(live["metadata"].get("generation") or 0)
-        if action.repair and generation and self._repaired.get(uid, -1) >= generation:
+        if action.repair and self._repairs.due_in_s(live) != 0.0:
             return []
         resource = RESOURCES[desired["kind"]]
         written = self._client.replace(resource, updated(live, desired))
         if action.repair:
-            self._repaired[uid] = int(written["metadata"].get("generation") or 0)
+            self._repairs.note(live, written)
         return [(resource, written)]
 
     def _delete(self, action: Delete) -> Written:
@@ -233,7 +187,7 @@ class Applier:
             # It is gone, and perhaps another incarnation carries the name now.
             return []
         finally:
-            self._repaired.pop(action.uid, None)
+            self._repairs.forget(action.uid)
         return []
 
     def _annotate(self, workspace: Object, annotations: Mapping[str, str | None]) -> Written:
@@ -243,33 +197,6 @@ class Applier:
         guarded = {**metadata, "resourceVersion": resource_version_of(workspace)}
         name, namespace = name_of(workspace), namespace_of(workspace)
         return self._client.patch(labels.WORKSPACES, name, {"metadata": guarded}, namespace)
-
-    def _claim(self, workspace: Object, action: ClaimNodes) -> Written:
-        uid, names = uid_of(workspace), [name for name, _ in action.nodes]
-        value = naming.claim_value(namespace_of(workspace), name_of(workspace), uid)
-        if not self._claims.reserve(names, uid):
-            raise Conflict(f"nodes {', '.join(names)} are being claimed by another Workspace; reading anew")
-        marked: list[Object] = []
-        try:
-            for name, version in action.nodes:
-                marked.append(self._mark(name, version, value))
-        except Conflict:
-            for node in marked:
-                self._mark(name_of(node), resource_version_of(node), None)
-            raise
-        finally:
-            self._claims.settle(names, uid)
-        return [(NODES, node) for node in marked]
-
-    def _release(self, action: ReleaseNode) -> Written:
-        try:
-            return [(NODES, self._mark(action.name, action.resource_version, None))]
-        except NotFound:
-            return []
-
-    def _mark(self, name: str, version: str, value: str | None) -> Object:
-        metadata = {"annotations": {naming.CLAIM: value}, "resourceVersion": version}
-        return self._client.patch(NODES, name, {"metadata": metadata})
 
     def _let_go(self, workspace: Object) -> Written:
         """The caches say that nothing is left. Look at the API server itself before the last trace of the Workspace goes."""
@@ -303,10 +230,3 @@ def _is_our_machine(live: Object, workspace: Object) -> bool:
     uid = uid_of(workspace)
     key = f"{namespace_of(workspace)}/{name_of(workspace)}"
     return owner_key(live) == key and annotations_of(live).get(naming.WORKSPACE_UID, uid) == uid
-
-
-def _refusal(action: Action, error: TerminalApiError) -> Refusal:
-    what = f"{action.kind} {name_of(action.obj)}" if isinstance(action, Create) else type(action).__name__
-    return Refusal(
-        f"{what}: {shorten(str(error), 400)}", machine=isinstance(action, Create) and action.kind == "Machine"
-    )

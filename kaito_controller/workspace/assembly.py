@@ -46,6 +46,7 @@ from kaito_controller.workspace.machine_source import MachineSource, is_installe
 from kaito_controller.workspace.metrics import WorkspaceMetrics
 from kaito_controller.workspace.observe import Observer, Surroundings
 from kaito_controller.workspace.own_writes import OwnWrites
+from kaito_controller.workspace.pod_refusals import PodRefusals
 from kaito_controller.workspace.reconciler import WorkspaceReconciler
 from kaito_controller.workspace.wiring import Mappers, for_machine, for_pod, node_matters
 
@@ -76,7 +77,7 @@ def assemble(manager: Manager, settings: ControllerSettings, *, clock: Clock = S
     reconciler = WorkspaceReconciler(
         manager.client,
         caches,
-        Observer(caches, surroundings, clock),
+        Observer(caches, surroundings, clock, PodRefusals(manager.client, clock)),
         OwnWrites({**informers, MACHINES: machines}, clock),
         recorder=manager.recorder(COMPONENT),
         metrics=WorkspaceMetrics(manager.registry, workspaces.list),

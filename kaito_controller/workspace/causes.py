@@ -1,6 +1,7 @@
 """Why a pod does not run, in the words a person needs: which container, which exit code, what it said last. Pure.
 
-Reads only what the scheduler and the kubelet wrote into the Pod, so that no Events have to be watched. A cause is trouble (somebody
+Reads only what the scheduler and the kubelet wrote into the Pod, so that no Events have to be watched; a pod that could not be made is
+told by its workload. A cause is trouble (somebody
 must act) or waiting; of several, the one that needs a person is shown.
 """
 
@@ -9,11 +10,12 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from controller_runtime.conditions import get_condition
 from controller_runtime.resources import Object, is_deleting, name_of
 from kaito_controller.api import reasons
 from kaito_controller.api.reasons import Kind
 from kaito_controller.workspace.records import shorten
-from kaito_controller.workspace.snapshot import Verdict
+from kaito_controller.workspace.snapshot import Snapshot, Verdict
 
 Status = Mapping[str, Any]
 
@@ -23,6 +25,14 @@ PULL_FAILURES = frozenset(
 CONFIG_FAILURES = frozenset({"CreateContainerConfigError", "CreateContainerError", "RunContainerError"})
 QUOTE = 300
 """Characters that are quoted of another program's message."""
+
+
+def workload_cause(snapshot: Snapshot, workload: Object) -> Verdict | None:
+    """Why the pods of a workload do not run, or cannot even be made; of several causes, the one that needs a person."""
+    cause = pods_cause(snapshot.pods)
+    if cause is not None and cause.reason.kind is Kind.TROUBLE:
+        return cause
+    return _refused_pods(snapshot, workload) or cause
 
 
 def pods_cause(pods: Iterable[Object]) -> Verdict | None:
@@ -43,6 +53,18 @@ def pod_cause(pod: Object) -> Verdict | None:
         if cause is not None:
             return cause
     return None
+
+
+def _refused_pods(snapshot: Snapshot, workload: Object) -> Verdict | None:
+    """A Deployment says so in its status; for the others the Snapshot has the words of an Event."""
+    failed = get_condition((workload.get("status") or {}).get("conditions"), "ReplicaFailure") or {}
+    said = snapshot.pods_refused
+    if failed.get("status") == "True":
+        said = str(failed.get("message") or failed.get("reason") or "no reason given")
+    if not said:
+        return None
+    told = shorten(said, QUOTE).rstrip(".")
+    return Verdict(reasons.WORKLOAD_REFUSED, f"The pods of {workload['kind']} {name_of(workload)} are refused: {told}.")
 
 
 def last_failure(pods: Iterable[Object]) -> str:

@@ -20,7 +20,7 @@ from controller_runtime.resources import Object, is_deleting, name_of
 from kaito_controller.api import reasons
 from kaito_controller.api.reasons import Kind
 from kaito_controller.workloads import Verdict as Likeness
-from kaito_controller.workloads import build_objects, compare, pinned_nodes, restart_reason
+from kaito_controller.workloads import build_objects, compare, is_same_intent, pinned_nodes, restart_reason
 from kaito_controller.workspace import naming
 from kaito_controller.workspace.nodes import Assignment, assign
 from kaito_controller.workspace.records import Release
@@ -161,7 +161,10 @@ def _inference(snapshot: Snapshot, assignment: Assignment, machines: Verdict, no
 
 
 def _is_settled(workload: Object, wanted: Object | None) -> bool:
-    return wanted is not None and compare(workload, wanted) in (Likeness.KEEP, Likeness.HELD_BACK)
+    """It was built from what is asked for now. Somebody may have changed it since: that is put back, and what serves, serves."""
+    if wanted is None:
+        return False
+    return is_same_intent(workload, wanted) or compare(workload, wanted) is Likeness.HELD_BACK
 
 
 def _tuning(snapshot: Snapshot, assignment: Assignment, machines: Verdict, nodes: Verdict, intent: str) -> Decision:

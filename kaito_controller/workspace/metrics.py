@@ -14,7 +14,6 @@ from prometheus_client import CollectorRegistry, Counter, Histogram
 from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.registry import Collector
 
-from controller_runtime.clock import parse_rfc3339
 from controller_runtime.conditions import get_condition
 from controller_runtime.resources import Object, is_deleting
 from gpu_provisioner.api import reasons as machine_reasons
@@ -35,7 +34,7 @@ _MACHINE_REASONS = frozenset(entry.reason for entry in machine_reasons.REASONS)
 
 NAMES = {
     "kaito_workspaces": "Workspaces by phase (ready, waiting, trouble, failed, deleting, new) and reason of WorkspaceReady.",
-    "kaito_workspace_phase_seconds": "Seconds that a phase took, by phase.",
+    "kaito_workspace_phase_seconds": "Seconds that a phase took, by phase; of what was lost and came back, since the loss.",
     "kaito_machine_failures_total": "Machines that failed for good, by reason.",
 }
 """Every metric of this program, for the documentation."""
@@ -53,11 +52,9 @@ class WorkspaceMetrics:
         for phase in PHASES:
             self._phase.labels(phase)
 
-    def phase(self, phase: str, start: datetime | str | None, end: datetime | str | None) -> None:
-        """Observe a finished phase; moments that are unknown or unreadable are not counted."""
-        began, ended = _moment(start), _moment(end)
-        if began is not None and ended is not None:
-            self._phase.labels(phase).observe(max(0.0, (ended - began).total_seconds()))
+    def phase(self, phase: str, start: datetime, end: datetime) -> None:
+        """Observe a finished phase."""
+        self._phase.labels(phase).observe(max(0.0, (end - start).total_seconds()))
 
     def machine_failed(self, reason: str) -> None:
         """Count a Machine that failed for good."""
@@ -85,12 +82,3 @@ def _state(workspace: Object) -> tuple[str, str]:
     if condition is None:
         return "new", "None"
     return (_STATES[known.kind], known.name) if known else ("waiting", OTHER)
-
-
-def _moment(value: datetime | str | None) -> datetime | None:
-    if value is None or isinstance(value, datetime):
-        return value
-    try:
-        return parse_rfc3339(value)
-    except ValueError:
-        return None

@@ -1,7 +1,7 @@
 """Read the caches once, into one frozen Snapshot; or, for a Workspace on its way out, into what remains of it.
 
-Only lookups by key and by index, no calls to the API server. Everything is checked for ownership here, by UID, so that the rooms
-behind need not ask again.
+Only lookups by key and by index; the one question to the API server, why pods are missing, is asked rarely and in `pod_refusals`.
+Everything is checked for ownership here, by UID, so that the rooms behind need not ask again.
 """
 
 from __future__ import annotations
@@ -30,6 +30,7 @@ from kaito_controller.workspace.caches import (
 from kaito_controller.workspace.deletion import Remains
 from kaito_controller.workspace.gate import Request, examine
 from kaito_controller.workspace.machines import belongs_to, owner_key, read_machine
+from kaito_controller.workspace.pod_refusals import PodRefusals
 from kaito_controller.workspace.records import read_attempts, read_release
 from kaito_controller.workspace.snapshot import Limits, MachinePhase, MachineView, NodeView, Refusal, Snapshot
 
@@ -55,10 +56,11 @@ class Surroundings:
 class Observer:
     """Makes Snapshots. Remembers only since when a Node has been absent, which no object in the cluster tells."""
 
-    def __init__(self, caches: Caches, surroundings: Surroundings, clock: Clock) -> None:
+    def __init__(self, caches: Caches, surroundings: Surroundings, clock: Clock, pod_refusals: PodRefusals) -> None:
         self._caches = caches
         self._around = surroundings
         self._clock = clock
+        self._pod_refusals = pod_refusals
         self._absent: dict[tuple[str, str], datetime] = {}
 
     def snapshot(self, raw: Object, refusal: Refusal | None = None) -> Snapshot:
@@ -70,11 +72,13 @@ class Observer:
             workspace,
             self._around.catalog(),
             self._config(workspace),
-            running=_is_running(existing),
+            running=_runner(existing) is not None,
             template_readiness_s=self._around.template_readiness_s,
         )
         machines = self._machines(raw, now)
         nodes = self._nodes(raw, request, machines)
+        pods = self._pods(raw)
+        refused = self._pod_refusals.of(_runner(existing), pods)
         return Snapshot(
             raw=raw,
             now=now,
@@ -92,8 +96,10 @@ class Observer:
             release=read_release(annotations_of(raw).get(naming.RELEASED)),
             tuned_run=annotations_of(raw).get(naming.TUNED_RUN, ""),
             existing=existing,
-            pods=self._pods(raw),
+            pods=pods,
             refusal=refusal,
+            pods_refused=refused.message,
+            ask_again_at=refused.again_at,
         )
 
     def remains(self, raw: Object) -> Remains:
@@ -188,8 +194,8 @@ class Observer:
         )
 
 
-def _is_running(existing: Mapping[tuple[str, str], Object]) -> bool:
-    return any(kind in ("Deployment", "StatefulSet", "Job") for kind, _ in existing)
+def _runner(existing: Mapping[tuple[str, str], Object]) -> Object | None:
+    return next((obj for (kind, _), obj in existing.items() if kind in ("Deployment", "StatefulSet", "Job")), None)
 
 
 def _read_node(node: Object, owner: str = "") -> NodeView:

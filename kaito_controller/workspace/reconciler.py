@@ -10,7 +10,7 @@ from collections.abc import Iterable
 
 from controller_runtime.api import KubeClient
 from controller_runtime.clock import Clock
-from controller_runtime.conditions import Condition, get_condition
+from controller_runtime.conditions import Condition
 from controller_runtime.controller import Request, Result
 from controller_runtime.errors import NotFound
 from controller_runtime.events import EventRecorder
@@ -25,14 +25,15 @@ from controller_runtime.resources import (
     resource_version_of,
     uid_of,
 )
-from kaito_controller.api import conditions, labels
+from kaito_controller.api import labels
 from kaito_controller.api.reasons import Kind
 from kaito_controller.workspace import naming
-from kaito_controller.workspace.actions import Action, Create, Delete, ReleaseNode
+from kaito_controller.workspace.actions import Action, Delete, ReleaseNode
 from kaito_controller.workspace.apply import Applier
 from kaito_controller.workspace.caches import Caches
-from kaito_controller.workspace.decide import Decision, decide, runner
+from kaito_controller.workspace.decide import Decision, decide
 from kaito_controller.workspace.deletion import deletion_verdict, plan_deletion
+from kaito_controller.workspace.measures import Measures
 from kaito_controller.workspace.metrics import WorkspaceMetrics
 from kaito_controller.workspace.observe import Observer
 from kaito_controller.workspace.own_writes import LOOK_AGAIN_S, OwnWrites
@@ -66,7 +67,7 @@ class WorkspaceReconciler:
         self._observer = observer
         self._own_writes = own_writes
         self._recorder = recorder
-        self._metrics = metrics
+        self._measures = Measures(metrics)
         self._clock = clock
         self._applier = Applier(client, clock)
         self._refusals: dict[str, Refusal] = {}
@@ -88,18 +89,23 @@ class WorkspaceReconciler:
             self._own_writes.note(uid, [(labels.WORKSPACES, resource_version_of(raw))])
         snapshot = self._observer.snapshot(raw, self._refusals.get(uid))
         decision = decide(snapshot)
+        if decision.release is not None and changes(raw, conditions_of(snapshot, decision)):
+            # Said before it is acted upon: the release has a reason of its own, which would hide the failure's.
+            self._show(snapshot, decision, raw)
+            return Result()
         actions = plan(snapshot, decision)
+        retry_in_s = None
         if actions:
-            raw = self._act(snapshot, decision, actions)
+            raw, retry_in_s = self._act(snapshot, decision, actions)
             if decision.release is not None or decision.assignment.claim:
                 return Result()  # the next look, with the record or the claims in the cache, says more
         if self._refusals.get(uid) != snapshot.refusal:
             snapshot = self._observer.snapshot(raw, self._refusals.get(uid))
             decision = decide(snapshot)
         self._show(snapshot, decision, raw)
-        return self._next_look(snapshot, decision)
+        return self._next_look(snapshot, decision, retry_in_s)
 
-    def _act(self, snapshot: Snapshot, decision: Decision, actions: tuple[Action, ...]) -> Object:
+    def _act(self, snapshot: Snapshot, decision: Decision, actions: tuple[Action, ...]) -> tuple[Object, float | None]:
         uid = uid_of(snapshot.raw)
         outcome = self._applier.apply(snapshot.raw, actions)
         self._own_writes.note(uid, outcome.written)
@@ -107,8 +113,8 @@ class WorkspaceReconciler:
             self._refusals.pop(uid, None)
         else:
             self._refusals[uid] = outcome.refusal
-        self._count(snapshot, decision, actions)
-        return outcome.workspace
+        self._measures.acted(snapshot, decision, actions)
+        return outcome.workspace, outcome.retry_in_s
 
     def _show(self, snapshot: Snapshot, decision: Decision, raw: Object) -> None:
         workers = workers_of(snapshot, decision)
@@ -116,7 +122,7 @@ class WorkspaceReconciler:
         news = changes(snapshot.raw, wanted)
         if self._write_status(raw, wanted, workers):
             self._tell(raw, news)
-            self._time_phases(snapshot, news)
+            self._measures.shown(snapshot, news)
 
     def _write_status(self, raw: Object, wanted: tuple[Condition, ...], workers: Iterable[str]) -> bool:
         """One patch, and only when it says something new. True when it was written."""
@@ -141,9 +147,11 @@ class WorkspaceReconciler:
                 note=change.message,
             )
 
-    def _next_look(self, snapshot: Snapshot, decision: Decision) -> Result:
+    def _next_look(self, snapshot: Snapshot, decision: Decision, retry_in_s: float | None) -> Result:
         verdicts: tuple[Verdict, ...] = (decision.machines, decision.nodes, decision.run, decision.overall)
-        waits = [(v.until - snapshot.now).total_seconds() for v in verdicts if v.until is not None]
+        moments = [moment for moment in (*(v.until for v in verdicts), snapshot.ask_again_at) if moment is not None]
+        waits = [(moment - snapshot.now).total_seconds() for moment in moments]
+        waits += [] if retry_in_s is None else [retry_in_s]
         if self._refusals.get(uid_of(snapshot.raw)) is not None:
             waits.append(REFUSED_RETRY_S)
         ahead = [wait for wait in waits if wait > 0]
@@ -192,30 +200,3 @@ class WorkspaceReconciler:
         self._refusals.pop(uid, None)
         self._own_writes.forget(uid)
         self._observer.forget(uid)
-
-    def _count(self, snapshot: Snapshot, decision: Decision, actions: tuple[Action, ...]) -> None:
-        ordered = any(isinstance(action, Create) and action.kind == "Machine" for action in actions)
-        if ordered and not snapshot.machines:
-            self._metrics.phase("node_ordered", snapshot.raw["metadata"].get("creationTimestamp"), snapshot.now)
-        for ordinal, failure in (decision.assignment.failures or {}).items():
-            if snapshot.attempts.get(ordinal) != failure:
-                self._metrics.machine_failed(failure.reason)
-
-    def _time_phases(self, snapshot: Snapshot, news: Iterable[Change]) -> None:
-        turned = {change.type for change in news if change.status == "True"}
-        stored = (snapshot.raw.get("status") or {}).get("conditions")
-        if conditions.RESOURCE_READY in turned:
-            start = min((m.created_at for m in snapshot.machines), default=None)
-            self._metrics.phase("node_ready", start, snapshot.now)
-        served_before = get_condition(stored, conditions.INFERENCE_READY) or {}
-        workload = runner(snapshot)
-        if conditions.INFERENCE_READY in turned and served_before.get("status") != "True" and workload is not None:
-            started = max(filter(None, map(_started_at, snapshot.pods)), default=None)
-            self._metrics.phase("image_pulled", workload["metadata"].get("creationTimestamp"), started)
-            self._metrics.phase("serving", started, snapshot.now)
-
-
-def _started_at(pod: Object) -> str:
-    statuses = (pod.get("status") or {}).get("containerStatuses") or []
-    starts = [str(((entry.get("state") or {}).get("running") or {}).get("startedAt") or "") for entry in statuses]
-    return max(starts, default="")

@@ -15,8 +15,7 @@ from controller_runtime.resources import Object, name_of
 from kaito_controller.api import reasons
 from kaito_controller.api.conditions import INFERENCE_READY
 from kaito_controller.api.reasons import Kind
-from kaito_controller.workspace.causes import pods_cause
-from kaito_controller.workspace.records import shorten
+from kaito_controller.workspace.causes import workload_cause
 from kaito_controller.workspace.snapshot import Snapshot, Verdict
 
 
@@ -56,7 +55,7 @@ def failure_deadline(snapshot: Snapshot, workload: Object) -> datetime:
 
 def _unready(snapshot: Snapshot, workload: Object) -> Verdict:
     gives_up = failure_deadline(snapshot, workload)
-    cause = pods_cause(snapshot.pods) or _refused_pods(workload)
+    cause = workload_cause(snapshot, workload)
     if cause is not None and cause.reason.kind is Kind.TROUBLE:
         return Verdict(
             cause.reason, f"{cause.message} The nodes are given back at {rfc3339(gives_up)} if it lasts.", gives_up
@@ -87,16 +86,6 @@ def _late(snapshot: Snapshot, workload: Object, gives_up: datetime) -> Verdict:
         f"The nodes are given back at {rfc3339(gives_up)} if it lasts.",
         gives_up,
     )
-
-
-def _refused_pods(workload: Object) -> Verdict | None:
-    """A Deployment says so when its pods are refused (quota, policy); a StatefulSet only tells in Events."""
-    conditions = (workload.get("status") or {}).get("conditions")
-    failed = get_condition(conditions, "ReplicaFailure")
-    if failed is None or failed.get("status") != "True":
-        return None
-    said = shorten(str(failed.get("message") or failed.get("reason") or ""), 300).rstrip(".")
-    return Verdict(reasons.WORKLOAD_REFUSED, f"The pods of {workload['kind']} {name_of(workload)} are refused: {said}.")
 
 
 def _not_ready_since(snapshot: Snapshot) -> datetime:

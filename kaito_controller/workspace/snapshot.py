@@ -174,6 +174,10 @@ class Snapshot:
     pods: tuple[Object, ...] = ()
     """Pods of the workload, by name."""
     refusal: Refusal | None = None
+    pods_refused: str = ""
+    """Why pods of a StatefulSet or Job cannot be made, in the words of its controller; "" when nothing is known."""
+    ask_again_at: datetime | None = None
+    """When more may be known about missing pods."""
 
     @property
     def worker_nodes(self) -> tuple[str, ...]:

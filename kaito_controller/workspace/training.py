@@ -14,7 +14,7 @@ from controller_runtime.conditions import get_condition
 from controller_runtime.resources import Object, is_deleting, name_of
 from kaito_controller.api import reasons
 from kaito_controller.api.reasons import Kind
-from kaito_controller.workspace.causes import last_failure, pods_cause
+from kaito_controller.workspace.causes import last_failure, workload_cause
 from kaito_controller.workspace.records import Release, shorten
 from kaito_controller.workspace.snapshot import Snapshot, Verdict
 
@@ -76,9 +76,10 @@ def _before(snapshot: Snapshot, job: Object | None, obsolete: str, nodes: Verdic
 
 
 def _under_way(snapshot: Snapshot, job: Object, nodes: Verdict) -> tuple[Verdict, Verdict]:
-    cause = pods_cause(snapshot.pods)
+    cause = workload_cause(snapshot, job)
     if cause is not None and cause.reason.kind is Kind.TROUBLE:
-        told = Verdict(cause.reason, f"{cause.message} The Job retries a limited number of times.")
+        retries = "" if cause.reason is reasons.WORKLOAD_REFUSED else " The Job retries a limited number of times."
+        told = Verdict(cause.reason, f"{cause.message}{retries}")
         return told, told
     if any(_has_run(pod) for pod in snapshot.pods):
         started = Verdict(reasons.JOB_RUNNING, f"Job {name_of(job)} runs since {_start(job)}.")

@@ -17,6 +17,7 @@ from hack.demo.installation import Installation
 from hack.demo.story import SAMPLES, filled
 from hack.localcluster.cloud.market import Market
 from hack.localcluster.durations import Durations
+from test.support import refused_pods
 from test.support.processes import wait_until
 from test.support.workspaces import good
 
@@ -71,6 +72,7 @@ class Life:
         self.product.kubectl("-n", TEAM, "create", "secret", "docker-registry", "push-secret", *login)
         self.serve_and_tune()
         self.edit()
+        self.pods_refused()
         self.lose_labels()
         self.machine_deleted_under_a_running_model()
         self.pool_lost()
@@ -111,6 +113,18 @@ class Life:
         self.wait(lambda: self.uid("job", name) not in ("", before), "a new Job for the edited tuning")
         self.lose_label("job", name)
         self.lose_label("configmap", self.configmap_of(name))
+
+    def pods_refused(self) -> None:
+        """A policy lets no pods in; why a StatefulSet has none is found in its Events."""
+        for document in refused_pods.policy(TEAM):
+            self.product.apply(yaml.safe_dump(document))
+        self.product.kubectl("-n", TEAM, "delete", "pod", "good-distributed-0")
+        self.wait(
+            lambda: self._condition("good-distributed").get("reason") == "WorkloadRefused", "the refusal to be told"
+        )
+        for document in refused_pods.policy(TEAM):
+            self.product.kubectl("delete", document["kind"], document["metadata"]["name"])
+        self.ready("good-distributed")
 
     def lose_labels(self) -> None:
         """The same for what serves."""

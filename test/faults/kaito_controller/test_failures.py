@@ -19,6 +19,11 @@ def wait_reason(world: World, reason: str, condition: str = "WorkspaceReady") ->
     return world.condition(condition)[2]
 
 
+def note_of(world: World, reason: str) -> str:
+    """What the Event with this reason says; there has to be one."""
+    return next(str(event["note"]) for event in world.all(EVENTS) if event["reason"] == reason)
+
+
 def waiting(why: str, message: str, /, **last: object) -> Object:
     """Status of a pod whose container does not run."""
     state = {"waiting": {"reason": why, "message": message}}
@@ -156,7 +161,8 @@ def test_failed_job_is_explained_gives_its_nodes_back_and_can_be_asked_for_again
 
         message = wait_reason(world, "GPUReleased")
 
-        assert "JobFailed" in message
+        assert "JobFailed: Job phi failed after 4 attempts (BackoffLimitExceeded" in message
+        assert "failed after 4 attempts" in note_of(world, "JobFailed")
         world.until(lambda: not world.all(MACHINES) and not world.all(NODES), "the nodes being given back")
         world.script.job_succeeds = True
         world.patch("phi", {"metadata": {"annotations": {naming.RELEASED: None}}})
@@ -238,4 +244,5 @@ def test_model_that_never_becomes_ready_gives_its_nodes_back(world: World) -> No
         message = wait_reason(world, "GPUReleased")
 
         assert "exit code 3" in message
+        assert "exit code 3" in note_of(world, "ContainerCrashing")
         world.until(lambda: not world.all(MACHINES), "the nodes being given back")

@@ -199,6 +199,30 @@ def test_objects_changed_or_lost_are_put_back(world: World) -> None:
         world.until_ready()
 
 
+def test_selector_and_ports_that_somebody_adds_to_the_service_are_taken_off_and_then_there_is_silence(
+    world: World,
+) -> None:
+    with Operator(world) as operator:
+        world.apply(workspace())
+        world.until_ready()
+        meant = world.find(SERVICES, "phi", "default")["spec"]
+        port = {"name": "debug", "port": 9999, "protocol": "TCP", "targetPort": 9999}
+
+        for patch in (
+            {"selector": {"version": "2"}},
+            {"ports": [*meant["ports"], port]},
+            {"selector": {"version": "2"}},
+        ):
+            world.client.patch(SERVICES, "phi", {"spec": patch}, "default")
+            world.until(lambda: world.find(SERVICES, "phi", "default")["spec"] == meant, f"{patch} being taken off")
+
+        world.until(lambda: len(operator.controller) == 0, "quiet")
+        before = len(world.writes())
+        world.patch("phi", {"metadata": {"labels": {"touched": "yes"}}})
+        world.until(lambda: len(operator.controller) == 0, "quiet")
+        assert len(world.writes()) == before
+
+
 def test_edit_without_effect_on_training_does_not_restart_it_and_one_with_effect_does_once(world: World) -> None:
     world.add_default_tuning_configs()
     world.script.job_succeeds = None

@@ -272,3 +272,20 @@ def test_adapters_of_a_running_model_can_be_taken_away_again() -> None:
     many = build_workload(context(workspace(inference=inference("falcon-7b", adapters=THREE_ADAPTERS))))
     assert compare(as_stored(many), build_workload(served())) is Verdict.ROLL_OUT
     assert "initContainers" not in pod_spec(updated(as_stored(many), build_workload(served())))
+
+
+def test_further_keys_are_tolerated_except_in_selectors() -> None:
+    assert contains({"spec": {"meant": 1, "defaulted": 2}}, {"spec": {"meant": 1}})
+    for selector in ("selector", "matchLabels", "nodeSelector"):
+        assert contains({selector: {"a": "b"}}, {selector: {"a": "b"}})
+        assert not contains({selector: {"a": "b", "c": "d"}}, {selector: {"a": "b"}})
+
+
+@pytest.mark.parametrize("term", ["nodeAffinity", "podAntiAffinity"])
+def test_affinity_that_a_template_leaves_null_counts_as_absent(term: str) -> None:
+    spec = {"containers": [{"name": "own", "image": "own:1"}], "affinity": {term: None}}
+    resource = {"count": 2}
+
+    built = build_workload(context(workspace(inference={"template": {"spec": spec}}, resource=resource)))
+
+    assert len(pod_spec(built)["affinity"]) == 2

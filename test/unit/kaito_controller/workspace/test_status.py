@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from copy import deepcopy
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -58,6 +59,41 @@ def test_readiness_of_an_older_generation_does_not_count() -> None:
     found, _ = shown(running(observedGeneration=0, readyReplicas=1, updatedReplicas=1))
 
     assert found["InferenceReady"] == ("False", "WorkloadPending")
+
+
+def test_what_serves_goes_on_serving_when_somebody_has_changed_its_object() -> None:
+    """A policy engine that rewrites the image of every Deployment must not make the model look down for ever."""
+    seen = running(observedGeneration=1, readyReplicas=1, updatedReplicas=1)
+    seen.existing[("Deployment", "phi")]["spec"]["template"]["spec"]["containers"][0]["image"] = (
+        "mirror.example.com/phi:1"
+    )
+
+    found, decision = shown(seen)
+
+    assert found["InferenceReady"] == ("True", "InferenceServing")
+    assert [type(action).__name__ for action in plan(seen, decision)] == ["Replace"]
+
+
+def refused(**condition: Any) -> Object:
+    return {"type": "ReplicaFailure", "status": "True", "reason": "FailedCreate", **condition}
+
+
+def test_pods_that_are_refused_are_told_before_pods_that_only_start() -> None:
+    quota = 'pods "phi-x" is forbidden: exceeded quota: gpus'
+    starting = pod("a", {"name": "c", "state": {"waiting": {"reason": "ContainerCreating"}}})
+    seen = replace(running(observedGeneration=1, conditions=[refused(message=quota)]), pods=(starting,))
+
+    found, decision = shown(seen)
+
+    assert found["InferenceReady"] == ("False", "WorkloadRefused")
+    assert f"The pods of Deployment phi are refused: {quota}." in decision.overall.message
+
+
+def test_refusal_that_only_an_event_tells_is_told_too() -> None:
+    found, decision = shown(replace(running(observedGeneration=1), pods_refused="create Pod phi-0 failed: no quota"))
+
+    assert found["InferenceReady"] == ("False", "WorkloadRefused")
+    assert "are refused: create Pod phi-0 failed: no quota." in decision.overall.message
 
 
 def test_status_that_is_already_right_is_equal() -> None:
