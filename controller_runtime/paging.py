@@ -11,9 +11,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 import msgspec
-import orjson
 
 from controller_runtime.api import Transform
+from controller_runtime.decoding import decode_item
 from controller_runtime.errors import MalformedReply
 from controller_runtime.resources import Object
 
@@ -57,7 +57,7 @@ def decode_page(body: bytes, call: str, transform: Transform | None = None) -> P
 def _decode_items(envelope: _Envelope, call: str, transform: Transform | None) -> Iterator[Object]:
     kind, api_version = envelope.kind.removesuffix("List"), envelope.api_version
     for raw in envelope.items or ():
-        item = orjson.loads(memoryview(raw))
+        item = decode_item(bytes(raw))
         if not isinstance(item, dict):
             raise MalformedReply(f"a list item is a JSON {type(item).__name__}, expected an object", call=call)
         if "kind" not in item and kind:

@@ -99,8 +99,14 @@ class Transport:
 
     def close(self) -> None:
         """Close idle connections."""
-        self._endpoint.pool(streaming=False).clear()
-        self._endpoint.pool(streaming=True).clear()
+        for streaming in (False, True):
+            manager = self._endpoint.pool(streaming=streaming)
+            # urllib3 closes the connections of a dropped pool only when it is collected, and any error that somebody keeps keeps it alive.
+            for key in manager.pools.keys():  # noqa: SIM118  # this container forbids iteration
+                pool = manager.pools.get(key)
+                if pool is not None:
+                    pool.close()
+            manager.clear()
 
     def send(
         self,

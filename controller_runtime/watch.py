@@ -6,6 +6,7 @@ The stream is newline-separated JSON. Frames are handed out as many at a time as
 
 from __future__ import annotations
 
+import errno
 import io
 from collections.abc import Iterator, Sequence
 from types import TracebackType
@@ -16,6 +17,7 @@ from urllib3.exceptions import HTTPError, ReadTimeoutError
 
 from controller_runtime.api import WatchEvent
 from controller_runtime.chunks import ChunkDecoder
+from controller_runtime.decoding import decode_frame
 from controller_runtime.errors import ConnectionFailed, MalformedReply, WatchStalled
 
 READ_BYTES = 256 << 10
@@ -79,12 +81,11 @@ class HttpWatchStream:
 
     def _decode(self, lines: list[bytes]) -> Iterator[Sequence[WatchEvent]]:
         events: list[WatchEvent] = []
-        loads = orjson.loads
         for line in lines:
             if not line:
                 continue
             try:
-                frame = loads(line)
+                frame = decode_frame(line)
                 events.append(WatchEvent(frame["type"], frame["object"]))
             except (orjson.JSONDecodeError, KeyError, TypeError) as error:
                 yield events
@@ -101,10 +102,15 @@ class HttpWatchStream:
                 yield piece
         except (ReadTimeoutError, TimeoutError) as error:
             if not self._stopped:
-                raise WatchStalled(f"no frame for {self._read_timeout_s:g} s", call=self._call) from error
+                raise WatchStalled(self._say_stalled(error), call=self._call) from error
         except (HTTPError, OSError, ValueError) as error:
             if not self._stopped:
                 raise ConnectionFailed(f"the watch broke off: {error}", call=self._call) from error
+
+    def _say_stalled(self, error: Exception) -> str:
+        if isinstance(error, OSError) and error.errno == errno.ETIMEDOUT:
+            return "the peer has vanished: it answers no keep-alive probes"
+        return f"no frame for {self._read_timeout_s:g} s"
 
     def _read_plain(self) -> bytes:
         return self._response.read1(READ_BYTES)

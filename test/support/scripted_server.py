@@ -6,6 +6,7 @@ silence) is what the client gets. Every request line and its query are kept for 
 
 from __future__ import annotations
 
+import ctypes
 import socket
 import struct
 import threading
@@ -19,6 +20,9 @@ from urllib.parse import parse_qsl, urlsplit
 import orjson
 
 from controller_runtime.client import Client
+
+SO_ATTACH_FILTER = 26
+BPF_RETURN = 0x06
 
 
 @dataclass(frozen=True)
@@ -74,6 +78,13 @@ class Wire:
         """Close with a TCP reset instead of a polite end."""
         self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         self.connection.close()
+
+    def vanish(self) -> None:
+        """Drop every packet that comes in from now on, as a pulled cable does: no data, no acknowledgement, no reset. Linux only."""
+        drop_all = struct.pack("HBBI", BPF_RETURN, 0, 0, 0)
+        program = ctypes.create_string_buffer(drop_all)
+        one_instruction = struct.pack("HP", 1, ctypes.addressof(program))
+        self.connection.setsockopt(socket.SOL_SOCKET, SO_ATTACH_FILTER, one_instruction)
 
     def hold(self) -> None:
         """Say nothing more until the test is over or the client goes away."""

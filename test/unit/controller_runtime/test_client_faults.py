@@ -176,9 +176,11 @@ def test_a_401_re_reads_the_token_file_and_tries_once_more(tmp_path):
     with ScriptedServer(only_new) as server:
         client = server.client(tmp_path)
         write_kubeconfig(tmp_path / "kubeconfig", server.url, {"tokenFile": "token"})
-        client = type(client).from_kubeconfig(tmp_path / "kubeconfig")
+        exchanges = []
+        client = type(client).from_kubeconfig(tmp_path / "kubeconfig", observer=exchanges.append)
         assert client.get(PODS, "a", "n") == {}
         client.close()
+    assert [(exchange.code, exchange.retry_of) for exchange in exchanges] == [("401", ""), ("200", "401")]
     assert [r.headers["authorization"] for r in server.requests] == ["Bearer old", "Bearer new"]
 
 

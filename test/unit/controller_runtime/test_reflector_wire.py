@@ -2,9 +2,9 @@
 
 import pytest
 
+from test.support.fake_clock import FakeClock
 from test.support.processes import wait_until
-from test.support.reflector_rig import events, hold, pod, pod_list, refuse, rigs
-from test.support.scripted_server import Request, Wire
+from test.support.reflector_rig import Recorder, events, hold, pod, pod_list, refuse, rigs
 
 
 @pytest.fixture
@@ -63,20 +63,36 @@ def test_a_list_whose_version_is_gone_is_repeated_at_once_for_the_latest(rig):
     assert len(r.clock.pauses) == 1
 
 
-@pytest.mark.parametrize("causes", [[{"reason": "ResourceVersionTooLarge"}], []])
-def test_a_server_behind_our_version_is_asked_for_the_latest(rig, causes):
-    def too_large(_: Request, wire: Wire) -> None:
-        body = {
-            "kind": "Status",
-            "code": 504,
-            "reason": "Timeout",
-            "message": "Too large resource version: 10, current: 5",
-        }
-        wire.reply(504, {**body, "details": {"causes": causes}})
+def too_large(message, *causes, headers=None):
+    """What a server says whose watch cache has not reached the version that was asked for."""
+    body = {"kind": "Status", "code": 504, "reason": "Timeout", "message": message, "details": {"causes": list(causes)}}
+    return lambda _, wire: wire.reply(504, body, headers)
 
-    r = rig([pod_list(10), too_large, pod_list(20, pod("a", 12))], [refuse(410, "Expired"), hold])
+
+BY_CAUSE = too_large("wait a little", {"reason": "ResourceVersionTooLarge"})
+BY_OLD_MESSAGE = too_large("Too large resource version: 10, current: 5")
+
+
+@pytest.mark.parametrize("behind", [BY_CAUSE, BY_OLD_MESSAGE], ids=["cause", "old message"])
+def test_a_server_behind_our_version_is_asked_for_the_latest(rig, behind):
+    r = rig([pod_list(10), behind, pod_list(20, pod("a", 12))], [refuse(410, "Expired"), hold])
     r.keys("n/a")
     assert [q.query.get("resourceVersion") for q in r.server.lists()] == ["0", "10", None]
+    assert len(r.clock.pauses) == 1, "the latest is asked for at once; the one pause is for the 410"
+
+
+def test_a_server_that_cannot_give_the_latest_either_is_left_alone_for_as_long_as_it_asks(rig):
+    busy = too_large("wait a little", {"reason": "ResourceVersionTooLarge"}, headers={"Retry-After": "70"})
+    r = rig([pod_list(10), BY_CAUSE, busy, pod_list(20, pod("a", 12))], [refuse(410, "Expired"), hold])
+    r.keys("n/a")
+    assert [q.query.get("resourceVersion") for q in r.server.lists()] == ["0", "10", None, None]
+    assert r.clock.pauses[1] >= 70
+
+
+def test_any_other_timeout_of_the_server_is_no_reason_to_doubt_our_version(rig):
+    r = rig([pod_list(10), too_large("etcd is slow"), pod_list(20)], [refuse(410, "Expired"), hold])
+    wait_until(lambda: r.informer.resource_version == "20", 10)
+    assert [q.query.get("resourceVersion") for q in r.server.lists()] == ["0", "10", "10"]
 
 
 def test_a_stale_server_cannot_take_the_cache_back_in_time(rig):
@@ -130,3 +146,42 @@ def test_a_streamed_list_that_breaks_off_leaves_the_cache_alone_and_starts_again
     r = rig([refuse(500)], [broken, whole], streaming_list=True)
     r.keys("n/a")
     r.told(("add", "a", "7", True))
+
+
+def test_a_resync_repeats_the_cache_to_its_handler_only_and_sends_the_server_nothing(rig):
+    clock, resyncing = FakeClock(), Recorder()
+    r = rig([pod_list(10, pod("a", 3))], [hold], clock=clock)
+    wait_until(lambda: r.server.watches(), 10)
+    r.informer.add_handler(resyncing, resync_period_s=2)
+    r.told(("add", "a", "3", True))
+    sent = len(r.server.requests)
+    for repeated in (1, 2, 3):
+        clock.wait_for_waiters(1)
+        clock.advance(2)
+        wait_until(lambda n=repeated: resyncing.told[1:] == [("update", "a", "3")] * n, 10, "a resync")
+
+    assert len(r.server.requests) == sent
+    r.told(("add", "a", "3", True))
+
+
+@pytest.mark.parametrize("streamed", [False, True], ids=["paged list", "streamed list"])
+def test_a_transform_sees_each_object_once_and_the_cache_keeps_version_and_uid_but_no_managed_fields(rig, streamed):
+    seen = []
+
+    def note(obj):
+        seen.append((obj["metadata"]["name"], "managedFields" in obj["metadata"]))
+        obj["spec"] = {"seen": obj.get("spec", {}).get("seen", 0) + 1}
+        return obj
+
+    initial, later = [pod("a", 3), pod("b", 4)], ("MODIFIED", pod("a", 11))
+    end = {"kind": "Pod", "metadata": {"resourceVersion": "10", "annotations": {"k8s.io/initial-events-end": "true"}}}
+    frames = [*[("ADDED", obj) for obj in initial], ("BOOKMARK", end), later] if streamed else [later]
+    watch = events(*frames, then=lambda wire: wire.hold())
+    r = rig([pod_list(10, *initial)], [watch], streaming_list=streamed, transform=note)
+    r.told(("add", "a", "3", True), ("add", "b", "4", True), ("update", "a", "11"))
+
+    assert seen == [("a", False), ("b", False), ("a", False)]
+    for name, version in (("a", "11"), ("b", "4")):
+        cached = r.informer.get(name, "n")
+        assert cached["metadata"] == {"name": name, "namespace": "n", "uid": f"uid-{name}", "resourceVersion": version}
+        assert cached["spec"] == {"seen": 1}
