@@ -93,3 +93,11 @@ class FakeClock:
                     found = len(self._waiters) + self._event_waiters
                     raise AssertionError(f"expected {count} threads waiting on the clock, found {found}")
                 self._changed.wait(remaining)
+
+    def wait_for_waiter_due(self, within_s: float, real_timeout_s: float = 10.0) -> None:
+        """Block (in real time, bounded) until a thread sleeps that `within_s` seconds of this clock will wake."""
+        deadline = time.monotonic() + real_timeout_s
+        with self._lock:
+            while not any(due <= self._monotonic_s + within_s for due, _ in self._waiters.values()):
+                if not self._changed.wait(deadline - time.monotonic()):
+                    raise AssertionError(f"no thread sleeps on the clock for {within_s:g} s or less")

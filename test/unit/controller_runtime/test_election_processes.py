@@ -88,6 +88,10 @@ class Arena:
         first = next(who for _, kind, who, _ in self.history() if kind == "lease" and who)
         return "contender-first" if identity == first else "contender-second"
 
+    def looks_at_the_lease(self, since):
+        """Reads of the Lease since that entry of the audit; a leader that renews does not read."""
+        return sum(1 for e in list(self.server.audit)[since:] if e.resource == LEASES.plural and e.verb == "get")
+
     def refused_attempts_of(self, writer, since):
         entries = list(self.server.audit)[since:]
         return [e for e in entries if e.agent.startswith(f"contender-{writer}") and e.verb == "update"]
@@ -169,7 +173,9 @@ def test_a_pause_shorter_than_the_renew_deadline_changes_nothing_and_the_standby
     leader, standby = arena.leader_and_standby()
     seen = len(arena.server.audit)
     leader.pause()
-    time.sleep(RENEW_S / 3)
+    # Long enough that the standby looked at the Lease meanwhile and found it silent, but not expired.
+    paused = len(arena.server.audit)
+    standby.wait_for(lambda: arena.looks_at_the_lease(paused), 20, "a look at the silent lease")
     leader.resume()
     count = arena.writes("first")
     leader.wait_for(lambda: arena.writes("first") > count + 10, 20, "more writes")
