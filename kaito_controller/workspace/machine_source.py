@@ -19,7 +19,7 @@ from controller_runtime.resources import Object
 from kaito_controller.workspace.actions import MACHINES
 from kaito_controller.workspace.caches import MACHINE_INDICES
 
-LOOK_EVERY_S = 30.0
+LOOK_EVERY_S = 10.0
 STOP_TIMEOUT_S = 5.0
 PROBE = "is-the-machine-api-installed"
 """A Machine that nobody has; how its absence is reported tells whether the type exists."""

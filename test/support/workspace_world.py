@@ -437,7 +437,7 @@ class Operator:
     def __init__(
         self, world: World, *, wrap: Callable[[KubeClient], Any] = lambda client: client, **settings: Any
     ) -> None:
-        self.settings = ControllerSettings(**{**SETTINGS, **settings})
+        self.settings = ControllerSettings(**{**SETTINGS, "kubeconfig": str(world.kubeconfig), **settings})
         self.client = Client.from_kubeconfig(world.kubeconfig, user_agent="kaito-controller")
         self.manager = Manager(wrap(self.client), self.settings, name="kaito-controller")
         self.controller = assemble(self.manager, self.settings)

@@ -138,6 +138,23 @@ def test_nodes_that_users_bring_work_without_any_machine_api() -> None:
         assert naming.CLAIM not in annotations_of(world.find(NODES, "brought"))
 
 
+def test_machine_api_that_is_installed_later_is_used_without_a_restart() -> None:
+    with World(machine_crd=False) as world, Operator(world):
+        world.add_node("brought", apps="phi")
+        world.apply(workspace())
+        world.apply(workspace("second"))
+        world.until_ready()
+        world.until(lambda: world.condition("WorkspaceReady", "second")[1] == "MachineAPIMissing", "MachineAPIMissing")
+
+        world.install("karpenter.sh_machines.yaml", MACHINES)
+
+        world.until_ready("second", timeout_s=40.0)
+        assert list(owners(world).values()) == ["default/second"]
+        assert world.get()["status"]["workerNodes"] == ["brought"]
+        world.delete("second")
+        world.until(lambda: world.get("second") is None and not world.all(MACHINES), "the watch on Machines to work")
+
+
 def test_without_a_machine_api_nodes_are_claimed_all_or_none() -> None:
     with World(machine_crd=False) as world, Operator(world):
         world.add_node("n1", pool="p")
