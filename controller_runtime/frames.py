@@ -103,11 +103,13 @@ class FrameReader:
 
     def _take(self, stream: WatchStream, batch: Sequence[WatchEvent]) -> None:
         changes: list[tuple[str, Object]] = []
-        for kind, obj in batch:
+        for event in batch:
+            kind, obj = event
             if obj.__class__ is not dict:
                 self._stats.unknown_events += 1
             elif kind in _CHANGES:
-                changes.append((kind, self.prepare(obj)))
+                prepared = self.prepare(obj)
+                changes.append(event if prepared is obj else (kind, prepared))
             else:
                 self._apply(changes)
                 changes = []
