@@ -92,18 +92,17 @@ class World:
         return rfc3339(self.timeline.clock.now())
 
     def patch_status(self, resource: Resource, obj: Object, status: Object) -> None:
-        """Write the status when anything differs; a vanished object is no error.
+        """Write the status of exactly this object (by UID) when anything differs; a vanished or recreated one is no error.
 
         The whole of it, not only what differs: the object may be older than our own last write, and half of a status would be a lie.
         """
         old = obj.get("status") or {}
         if all(old.get(key) == value for key, value in status.items()):
             return
+        patch = {"metadata": {"uid": uid_of(obj)}, "status": status}
         try:
-            self.client.patch(
-                resource, name_of(obj), {"status": status}, namespace_of(obj) or None, subresource="status"
-            )
-        except NotFound:
+            self.client.patch(resource, name_of(obj), patch, namespace_of(obj) or None, subresource="status")
+        except (NotFound, Conflict):
             return
 
     def delete(self, resource: Resource, obj: Object, *, grace_period_s: int | None = None) -> None:

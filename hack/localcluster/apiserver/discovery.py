@@ -14,7 +14,6 @@ _SUBRESOURCE_KINDS: dict[str, tuple[Object, tuple[str, ...]]] = {
     "eviction": ({"group": "policy", "version": "v1", "kind": "Eviction"}, ("create",)),
     "token": ({"group": "authentication.k8s.io", "version": "v1", "kind": "TokenRequest"}, ("create",)),
     "binding": ({"kind": "Binding"}, ("create",)),
-    "finalize": ({}, ("update",)),
     "log": ({}, ("get",)),
     "proxy": ({"kind": "ServiceProxyOptions"}, ("create", "delete", "get", "patch", "update")),
 }
