@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import copy
 import json
+import re
+import shlex
 import subprocess
 from pathlib import Path
 from typing import Any
@@ -13,7 +15,7 @@ import pytest
 import yaml
 
 from hack.envtest import binaries
-from test.install import shipped
+from test.install import readme, shipped
 from test.install.test_rendered import NEWEST
 
 pytestmark = pytest.mark.envtest
@@ -40,7 +42,9 @@ class Helm:
 
     def run(self, *arguments: str) -> subprocess.CompletedProcess[str]:
         environment = {"HOME": str(self._folder), "PATH": ""}
-        return subprocess.run([self._binary, *arguments], capture_output=True, text=True, env=environment, check=False)
+        return subprocess.run(
+            [self._binary, *arguments], cwd=shipped.ROOT, capture_output=True, text=True, env=environment, check=False
+        )
 
     def template(self, values: dict[str, Any] | None = None, namespace: str = NAMESPACE) -> list[dict[str, Any]]:
         reply = self.attempt(values, namespace)
@@ -233,3 +237,18 @@ def test_helm_finds_nothing_to_complain_about(helm: Helm) -> None:
     reply = helm.run("lint", "--strict", CHART)
 
     assert reply.returncode == 0, reply.stdout + reply.stderr
+
+
+def test_the_command_of_the_readme_installs_what_it_says(helm: Helm) -> None:
+    """As `helm template`, with every variable standing for its own name."""
+    (command,) = readme.commands("helm")
+    words = [re.sub(r"\$(\w+)", r"\1", word) for word in shlex.split(command)]
+    assert words[:2] == ["helm", "install"]
+
+    reply = helm.run("template", *words[2:], "--kube-version", NEWEST)
+
+    assert reply.returncode == 0, reply.stderr
+    documents = by_key([document for document in yaml.safe_load_all(reply.stdout) if document])
+    data = documents[f"ConfigMap/{NAMESPACE}/gpu-provisioner-azure"]["data"]
+    assert controller(list(documents.values()))["image"].startswith("YOUR_REGISTRY/kaito-operator:")
+    assert set(data.values()) == {"SUBSCRIPTION", "RESOURCE_GROUP", "CLUSTER", "TENANT", "REGION"}

@@ -1,73 +1,62 @@
-"""Every command of the top README works: it is run here, or its block says why it cannot be and what it names is checked."""
+"""What the top README says is so: its tables are those of the packages, its links lead somewhere, its values exist."""
 
 from __future__ import annotations
 
 import re
 import subprocess
-from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
+import jsonschema
 import pytest
 import yaml
 
-from hack.demo.installation import Installation
-from hack.localcluster.cluster import LocalCluster
+from hack.render import values_schema
 from hack.render.kustomize import ROOT
-from test.install import shipped
+from kaito_controller.api import conditions
+from test.install import readme, shipped
+from test.install.readme import README, Table, tables
 
-README = (ROOT / "README.md").read_text()
-BLOCK = re.compile(r"(?P<before>[^\n]*)\n```(?P<kind>sh(?: no-test)?)\n(?P<code>.*?)```", re.S)
-RUN_ELSEWHERE = {
-    "make test": ".ci/run",
-    "make demo": "test/e2e/demo/test_demo.py",
-    "make up": "test/e2e/demo/test_demo.py",
-}
-"""What cannot be run from within a test, and where it is run; the file must say so."""
-FOREVER = "--watch"
+PACKAGES = [path for path in ROOT.glob("*/**/README.md") if not {".venv", ".venv-checks"} & set(path.parts)]
+TOP = tables(ROOT / "README.md")
+OWN_TABLES = {"reference", "condition", "what happens", "more quickstarts", "option", "instead of `config/default`"}
+"""First columns of tables that no package has; the others repeat rows of a package's table, word by word."""
+OWN_FIGURES = ("writes of ", "… in a steady state", "… PUTs to Azure", "from a Machine's change", "the whole demo")
 
 
-@dataclass(frozen=True)
-class Block:
-    """Commands of one code block; `reason` is why a `no-test` block is not run as it stands."""
-
-    kind: str
-    reason: str
-    commands: tuple[str, ...]
+def of_the_packages(first: str) -> list[Table]:
+    same = {first, "name"} if first == "metric" else {first}
+    return [table for path in PACKAGES for table in tables(path) if table.header[0] in same]
 
 
-def blocks() -> list[Block]:
-    found = []
-    for match in BLOCK.finditer(README):
-        lines = match["code"].replace("\\\n", " ").splitlines()
-        commands = (re.sub(r"\s+#.*$", "", line).strip() for line in lines)
-        reason = re.search(r"<!-- no-test: (.+?) -->", match["before"])
-        found.append(Block(match["kind"], reason[1] if reason else "", tuple(c for c in commands if c)))
-    return found
+@pytest.mark.parametrize("table", [t for t in TOP if t.header[0] not in OWN_TABLES], ids=lambda t: t.header[0])
+def test_a_row_that_a_package_documents_is_the_same_here(table: Table) -> None:
+    theirs = of_the_packages(table.header[0])
+    assert theirs
+    for row in table.rows:
+        if row[0].startswith(OWN_FIGURES):
+            continue
+        here = dict(zip(table.header[1:], row[1:], strict=True))
+        there = [dict(zip(t.header[1:], r[1:], strict=True)) for t in theirs for r in t.rows if r[0] == row[0]]
+        assert there, f"no package documents {row[0]}"
+        assert any(all(here.get(name, cell) == cell for name, cell in row.items()) for row in there), (here, there)
 
 
-def commands(kind: str = "") -> list[str]:
-    return [command for block in blocks() if block.kind.startswith(kind) for command in block.commands]
+def test_conditions_are_explained_in_the_words_of_the_code() -> None:
+    (table,) = [t for t in TOP if t.header[0] == "condition"]
+    source = Path(conditions.__file__).read_text()
+    explained = dict(re.findall(r'^[A-Z_]+ = "(\w+)"\n"""(.+)"""$', source, re.M))
+
+    assert dict(table.rows) == {f"`{name}`": explained[name] for name in conditions.ALL}
 
 
-def test_readme_has_commands_and_every_block_that_is_not_run_says_why() -> None:
-    assert "make demo" in commands()
-    assert "make test" in commands()
-    assert [block.commands for block in blocks() if block.kind == "sh no-test" and not block.reason] == []
+def test_every_figure_says_what_measures_it() -> None:
+    (table,) = [t for t in TOP if t.header[0] == "figure"]
 
-
-@pytest.mark.parametrize("command", [c for b in blocks() if b.kind == "sh" for c in b.commands])
-def test_a_tested_command_is_run_somewhere(command: str) -> None:
-    where = RUN_ELSEWHERE[command]
-
-    assert command in (ROOT / where).read_text()
-
-
-@pytest.mark.parametrize("target", sorted(set(re.findall(r"`?make ([a-z-]+)`?", README))))
-def test_make_knows_every_target_that_is_mentioned(target: str) -> None:
-    reply = subprocess.run(["make", "-n", target], cwd=ROOT, capture_output=True, text=True, check=False)
-
-    assert reply.returncode == 0, reply.stderr
+    for figure, *_, source in table.rows:
+        command = source.strip("`")
+        if command.startswith("python -m "):
+            command = command.removeprefix("python -m ").replace(".", "/") + ".py"
+        assert command in ("make bench", "make demo") or (ROOT / command).is_file(), f"{figure}: {source}"
 
 
 def test_every_relative_link_and_path_exists() -> None:
@@ -82,36 +71,52 @@ def test_every_relative_link_and_path_exists() -> None:
     assert not missing
 
 
-def test_every_value_given_to_helm_is_one_of_the_chart() -> None:
-    values = yaml.safe_load((shipped.MANIFESTS / "chart" / "values.yaml").read_text())
-    given = re.findall(r"--set ([\w.]+=[^\s`)]+)", README)
+def test_every_link_into_a_page_meets_a_heading() -> None:
+    anchors = re.findall(r"\]\(([^)#]+)#([^)]+)\)", README)
 
-    assert given
-    for pair in ",".join(given).split(","):
-        node = values
-        for key in pair.partition("=")[0].split("."):
-            assert key in node, f"--set {pair}: values.yaml has no {key}"
-            node = node[key]
+    assert anchors
+    for page, anchor in anchors:
+        headings = re.findall(r"^#+ (.+)$", (ROOT / page).read_text(), re.M)
+        assert anchor in {re.sub(r"[^\w -]", "", h).lower().replace(" ", "-") for h in headings}, f"{page}#{anchor}"
 
 
-@pytest.fixture
-def product(tmp_path: Path) -> Iterator[Installation]:
-    settings = {"gpu-provisioner": ["--time-scale=300"]}
-    with (
-        LocalCluster(time_scale=300, directory=tmp_path / "cluster", rbac=True) as cluster,
-        Installation(cluster.kubeconfig, tmp_path, cluster.environment, settings=settings) as installed,
-    ):
-        yield installed
+@pytest.mark.parametrize("target", sorted(set(re.findall(r"`?make ([a-z-]+)`?", README))))
+def test_make_knows_every_target_that_is_mentioned(target: str) -> None:
+    reply = subprocess.run(["make", "-n", target], cwd=ROOT, capture_output=True, text=True, check=False)
+
+    assert reply.returncode == 0, reply.stderr
 
 
-@pytest.mark.e2e
-@pytest.mark.timeout(240)
-def test_kubectl_commands_work_in_the_order_in_which_they_are_printed(product: Installation) -> None:
-    product.install()
-    product.start_operators()
-    node = next(n["metadata"]["name"] for n in product.objects("node") if "userpool" in n["metadata"]["name"])
-    wanted = [c.replace("$NODE", node) for c in commands() if c.startswith("kubectl ") and FOREVER not in c]
+def test_values_given_to_helm_fit_the_charts_schema() -> None:
+    schema = yaml.safe_load(values_schema.build())
+    given = [pair for group in re.findall(r"--set ([\w.]+=[^\s`)|]+)", README) for pair in group.split(",")]
 
-    assert len(wanted) >= 4
-    for command in wanted:
-        product.kubectl(*(str(ROOT / word) if word.startswith("config/") else word for word in command.split()[1:]))
+    assert len(given) >= 8
+    for pair in given:
+        path, _, text = pair.partition("=")
+        value = yaml.safe_load(text)
+        for key in reversed(path.split(".")):
+            value = {key: value}
+        jsonschema.validate(value, schema)
+
+
+def test_every_base_of_config_is_either_part_of_the_default_or_presented() -> None:
+    bases = {path.parent.name for path in (ROOT / "config").glob("*/kustomization.yaml")}
+    parts = {
+        Path(part).name
+        for part in yaml.safe_load((ROOT / "config/default/kustomization.yaml").read_text())["resources"]
+    }
+
+    unmentioned = {name for name in bases - parts if f"config/{name}" not in README}
+    assert not unmentioned
+    assert set(shipped.VARIANTS) | set(shipped.OPTIONS) <= bases
+
+
+def test_every_code_block_is_run_or_says_why_not_or_holds_no_command() -> None:
+    for block in readme.blocks():
+        assert block.kind in (readme.RUN, readme.NOT_RUN, *readme.PROSE), f"```{block.kind}: would not be run"
+        if block.kind == readme.NOT_RUN:
+            assert block.reason, f"no reason before {block.commands[0]}"
+        if block.kind in readme.PROSE:
+            typed = [line for line in block.lines if line.split(" ", 1)[0] in readme.PROGRAMS and " ──" not in line]
+            assert not typed, f"{typed}: mark the block as ```sh, so that it is run"
