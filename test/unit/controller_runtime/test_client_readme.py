@@ -3,8 +3,10 @@
 from pathlib import Path
 
 import controller_runtime
-from controller_runtime import delivery, frames, patience, reflector, rest
+from controller_runtime import api_status, client, delivery, frames, patience, reflector, rest
 from controller_runtime.api import WATCH_TIMEOUT_S
+from controller_runtime.api_status import error_from_reply
+from controller_runtime.errors import meaning_of
 from controller_runtime.informer_metrics import InformerCollector
 from controller_runtime.transport import Timeouts
 
@@ -44,3 +46,20 @@ def test_the_numbers_in_the_text_are_those_in_the_code():
     assert f"at most {2 * patience.MISSING_TYPE_CAP_S:g} s; one warning" in CLIENT
     assert f"the {reflector.MAX_QUICK_REWATCHES + 1}th end within a second" in CLIENT
     assert f"from {delivery.SQUEEZE_AT:,} changes on" in CLIENT
+
+
+def test_the_table_of_failed_requests_is_what_the_code_makes_of_them():
+    table = CLIENT[CLIENT.index("| reply | error | meaning |") :].split("\n\n")[0].splitlines()[2:]
+    documented = {}
+    for line in table:
+        reply, error, meaning = (cell.strip() for cell in line.strip("|").split(" | "))
+        if (code := reply[:3]).isdigit():
+            documented[int(code)] = (error.split("`")[1], meaning.split()[0].rstrip(";,"))
+    made = {code: error_from_reply(code, b"", {}) for code in documented}
+    assert documented == {code: (type(error).__name__, meaning_of(error).value) for code, error in made.items()}
+    assert set(documented) == set(api_status._BY_CODE) | {500}
+
+
+def test_keep_alive_finds_a_vanished_peer_when_the_text_says():
+    after_s = client.KEEPALIVE_IDLE_S + client.KEEPALIVE_INTERVAL_S * client.KEEPALIVE_PROBES
+    assert f"begin after {client.KEEPALIVE_IDLE_S} s\nand find a vanished peer after {after_s} s" in CLIENT

@@ -4,7 +4,7 @@ import orjson
 import pytest
 
 from controller_runtime.client import PatchType, Propagation
-from controller_runtime.errors import ConnectionFailed
+from controller_runtime.errors import Conflict, ConnectionFailed
 from controller_runtime.exchange import NO_REPLY
 from controller_runtime.resources import CONFIG_MAPS, NODES, PODS
 from test.support.scripted_server import Request, ScriptedServer, Wire
@@ -51,6 +51,13 @@ def test_a_replace_carries_the_resource_version_and_can_address_the_status(serve
     assert orjson.loads(request.body)["metadata"]["resourceVersion"] == "7"
 
 
+def test_fields_nobody_here_knows_survive_reading_changing_and_writing_back(server, client):
+    obj = client.get(PODS, "a", "n")
+    obj["metadata"] |= {"namespace": "n", "labels": {"touched": "yes"}}
+    client.replace(PODS, obj)
+    assert orjson.loads(server.requests[-1].body)["metadata"]["futureField"] == 1
+
+
 @pytest.mark.parametrize(
     ("patch_type", "body", "content_type"),
     [
@@ -73,6 +80,17 @@ def test_a_server_side_apply_names_its_manager_and_forces_only_when_asked(server
     assert polite.headers["content-type"] == "application/apply-patch+yaml"
     assert polite.query == {"fieldManager": "m"}
     assert forced.query == {"fieldManager": "m", "force": "true"}
+
+
+def test_a_refused_apply_names_the_managers_that_own_the_fields(tmp_path):
+    cause = {"reason": "FieldManagerConflict", "message": 'conflict with "kubectl"', "field": ".spec.replicas"}
+    with ScriptedServer(lambda _, wire: wire.status(409, "Conflict", causes=[cause])) as server:
+        client = server.client(tmp_path)
+        with pytest.raises(Conflict) as refused:
+            client.patch(PODS, "a", {"spec": {}}, "n", patch_type=PatchType.APPLY, field_manager="us")
+        client.close()
+    assert refused.value.details["causes"] == [cause]
+    assert "force" not in server.requests[0].query
 
 
 def test_a_delete_carries_its_preconditions_propagation_and_grace_period(server, client):

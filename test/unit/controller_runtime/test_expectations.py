@@ -45,3 +45,12 @@ def test_an_owner_that_is_gone_leaves_nothing_behind_for_its_successor():
     expectations.expect_creations("n/a", 1)
     expectations.forget("n/a")
     assert expectations.satisfied("n/a")
+
+
+def test_a_creation_that_failed_is_counted_back_and_not_waited_for():
+    expectations = Expectations()
+    expectations.expect_creations("n/a", 3)
+    expectations.creation_observed("n/a")
+    for _ in range(2):  # The other two were refused.
+        expectations.creation_observed("n/a")
+    assert expectations.satisfied("n/a")

@@ -3,6 +3,7 @@
 import threading
 
 import pytest
+import structlog
 
 from controller_runtime.api import ObjectList
 from controller_runtime.errors import ServiceUnavailable
@@ -163,9 +164,12 @@ def test_a_failing_handler_is_logged_counted_and_told_of_the_next_event(run):
         raise SystemExit("not in my house") if what[1] == "a" else ValueError("nor this")
 
     client, failing, other = HandFed(), Recorder(fail), Recorder()
-    run(client, failing, other)
-    client.feed(("ADDED", pod("a", 101)), ("ADDED", pod("b", 102)), ("ADDED", pod("c", 103)))
-    wait_until(lambda: len(failing.told) == 3 and len(other.told) == 3, 10)
+    informer, _ = run(client, failing, other)
+    with structlog.testing.capture_logs() as logs:
+        client.feed(("ADDED", pod("a", 101)), ("ADDED", pod("b", 102)), ("ADDED", pod("c", 103)))
+        wait_until(lambda: len(failing.told) == 3 and len(other.told) == 3, 10)
+        wait_until(lambda: informer.handler_failures == 3, 10)
+    assert sum("an event handler failed" in line["event"] for line in logs) == 3
 
 
 def test_a_slow_handler_delays_nobody_and_its_buffer_is_squeezed_to_the_newest_states(run):
@@ -182,6 +186,11 @@ def test_a_slow_handler_delays_nobody_and_its_buffer_is_squeezed_to_the_newest_s
     newest = {informer.get(f"p{n}")["metadata"]["resourceVersion"] for n in range(5)}
     wait_until(lambda: newest <= {told[-1] for told in slow.told}, 10)
     assert len(slow.told) < 5000
+    assert informer.squeezed_updates > 0
+    for recorder in (slow, fast):
+        for number in range(5):
+            versions = [int(told[-1]) for told in recorder.told if told[0] == "update" and int(told[-1]) % 5 == number]
+            assert versions == sorted(versions), "each object's states come in order"
 
 
 def test_squeezing_never_merges_across_a_delete_or_another_uid():
@@ -252,11 +261,12 @@ def test_waiting_for_sync_ends_when_the_informer_is_stopped():
     client.refusing = True
     informer = Informer(client, PODS)
     informer.start()
-    waiter = threading.Thread(target=informer.wait_for_sync, args=(60,))
+    answers = []
+    waiter = threading.Thread(target=lambda: answers.append(informer.wait_for_sync(60)))
     waiter.start()
     assert informer.stop(10)
     waiter.join(5)
-    assert not waiter.is_alive()
+    assert answers == [False]
     assert not informer.has_synced
 
 

@@ -151,9 +151,13 @@ def test_unknown_events_wrong_kinds_and_objects_without_metadata_are_skipped(rig
         ("ADDED", None), ("ADDED", "text"), ("MODIFIED", {"kind": "Pod", "metadata": None}), (7, pod("y", 13)),
         ("ADDED", {"kind": "Pod", "metadata": {"name": "z", "resourceVersion": 5}}), ("ADDED", pod("good", 14)),
     ]  # fmt: skip
-    r = rig([pod_list(10)], [events(*frames, then=lambda wire: wire.hold())])
-    r.keys("n/good")
+    with structlog.testing.capture_logs() as logs:
+        r = rig([pod_list(10)], [events(*frames, then=lambda wire: wire.hold())])
+        r.keys("n/good")
     assert r.clock.pauses == []
+    assert r.informer.stats.unknown_events == 4, "two unknown types and two objects that are none"
+    assert r.informer.malformed_objects == 5
+    assert sum("skipped" in line["event"] for line in logs) >= 6
 
 
 def test_a_plain_stream_without_chunks_is_read_as_well(rig):
@@ -213,3 +217,22 @@ def test_the_log_of_a_fault_names_the_resource_and_the_error(rig):
     assert line["resource"] == "pods"
     assert "503" in line["error"]
     assert errors.ServiceUnavailable.__name__ not in line["event"]
+
+
+def test_five_broken_connections_cost_growing_pauses_and_no_list(rig):
+    r = rig([pod_list(10)], [*[lambda _, wire: wire.reset()] * 5, hold])
+    wait_until(lambda: len(r.server.watches()) == 6, 10)
+    bounds = [(0.8, 1.6), (1.6, 3.2), (3.2, 6.4), (6.4, 12.8), (12.8, 25.6)]
+    assert len(r.clock.pauses) == 5
+    assert all(low <= pause < high for pause, (low, high) in zip(r.clock.pauses, bounds, strict=True))
+    assert len(r.server.lists()) == 1
+    assert {watch.query["resourceVersion"] for watch in r.server.watches()} == {"10"}
+
+
+def test_a_server_that_closes_100_watches_at_once_is_asked_ever_more_slowly(rig):
+    r = rig([pod_list(10)], [*[raw_lines()] * 100, hold])
+    wait_until(lambda: len(r.server.watches()) == 101, 20)
+    assert len(r.clock.pauses) == 100
+    assert all(0.8 * 2**number <= pause for number, pause in enumerate(r.clock.pauses[:6]))
+    assert min(r.clock.pauses[6:]) >= 30
+    assert r.informer.stats.short_watches == 100

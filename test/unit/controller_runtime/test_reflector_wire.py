@@ -23,6 +23,15 @@ def test_the_first_list_asks_for_any_version_and_the_watch_continues_from_it(rig
     assert "managedFields" not in r.informer.get("a", "n")["metadata"]
 
 
+def test_the_length_of_a_watch_is_drawn_anew_each_time_so_that_many_clients_do_not_end_theirs_together(rig):
+    bookmarks = [events(("BOOKMARK", {"kind": "Pod", "metadata": {"resourceVersion": "50"}}))] * 9
+    r = rig([pod_list(10)], [*bookmarks, hold])
+    wait_until(lambda: len(r.server.watches()) == 10, 10)
+    lengths = [int(watch.query["timeoutSeconds"]) for watch in r.server.watches()]
+    assert all(300 <= seconds <= 600 for seconds in lengths)
+    assert len(set(lengths)) > 5
+
+
 def test_a_watch_that_ends_after_an_event_is_resumed_there_at_once_without_a_list(rig):
     r = rig([pod_list(10)], [events(("ADDED", pod("a", 11))), hold])
     wait_until(lambda: len(r.server.watches()) == 2, 10)
@@ -61,6 +70,13 @@ def test_a_list_whose_version_is_gone_is_repeated_at_once_for_the_latest(rig):
     r.keys("n/a")
     assert [q.query.get("resourceVersion") for q in r.server.lists()] == ["0", "10", None]
     assert len(r.clock.pauses) == 1
+
+
+def test_once_the_latest_was_listed_later_lists_ask_for_what_was_seen_again(rig):
+    fail = events(("ERROR", {"kind": "Status", "code": 500}))
+    r = rig([pod_list(10), refuse(410, "Expired"), pod_list(20), pod_list(30)], [fail, fail, hold])
+    wait_until(lambda: r.informer.resource_version == "30", 10)
+    assert [q.query.get("resourceVersion") for q in r.server.lists()] == ["0", "10", None, "20"]
 
 
 def too_large(message, *causes, headers=None):
@@ -133,8 +149,9 @@ def test_a_streamed_list_appears_at_once_at_its_bookmark_and_the_same_watch_goes
     assert len(r.server.requests) == 1
 
 
-def test_a_server_that_cannot_stream_lists_gets_a_paged_one_without_a_pause(rig):
-    r = rig([pod_list(10, pod("a", 3))], [refuse(422, "Invalid"), hold], streaming_list=True)
+@pytest.mark.parametrize(("code", "reason"), [(400, "BadRequest"), (422, "Invalid")])
+def test_a_server_that_cannot_stream_lists_gets_a_paged_one_without_a_pause(rig, code, reason):
+    r = rig([pod_list(10, pod("a", 3))], [refuse(code, reason), hold], streaming_list=True)
     r.keys("n/a")
     assert r.clock.pauses == []
 
@@ -146,6 +163,7 @@ def test_a_streamed_list_that_breaks_off_leaves_the_cache_alone_and_starts_again
     r = rig([refuse(500)], [broken, whole], streaming_list=True)
     r.keys("n/a")
     r.told(("add", "a", "7", True))
+    assert "resourceVersion" not in r.server.watches()[1].query, "the version of a synthetic event says nothing"
 
 
 def test_a_resync_repeats_the_cache_to_its_handler_only_and_sends_the_server_nothing(rig):

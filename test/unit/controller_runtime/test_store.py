@@ -82,3 +82,11 @@ def test_chunks_come_out_whole_however_the_network_cuts_them(payloads, cut):
 def test_a_broken_chunk_size_is_a_malformed_reply(wire):
     with pytest.raises(MalformedReply, match="chunk size"):
         ChunkDecoder().feed(wire)
+
+
+def test_what_a_list_does_not_show_any_more_is_deleted_as_last_known_also_from_the_indices():
+    store = Store("Pod", {"name": lambda obj: [obj["metadata"]["name"]]})
+    store.replace([pod("a", 50), pod("b", 51)], "100", initial=True)
+    assert store.replace([pod("b", 51)], "200", initial=False) == [(pod("a", 50), None, True)]
+    assert store.by_index("name", "a") == []
+    assert store.index_values("name") == ["b"]
