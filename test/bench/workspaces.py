@@ -115,12 +115,27 @@ def event_to_write(count: int = BURST, samples: int = SAMPLES) -> list[float]:
         _apply(client, count)
         with _controller(kubeconfig):
             wait_until(lambda: _all_waiting(client, count), 600.0, "all Workspaces waiting", step_s=0.5)
+            # What is measured is one event at rest, not the end of the burst that came before it.
+            wait_until(_Rest(client), 600.0, "no more writes", step_s=1.0)
             return _sample(client, samples)
 
 
 def _all_waiting(client: Client, count: int) -> bool:
     found = client.list(labels.WORKSPACES).items
     return sum(1 for w in found if (w.get("status") or {}).get("conditions")) >= count
+
+
+class _Rest:
+    """True when nothing was written to any Workspace since the last call."""
+
+    def __init__(self, client: Client) -> None:
+        self._client = client
+        self._versions: list[str] = []
+
+    def __call__(self) -> bool:
+        found = self._client.list(labels.WORKSPACES).items
+        before, self._versions = self._versions, [w["metadata"]["resourceVersion"] for w in found]
+        return before == self._versions
 
 
 def _sample(client: Client, samples: int) -> list[float]:
