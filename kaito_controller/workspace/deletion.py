@@ -14,6 +14,7 @@ from controller_runtime.clock import rfc3339
 from controller_runtime.resources import Object, is_deleting, name_of
 from kaito_controller.api import reasons
 from kaito_controller.workspace.actions import Action, Delete, ReleaseNode, RemoveFinalizer
+from kaito_controller.workspace.machines import DELETED_BY_OTHERS
 from kaito_controller.workspace.records import shorten
 from kaito_controller.workspace.snapshot import MachinePhase, MachineView, NodeView, Verdict
 
@@ -61,5 +62,6 @@ def _machines(machines: tuple[MachineView, ...]) -> str:
     more = f" and {len(machines) - 4} more" if len(machines) > 4 else ""
     first = machines[0]
     since = f" Machine {first.name} is being deleted since {rfc3339(first.since)}." if first.since else ""
-    told = f" It says {shorten(first.message, 300)}" if first.phase is MachinePhase.DELETING and first.message else ""
+    said = first.phase is MachinePhase.DELETING and first.reason != DELETED_BY_OTHERS
+    told = f" It says {first.reason}: {shorten(first.message, 300)}" if said else ""
     return f"Waiting for {names}{more} to be gone.{since}{told}"

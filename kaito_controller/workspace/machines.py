@@ -149,13 +149,8 @@ def _phase(machine: Object, found: Mapping[str, Mapping[str, Any]], now: datetim
     since = _moment(cause.get("lastTransitionTime"))
     reason, message = str(cause.get("reason") or ""), str(cause.get("message") or "")
     if is_deleting(machine):
-        told = f"{reason}: {message}" if reason or message else "no cause was given"
-        return (
-            MachinePhase.DELETING,
-            reason or DELETED_BY_OTHERS,
-            told,
-            _moment(machine["metadata"]["deletionTimestamp"]),
-        )
+        gone_at = _moment(machine["metadata"]["deletionTimestamp"])
+        return MachinePhase.DELETING, reason or DELETED_BY_OTHERS, message or "no cause was given", gone_at
     if reason in TERMINAL_REASONS:
         return MachinePhase.FAILED, reason, message, since
     if _is_true(found, conditions.READY) and (machine.get("status") or {}).get("nodeName"):

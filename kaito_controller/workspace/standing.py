@@ -43,15 +43,14 @@ def _replacement(snapshot: Snapshot, assignment: Assignment) -> Verdict | None:
     exhausted = [wait for wait in assignment.blocked if wait.exhausted]
     if exhausted:
         return _exhausted(snapshot, exhausted[0])
-    limit = snapshot.limits.machine_attempts
     for wait in assignment.blocked:
-        told = _history(wait.failure, limit)
+        told = _history(snapshot, wait.failure)
         return Verdict(
             reasons.MACHINE_REPLACED, f"{told} The next attempt is made at {rfc3339(wait.until)}.", wait.until
         )
     for machine in assignment.leaving:
         record = (assignment.failures or snapshot.attempts).get(machine.ordinal if machine.ordinal is not None else -1)
-        told = f"{_history(record, limit)} " if record else ""
+        told = f"{_history(snapshot, record)} " if record else ""
         return Verdict(
             reasons.MACHINE_REPLACED, f"{told}Waiting for Machine {machine.name} to be gone before the next attempt."
         )
@@ -62,15 +61,18 @@ def _exhausted(snapshot: Snapshot, wait: Waiting) -> Verdict:
     retry = f"kubectl annotate workspace {snapshot.name} -n {snapshot.namespace} {naming.ATTEMPTS}-"
     return Verdict(
         reasons.MACHINE_ATTEMPTS_EXHAUSTED,
-        f"{_history(wait.failure, snapshot.limits.machine_attempts)} No Machine is held now. Once the cause is removed, try again with: "
+        f"{_history(snapshot, wait.failure)} No Machine is held now. Once the cause is removed, try again with: "
         f"{retry} (one attempt is made by itself at {rfc3339(wait.until)}).",
         wait.until,
     )
 
 
-def _history(failure: Failure, limit: int) -> str:
+def _history(snapshot: Snapshot, failure: Failure) -> str:
+    """Names the instance type, since what a provisioner remembers of a refusal may not."""
     cause = f"{failure.reason}: {failure.message}".rstrip(": ")
-    return f"Machine {failure.machine} failed (attempt {failure.failed} of {limit}): {shorten(cause, 500).rstrip('.')}."
+    counted = f"attempt {failure.failed} of {snapshot.limits.machine_attempts}"
+    said = shorten(cause, 500).rstrip(".")
+    return f"Machine {failure.machine} ({snapshot.wanted.instance_type}) failed ({counted}): {said}."
 
 
 def _progress(snapshot: Snapshot, assignment: Assignment) -> Verdict:

@@ -29,9 +29,11 @@ FAST = {
     "KAITO_MACHINE_RETRY_DELAY_S": "0.5",
     "KAITO_GPU_TIMEOUT_S": "4",
     "KAITO_NODE_LOST_TIMEOUT_S": "5",
-    "GPU_PROVISIONER_QUOTA_RETRY_S": "2",
+    "GPU_PROVISIONER_TIME_SCALE": "30",
+    "GPU_PROVISIONER_QUOTA_RETRY_S": "60",
+    "GPU_PROVISIONER_NOT_OFFERED_MEMORY_S": "30",
 }
-"""The operators wait on the wall clock, which localcluster cannot speed up."""
+"""The operators wait on the wall clock, which localcluster cannot speed up. The provisioner divides its durations by its time scale."""
 
 
 class Rig:
@@ -149,6 +151,15 @@ class Rig:
         """Reasons of the Events about Workspaces."""
         found = self.kubectl.json("get", "events.events.k8s.io", "-n", namespace)["items"]
         return {event["reason"] for event in found if event["regarding"].get("kind") == "Workspace"}
+
+    def notes(self, namespace: str, reason: str) -> str:
+        """What the Events with this reason say; waits until there is one."""
+
+        def found() -> list[str]:
+            events = self.kubectl.json("get", "events.events.k8s.io", "-n", namespace)["items"]
+            return [event["note"] for event in events if event["reason"] == reason]
+
+        return "\n".join(self.wait_for(found, f"an Event {reason}"))
 
     def wait_explained(
         self, name: str, namespace: str, reason: str, kind: str = "WorkspaceReady", timeout_s: float = 60.0

@@ -1,15 +1,19 @@
 """What goes wrong below a served model: the documented reason and Event in bounded time, and recovery once the cause is removed.
 
-What goes wrong with nodes that users bring is in `test_brought_nodes`.
+What goes wrong with nodes that users bring is in `test_brought_nodes`, with tuning in `test_tuning`.
 """
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 
 import pytest
 
-from test.support.kaito_rig import GPU_FAMILY, Rig
+from hack.localcluster.actors.podfaults import PodFault, PodFaultKind
+from hack.localcluster.cloud.market import Market, Stock
+from kaito_controller.workspace.naming import ATTEMPTS
+from test.support.kaito_rig import GPU_FAMILY, GPU_SIZE, Rig
 from test.support.workspace_world import workspace
 
 pytestmark = [pytest.mark.e2e, pytest.mark.long, pytest.mark.timeout(300)]
@@ -19,7 +23,7 @@ pytestmark = [pytest.mark.e2e, pytest.mark.long, pytest.mark.timeout(300)]
 def granted(rig: Rig) -> Iterator[None]:
     """Whatever a test does to the quota or to pods ends with it, before its Workspaces do."""
     yield
-    rig.cluster.cloud.pools.set_quota()
+    rig.cluster.cloud.pools.set_market(Market())
     rig.cluster.actors.pod_faults.clear()
 
 
@@ -41,3 +45,118 @@ def test_quota_that_is_refused_is_quoted_and_the_same_machine_goes_on_when_it_is
     rig.cluster.cloud.pools.set_quota()
     rig.wait_ready("phi", namespace, 90.0)
     assert machine_names(rig, namespace) == before
+
+
+POD_FAILURES = {
+    "ImagePullFailed": (PodFault(PodFaultKind.PULL, message="401 Unauthorized"), "401 Unauthorized"),
+    "ContainerCrashing": (
+        PodFault(PodFaultKind.CRASH, exit_code=3, message="CUDA too old"),
+        "exit code 3, last words: CUDA too old",
+    ),
+    "OutOfMemory": (PodFault(PodFaultKind.OOM), "exit code 137"),
+}
+
+
+@pytest.mark.parametrize("reason", POD_FAILURES)
+def test_container_that_does_not_run_is_explained_until_it_does(
+    rig: Rig, namespace: str, granted: None, reason: str
+) -> None:
+    fault, words = POD_FAILURES[reason]
+    rig.cluster.actors.pod_faults.add(
+        PodFault(fault.kind, namespace=namespace, exit_code=fault.exit_code, message=fault.message)
+    )
+    rig.kubectl.apply(workspace("phi", namespace))
+
+    message = rig.wait_explained("phi", namespace, reason)
+
+    assert words in message
+    assert rig.kubectl.json("get", "pods", "-n", namespace)["items"][0]["metadata"]["name"] in message
+    rig.cluster.actors.pod_faults.clear()
+    rig.wait_ready("phi", namespace)
+    assert len(machine_names(rig, namespace)) == 1
+
+
+def test_node_that_vanishes_is_reported_and_replaced(rig: Rig, namespace: str) -> None:
+    rig.kubectl.apply(workspace("phi", namespace))
+    rig.wait_ready("phi", namespace)
+    before, (node,) = machine_names(rig, namespace), rig.worker_nodes("phi", namespace)
+
+    rig.kubectl("delete", "node", node, "--wait=false")
+
+    wait_for_another_node(rig, namespace, node)
+    assert f"Node {node} was deleted" in rig.notes(namespace, "MachineReplaced")
+    after = machine_names(rig, namespace)
+    assert len(after) == 1
+    assert after != before
+
+
+def wait_for_another_node(rig: Rig, namespace: str, node: str) -> None:
+    rig.wait_for(
+        lambda: rig.worker_nodes("phi", namespace) not in ([], [node]) and rig.condition("phi", namespace)[0] == "True",
+        "serving on another node",
+        90.0,
+    )
+
+
+def test_node_that_stays_ill_is_replaced_and_its_machine_goes(rig: Rig, namespace: str) -> None:
+    rig.kubectl.apply(workspace("phi", namespace))
+    rig.wait_ready("phi", namespace)
+    before, (node,) = machine_names(rig, namespace), rig.worker_nodes("phi", namespace)
+
+    rig.cluster.actors.fleet.set_health(node, "not_ready")
+
+    wait_for_another_node(rig, namespace, node)
+    assert node in rig.notes(namespace, "NodeNotReady")
+    after = machine_names(rig, namespace)
+    assert len(after) == 1
+    assert after != before
+
+
+def test_instance_type_that_is_not_sold_is_given_up_after_the_allowed_attempts_and_holds_nothing(
+    rig: Rig, namespace: str, granted: None
+) -> None:
+    rig.cluster.cloud.pools.set_stock(GPU_SIZE, Stock.NOT_ALLOWED)
+    rig.kubectl.apply(workspace("phi", namespace))
+
+    message = rig.wait_explained("phi", namespace, "MachineAttemptsExhausted", timeout_s=90.0)
+
+    assert "attempt 3 of 3" in message
+    assert GPU_SIZE in message
+    rig.wait_for(lambda: not machine_names(rig, namespace), "no Machine being held")
+    rig.cluster.cloud.pools.set_stock(GPU_SIZE, Stock.AVAILABLE)
+    rig.kubectl("annotate", "workspace", "phi", "-n", namespace, f"{ATTEMPTS}-")
+    rig.wait_ready("phi", namespace, 90.0)
+
+
+def test_node_that_falls_ill_is_reported_until_it_is_well(rig: Rig, namespace: str) -> None:
+    rig.kubectl.apply(workspace("phi", namespace))
+    rig.wait_ready("phi", namespace)
+    (node,) = rig.worker_nodes("phi", namespace)
+
+    rig.cluster.actors.fleet.set_health(node, "not_ready")
+
+    assert node in rig.wait_explained("phi", namespace, "NodeNotReady", "ResourceReady")
+    rig.cluster.actors.fleet.set_health(node, "ready")
+    rig.wait_ready("phi", namespace, 90.0)
+
+
+def test_what_somebody_deletes_or_changes_is_put_back(rig: Rig, namespace: str) -> None:
+    rig.kubectl.apply(workspace("phi", namespace))
+    rig.wait_ready("phi", namespace)
+    meant = rig.get("service", "phi", namespace)["spec"]["selector"]
+
+    def uid(kind: str) -> str:
+        found = rig.kubectl.run("get", kind, "phi", "-n", namespace, "-o", "jsonpath={.metadata.uid}")
+        return found.stdout if found.returncode == 0 else ""
+
+    for kind in ("service", "deployment"):
+        before = uid(kind)
+        rig.kubectl("delete", kind, "phi", "-n", namespace)
+        rig.wait_for(lambda kind=kind, before=before: uid(kind) not in ("", before), f"another {kind}")
+    for wrong in ({"app": "somebody-else"}, {"kaito.sh/workspace": "stray"}):
+        patch = json.dumps({"spec": {"selector": wrong}})
+        rig.kubectl("patch", "service", "phi", "-n", namespace, "--type=merge", "-p", patch)
+        rig.wait_for(lambda: rig.get("service", "phi", namespace)["spec"]["selector"] == meant, "the repaired Service")
+
+    rig.wait_ready("phi", namespace)
+    assert len(machine_names(rig, namespace)) == 1
