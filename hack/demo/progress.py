@@ -9,8 +9,9 @@ from typing import Any
 
 from hack.demo.world import World
 
-STEP_S = 0.4
+STEP_S = 0.2
 WIDTH = 150
+NOT_SEEN = {"reason": "Accepted", "message": "seen by the API server, not yet by the controller"}
 PATIENCE_S = 10.0
 """After so long without any change, say that the wait goes on."""
 
@@ -34,9 +35,11 @@ class Progress:
         self._follow(names, timeout_s, lambda condition: condition.get("status") == "True")
 
     def show_phases(self) -> None:
-        """One line for each Workspace: its reasons in order, with the seconds that each lasted."""
-        for name, phases in self._phases.items():
-            self._say(f"{name:30} " + " > ".join(f"{reason} {seconds:.1f} s" for reason, seconds in phases))
+        """One line for each Workspace: how long it took, and its reasons in order with the seconds that each lasted."""
+        for name, phases in sorted(self._phases.items()):
+            total = sum(seconds for _, seconds in phases)
+            steps = ", ".join(f"{reason} {seconds:.1f} s" for reason, seconds in phases)
+            self._say(f"{name:30} ready after {total:4.1f} s: {steps}")
 
     def wait_reason(self, name: str, reasons: set[str], timeout_s: float) -> dict[str, Any]:
         """Until the reason of `WorkspaceReady` is one of these; the condition."""
@@ -47,7 +50,7 @@ class Progress:
     ) -> dict[str, dict[str, Any]]:
         deadline = time.monotonic() + timeout_s
         while True:
-            conditions = {name: self._condition(name) for name in names}
+            conditions = self._conditions(names)
             for name, condition in conditions.items():
                 self._show(name, condition)
             self._reassure(conditions, done)
@@ -64,13 +67,15 @@ class Progress:
             self._say(f"still waiting for {', '.join(waiting)}")
             self._last_said = time.monotonic()
 
-    def _condition(self, name: str) -> dict[str, Any]:
-        for workspace in self._world.product.objects("workspace"):
-            if workspace["metadata"]["name"] == name:
-                for condition in workspace.get("status", {}).get("conditions", []):
-                    if condition["type"] == "WorkspaceReady":
-                        return dict(condition)
-        return {"reason": "Accepted", "message": "seen by the API server, not yet by the controller"}
+    def _conditions(self, names: list[str]) -> dict[str, dict[str, Any]]:
+        """Name → `WorkspaceReady`, of one look at all."""
+        found = {
+            workspace["metadata"]["name"]: dict(condition)
+            for workspace in self._world.product.objects("workspace")
+            for condition in workspace.get("status", {}).get("conditions", [])
+            if condition["type"] == "WorkspaceReady"
+        }
+        return {name: found.get(name, NOT_SEEN) for name in names}
 
     def _show(self, name: str, condition: dict[str, Any]) -> None:
         reason, text = str(condition.get("reason")), str(condition.get("message"))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import textwrap
 import time
 
 import yaml
@@ -75,7 +76,10 @@ class Story:
         self.say("localcluster is ready: API server, scheduler, kubelets and an AKS agent-pool API, all on loopback")
         self.say(f"installed config/default: {self._world.product.install()} objects, with the shipped roles enforced")
         self._world.product.start_operators()
-        self.say("kaito-controller and gpu-provisioner are ready, each a process with its own service account")
+        self.say(
+            "kaito-controller and gpu-provisioner are ready: a process each, instead of the pods of their Deployments,"
+        )
+        self.say("with the flags, the variables and the service account that those pods would have")
 
     def refuse_placeholder(self) -> None:
         """An unfilled quickstart is refused before anything is paid for."""
@@ -125,17 +129,18 @@ class Story:
         print(self._world.product.kubectl("create", "--raw", path, "-f", "-", stdin=body).rstrip(), flush=True)
 
     def quota(self) -> None:
-        """A failure and its explanation, then its cure."""
+        """A failure and its explanation."""
         self.title("When the cloud says no")
         self._world.admin("PUT", "/cloud/market", {"families": {REFUSED_FAMILY: 0}})
         self.say(f"(the subscription now has no quota for {REFUSED_FAMILY})")
-        self._world.product.apply(REFUSED_MANIFEST)
+        print("\n$ kubectl apply -f -        (falcon-7b on a Standard_NC24ads_A100_v4)")
+        print(self._world.product.apply(REFUSED_MANIFEST).rstrip(), flush=True)
         progress = Progress(self._world, self.say)
         condition = progress.wait_reason(REFUSED, {"MachineFailing"}, 60)
         print(f"\n$ kubectl describe workspace {REFUSED}      (the condition WorkspaceReady)")
+        message = textwrap.fill(condition["message"], 140, subsequent_indent=" " * 12, break_long_words=False)
         print(
-            f"  Status:   {condition['status']}\n  Reason:   {condition['reason']}\n  Message:  {condition['message']}",
-            flush=True,
+            f"  Status:   {condition['status']}\n  Reason:   {condition['reason']}\n  Message:  {message}", flush=True
         )
         self.workspaces.append(REFUSED)
 
