@@ -44,5 +44,5 @@ def test_a_cache_of_5000_stripped_pods_takes_at_most_260_megabytes(report):
 
 
 def test_while_5000_pods_are_listed_no_other_thread_waits_for_100_ms(report):
-    # A busy machine may take the processor away for longer now and then; a hold of our own making would show every time.
+    # Now and then a busy machine runs one of our threads and not the other; a hold of our own making shows every time.
     assert min(report["holds_s"]) < 0.1

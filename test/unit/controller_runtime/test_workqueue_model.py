@@ -1,5 +1,7 @@
 """The work queue against a model of thirty lines, under whatever Hypothesis can think of."""
 
+import math
+
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
@@ -32,7 +34,10 @@ class Model:
             _, waiting_priority = self.waiting.pop(key, (0, priority))
             self.make_dirty(key, max(priority, waiting_priority))
         else:
-            due, known = self.waiting.get(key, (self.now + delay_s, priority))
+            due, known = self.waiting.get(key, (math.inf, priority))
+            if self.now + delay_s < due:
+                # Of keys that are due at the same moment, that goes first whose earliest wish was made first.
+                self.waiting.pop(key, None)
             self.waiting[key] = (min(due, self.now + delay_s), max(known, priority))
 
     def make_dirty(self, key, priority):
