@@ -23,8 +23,6 @@ class Durations:
     """From Ready to nvidia.com/gpu in the Node's capacity: driver and device plugin start late."""
     node_removal_s: float = 10.0
     """From the end of the VM to the end of its Node object."""
-    node_lease_s: float = 10.0
-    """Period of the kubelet's heartbeat Lease."""
     image_pull_s: float = 30.0
     container_start_s: float = 2.0
     model_load_s: float = 60.0

@@ -1,6 +1,7 @@
-"""Figures of localcluster's API server: time to ready, small writes per second, and a list of 5,000 Machines against `orjson.dumps`.
+"""Figures of localcluster: time to ready, small writes per second, and a list of 5,000 Machines against `orjson.dumps`.
 
-The server runs as a process of its own, as it does for a user; the client is one process with a few connections.
+Everything runs as a process of its own, as it does for a user; the client is one process with a few connections. Starts and rounds of
+writes are repeated, and the median counts; the best is shown beside it, because other work on the machine only ever makes it worse.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ import os
 import statistics
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 from collections.abc import Iterator
@@ -24,8 +26,9 @@ ROOT = Path(__file__).resolve().parents[2]
 MACHINE_CRD = ROOT / "config/crd/karpenter.sh_machines.yaml"
 MACHINES = "/apis/karpenter.sh/v1alpha5/machines"
 CONFIG_MAPS = "/api/v1/namespaces/default/configmaps"
-LIMITS = {"writes_per_s": 1000.0, "list_over_dumps": 2.0, "ready_s": 2.0}
-"""At least, at most, at most."""
+AT_LEAST = {"writes_per_s": 1000.0}
+BELOW = {"ready_s": 2.0, "up_ready_s": 2.0, "list_over_dumps": 2.0}
+ROUNDS = int(os.environ.get("BENCH_ROUNDS", "5"))
 _CONNECTIONS = 4
 _MERGE = {"Content-Type": "application/merge-patch+json"}
 _JSON = {"Content-Type": "application/json"}
@@ -72,6 +75,23 @@ def server() -> Iterator[tuple[http.client.HTTPConnection, float]]:
         process.wait(timeout=10)
         if process.stdout is not None:
             process.stdout.close()
+
+
+def up_ready_s(folder: Path) -> float:
+    """How long the whole cluster with its actors and its cloud takes, from the command to the line that says `ready`."""
+    command = [sys.executable, "-m", "hack.localcluster", "up", "--dir", str(folder)]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    began = time.perf_counter()
+    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True, env=environment) as process:
+        assert process.stdout is not None
+        try:
+            found = any("ready" in line for line in process.stdout)
+            took_s = time.perf_counter() - began
+        finally:
+            process.terminate()
+            process.stdout.read()
+    assert found, "localcluster ended before it was ready"
+    return took_s
 
 
 def request(
@@ -127,29 +147,43 @@ def list_figures(connection: http.client.HTTPConnection, count: int, rounds: int
 
 def run() -> dict[str, float]:
     """All figures."""
-    with server() as (connection, ready_s):
-        writes = writes_per_s(connection, 1500)
-        listed_s, dumped_s = list_figures(connection, 5000)
+    ready, writes = [], []
+    for number in range(ROUNDS):
+        with server() as (connection, ready_s):
+            ready.append(ready_s)
+            writes.append(writes_per_s(connection, 1500))
+            if number == ROUNDS - 1:
+                listed_s, dumped_s = list_figures(connection, 5000)
+    with tempfile.TemporaryDirectory() as folder:
+        up = [up_ready_s(Path(folder) / str(number)) for number in range(ROUNDS)]
     return {
-        "ready_s": ready_s,
-        "writes_per_s": writes,
+        "ready_s": statistics.median(ready),
+        "ready_best_s": min(ready),
+        "up_ready_s": statistics.median(up),
+        "up_ready_best_s": min(up),
+        "writes_per_s": statistics.median(writes),
+        "writes_best_per_s": max(writes),
         "list_5000_machines_s": listed_s,
         "orjson_dumps_s": dumped_s,
         "list_over_dumps": listed_s / dumped_s,
     }
 
 
+def missed(figures: dict[str, float]) -> list[str]:
+    """The figures that do not meet their bar."""
+    low = [name for name, bar in AT_LEAST.items() if figures[name] < bar]
+    return low + [name for name, bar in BELOW.items() if figures[name] >= bar]
+
+
 def main() -> int:
-    """Print the figures; 1 when one misses its limit."""
+    """Print the figures and the load of the machine; 1 when one misses its bar."""
+    load = os.getloadavg()[0]
     figures = run()
     for name, value in figures.items():
-        print(f"{name:24} {value:12.4f}")
-    missed = (
-        figures["writes_per_s"] < LIMITS["writes_per_s"]
-        or figures["list_over_dumps"] >= LIMITS["list_over_dumps"]
-        or figures["ready_s"] >= LIMITS["ready_s"]
-    )
-    return int(missed)
+        bar = f">= {AT_LEAST[name]:g}" if name in AT_LEAST else f"< {BELOW[name]:g}" if name in BELOW else ""
+        print(f"{name:24} {value:12.4f}  {bar}")
+    print(f"load before {load:.1f}, after {os.getloadavg()[0]:.1f}; {os.cpu_count()} cores; {ROUNDS} rounds")
+    return int(bool(missed(figures)))
 
 
 if __name__ == "__main__":

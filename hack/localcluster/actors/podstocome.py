@@ -81,11 +81,6 @@ class PodsToCome:
             for awaited in self._created.values():
                 awaited.pop(key_of(pod), None)
 
-    def forget(self, owner_uid_: str) -> None:
-        """The owner is gone."""
-        with self._lock:
-            self._created.pop(owner_uid_, None)
-
     def next_serial(self) -> int:
         """A number that makes generated names differ."""
         with self._lock:

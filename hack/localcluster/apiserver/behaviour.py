@@ -20,7 +20,7 @@ SYSTEM = Caller("system:apiserver", ("system:masters",), "localcluster")
 
 
 class TypeBehaviour:
-    """The `verbs.Behaviour` of this server."""
+    """The steps of the pipeline in `verbs.py` that depend on the type. `old` is None for a create; objects are changed in place."""
 
     def __init__(self, store: Store, registry: Registry) -> None:
         self.store = store
@@ -32,7 +32,7 @@ class TypeBehaviour:
         store.listeners.append(self.on_change)
 
     def prepare(self, kind: ResourceType, old: Object | None, new: Object, write: Write, subresource: str) -> None:
-        """Default and validate."""
+        """Prune, default and set the server's fields; then validate."""
         if kind.storage == CRDS and subresource != "status":
             self.custom.prepare_definition(kind, old, new)
         if kind.custom:
@@ -61,7 +61,7 @@ class TypeBehaviour:
     def merge(
         self, kind: ResourceType, live: Object | None, intent: Object, write: Write, *, force: bool, subresource: str
     ) -> Object:
-        """Server-side apply."""
+        """Server-side apply of an intent."""
         return apply.apply(kind, live, intent, write, force=force, subresource=subresource)
 
     def grace_s(self, kind: ResourceType, obj: Object, options: Object) -> int:

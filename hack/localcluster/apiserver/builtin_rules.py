@@ -18,7 +18,6 @@ from hack.localcluster.apiserver.verbs import Write
 _ZERO_COUNTERS = {
     ("apps", "replicasets"): ("replicas",),
     ("apps", "statefulsets"): ("replicas", "availableReplicas"),
-    ("", "replicationcontrollers"): ("replicas",),
     ("apps", "daemonsets"): ("currentNumberScheduled", "numberMisscheduled", "desiredNumberScheduled", "numberReady"),
     ("policy", "poddisruptionbudgets"): ("disruptionsAllowed", "currentHealthy", "desiredHealthy", "expectedPods"),
 }
@@ -83,7 +82,7 @@ def _initial_status(kind: ResourceType, new: Object) -> None:
         new["status"] = {"phase": "Pending", "qosClass": qos_class(new.get("spec") or {})}
     elif kind.storage == ("", "services"):
         new["status"] = {"loadBalancer": {}}
-    elif kind.plural in ("replicasets", "statefulsets", "replicationcontrollers"):
+    elif kind.plural in ("replicasets", "statefulsets"):
         new["status"] = {"replicas": 0}
     elif kind.storage in _ZERO_COUNTERS:
         new["status"] = dict.fromkeys(_ZERO_COUNTERS[kind.storage], 0)

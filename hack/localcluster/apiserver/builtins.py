@@ -22,27 +22,18 @@ v1                                Event                  events                 
 v1                                Endpoints              endpoints                n ep        -   -                      -
 v1                                PersistentVolumeClaim  persistentvolumeclaims   n pvc       -   status                 -
 v1                                PersistentVolume       persistentvolumes        c pv        -   status                 -
-v1                                ReplicationController  replicationcontrollers   n rc        all status,scale           g
-v1                                ResourceQuota          resourcequotas           n quota     -   status                 -
-v1                                LimitRange             limitranges              n limits    -   -                      -
-v1                                PodTemplate            podtemplates             n -         -   -                      -
 apps/v1                           Deployment             deployments              n deploy    all status,scale           g
 apps/v1                           ReplicaSet             replicasets              n rs        all status,scale           g
 apps/v1                           StatefulSet            statefulsets             n sts       all status,scale           g
 apps/v1                           DaemonSet              daemonsets               n ds        all status                 g
-apps/v1                           ControllerRevision     controllerrevisions      n -         -   -                      -
-autoscaling/v2                    HorizontalPodAutoscaler horizontalpodautoscalers n hpa      all status                 -
 batch/v1                          Job                    jobs                     n -         all status                 g
-batch/v1                          CronJob                cronjobs                 n cj        all status                 g
 policy/v1                         PodDisruptionBudget    poddisruptionbudgets     n pdb       -   status                 g
 coordination.k8s.io/v1            Lease                  leases                   n -         -   -                      -
 discovery.k8s.io/v1               EndpointSlice          endpointslices           n -         -   -                      g
 events.k8s.io/v1                  Event                  events                   n ev        -   -                      -
 networking.k8s.io/v1              NetworkPolicy          networkpolicies          n netpol    -   -                      g
-networking.k8s.io/v1              Ingress                ingresses                n ing       -   status                 g
 scheduling.k8s.io/v1              PriorityClass          priorityclasses          c pc        -   -                      g
 storage.k8s.io/v1                 StorageClass           storageclasses           c sc        -   -                      -
-node.k8s.io/v1                    RuntimeClass           runtimeclasses           c -         -   -                      -
 rbac.authorization.k8s.io/v1      Role                   roles                    n -         -   -                      -
 rbac.authorization.k8s.io/v1      RoleBinding            rolebindings             n -         -   -                      -
 rbac.authorization.k8s.io/v1      ClusterRole            clusterroles             c -         -   -                      -
@@ -74,7 +65,6 @@ _FIELD_LABELS = {
     "secrets": ("type",),
     "jobs": ("status.successful",),
     "replicasets": ("status.replicas",),
-    "replicationcontrollers": ("status.replicas",),
     "services": ("spec.clusterIP", "spec.type"),
 }
 _INVOLVED = ("kind", "namespace", "name", "uid", "apiVersion", "resourceVersion", "fieldPath")

@@ -9,8 +9,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import orjson
-import yaml
-from aiohttp import web
 from multidict import CIMultiDict
 
 from hack.localcluster.apiserver import discovery, protobuf, reading
@@ -36,6 +34,7 @@ from hack.localcluster.apiserver.streaming import Stream, StreamEndedError
 from hack.localcluster.apiserver.tables import view_for
 from hack.localcluster.apiserver.verbs import Caller
 from hack.localcluster.apiserver.watching import Watch
+from hack.localcluster.apiserver.webserver import web
 from hack.localcluster.faults import Call, Fault, FaultKind, FaultPlan
 
 logger = logging.getLogger("localcluster.apiserver")
@@ -320,6 +319,8 @@ def decode(body: bytes, content_type: str) -> Any:
     except orjson.JSONDecodeError as error:
         if "yaml" not in content_type:
             raise bad_request(f"couldn't decode the body of the request: {error}") from error
+    import yaml  # kubectl sends JSON in its name
+
     try:
         return yaml.safe_load(body)
     except yaml.YAMLError as error:

@@ -56,9 +56,9 @@ def _lines(pod: Object, name: str, *, previous: bool) -> list[Line]:
     where = f'container "{name}" in pod "{pod["metadata"]["name"]}"'
     status = _part(pod["status"], ("containerStatuses", "initContainerStatuses"), name)
     state, last = status.get("state") or {}, (status.get("lastState") or {}).get("terminated")
-    if previous and not last:
-        raise bad_request(f"previous terminated {where} not found")
     if previous:
+        if not last:
+            raise bad_request(f"previous terminated {where} not found")
         return _run(pod, name, last)
     if run := state.get("running") or state.get("terminated") or last:
         return [*_run(pod, name, run), *_serving(pod, name, status)]
@@ -87,7 +87,11 @@ def _serving(pod: Object, name: str, status: Object) -> list[Line]:
     """From when on the stand-in model server answered, if it does."""
     ports = _part(pod["spec"], ("containers", "initContainers"), name).get("ports") or ()
     numbers = ", ".join(str(port["containerPort"]) for port in ports)
-    ready = next((entry for entry in pod["status"].get("conditions") or () if entry["type"] == "Ready"), {})
-    if not (numbers and status.get("ready") and ready.get("status") == "True"):
+    if not (numbers and status.get("ready")):
         return []
-    return [(ready["lastTransitionTime"], f"localcluster: ready on port {numbers}")]
+    since = [
+        entry["lastTransitionTime"]
+        for entry in pod["status"].get("conditions") or ()
+        if entry["type"] == "Ready" and entry["status"] == "True"
+    ]
+    return [(moment, f"localcluster: ready on port {numbers}") for moment in since]

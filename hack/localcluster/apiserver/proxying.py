@@ -5,12 +5,10 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 
-import aiohttp
-from aiohttp import web
-
 from hack.localcluster.apiserver.answers import Answer
 from hack.localcluster.apiserver.errors import StatusError
 from hack.localcluster.apiserver.routing import Route
+from hack.localcluster.apiserver.webserver import aiohttp, web
 
 Backend = Callable[[str, str, str, str], str | None]
 """(resource, namespace, name, port) to a base URL; None when nothing that is ready answers there."""

@@ -138,7 +138,7 @@ _USER_RESOURCES = (
         ],
     ),
     ("apps", ["daemonsets", "deployments", "deployments/scale", "replicasets", "statefulsets", "statefulsets/scale"]),
-    ("batch", ["cronjobs", "jobs"]),
+    ("batch", ["jobs"]),
     ("policy", ["poddisruptionbudgets"]),
 )
 

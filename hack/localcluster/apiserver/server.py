@@ -18,8 +18,6 @@ from pathlib import Path
 from typing import TypeVar
 
 import orjson
-import yaml
-from aiohttp import web
 
 from hack.localcluster.apiserver.auth import Authenticator
 from hack.localcluster.apiserver.behaviour import SYSTEM, TypeBehaviour
@@ -35,6 +33,7 @@ from hack.localcluster.apiserver.store import Change, Store
 from hack.localcluster.apiserver.subresources import Subresources
 from hack.localcluster.apiserver.tls import ensure_certificates
 from hack.localcluster.apiserver.verbs import Write
+from hack.localcluster.apiserver.webserver import web
 from hack.localcluster.faults import FaultPlan
 
 logger = logging.getLogger("localcluster.apiserver")
@@ -178,7 +177,7 @@ class ApiServer:
         self._handler.parts.proxy_backend = backend
 
     def write_kubeconfig(self, path: Path, *, user: str = "admin", groups: Sequence[str] | None = None) -> Path:
-        """A kubeconfig for a user; `admin` is in `system:masters`."""
+        """A kubeconfig for a user, as JSON (which is YAML too); `admin` is in `system:masters`."""
         is_admin = user == "admin" and groups is None
         token = self.options.admin_token if is_admin else self.issue_token(user, groups or ())
         cluster = {"server": self.url, "certificate-authority-data": _base64(self.ca_file.read_bytes())}
@@ -191,7 +190,7 @@ class ApiServer:
             "current-context": "localcluster",
         }
         path.touch(mode=0o600)
-        path.write_text(yaml.safe_dump(config))
+        path.write_bytes(orjson.dumps(config, option=orjson.OPT_INDENT_2))
         return path
 
     def _run(self, ready: concurrent.futures.Future[None]) -> None:

@@ -5,10 +5,9 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterable
 
-from aiohttp import web
-
 from hack.localcluster.apiserver.errors import StatusError, expired
 from hack.localcluster.apiserver.watching import Line, Watch, error_line
+from hack.localcluster.apiserver.webserver import web
 from hack.localcluster.faults import Call, Fault, FaultKind, FaultPlan
 
 _POLL_S = 0.01

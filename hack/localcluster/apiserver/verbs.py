@@ -5,14 +5,14 @@
     delete   preconditions → finalizers and grace → mark or remove
 
 Everything here runs in one go on the event loop, so a request is one atomic step. What is special about single types (rules, defaults,
-cluster IPs, namespaces, CRDs) is behind `Behaviour`, which `behaviour.py` fills in.
+cluster IPs, namespaces, CRDs) is in `behaviour.py`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 from hack.localcluster.apiserver import metadata as meta
 from hack.localcluster.apiserver.errors import (
@@ -27,6 +27,9 @@ from hack.localcluster.apiserver.errors import (
 )
 from hack.localcluster.apiserver.registry import Object, Registry, ResourceType
 from hack.localcluster.apiserver.store import Entry, Key, Store
+
+if TYPE_CHECKING:
+    from hack.localcluster.apiserver.behaviour import TypeBehaviour
 
 _CONDITIONAL_ONLY = frozenset({"leases", "poddisruptionbudgets", "customresourcedefinitions"})
 _KEEPS_STATUS_ON_CREATE = frozenset({"nodes"})
@@ -58,48 +61,10 @@ class Write:
     warnings: list[str] = field(default_factory=list)
 
 
-class Behaviour(Protocol):
-    """What single types add to the pipeline. `old` is None for a create; objects are changed in place."""
-
-    def prepare(self, kind: ResourceType, old: Object | None, new: Object, write: Write, subresource: str) -> None:
-        """Prune, default and set the server's fields; then validate."""
-
-    def admit(
-        self,
-        kind: ResourceType,
-        old: Object | None,
-        new: Object | None,
-        write: Write,
-        operation: str,
-        subresource: str = "",
-    ) -> None:
-        """Admission policies."""
-
-    def track(self, kind: ResourceType, old: Object | None, new: Object, write: Write, subresource: str) -> None:
-        """Field ownership."""
-
-    def merge(
-        self, kind: ResourceType, live: Object | None, intent: Object, write: Write, *, force: bool, subresource: str
-    ) -> Object:
-        """Server-side apply of an intent."""
-
-    def grace_s(self, kind: ResourceType, obj: Object, options: Object) -> int:
-        """How long a deletion has to wait for somebody (a kubelet) to confirm it."""
-
-    def removal_blocked(self, kind: ResourceType, obj: Object) -> bool:
-        """Whether contents (of a namespace, of a CRD) must go first."""
-
-    def deletion_marked(self, kind: ResourceType, obj: Object) -> None:
-        """Note a deletion that has to wait in the object's status, in place."""
-
-    def deletion_began(self, kind: ResourceType, obj: Object, write: Write) -> None:
-        """Start emptying."""
-
-
 class Verbs:
     """The verbs over a store."""
 
-    def __init__(self, store: Store, registry: Registry, behaviour: Behaviour) -> None:
+    def __init__(self, store: Store, registry: Registry, behaviour: TypeBehaviour) -> None:
         self.store = store
         self.registry = registry
         self.behaviour = behaviour

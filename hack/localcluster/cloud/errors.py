@@ -55,35 +55,76 @@ class Place:
     used: int = 0
 
 
-def pool_not_found(at: Place) -> ArmError:
-    """The code is exactly `NotFound`: the pool is missing, its cluster is there."""
-    return ArmError(404, "NotFound", f"Agent Pool not found: the agent pool {at.pool} does not exist in {at.cluster}.")
+def _saying(status: int, code: str, text: str, *, wrapped: bool = False) -> Callable[[Place], ArmError]:
+    """The builder of one error; what is in braces comes from the Place."""
+    return lambda at: ArmError(status, code, text.format(at=at), wrapped=wrapped)
 
 
-def cluster_not_found(at: Place) -> ArmError:
-    """`ResourceNotFound`: the cluster itself is missing, which is a configuration error of the caller."""
-    resource = f"Microsoft.ContainerService/managedClusters/{at.cluster}"
-    where = f"The Resource '{resource}' under resource group '{at.resource_group}' was not found."
-    return ArmError(
-        404,
-        "ResourceNotFound",
-        f"{where} For more details please go to https://aka.ms/ARMResourceNotFoundFix",
-        wrapped=True,
-    )
-
-
-def resource_group_not_found(at: Place) -> ArmError:
-    """404 of the Resource Manager."""
-    return ArmError(
-        404, "ResourceGroupNotFound", f"Resource group '{at.resource_group}' could not be found.", wrapped=True
-    )
-
-
-def subscription_not_found(at: Place) -> ArmError:
-    """404 of the Resource Manager."""
-    return ArmError(
-        404, "SubscriptionNotFound", f"The subscription '{at.subscription}' could not be found.", wrapped=True
-    )
+pool_not_found = _saying(
+    404, "NotFound", "Agent Pool not found: the agent pool {at.pool} does not exist in {at.cluster}."
+)
+"""The code is exactly `NotFound`: the pool is missing, its cluster is there."""
+cluster_not_found = _saying(
+    404,
+    "ResourceNotFound",
+    "The Resource 'Microsoft.ContainerService/managedClusters/{at.cluster}' under resource group '{at.resource_group}' was not found. "
+    "For more details please go to https://aka.ms/ARMResourceNotFoundFix",
+    wrapped=True,
+)
+"""`ResourceNotFound`: the cluster itself is missing, which is a configuration error of the caller."""
+resource_group_not_found = _saying(
+    404, "ResourceGroupNotFound", "Resource group '{at.resource_group}' could not be found.", wrapped=True
+)
+subscription_not_found = _saying(
+    404, "SubscriptionNotFound", "The subscription '{at.subscription}' could not be found.", wrapped=True
+)
+sku_not_allowed = _saying(
+    400,
+    "BadRequest",
+    "The VM size of {at.vm_size} is not allowed in your subscription in location '{at.location}'. "
+    "For more details, please see https://aka.ms/aks/quotas-skus-regions",
+)
+"""The subscription may not use this size here (or no such size exists); refused at the request."""
+sku_not_available = _saying(
+    409,
+    "SkuNotAvailable",
+    "The requested VM size for resource 'Following SKUs have failed for Capacity Restrictions: "
+    "{at.vm_size}' is currently not available in location '{at.location}'. Please try another size or deploy to a different "
+    "location or different zone. See https://aka.ms/azureskunotavailable for details.",
+)
+"""The size is restricted in the region for now; seen, as are the next three, when VMs are made."""
+allocation_failed = _saying(
+    409,
+    "AllocationFailed",
+    "Allocation failed. We do not have sufficient capacity for the requested VM size {at.vm_size} in this region ({at.location}). "
+    "Read more about improving likelihood of allocation success at https://aka.ms/allocation-guidance",
+)
+zonal_allocation_failed = _saying(
+    409,
+    "ZonalAllocationFailed",
+    "Allocation failed. We do not have sufficient capacity for the requested VM size {at.vm_size} in this zone.",
+)
+_overconstrained = _saying(
+    409,
+    "OverconstrainedAllocationRequest",
+    "Allocation failed. VM(s) with the following constraints cannot be allocated: VM size {at.vm_size}.",
+)
+_authorization_failed = _saying(
+    403,
+    "AuthorizationFailed",
+    "The client '00000000-0000-0000-0000-000000000001' does not have authorization to perform action "
+    "'Microsoft.ContainerService/managedClusters/agentPools/write' over scope "
+    "'/subscriptions/{at.subscription}/resourceGroups/{at.resource_group}' or the scope is invalid. If access "
+    "was recently granted, please refresh your credentials.",
+    wrapped=True,
+)
+"""The identity is known and lacks the role."""
+_etag_not_expected = _saying(412, "OriginalEtagNotExpect", "The etag of agent pool {at.pool} is not the expected one.")
+"""What a pool operation ends with when another writer came in between."""
+_preempted = _saying(
+    409, "ResourceOperationFailure", "The operation on agent pool {at.pool} was preempted by a later operation."
+)
+internal = _saying(500, "InternalOperationError", "Internal server error on agent pool {at.pool}.")
 
 
 def missing_api_version() -> ArmError:
@@ -137,16 +178,6 @@ def system_pool_needed() -> ArmError:
     return ArmError(400, "BadRequest", "There has to be at least one system agent pool.")
 
 
-def sku_not_allowed(at: Place) -> ArmError:
-    """400: the subscription may not use this size here (or no such size exists)."""
-    return ArmError(
-        400,
-        "BadRequest",
-        f"The VM size of {at.vm_size} is not allowed in your subscription in location '{at.location}'. "
-        "For more details, please see https://aka.ms/aks/quotas-skus-regions",
-    )
-
-
 def family_quota(at: Place) -> ArmError:
     """400: the size family's cores are used up; refused before anything is made."""
     return ArmError(
@@ -166,50 +197,6 @@ def compute_quota(at: Place, scope: str) -> ArmError:
         f"Model: Resource Manager, Location: {at.location}, Current Limit: {at.limit}, Current Usage: {at.used}, Additional "
         f"Required: {at.cores}, (Minimum) New Limit Required: {at.used + at.cores}. Submit a request for Quota increase at "
         "https://aka.ms/ProdportalCRP/#blade/Microsoft_Azure_Capacity/UsageAndQuota.ReactView",
-    )
-
-
-def sku_not_available(at: Place) -> ArmError:
-    """The size is restricted in the region for now; seen when VMs are made."""
-    return ArmError(
-        409,
-        "SkuNotAvailable",
-        "The requested VM size for resource 'Following SKUs have failed for Capacity Restrictions: "
-        f"{at.vm_size}' is currently not available in location '{at.location}'. Please try another size or deploy to a different "
-        "location or different zone. See https://aka.ms/azureskunotavailable for details.",
-    )
-
-
-def allocation_failed(at: Place) -> ArmError:
-    """No hardware free at the moment; seen when VMs are made."""
-    return ArmError(
-        409,
-        "AllocationFailed",
-        f"Allocation failed. We do not have sufficient capacity for the requested VM size {at.vm_size} in this region "
-        f"({at.location}). Read more about improving likelihood of allocation success at "
-        "https://aka.ms/allocation-guidance",
-    )
-
-
-def zonal_allocation_failed(at: Place) -> ArmError:
-    """No hardware free in the zone."""
-    return ArmError(
-        409,
-        "ZonalAllocationFailed",
-        f"Allocation failed. We do not have sufficient capacity for the requested VM size {at.vm_size} in this zone.",
-    )
-
-
-def authorization_failed(at: Place) -> ArmError:
-    """403: the identity is known and lacks the role."""
-    scope = f"/subscriptions/{at.subscription}/resourceGroups/{at.resource_group}"
-    return ArmError(
-        403,
-        "AuthorizationFailed",
-        "The client '00000000-0000-0000-0000-000000000001' does not have authorization to perform action "
-        f"'Microsoft.ContainerService/managedClusters/agentPools/write' over scope '{scope}' or the scope is invalid. If access "
-        "was recently granted, please refresh your credentials.",
-        wrapped=True,
     )
 
 
@@ -236,23 +223,6 @@ def throttled(at: Place, retry_after_s: float = 5.0) -> ArmError:
     )
 
 
-def etag_not_expected(at: Place) -> ArmError:
-    """What a pool operation ends with when another writer came in between."""
-    return ArmError(412, "OriginalEtagNotExpect", f"The etag of agent pool {at.pool} is not the expected one.")
-
-
-def preempted(at: Place) -> ArmError:
-    """A later operation on the cluster pushed this one aside."""
-    return ArmError(
-        409, "ResourceOperationFailure", f"The operation on agent pool {at.pool} was preempted by a later operation."
-    )
-
-
-def internal(at: Place) -> ArmError:
-    """500."""
-    return ArmError(500, "InternalOperationError", f"Internal server error on agent pool {at.pool}.")
-
-
 NAMED: dict[str, Callable[[Place], ArmError]] = {
     "family_quota": family_quota,
     "regional_quota": lambda at: compute_quota(at, "Total Regional"),
@@ -261,17 +231,13 @@ NAMED: dict[str, Callable[[Place], ArmError]] = {
     "sku_not_available": sku_not_available,
     "allocation_failed": allocation_failed,
     "zonal_allocation_failed": zonal_allocation_failed,
-    "overconstrained": lambda at: ArmError(
-        409,
-        "OverconstrainedAllocationRequest",
-        f"Allocation failed. VM(s) with the following constraints cannot be allocated: VM size {at.vm_size}.",
-    ),
+    "overconstrained": _overconstrained,
     "busy": lambda at: busy(at.pool, "Updating"),
     "precondition_failed": lambda at: precondition_failed(f"The agent pool {at.pool} was changed by another writer."),
-    "etag_not_expected": etag_not_expected,
-    "preempted": preempted,
+    "etag_not_expected": _etag_not_expected,
+    "preempted": _preempted,
     "invalid_parameter": lambda at: invalid_parameter(f"The value of a parameter of agent pool {at.pool} is invalid."),
-    "authorization_failed": authorization_failed,
+    "authorization_failed": _authorization_failed,
     "unauthenticated": unauthenticated,
     "cluster_not_found": cluster_not_found,
     "pool_not_found": pool_not_found,

@@ -31,11 +31,6 @@ class Throttle:
             self._limits[kind] = (burst, window_s)
             self._tokens[kind] = (float(burst), self._clock.monotonic())
 
-    def lift(self) -> None:
-        """No limits any more."""
-        with self._lock:
-            self._limits.clear()
-
     def take(self, kind: str) -> tuple[int, float | None]:
         """Spend one request: what remains, and the seconds to wait when there was none left (None when it was granted)."""
         with self._lock:

@@ -17,6 +17,7 @@ from hack.localcluster.apiserver.server import ApiServer, ServerOptions
 from hack.localcluster.cloud.market import Stock
 from hack.localcluster.cloud.model import Outcome
 from hack.localcluster.faults import FaultKind
+from test.bench.localcluster import AT_LEAST, BELOW
 
 README = Path(__file__).parents[3] / "hack" / "localcluster" / "README.md"
 
@@ -93,3 +94,8 @@ def test_subresources_are_answered_as_listed_and_the_others_are_refused_by_name(
     assert set(part("subresources")) == answered
     not_there = README.read_text().partition("\nNot there, ")[2].partition("\n\n")[0]
     assert refused <= set(code_words(not_there))
+
+
+def test_figures_and_their_bars_are_those_of_the_bench() -> None:
+    bars = {name: f">= {bar:g}" for name, bar in AT_LEAST.items()} | {name: f"< {bar:g}" for name, bar in BELOW.items()}
+    assert {code_words(row[0])[0]: row[1] for row in rows("figure")} == bars
