@@ -339,6 +339,53 @@ CACHES = (
     ),
 )
 
+MACHINERY = (
+    Mutant(
+        "lost-wake-up",
+        "A key is queued and the worker that sleeps is not told.",
+        "controller_runtime/workqueue.py",
+        "            self._lanes.push(item)\n            self._wake()\n",
+        "            self._lanes.push(item)\n",
+        (f"{_RUNTIME}/test_workqueue_stress.py::test_one_add_wakes_one_of_three_waiters",),
+    ),
+    Mutant(
+        "deaf-for-ever",
+        "A connection over which nothing comes any more is waited on until its ten minutes are over.",
+        "controller_runtime/frames.py",
+        "        stream.expect_frame_within(SILENCE_AFTER_BOOKMARK_S)\n",
+        "",
+        (
+            f"{_RUNTIME}/test_reflector_silence.py::test_a_peer_that_falls_silent_after_a_bookmark_is_given_up_after_90_seconds",
+        ),
+    ),
+    Mutant(
+        "lease-before-workers",
+        "The Lease goes back while a worker is still busy: two leaders write.",
+        "controller_runtime/manager.py",
+        "self._elector.stop(release=not overdue)",
+        "self._elector.stop(release=True)",
+        (
+            f"{_RUNTIME}/test_manager_stop.py::test_a_reconcile_that_does_not_end_in_time_means_exit_1_and_the_lease_is_kept",
+        ),
+    ),
+    Mutant(
+        "certificate-of-the-first-day",
+        "The certificate is renewed on disk, and the old one is served until it has expired.",
+        "controller_runtime/certificate.py",
+        "        if signature != self._signature:\n",
+        "        if not signature:\n",
+        (f"{_RUNTIME}/test_certificate.py::test_a_rotated_certificate_is_served_from_the_next_connection_on",),
+    ),
+    Mutant(
+        "write-sent-twice",
+        "The transport repeats a request after a broken connection: a deletion hits the next object of that name.",
+        "controller_runtime/transport.py",
+        "                retries=False,\n",
+        "                retries=2,\n",
+        (f"{_RUNTIME}/test_client_faults.py::test_no_whole_reply_is_a_connection_failure_and_nothing_is_sent_twice",),
+    ),
+)
+
 SECRETS = (
     Mutant(
         "token-in-the-log",
@@ -383,4 +430,4 @@ SECRETS = (
     ),
 )
 
-MUTANTS = (*IDENTITY, *ORDER, *GARBAGE, *STATUS, *RETRIES, *CACHES, *SECRETS)
+MUTANTS = (*IDENTITY, *ORDER, *GARBAGE, *STATUS, *RETRIES, *CACHES, *MACHINERY, *SECRETS)
