@@ -1,16 +1,9 @@
-"""A controller: watches feed a queue, workers take keys from it and call the reconciler, outcomes decide what comes next.
+"""A controller: watches feed a queue, workers take keys from it and call the reconciler; what comes next is decided in `outcomes`.
 
-| the reconciler                     | the key                                             | `reconcile_total{result}` |
-| returns `Result()`                 | is done; its failures are forgotten                 | success                   |
-| returns `Result(requeue_after_s)`  | comes back then; its failures are forgotten         | requeue_after             |
-| raises a conflict (409)            | comes back at once, slower if it goes on            | error                     |
-| raises anything transient          | backs off, at least as long as Retry-After asked    | error                     |
-| raises `TerminalError`             | stays away until something changes; forgotten       | error, terminal           |
-| raises a terminal API error        | comes back slowly, for nothing announces its cure   | error, terminal           |
-| raises something it did not mean   | backs off; counted as a panic; the worker lives on  | error, panic              |
-| raises `FatalError`                | nothing: the manager stops the process              | error                     |
+    informer -> predicate -> mapper -> queue -> worker -> reconciler -> outcomes -> queue
 
-Re-adding happens before `done`, so a key never runs twice at the same time.
+A controller can be stepped by hand (`process_next`), which is how its reconciler is tested. The names of the neighbouring modules that a
+program needs beside it (mappers, predicates, `Request`, `Result`) can be imported from here.
 """
 
 from __future__ import annotations
@@ -22,14 +15,7 @@ from typing import Protocol
 
 from controller_runtime.backoff import ItemExponentialLimiter, Limiter
 from controller_runtime.clock import SYSTEM_CLOCK, Clock
-from controller_runtime.errors import (
-    ApiError,
-    ControllerRuntimeError,
-    FatalError,
-    Meaning,
-    TerminalError,
-    meaning_of,
-)
+from controller_runtime.errors import FatalError
 from controller_runtime.handlers import (
     Change,
     EnqueueingHandler,
@@ -48,6 +34,7 @@ from controller_runtime.handlers import (
 )
 from controller_runtime.logs import get_logger, reconcile_context
 from controller_runtime.metrics import ControllerMetrics, new_registry
+from controller_runtime.outcomes import RETRY_JITTER, Outcomes
 from controller_runtime.reconcile import Reconciler, Request, Result
 from controller_runtime.resources import Resource
 from controller_runtime.workqueue import ShutDown, WorkQueue
@@ -75,8 +62,6 @@ __all__ = [
 
 CACHE_SYNC_TIMEOUT_S = 120.0
 STUCK_AFTER_S = 300.0
-TERMINAL_RETRY_S = 60.0
-RETRY_JITTER = 0.1
 
 log = get_logger(__name__)
 
@@ -127,16 +112,13 @@ class Controller:
         self._stuck_after_s = stuck_after_s
         limiter = ItemExponentialLimiter(jitter=RETRY_JITTER) if limiter is None else limiter
         self._queue: WorkQueue[Request] = WorkQueue(name, limiter=limiter, clock=clock)
-        self._conflicts = ItemExponentialLimiter(jitter=RETRY_JITTER)
         self._sources: list[tuple[Source, EnqueueingHandler]] = []
         self._connected = 0
         self._registrations: list[Registration] = []
         self._threads: list[threading.Thread] = []
         self._started = False
         self._lock = threading.Lock()
-        self._timed_out: set[tuple[Request, float]] = set()
-        self._on_fatal: Callable[[BaseException], None] = lambda _: None
-        self.attach(metrics or ControllerMetrics(new_registry(process=False)), self._on_fatal)
+        self.attach(metrics or ControllerMetrics(new_registry(process=False)), lambda _: None)
 
     def attach(
         self,
@@ -148,7 +130,7 @@ class Controller:
         when the controller itself does not say."""
         self._metrics = metrics.for_controller(self.name, self.workers)
         metrics.queues.add(self.name, self._queue.stats)
-        self._on_fatal = on_fatal
+        self._outcomes = Outcomes(self._queue, self._metrics, on_fatal)
         self._sync_timeout_s = cache_sync_timeout_s if self._own_sync_timeout_s is None else self._own_sync_timeout_s
 
     def watch(self, informer: Source, mapper: Mapper, *, predicate: Predicate | None = None) -> None:
@@ -216,9 +198,8 @@ class Controller:
         """Why this controller should be restarted, or None: a worker died, or one has been at the same key for too long."""
         if self._started and not self._queue.is_shutting_down and any(not t.is_alive() for t in self._threads):
             return f"controller {self.name}: a worker thread has died"
+        self._metrics.timeouts.inc(len(self._queue.newly_overdue(self._stuck_after_s)))
         stuck = {request: age for request, age in self._queue.held().items() if age > self._stuck_after_s}
-        for request in stuck:
-            self._count_timeout_once(request)
         if stuck:
             request, age = max(stuck.items(), key=lambda entry: entry[1])
             return f"controller {self.name}: a worker is stuck at {request} for {age:.0f} s"
@@ -255,68 +236,12 @@ class Controller:
             try:
                 result = _checked(self._reconciler.reconcile(request))
             except BaseException as error:  # a worker outlives whatever its reconciler does, SystemExit included
-                self._failed(request, error)
+                self._outcomes.failed(request, error)
             else:
-                self._succeeded(request, result)
+                self._outcomes.succeeded(request, result)
             finally:
                 self._metrics.active_workers.dec()
                 self._metrics.time.observe(self._clock.monotonic() - started)
-
-    def _succeeded(self, request: Request, result: Result) -> None:
-        self._forget(request)
-        if result.requeue_after_s is None or result.requeue_after_s <= 0:
-            self._metrics.results["success"].inc()
-            return
-        self._metrics.results["requeue_after"].inc()
-        priority = self._queue.priority_of(request) if result.priority is None else result.priority
-        self._queue.add(request, priority=priority, after_s=result.requeue_after_s)
-
-    def _failed(self, request: Request, error: BaseException) -> None:
-        self._metrics.results["error"].inc()
-        self._metrics.errors.inc()
-        meaning = meaning_of(error)
-        if meaning is Meaning.FATAL:
-            log.error("fatal error, the process stops", error=str(error))
-            self._on_fatal(error)
-        elif meaning is Meaning.TERMINAL:
-            self._give_up(request, error)
-        elif meaning is Meaning.CONFLICT:
-            delay_s = self._retry(request, self._conflicts.when(request))
-            log.debug("conflict, reading again", error=str(error), retry_in_s=delay_s)
-        else:
-            self._back_off(request, error)
-
-    def _give_up(self, request: Request, error: BaseException) -> None:
-        self._metrics.terminal_errors.inc()
-        self._forget(request)
-        if isinstance(error, TerminalError):
-            log.error("terminal error, waiting for a change", error=str(error))
-            return
-        log.error("refused, trying again slowly", error=str(error), retry_in_s=self._retry(request, TERMINAL_RETRY_S))
-
-    def _back_off(self, request: Request, error: BaseException) -> None:
-        asked_s = error.retry_after_s if isinstance(error, ApiError) else None
-        delay_s = self._retry(request, max(self._queue.next_delay_s(request), asked_s or 0.0))
-        if isinstance(error, ControllerRuntimeError):
-            log.warning("reconcile failed, trying again", error=str(error), retry_in_s=delay_s)
-            return
-        self._metrics.panics.inc()
-        log.error("reconcile raised something unforeseen, trying again", exc_info=error, retry_in_s=delay_s)
-
-    def _retry(self, request: Request, delay_s: float) -> float:
-        self._queue.add(request, priority=self._queue.priority_of(request), after_s=delay_s)
-        return round(delay_s, 3)
-
-    def _forget(self, request: Request) -> None:
-        self._queue.forget(request)
-        self._conflicts.forget(request)
-
-    def _count_timeout_once(self, request: Request) -> None:
-        """A reconcile that overstays counts as one timeout, however often the probe looks."""
-        since = round(self._clock.monotonic() - self._queue.held().get(request, 0.0), 1)
-        if (request, since) not in self._timed_out:
-            self._timed_out.add((request, since))
-            self._metrics.timeouts.inc()
 
 
 def _checked(result: object) -> Result:

@@ -45,6 +45,7 @@ class ShutDown(Exception):
 class _Held:
     since: float
     priority: int
+    overdue: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,6 +172,15 @@ class WorkQueue(Generic[K]):
         with self._condition:
             now = self._clock.monotonic()
             return {key: now - held.since for key, held in self._held.items()}
+
+    def newly_overdue(self, limit_s: float) -> list[K]:
+        """Keys that a worker has had for longer than `limit_s`, each of them once per hold, so that overstays can be counted."""
+        with self._condition:
+            now = self._clock.monotonic()
+            late = [key for key, held in self._held.items() if not held.overdue and now - held.since > limit_s]
+            for key in late:
+                self._held[key].overdue = True
+            return late
 
     def __len__(self) -> int:
         """Keys ready to be handed out; not those held or waiting."""

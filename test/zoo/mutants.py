@@ -249,7 +249,7 @@ RETRIES = (
     Mutant(
         "dropped-key",
         "An exception is logged and the object is never looked at again.",
-        "controller_runtime/controller.py",
+        "controller_runtime/outcomes.py",
         "            self._back_off(request, error)\n",
         "            self._forget(request)\n",
         (
@@ -261,7 +261,7 @@ RETRIES = (
         "The history of failures is dropped before the retry succeeds: no backoff.",
         "controller_runtime/controller.py",
         "                result = _checked(self._reconciler.reconcile(request))\n",
-        "                self._forget(request)\n                result = _checked(self._reconciler.reconcile(request))\n",
+        "                self._queue.forget(request)\n                result = _checked(self._reconciler.reconcile(request))\n",
         (f"{_RUNTIME}/test_controller_outcomes.py::test_transient_errors_back_off_exponentially",),
     ),
     Mutant(
@@ -285,7 +285,7 @@ RETRIES = (
     Mutant(
         "refusal-retried-hot",
         "A 422 or 403 is repeated as if it could pass by itself.",
-        "controller_runtime/controller.py",
+        "controller_runtime/outcomes.py",
         "TERMINAL_RETRY_S = 60.0",
         "TERMINAL_RETRY_S = 0.01",
         (

@@ -160,3 +160,14 @@ def test_durations_and_ages_are_measured_and_fall_to_zero_after_done(queue, cloc
     assert stats.queue_duration.total == 2
     assert stats.work_duration.total == 10
     assert sum(stats.work_duration.counts) == 2
+
+
+def test_a_key_that_is_held_too_long_is_named_once_for_each_time_it_is_held(queue, clock):
+    for _ in range(2):
+        queue.add("slow")
+        queue.get(0)
+        clock.advance(10)
+        assert queue.newly_overdue(10) == []
+        clock.advance(0.1)
+        assert [queue.newly_overdue(10), queue.newly_overdue(10)] == [["slow"], []]
+        queue.done("slow")
