@@ -14,9 +14,10 @@ from hack.localcluster.actors.podfaults import PodFault, PodFaultKind
 from hack.localcluster.cloud.market import Market, Stock
 from kaito_controller.workspace.naming import ATTEMPTS
 from test.support.kaito_rig import GPU_FAMILY, GPU_SIZE, Rig
+from test.support.sampling import sampled
 from test.support.workspace_world import workspace
 
-pytestmark = [pytest.mark.e2e, pytest.mark.long, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(300)]
 
 
 @pytest.fixture
@@ -57,7 +58,7 @@ POD_FAILURES = {
 }
 
 
-@pytest.mark.parametrize("reason", POD_FAILURES)
+@pytest.mark.parametrize("reason", sampled(POD_FAILURES, every=3))
 def test_container_that_does_not_run_is_explained_until_it_does(
     rig: Rig, namespace: str, granted: None, reason: str
 ) -> None:
@@ -76,6 +77,7 @@ def test_container_that_does_not_run_is_explained_until_it_does(
     assert len(machine_names(rig, namespace)) == 1
 
 
+@pytest.mark.long
 def test_node_that_vanishes_is_reported_and_replaced(rig: Rig, namespace: str) -> None:
     rig.kubectl.apply(workspace("phi", namespace))
     rig.wait_ready("phi", namespace)
@@ -98,6 +100,7 @@ def wait_for_another_node(rig: Rig, namespace: str, node: str) -> None:
     )
 
 
+@pytest.mark.long
 def test_node_that_stays_ill_is_replaced_and_its_machine_goes(rig: Rig, namespace: str) -> None:
     rig.kubectl.apply(workspace("phi", namespace))
     rig.wait_ready("phi", namespace)
@@ -112,6 +115,7 @@ def test_node_that_stays_ill_is_replaced_and_its_machine_goes(rig: Rig, namespac
     assert after != before
 
 
+@pytest.mark.long
 def test_instance_type_that_is_not_sold_is_given_up_after_the_allowed_attempts_and_holds_nothing(
     rig: Rig, namespace: str, granted: None
 ) -> None:
@@ -128,6 +132,7 @@ def test_instance_type_that_is_not_sold_is_given_up_after_the_allowed_attempts_a
     rig.wait_ready("phi", namespace, 90.0)
 
 
+@pytest.mark.long
 def test_node_that_falls_ill_is_reported_until_it_is_well(rig: Rig, namespace: str) -> None:
     rig.kubectl.apply(workspace("phi", namespace))
     rig.wait_ready("phi", namespace)
@@ -140,6 +145,7 @@ def test_node_that_falls_ill_is_reported_until_it_is_well(rig: Rig, namespace: s
     rig.wait_ready("phi", namespace, 90.0)
 
 
+@pytest.mark.long
 def test_what_somebody_deletes_or_changes_is_put_back(rig: Rig, namespace: str) -> None:
     rig.kubectl.apply(workspace("phi", namespace))
     rig.wait_ready("phi", namespace)

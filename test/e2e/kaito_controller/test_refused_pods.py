@@ -9,9 +9,10 @@ import pytest
 
 from test.support.kaito_rig import Rig
 from test.support.refused_pods import WORDS, policy
+from test.support.sampling import sampled
 from test.support.workspace_world import tuning, workspace
 
-pytestmark = [pytest.mark.e2e, pytest.mark.long, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(300)]
 
 LLAMA = {
     "name": "llama-2-13b-chat",
@@ -19,8 +20,8 @@ LLAMA = {
     "presetOptions": {"image": "registry.example.com/llama-2-13b-chat:1"},
 }
 WORKLOADS: dict[str, dict[str, Any]] = {
-    "Deployment": {"inference": {"preset": {"name": "phi-3-mini-4k-instruct"}}},
     "StatefulSet": {"inference": {"preset": LLAMA}, "resource": {"count": 2}},
+    "Deployment": {"inference": {"preset": {"name": "phi-3-mini-4k-instruct"}}},
     "Job": {"tuning": tuning()},
 }
 
@@ -43,7 +44,7 @@ def is_refused(rig: Rig, namespace: str) -> bool:
     return tried.returncode != 0 and WORDS in tried.stderr
 
 
-@pytest.mark.parametrize("kind", WORKLOADS)
+@pytest.mark.parametrize("kind", sampled(WORKLOADS, every=3))
 def test_refusal_is_quoted_until_the_pods_are_let_in(rig: Rig, closed: str, kind: str) -> None:
     rig.kubectl("create", "secret", "generic", "push", "-n", closed, "--from-literal=.dockerconfigjson={}")
     rig.kubectl.apply(workspace("phi", closed, **WORKLOADS[kind]))

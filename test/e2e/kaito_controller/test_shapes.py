@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import pytest
 
 from controller_runtime.resources import Object
 from test.support.kaito_rig import Rig
-from test.support.workspace_world import tuning, workspace
+from test.support.workspace_world import workspace
 
-pytestmark = [pytest.mark.e2e, pytest.mark.long, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(300)]
 
 ADAPTERS = [
     {"source": {"name": f"adapter-{n}", "image": f"registry.example.com/adapters/a{n}:1"}, "strength": f"0.{n}"}
@@ -72,6 +70,7 @@ def test_adapters_are_added_changed_and_removed_in_place(rig: Rig, namespace: st
     assert len(rig.machines("phi", namespace)) == 1
 
 
+@pytest.mark.long
 def test_template_of_the_user_is_served_and_its_changes_roll_out(rig: Rig, namespace: str) -> None:
     def asked(image: str) -> Object:
         container = {"name": "mine", "image": image, "ports": [{"containerPort": 5000}]}
@@ -89,68 +88,45 @@ def test_template_of_the_user_is_served_and_its_changes_roll_out(rig: Rig, names
     rig.wait_ready("phi", namespace)
 
 
-INPUTS: dict[str, Any] = {
-    "urls": {"urls": ["https://example.com/data.parquet"]},
-    "image": {"image": "registry.example.com/data/set:1"},
-    "volume": {"volumeSource": {"persistentVolumeClaim": {"claimName": "data"}}},
-}
+@pytest.mark.long
+def test_load_balancer_is_switched_on_and_off_by_annotation(rig: Rig, namespace: str) -> None:
+    def kind() -> str:
+        found = rig.kubectl.run("get", "service", "phi", "-n", namespace, "-o", "jsonpath={.spec.type}")
+        return found.stdout
+
+    marked = {"name": "phi", "namespace": namespace, "annotations": {"kaito.sh/enablelb": "True"}}
+    rig.kubectl.apply(workspace("phi", namespace, metadata=marked))
+    rig.wait_for(lambda: kind() == "LoadBalancer", "a load balancer")
+    before = rig.get("service", "phi", namespace)
+
+    rig.kubectl("annotate", "workspace", "phi", "-n", namespace, "kaito.sh/enablelb-")
+
+    rig.wait_for(lambda: kind() == "ClusterIP", "the end of the load balancer")
+    after = rig.get("service", "phi", namespace)
+    assert after["metadata"]["uid"] == before["metadata"]["uid"]
+    assert after["spec"]["clusterIP"] == before["spec"]["clusterIP"]
+    assert not any("nodePort" in port for port in after["spec"]["ports"])
 
 
-@pytest.mark.parametrize("kind", INPUTS)
-def test_tuning_reads_each_kind_of_input(rig: Rig, namespace: str, kind: str) -> None:
-    rig.kubectl("create", "secret", "generic", "push", "-n", namespace, "--from-literal=.dockerconfigjson={}")
-    if kind == "volume":
-        claim = {"accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": "1Gi"}}}
-        meta = {"name": "data", "namespace": namespace}
-        done = rig.kubectl.run("apply", "-f", "-", stdin=_claim(meta, claim))
-        assert done.returncode == 0 or "no matches" in done.stderr or "NotFound" in done.stderr, done.stderr
-    rig.kubectl.apply(workspace("phi", namespace, tuning=tuning(input=INPUTS[kind])))
-
-    if kind == "volume":
-        rig.wait_for(lambda: rig.kubectl.run("get", "job", "phi", "-n", namespace).returncode == 0, "the Job")
-    else:
-        rig.wait_ready("phi", namespace, 90.0)
-
-    spec = pod_spec(rig, namespace, "job")
-    assert [c["name"] for c in spec["containers"]] == ["pusher"]
-    assert not any(
-        (c.get("securityContext") or {}).get("privileged") for c in [*spec["initContainers"], *spec["containers"]]
-    )
-
-
-def _claim(meta: Object, spec: Object) -> str:
-    import json
-
-    return json.dumps({"apiVersion": "v1", "kind": "PersistentVolumeClaim", "metadata": meta, "spec": spec})
-
-
-def test_load_balancer_is_switched_by_annotation(rig: Rig, namespace: str) -> None:
-    rig.kubectl.apply(
-        workspace(
-            "phi",
-            namespace,
-            metadata={"name": "phi", "namespace": namespace, "annotations": {"kaito.sh/enablelb": "True"}},
-        )
-    )
-    rig.wait_for(lambda: rig.kubectl.run("get", "service", "phi", "-n", namespace).returncode == 0, "the Service")
-
-    assert rig.get("service", "phi", namespace)["spec"]["type"] == "LoadBalancer"
-
-
-def test_kill_nine_in_the_middle_changes_nothing(rig: Rig, namespace: str) -> None:
+@pytest.mark.long
+def test_preferred_node_is_moved_to_and_the_machine_that_is_not_needed_goes(rig: Rig, namespace: str) -> None:
     rig.kubectl.apply(workspace("phi", namespace))
-    rig.wait_for(lambda: rig.machines("phi", namespace), "the Machine")
-    first = [m["metadata"]["name"] for m in rig.machines("phi", namespace)]
+    rig.wait_ready("phi", namespace)
+    spare = rig.bring_node("better", labels={"apps": "phi"})
+    try:
+        rig.kubectl.apply(workspace("phi", namespace, resource={"preferredNodes": ["better"]}))
 
-    rig.controller.kill()
-    rig.provisioner.kill()
-    rig.controller = rig.start_controller()
-    rig.provisioner = rig.start_provisioner()
+        rig.wait_for(lambda: rig.worker_nodes("phi", namespace) == ["better"], "the move")
+        rig.wait_ready("phi", namespace, 90.0)
+        assert pinned(pod_spec(rig, namespace)) == {"better"}
+        rig.wait_for(lambda: not rig.machines("phi", namespace), "the Machine to go")
+        assert rig.condition("phi", namespace, "MachineReady")[:2] == ("True", "MachinesNotNeeded")
+    finally:
+        rig.clean(namespace)
+        rig.take_away(spare)
 
-    rig.wait_ready("phi", namespace, 90.0)
-    assert [m["metadata"]["name"] for m in rig.machines("phi", namespace)] == first
 
-
+@pytest.mark.long
 def test_image_that_cannot_be_pulled_is_named(rig: Rig, namespace: str) -> None:
     options = {"image": "registry.example.com/does-not-exist:1"}
     preset = {"name": "llama-2-7b-chat", "accessMode": "private", "presetOptions": options}

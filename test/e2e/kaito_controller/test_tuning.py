@@ -1,17 +1,20 @@
-"""Fine-tuning runs: which edits start a run again, and which do not."""
+"""Fine-tuning runs: which edits start a run again, and what a failed step leaves behind (a reason, an Event, and no GPU)."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 
 import pytest
+import yaml
 
 from controller_runtime.resources import Object
 from hack.localcluster.actors.podfaults import PodFault, PodFaultKind
-from test.support.kaito_rig import Rig
+from kaito_controller.workspace.naming import RELEASED
+from test.support.kaito_rig import ROOT, Rig
+from test.support.sampling import sampled
 from test.support.workspace_world import tuning, workspace
 
-pytestmark = [pytest.mark.e2e, pytest.mark.long, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(300)]
 
 
 @pytest.fixture
@@ -44,6 +47,7 @@ def job_uid(rig: Rig, namespace: str) -> str:
     return found.stdout if found.returncode == 0 else ""
 
 
+@pytest.mark.long
 def test_edit_of_the_data_starts_a_run_again_once_and_an_edit_without_effect_does_not(rig: Rig, team: str) -> None:
     hold_the_trainer(rig, team)
     rig.kubectl.apply(asked(team))
@@ -62,6 +66,31 @@ def test_edit_of_the_data_starts_a_run_again_once_and_an_edit_without_effect_doe
     assert "better.parquet" in str(rig.get("job", "phi", team)["spec"]["template"]["spec"]["initContainers"][0])
 
 
+@pytest.mark.long
+def test_edit_of_the_training_configuration_starts_a_run_again_once(rig: Rig, team: str) -> None:
+    def configure(rank: int) -> None:
+        document = yaml.safe_load((ROOT / "config" / "tuning" / "qlora-params-template.yaml").read_text())
+        document["metadata"] = {"name": "mine", "namespace": team}
+        document["data"] = {key: text.replace("r: 8", f"r: {rank}") for key, text in document["data"].items()}
+        rig.kubectl.apply(document)
+
+    configure(16)
+    hold_the_trainer(rig, team)
+    rig.kubectl.apply(workspace("phi", team, tuning=tuning(config="mine")))
+    rig.wait_reason("phi", team, "ImagePullFailed")
+    first = job_uid(rig, team)
+
+    configure(32)
+
+    rig.wait_for(lambda: job_uid(rig, team) not in ("", first), "the second run")
+    rig.cluster.actors.pod_faults.clear()
+    rig.wait_ready("phi", team, 90.0)
+    assert runs(rig, team) == 2
+    maps = rig.kubectl.json("get", "configmaps", "-n", team, "-l", "kaito.sh/workspace=phi")["items"]
+    assert ["32" in str(found["data"]) for found in maps] == [True], "the copy of the former run is gone"
+
+
+@pytest.mark.long
 def test_preferred_node_that_comes_to_mind_later_does_not_interrupt_a_run(rig: Rig, team: str) -> None:
     hold_the_trainer(rig, team)
     rig.kubectl.apply(asked(team))
@@ -81,3 +110,88 @@ def test_preferred_node_that_comes_to_mind_later_does_not_interrupt_a_run(rig: R
     finally:
         rig.clean(team)
         rig.take_away(spare)
+
+
+FAILURES = {
+    "download": (
+        PodFault(PodFaultKind.EXIT, container="data-downloader", exit_code=22, message="404 Not Found"),
+        "404 Not Found",
+    ),
+    "trainer": (PodFault(PodFaultKind.EXIT, container="phi", exit_code=1, message="loss is NaN"), "loss is NaN"),
+    "push": (PodFault(PodFaultKind.EXIT, container="pusher", exit_code=1, message="UNAUTHORIZED"), "UNAUTHORIZED"),
+}
+
+
+@pytest.mark.parametrize("step", sampled(FAILURES, every=3))
+def test_step_that_fails_is_named_gives_the_gpu_back_and_can_be_asked_for_again(rig: Rig, team: str, step: str) -> None:
+    fault, words = FAILURES[step]
+    rig.cluster.actors.pod_faults.add(
+        PodFault(fault.kind, team, container=fault.container, exit_code=fault.exit_code, message=fault.message)
+    )
+    rig.kubectl.apply(asked(team))
+
+    message = rig.wait_explained("phi", team, "GPUReleased", timeout_s=90.0)
+
+    assert f'container "{fault.container}"' in message
+    assert f"exit code {fault.exit_code}, last words: {words}" in message
+    assert "JobFailed" in message
+    assert words in rig.notes(team, "JobFailed")
+    rig.wait_for(lambda: not rig.machines("phi", team), "the nodes being given back", 90.0)
+    rig.cluster.actors.pod_faults.clear()
+    rig.kubectl("annotate", "workspace", "phi", "-n", team, f"{RELEASED}-")
+    rig.wait_ready("phi", team, 90.0)
+    assert rig.condition("phi", team)[1] == "TuningSucceeded"
+
+
+INPUTS = {
+    "urls": {"urls": ["https://example.com/a.parquet", "https://example.com/b.parquet"]},
+    "image": {"image": "registry.example.com/data/set:1"},
+}
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("kind", INPUTS)
+def test_data_from_urls_or_an_image_is_trained_on_without_any_privilege(rig: Rig, team: str, kind: str) -> None:
+    rig.kubectl.apply(workspace("phi", team, tuning=tuning(input=INPUTS[kind])))
+
+    rig.wait_ready("phi", team, 90.0)
+
+    spec = rig.get("job", "phi", team)["spec"]["template"]["spec"]
+    containers = [*spec["initContainers"], *spec["containers"]]
+    assert [c["name"] for c in spec["containers"]] == ["pusher"]
+    assert not any((c.get("securityContext") or {}).get("privileged") for c in containers)
+    (secret,) = [v["name"] for v in spec["volumes"] if (v.get("secret") or {}).get("secretName") == "push"]
+    assert {c["name"] for c in containers for m in c["volumeMounts"] if m["name"] == secret} == {"pusher"}
+    assert rig.condition("phi", team)[1] == "TuningSucceeded"
+
+
+@pytest.mark.long
+def test_volume_of_the_user_is_trained_on_and_only_read(rig: Rig, team: str) -> None:
+    capacity, modes = {"storage": "1Gi"}, ["ReadWriteOnce"]
+    claim = {
+        "accessModes": modes,
+        "resources": {"requests": capacity},
+        "storageClassName": "",
+        "volumeName": f"data-{team}",
+    }
+    backing = {"capacity": capacity, "accessModes": modes, "hostPath": {"path": "/data"}, "storageClassName": ""}
+    rig.kubectl.apply(
+        {"apiVersion": "v1", "kind": "PersistentVolume", "metadata": {"name": f"data-{team}"}, "spec": backing},
+        {
+            "apiVersion": "v1",
+            "kind": "PersistentVolumeClaim",
+            "metadata": {"name": "data", "namespace": team},
+            "spec": claim,
+        },
+    )
+    source = {"volumeSource": {"persistentVolumeClaim": {"claimName": "data"}}}
+
+    rig.kubectl.apply(workspace("phi", team, tuning=tuning(input=source)))
+
+    rig.wait_ready("phi", team, 90.0)
+    spec = rig.get("job", "phi", team)["spec"]["template"]["spec"]
+    (volume,) = [v for v in spec["volumes"] if "persistentVolumeClaim" in v]
+    trainer = next(c for c in spec["initContainers"] if c["name"] == "phi")
+    (mounted,) = [m for m in trainer["volumeMounts"] if m["name"] == volume["name"]]
+    assert volume["persistentVolumeClaim"]["claimName"] == "data"
+    assert mounted["readOnly"] is True
