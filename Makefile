@@ -86,7 +86,7 @@ lock: ## Lock the image's dependencies with their hashes, after pyproject.toml c
 		--output-file hack/image/requirements.txt pyproject.toml
 
 test-envtest: $(READY) ## The suites on a real control plane (needs Go, or binaries named by KUBEBUILDER_ASSETS)
-	@$(PY) -m hack.envtest test
+	@$(PY) -m hack.envtest test $(FLAGS)
 
 BENCH_READY = $(VENV)/.bench-ready
 $(BENCH_READY): $(READY)

@@ -18,12 +18,15 @@ def main(argv: list[str] | None = None) -> int:
     )
     parser.add_argument("--minors", nargs="+", choices=binaries.minors(), default=binaries.minors(), help="(test)")
     parser.add_argument("--suite", action="append", choices=[suite.name for suite in suites.SUITES], help="(test)")
+    parser.add_argument("--repeat-failed", action="store_true", help="run what failed once more, and say so (test)")
     arguments = parser.parse_args(argv)
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # so that whatever was started is also stopped
     try:
         if arguments.command == "build":
             return build()
-        return up(arguments.minor) if arguments.command == "up" else suites.run(arguments.minors, arguments.suite)
+        if arguments.command == "up":
+            return up(arguments.minor)
+        return suites.run(arguments.minors, arguments.suite, repeat_failed=arguments.repeat_failed)
     except KeyboardInterrupt:
         print("envtest: interrupted; everything that was started is stopped", file=sys.stderr)
         return 130

@@ -14,9 +14,9 @@ import sys
 import tempfile
 import time
 import xml.etree.ElementTree as ElementTree
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, nullcontext
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from hack.envtest import binaries, selection
@@ -41,16 +41,25 @@ class Suite:
 
 @dataclass(frozen=True)
 class Count:
-    """How a suite ended on one server. `left_out`: lines of test, tab, reason."""
+    """How a suite ended on one server. `left_out`: lines of test, tab, reason; `failures`: the tests that failed; `repeated`: those
+    that passed when they were run once more."""
 
     passed: int
     failed: int
     skipped: int
     left_out: tuple[str, ...] = ()
+    failures: tuple[str, ...] = ()
+    repeated: tuple[str, ...] = ()
 
     def __str__(self) -> str:
         parts = {"FAILED": self.failed, "skipped": self.skipped, "not run": len(self.left_out)}
         return ", ".join([f"{self.passed} passed", *(f"{number} {word}" for word, number in parts.items() if number)])
+
+    def followed_by(self, again: Count) -> Count:
+        """Both runs as one, where `again` repeated what failed in this one (everything, when this one could not even say what)."""
+        passed = self.passed if self.failures else 0
+        repeated = tuple(name for name in self.failures or ("the whole suite",) if name not in again.failures)
+        return Count(passed + again.passed, again.failed, self.skipped, self.left_out, again.failures, repeated)
 
 
 SUITES = (
@@ -88,8 +97,8 @@ def server(suite: Suite, minor: str) -> Iterator[dict[str, str]]:
         yield {"ENVTEST_MINOR": minor, **own}
 
 
-def run_suite(suite: Suite, environment: Mapping[str, str]) -> Count:
-    """One pytest process; its output goes straight to the terminal."""
+def run_suite(suite: Suite, environment: Mapping[str, str], *options: str) -> Count:
+    """One pytest process with `options`; its output goes straight to the terminal."""
     with tempfile.TemporaryDirectory() as folder:
         report, left_out = Path(folder) / "report.xml", Path(folder) / "left-out"
         left_out.touch()
@@ -106,15 +115,32 @@ def run_suite(suite: Suite, environment: Mapping[str, str]) -> Count:
         command += ["-o", "junit_family=xunit1"]  # the newer family has no place for figures that tests record
         command += ["-n", "2"] if suite.in_parallel else []
         status = _run(
-            [*command, "-m", suite.marked, *suite.paths],
+            [*command, *options, "-m", suite.marked, *suite.paths],
             {**os.environ, **environment, selection.RECORD: str(left_out)},
         )
         count = _count(report)
         lines = tuple(sorted(set(left_out.read_text().splitlines())))
-    return Count(count.passed, count.failed or int(status != 0), count.skipped, lines)
+    return replace(count, failed=count.failed or int(status != 0), left_out=lines)
 
 
-def run(minors: list[str], names: list[str] | None = None) -> int:
+Start = Callable[[Suite, str], AbstractContextManager[dict[str, str]]]
+
+
+def run_on_fresh_server(suite: Suite, minor: str, *, repeat_failed: bool, start: Start = server) -> Count:
+    """One suite; what failed once more on another fresh server, if that is wanted, so that one hiccup of a busy machine can be told from
+    a fault."""
+    with tempfile.TemporaryDirectory() as cache:
+        remember = f"--override-ini=cache_dir={cache}"
+        with start(suite, minor) as environment:
+            count = run_suite(suite, environment, remember)
+        if not count.failed or not repeat_failed:
+            return count
+        print(f"\n=== repeating what failed of {suite.name}: {', '.join(count.failures) or 'everything'}", flush=True)
+        with start(suite, minor) as environment:
+            return count.followed_by(run_suite(suite, environment, remember, "--last-failed"))
+
+
+def run(minors: list[str], names: list[str] | None = None, *, repeat_failed: bool = False) -> int:
     """Everything; the exit code. Each suite gets a fresh server, so that none sees what another left behind."""
     suites, servers = list(SUITES), list(minors)
     if existing_cluster():
@@ -126,8 +152,7 @@ def run(minors: list[str], names: list[str] | None = None) -> int:
         for suite in chosen:
             print(f"\n=== {suite.name} on {_title(minor)}", flush=True)
             started = time.monotonic()
-            with server(suite, minor) as environment:
-                results[suite.name, minor] = run_suite(suite, environment)
+            results[suite.name, minor] = run_on_fresh_server(suite, minor, repeat_failed=repeat_failed)
             print(f"=== {results[suite.name, minor]} in {time.monotonic() - started:.0f} s", flush=True)
     print("\n" + table(results, chosen, servers) + notes(results))
     return 1 if any(count.failed for count in results.values()) else 0
@@ -158,10 +183,13 @@ def _title(name: str) -> str:
 
 def notes(results: Mapping[tuple[str, str], Count]) -> str:
     """What was not run, and why; each test once."""
-    lines = sorted({line for count in results.values() for line in count.left_out})
-    if not lines:
-        return ""
-    return "\n\nNot run on a real control plane:\n" + "\n".join(f"- {line.replace(chr(9), ': ')}" for line in lines)
+    left_out = sorted({line.replace("\t", ": ") for count in results.values() for line in count.left_out})
+    repeated = [f"{minor}: {name}" for (_, minor), count in results.items() for name in count.repeated]
+    return _listing("Not run on a real control plane", left_out) + _listing("Passed only when repeated", repeated)
+
+
+def _listing(title: str, lines: list[str]) -> str:
+    return f"\n\n{title}:\n" + "\n".join(f"- {line}" for line in lines) if lines else ""
 
 
 def _sum(counts: list[Count]) -> Count:
@@ -179,4 +207,9 @@ def _count(report: Path) -> Count:
         return Count(0, 1, 0)
     number = {key: int(suite.get(key, "0")) for key in ("tests", "failures", "errors", "skipped")}
     failed = number["failures"] + number["errors"]
-    return Count(number["tests"] - failed - number["skipped"], failed, number["skipped"])
+    failures = [
+        f"{c.get('classname')}::{c.get('name')}"
+        for c in suite
+        if c.find("failure") is not None or c.find("error") is not None
+    ]
+    return Count(number["tests"] - failed - number["skipped"], failed, number["skipped"], failures=tuple(failures))

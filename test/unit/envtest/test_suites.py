@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import subprocess
 import sys
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 
 import pytest
@@ -34,6 +35,41 @@ def test_suite_whose_pytest_did_not_even_start_counts_as_failed(tmp_path: Path) 
     count = suites.run_suite(Suite("none", (str(tmp_path / "no_such_test.py"),)), {})
 
     assert (count.passed, count.failed) == (0, 1)
+
+
+FLAKY = """
+import pathlib, pytest
+MARK = pathlib.Path(__file__).with_name("mark")
+def test_good():
+    pass
+def test_second_time_lucky():
+    first = not MARK.exists()
+    MARK.touch()
+    assert not first
+"""
+
+
+def no_server(_suite: Suite, _minor: str) -> AbstractContextManager[dict[str, str]]:
+    return nullcontext({})
+
+
+def test_what_failed_is_repeated_on_a_fresh_server_and_named(tmp_path: Path) -> None:
+    (tmp_path / "test_flaky.py").write_text(FLAKY)
+    suite = Suite("flaky", (str(tmp_path),))
+
+    count = suites.run_on_fresh_server(suite, "1.0", repeat_failed=True, start=no_server)
+
+    assert (count.passed, count.failed) == (2, 0)
+    assert "Passed only when repeated:\n- 1.0: " in suites.notes({("flaky", "1.0"): count})
+    assert count.repeated[0].endswith("test_flaky::test_second_time_lucky")
+
+
+def test_what_fails_twice_has_failed(tmp_path: Path) -> None:
+    (tmp_path / "test_bad.py").write_text("def test_good():\n    pass\ndef test_bad():\n    assert False\n")
+
+    count = suites.run_on_fresh_server(Suite("bad", (str(tmp_path),)), "1.0", repeat_failed=True, start=no_server)
+
+    assert (count.passed, count.failed, count.repeated) == (1, 1, ())
 
 
 def run_with_plugin(folder: Path, body: str, record: Path) -> subprocess.CompletedProcess[str]:
