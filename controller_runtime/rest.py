@@ -16,8 +16,9 @@ from controller_runtime.api import PAGE_SIZE, WATCH_TIMEOUT_S, ObjectList, Patch
 from controller_runtime.errors import Expired
 from controller_runtime.exchange import RequestObserver
 from controller_runtime.paging import Page, decode_page
+from controller_runtime.reply import decode_object
 from controller_runtime.resources import Object, Resource, name_of, namespace_of
-from controller_runtime.transport import Query, Transport, decode_object
+from controller_runtime.transport import Query, Transport
 from controller_runtime.watch import HttpWatchStream
 
 JSON = "application/json"

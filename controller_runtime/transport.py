@@ -2,7 +2,7 @@
 
 It never sends a request twice, except once after a 401 when fresh credentials could be had: urllib3's own retries are off, because
 a DELETE that is silently re-sent may hit a new object of the same name. What to do about a failure is decided by the caller's
-queue or reflector. Reading stops at a deadline and at a size, so neither a dribbling nor a flooding server holds a thread for ever.
+queue or reflector. Bodies are read in `reply`.
 """
 
 from __future__ import annotations
@@ -13,18 +13,16 @@ from dataclasses import dataclass, replace
 from typing import Protocol, TypeVar
 from urllib.parse import urlencode, urlsplit
 
-import orjson
 import urllib3
 from urllib3.exceptions import HTTPError
 
 from controller_runtime.api_status import error_from_reply, is_eviction_refusal
 from controller_runtime.clock import SYSTEM_CLOCK, Clock
-from controller_runtime.errors import ApiError, ConnectionFailed, MalformedReply, TooManyRequests, Unauthorized
+from controller_runtime.errors import ApiError, ConnectionFailed, TooManyRequests, Unauthorized
 from controller_runtime.exchange import Exchange, RequestObserver
 from controller_runtime.flow import AdaptiveGate, RequestBucket
-from controller_runtime.resources import Object
+from controller_runtime.reply import explain, read_body
 
-READ_PIECE_BYTES = 1 << 20
 MAX_BODY_BYTES = 1 << 30
 MAX_ERROR_BODY_BYTES = 64 << 10
 
@@ -157,7 +155,7 @@ class Transport:
         timeout = urllib3.Timeout(connect=self._timeouts.connect_s, read=self._timeouts.read_s)
         with self._observed(call) as exchange:
             response = self._open(call, authorization, timeout, exchange, streaming=False)
-            body = self._read_body(call, response, deadline, MAX_BODY_BYTES)
+            body = read_body(response, str(call), limit=MAX_BODY_BYTES, deadline=deadline, clock=self._clock)
             exchange.response_bytes = len(body)
         return body
 
@@ -188,7 +186,7 @@ class Transport:
                 preload_content=False,
             )
         except (HTTPError, OSError, ValueError) as error:
-            raise ConnectionFailed(f"no reply from {self._host}: {_say(error)}", call=str(call)) from error
+            raise ConnectionFailed(f"no reply from {self._host}: {explain(error)}", call=str(call)) from error
         exchange.code = str(response.status)
         if 200 <= response.status < 300:
             return response
@@ -197,36 +195,11 @@ class Transport:
     def _refusal(self, call: _Call, response: urllib3.BaseHTTPResponse, exchange: Exchange) -> ApiError:
         deadline = self._clock.monotonic() + self._timeouts.read_s
         try:
-            body = self._read_body(call, response, deadline, MAX_ERROR_BODY_BYTES)
+            body = read_body(response, str(call), limit=MAX_ERROR_BODY_BYTES, deadline=deadline, clock=self._clock)
             exchange.response_bytes = len(body)
         except ConnectionFailed:
             body = b""  # The status line alone says enough.
         return error_from_reply(response.status, body, response.headers, call=str(call), now=self._clock.now())
-
-    def _read_body(self, call: _Call, response: urllib3.BaseHTTPResponse, deadline: float, limit: int) -> bytes:
-        pieces: list[bytes] = []
-        size = 0
-        problem = ""
-        try:
-            while not problem and (piece := response.read1(READ_PIECE_BYTES)):
-                pieces.append(piece)
-                size += len(piece)
-                problem = self._why_stop_reading(size, limit, deadline)
-        except (HTTPError, OSError, ValueError) as error:
-            response.close()
-            raise ConnectionFailed(f"the reply broke off after {size} bytes: {_say(error)}", call=str(call)) from error
-        if problem:
-            response.close()
-            raise ConnectionFailed(problem, call=str(call))
-        response.release_conn()
-        return b"".join(pieces)
-
-    def _why_stop_reading(self, size: int, limit: int, deadline: float) -> str:
-        if size > limit:
-            return f"the reply is larger than {limit} bytes"
-        if self._clock.monotonic() > deadline:
-            return f"the reply was not complete in time ({size} bytes so far)"
-        return ""
 
     def _headers(self, call: _Call, authorization: str | None, streaming: bool) -> dict[str, str]:
         headers = {"Accept": "application/json", "User-Agent": self._user_agent}
@@ -253,22 +226,5 @@ class Transport:
                 observer(exchange)
 
 
-def decode_object(body: bytes, call: str) -> Object:
-    """A reply body as an object; `MalformedReply` when it is anything else."""
-    try:
-        decoded = orjson.loads(body)
-    except orjson.JSONDecodeError as error:
-        raise MalformedReply(f"the reply is not JSON: {error}", call=call) from error
-    if not isinstance(decoded, dict):
-        raise MalformedReply(f"the reply is a JSON {type(decoded).__name__}, expected an object", call=call)
-    return decoded
-
-
 def _query_value(value: str | int | bool | None) -> str:
     return str(value).lower() if isinstance(value, bool) else str(value)
-
-
-def _say(error: BaseException) -> str:
-    """One line for people, without the object addresses that urllib3 prints."""
-    text = str(error).split(": ", 1)[-1] if " object at 0x" in str(error) else str(error)
-    return f"{type(error).__name__}: {text}"
