@@ -99,12 +99,12 @@ class Transport:
         """Close idle connections."""
         for streaming in (False, True):
             manager = self._endpoint.pool(streaming=streaming)
+            pools = [manager.pools.get(key) for key in manager.pools.keys()]  # noqa: SIM118  # it forbids iteration
+            manager.clear()
             # urllib3 closes the connections of a dropped pool only when it is collected, and any error that somebody keeps keeps it alive.
-            for key in manager.pools.keys():  # noqa: SIM118  # this container forbids iteration
-                pool = manager.pools.get(key)
+            for pool in pools:
                 if pool is not None:
                     pool.close()
-            manager.clear()
 
     def send(
         self,
