@@ -176,7 +176,7 @@ def test_log_of_a_pod_without_a_node_is_empty_and_of_a_container_that_it_does_no
     spec = {"containers": [{"name": name, "image": "i:1"} for name in ("a", "b")], "schedulerName": "nobody"}
     spec["automountServiceAccountToken"] = False
     api.post(pods, {"metadata": {"name": "p"}, "spec": spec}).expect(201)
-    assert api.get(f"{pods}/p/log?container=a").code == 200
+    assert api.get(f"{pods}/p/log?container=a").code == 204
     unknown = api.get(f"{pods}/p/log?container=c").expect(400)
     assert unknown["message"] == "container c is not valid for pod p"
     unnamed = api.get(f"{pods}/p/log").expect(400)

@@ -141,7 +141,7 @@ class Dispatcher:
             return json_answer(self._subresources.change_scale(*place, change, _write_options(ask)))
         if route.subresource == "log" and route.verb == "get":
             text = log_text(self._verbs.entry(*place).obj, route.query)
-            return Answer(text.encode(), content_type="text/plain")
+            return Answer((text or "").encode(), 204 if text is None else 200, content_type="text/plain")
         if route.verb == "create":
             found = self._subresources.create(*place, route.subresource, ask.body, _write_options(ask))
             if found is not None:

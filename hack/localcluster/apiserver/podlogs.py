@@ -20,14 +20,17 @@ Line = tuple[str, str]
 """RFC 3339 time and text."""
 
 
-def log_text(pod: Object, query: Mapping[str, str]) -> str:
-    """The log of one container; 400 as from a real server when there is none, 501 for options that it does not know."""
+def log_text(pod: Object, query: Mapping[str, str]) -> str | None:
+    """The log of one container, None for a pod that no kubelet has.
+
+    As from a real server a 400 tells when there is none; options that it does not know are a 501.
+    """
     for option in query:
         if option not in _OPTIONS and query[option].lower() not in ("", "false"):
             raise unsupported(f"the option {option}={query[option]} of pods/log")
     name = _container_name(pod, query.get("container", ""))
     if not pod["spec"].get("nodeName"):
-        return ""
+        return None
     lines = _lines(pod, name, previous=query.get("previous", "").lower() in _TRUE)
     if query.get("tailLines"):
         count = int(query["tailLines"])
