@@ -97,6 +97,7 @@ class Observer:
             tuned_run=annotations_of(raw).get(naming.TUNED_RUN, ""),
             existing=existing,
             pods=pods,
+            lost_nodes=self._lost(pods),
             refusal=refusal,
             pods_refused=refused.message,
             ask_again_at=refused.again_at,
@@ -158,6 +159,10 @@ class Observer:
             return view
         owners = [owner_key(machine) for machine in self._caches.machines.by_index(BY_NODE, view.name)]
         return _read_node(node, owner=owners[0]) if owners else view
+
+    def _lost(self, pods: tuple[Object, ...]) -> tuple[str, ...]:
+        homes = {str((pod.get("spec") or {}).get("nodeName") or "") for pod in pods} - {""}
+        return tuple(name for name in sorted(homes) if self._caches.nodes.get(name) is None)
 
     def _pods(self, raw: Object) -> tuple[Object, ...]:
         """Pods with the published label, apart from those that were there before the Workspace was."""

@@ -20,8 +20,11 @@ from kaito_controller.workspace.snapshot import Snapshot, Verdict
 
 
 def inference_verdict(snapshot: Snapshot, workload: Object | None, *, settled: bool, nodes: Verdict) -> Verdict:
-    """How serving stands. `settled`: the workload is what is wanted now, as far as it may be; `nodes`: how the nodes stand."""
-    if workload is not None and settled and is_serving(workload):
+    """How serving stands. `settled`: the workload is what is wanted now, as far as it may be; `nodes`: how the nodes stand.
+
+    A replica on a node that is gone is counted as ready until its pod is collected, a minute later; nothing answers there any more.
+    """
+    if workload is not None and settled and is_serving(workload) and not snapshot.lost_nodes:
         total = int((workload.get("spec") or {}).get("replicas") or 1)
         return Verdict(reasons.INFERENCE_SERVING, f"{total} of {total} replicas answer their health check.")
     if nodes.reason.kind is not Kind.GOOD:

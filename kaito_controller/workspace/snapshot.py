@@ -173,6 +173,8 @@ class Snapshot:
     """By (kind, name): Services, workloads and ConfigMaps that this Workspace controls."""
     pods: tuple[Object, ...] = ()
     """Pods of the workload, by name."""
+    lost_nodes: tuple[str, ...] = ()
+    """Nodes of those pods that are not there any more."""
     refusal: Refusal | None = None
     pods_refused: str = ""
     """Why pods of a StatefulSet or Job cannot be made, in the words of its controller; "" when nothing is known."""

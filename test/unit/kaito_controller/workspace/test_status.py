@@ -55,6 +55,14 @@ def test_serving_is_ready_everywhere() -> None:
     assert {status for status, _ in found.values()} == {"True"}
 
 
+def test_replica_on_a_node_that_is_gone_does_not_count() -> None:
+    seen = running(observedGeneration=1, readyReplicas=1, updatedReplicas=1)
+
+    found, _ = shown(replace(seen, nodes={}, lost_nodes=("aks-0",)))
+
+    assert {status for kind, (status, _) in found.items() if kind != "MachineReady"} == {"False"}
+
+
 def test_readiness_of_an_older_generation_does_not_count() -> None:
     found, _ = shown(running(observedGeneration=0, readyReplicas=1, updatedReplicas=1))
 
