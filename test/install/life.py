@@ -13,7 +13,7 @@ from typing import Any, Protocol, Self
 
 import yaml
 
-from hack.demo.installation import Installation
+from hack.demo.installation import CommandFailed, Installation
 from hack.demo.story import SAMPLES, filled
 from hack.localcluster.cloud.market import Market
 from hack.localcluster.durations import Durations
@@ -118,6 +118,7 @@ class Life:
         """A policy lets no pods in; why a StatefulSet has none is found in its Events."""
         for document in refused_pods.policy(TEAM):
             self.product.apply(yaml.safe_dump(document))
+        self.wait(self._lets_no_pods_in, "the policy to be in force")
         self.product.kubectl("-n", TEAM, "delete", "pod", "good-distributed-0")
         self.wait(
             lambda: self._condition("good-distributed").get("reason") == "WorkloadRefused", "the refusal to be told"
@@ -244,6 +245,14 @@ class Life:
             )
         finally:
             process.resume()
+
+    def _lets_no_pods_in(self) -> bool:
+        image = "--image=registry.example.com/any:1"
+        try:
+            self.product.kubectl("-n", TEAM, "run", "tried", image, "--restart=Never", "--dry-run=server")
+        except CommandFailed as refused:
+            return refused_pods.WORDS in str(refused)
+        return False
 
     def _told_repeatedly(self) -> bool:
         """The provisioner has raised the count of an Event of its own."""
