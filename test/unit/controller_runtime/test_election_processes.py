@@ -10,7 +10,7 @@ from contextlib import ExitStack
 import pytest
 
 from controller_runtime.client import Client
-from controller_runtime.resources import CONFIG_MAPS, LEASES
+from controller_runtime.resources import CONFIG_MAPS, EVENTS, LEASES
 from hack.localcluster.apiserver.server import ApiServer
 from hack.localcluster.faults import Fault, FaultKind, Rule
 from test.support.contender import LEASE, LEDGER, NAMESPACE
@@ -34,7 +34,7 @@ class Arena:
         client = Client.from_kubeconfig(str(self.kubeconfig), user_agent="judge")
         ledger = {"metadata": {"name": LEDGER, "namespace": NAMESPACE}, "data": {"count": "0", "writer": ""}}
         client.create(CONFIG_MAPS, ledger | {"apiVersion": "v1", "kind": "ConfigMap"})
-        self.stack, self.tmp_path = stack, tmp_path
+        self.client, self.stack, self.tmp_path = client, stack, tmp_path
 
     def contender(self, writer):
         process = Process.module(
@@ -88,6 +88,11 @@ class Arena:
         first = next(who for _, kind, who, _ in self.history() if kind == "lease" and who)
         return "contender-first" if identity == first else "contender-second"
 
+    def notes(self):
+        """What the Events on the Lease say, oldest first."""
+        events = [e for e in self.client.list(EVENTS, NAMESPACE).items if e["reason"] == "LeaderElection"]
+        return [e["note"] for e in sorted(events, key=lambda e: e["eventTime"])]
+
     def looks_at_the_lease(self, since):
         """Reads of the Lease since that entry of the audit; a leader that renews does not read."""
         return sum(1 for e in list(self.server.audit)[since:] if e.resource == LEASES.plural and e.verb == "get")
@@ -119,6 +124,9 @@ def test_a_killed_leader_is_followed_within_the_lease_duration_and_one_look(aren
 
     assert took_s > LEASE_S - RETRY_S - 1.0, "nobody may take over before the lease has run out"
     assert arena.overlapping() == []
+    first, second = wait_until(lambda: notes if len(notes := arena.notes()) == 2 else None, 10, "both Events")
+    assert first.endswith(" became leader")
+    assert f"taking over from {first.removesuffix(' became leader')} which fell silent" in second
 
 
 def test_a_leader_asked_to_stop_exits_cleanly_and_hands_over_on_the_standbys_next_look(arena):
@@ -131,6 +139,7 @@ def test_a_leader_asked_to_stop_exits_cleanly_and_hands_over_on_the_standbys_nex
     assert code == 0
     holders = [who for _, kind, who, _ in arena.history() if kind == "lease"]
     assert "" in holders, "the lease was not handed back"
+    assert [note.split(" ", 1)[1] for note in arena.notes()[:2]] == ["became leader", "stopped leading"]
     assert arena.overlapping() == []
 
 
