@@ -6,15 +6,13 @@ Prints where everything is, in lines that a shell can evaluate, and exits 0 afte
 from __future__ import annotations
 
 import argparse
-import logging
 import signal
 import sys
 import threading
 from pathlib import Path
 from types import FrameType
 
-import structlog
-
+from hack.localcluster import commandlog
 from hack.localcluster.cluster import ClusterOptions, LocalCluster, StateFileError
 
 DEFAULT_DIRECTORY = Path(".localcluster")
@@ -92,8 +90,7 @@ def run(options: ClusterOptions) -> int:
 def main(argv: list[str] | None = None) -> int:
     """Parse and run; the process's exit code."""
     arguments = build_parser().parse_args(argv)
-    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.WARNING))
-    logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(name)s %(message)s")
+    commandlog.configure()
     return run(
         ClusterOptions(
             time_scale=arguments.time_scale,
