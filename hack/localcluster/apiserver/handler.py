@@ -30,7 +30,7 @@ from hack.localcluster.apiserver.rbac import Attributes, Rbac
 from hack.localcluster.apiserver.registry import Registry, ResourceType
 from hack.localcluster.apiserver.routing import Route, parse_route
 from hack.localcluster.apiserver.store import Store
-from hack.localcluster.apiserver.streaming import Stream, StreamEndedError
+from hack.localcluster.apiserver.streaming import Stream, StreamEndedError, until_released
 from hack.localcluster.apiserver.tables import view_for
 from hack.localcluster.apiserver.verbs import Caller
 from hack.localcluster.apiserver.watching import Watch
@@ -254,10 +254,7 @@ class Exchange:
             case FaultKind.DROP_BEFORE_COMMIT:
                 raise _DroppedError
             case FaultKind.BLACK_HOLE:
-                loop = asyncio.get_running_loop()
-                end = loop.time() + (fault.seconds if fault.seconds is not None else float("inf"))
-                while self.parts.faults.in_force(fault.rule_id) and loop.time() < end:
-                    await asyncio.sleep(_POLL_S)
+                await until_released(self.parts.faults, fault)
                 raise _DroppedError
 
     async def _reply(self, answer: Answer, fault: Fault | None) -> web.StreamResponse:

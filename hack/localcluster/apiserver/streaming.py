@@ -21,6 +21,14 @@ class StreamEndedError(Exception):
         self.abort = abort
 
 
+async def until_released(plan: FaultPlan, fault: Fault) -> None:
+    """Wait until the fault's rule is taken back or its `seconds` have passed."""
+    loop = asyncio.get_running_loop()
+    end = loop.time() + (fault.seconds if fault.seconds is not None else float("inf"))
+    while plan.in_force(fault.rule_id) and loop.time() < end:
+        await asyncio.sleep(_POLL_S)
+
+
 class Stream:
     """Writes lines, asking the plan about each."""
 
@@ -53,7 +61,7 @@ class Stream:
             return
         match fault.kind:
             case FaultKind.HOLD | FaultKind.DUPLICATE:
-                await (self._hold(fault) if fault.kind is FaultKind.HOLD else self._deliver(line))
+                await (until_released(self._plan, fault) if fault.kind is FaultKind.HOLD else self._deliver(line))
                 await self._deliver(line)
             case FaultKind.REORDER:
                 self._late.append([max(1, fault.events), line])
@@ -82,12 +90,6 @@ class Stream:
                 event=line.event,
             )
         )
-
-    async def _hold(self, fault: Fault) -> None:
-        loop = asyncio.get_running_loop()
-        end = loop.time() + (fault.seconds if fault.seconds is not None else float("inf"))
-        while self._plan.in_force(fault.rule_id) and loop.time() < end:
-            await asyncio.sleep(_POLL_S)
 
     async def _replay(self, since: int, until: int) -> None:
         await self._response.write(b"".join(old.data for old in self._watch.replay(since) if old.rv < until))

@@ -15,6 +15,7 @@ from hack.localcluster.cloud.throttle import Throttle
 from hack.localcluster.cloud.validation import parse_taint
 from hack.localcluster.cloud.vm_sizes import find_vm_size, gpu_size_names
 from hack.localcluster.durations import Durations
+from hack.localcluster.fromjson import read_as
 from hack.localcluster.timeline import Timeline
 from test.support.fake_clock import FakeClock
 
@@ -165,6 +166,25 @@ def test_failed_pool_tells_why_and_can_be_tried_again() -> None:
 def test_script_that_cannot_be_carried_out_is_refused(arguments: dict[str, Any], named: str) -> None:
     with pytest.raises((ScriptError, ValueError), match=named):
         Script(**arguments)
+
+
+@pytest.mark.parametrize(
+    ("data", "named"),
+    [
+        ({"outcome": "explode"}, "outcome: 'explode'"),
+        ({"outcome": "hang", "times": "many"}, "times: 'many'"),
+        ({"outcome": "hang", "pools": "a"}, "pools: 'a': Unexpected"),
+        ({"outcome": "fail"}, "needs an `error` name"),
+        ([], "should be a dictionary"),
+    ],
+)
+def test_script_from_json_is_refused_with_field_and_value(data: Any, named: str) -> None:
+    with pytest.raises(ScriptError, match=named):
+        read_as(Script, data, ScriptError)
+
+
+def test_script_from_json_is_as_good_as_one_of_our_own() -> None:
+    assert read_as(Script, {"outcome": "hang", "pool": "a*"}, ScriptError) == Script(Outcome.HANG, pool="a*")
 
 
 def test_every_named_error_can_be_built_and_has_code_and_message() -> None:
