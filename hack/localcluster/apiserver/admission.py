@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import Any
 
 from hack.localcluster.apiserver.cel import lazy_map, program, to_cel
@@ -23,6 +24,22 @@ _CODES = {"Invalid": 422, "Forbidden": 403, "Unauthorized": 401, "RequestEntityT
 Bindings = dict[str, Any]
 
 
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """A write that policies are asked about; `old` is None for a create, `new` for a delete."""
+
+    kind: ResourceType
+    old: Object | None
+    new: Object | None
+    operation: str
+    subresource: str
+
+    @property
+    def obj(self) -> Object:
+        """The object as it would be, or as it is when it is to go."""
+        return self.new or self.old or {}
+
+
 class Policies:
     """Judges writes by the policies and bindings in the store."""
 
@@ -30,79 +47,53 @@ class Policies:
         self._store = store
         self._registry = registry
 
-    def admit(
-        self, kind: ResourceType, old: Object | None, new: Object | None, write: Write, operation: str, subresource: str
-    ) -> None:
+    def admit(self, attempt: Attempt, write: Write) -> None:
         """Refuse, or collect warnings, as the bindings say. Policies themselves are never subject to policies."""
         policies = self._store.collection(POLICIES).entries
-        if not policies or kind.group == _GROUP:
+        if not policies or attempt.kind.group == _GROUP:
             return
         for binding in self._store.collection(_BINDINGS).select(""):
             policy = policies.get(("", binding.obj["spec"]["policyName"]))
-            if policy is None:
-                continue
-            spec = policy.obj["spec"]
-            asked = (kind, old, new, operation, subresource)
-            if not self._matches(spec.get("matchConstraints"), *asked):
+            if policy is None or not self._matches(policy.obj["spec"].get("matchConstraints"), attempt):
                 continue
             scope = binding.obj["spec"].get("matchResources")
-            if scope and not self._matches(scope, *asked):
+            if scope and not self._matches(scope, attempt):
                 continue
-            for message, reason in self._failures(policy.obj, binding.obj, *asked, write):
-                _act(kind, policy.obj, binding.obj, new or old or {}, message, reason, write)
+            for message, reason in self._failures(policy.obj, binding.obj, attempt, write):
+                _act(attempt, policy.obj, binding.obj, message, reason, write)
 
-    def _matches(
-        self,
-        constraints: Object | None,
-        kind: ResourceType,
-        old: Object | None,
-        new: Object | None,
-        operation: str,
-        subresource: str,
-    ) -> bool:
+    def _matches(self, constraints: Object | None, attempt: Attempt) -> bool:
         constraints = constraints or {}
         rules, excluded = constraints.get("resourceRules"), constraints.get("excludeResourceRules") or ()
-        asked = (kind, old or new or {}, operation, subresource)
-        if (rules and not any(_rule_matches(rule, *asked) for rule in rules)) or any(
-            _rule_matches(rule, *asked) for rule in excluded
-        ):
+        if rules and not any(_rule_matches(rule, attempt) for rule in rules):
+            return False
+        if any(_rule_matches(rule, attempt) for rule in excluded):
             return False
         selector = constraints.get("objectSelector")
-        labels = [((obj or {}).get("metadata") or {}).get("labels") or {} for obj in (new, old)]
+        labels = [((obj or {}).get("metadata") or {}).get("labels") or {} for obj in (attempt.new, attempt.old)]
         if selector and not any(matches_label_selector(selector, found) for found in labels):
             return False
         selector = constraints.get("namespaceSelector")
-        if selector and kind.namespaced:
-            return matches_label_selector(
-                selector, (self._namespace(new or old).get("metadata") or {}).get("labels") or {}
-            )
+        if selector and attempt.kind.namespaced:
+            metadata = self._namespace(attempt.obj).get("metadata") or {}
+            return matches_label_selector(selector, metadata.get("labels") or {})
         return True
 
-    def _namespace(self, obj: Object | None) -> Object:
-        name = ((obj or {}).get("metadata") or {}).get("namespace", "")
+    def _namespace(self, obj: Object) -> Object:
+        name = (obj.get("metadata") or {}).get("namespace", "")
         found = self._store.get(("", "namespaces"), ("", name))
         return found.obj if found else {}
 
-    def _failures(
-        self,
-        policy: Object,
-        binding: Object,
-        kind: ResourceType,
-        old: Object | None,
-        new: Object | None,
-        operation: str,
-        subresource: str,
-        write: Write,
-    ) -> Iterator[tuple[str, str]]:
-        spec = policy["spec"]
+    def _failures(self, policy: Object, binding: Object, attempt: Attempt, write: Write) -> Iterator[tuple[str, str]]:
+        spec, schema = policy["spec"], root_schema(attempt.kind)
         bindings: Bindings = {
-            "object": to_cel(new, root_schema(kind)),
-            "oldObject": to_cel(old, root_schema(kind)),
-            "request": to_cel(_request(kind, new or old or {}, operation, subresource, write)),
-            "namespaceObject": to_cel(self._namespace(new or old) or None),
+            "object": to_cel(attempt.new, schema),
+            "oldObject": to_cel(attempt.old, schema),
+            "request": to_cel(_request(attempt, write)),
+            "namespaceObject": to_cel(self._namespace(attempt.obj) or None),
         }
         fails = spec.get("failurePolicy", "Fail") == "Fail"
-        params, missing = self._params(spec, binding["spec"], new or old or {})
+        params, missing = self._params(spec, binding["spec"], attempt.obj)
         if missing:
             if binding["spec"].get("paramRef", {}).get("parameterNotFoundAction") == "Deny" and fails:
                 yield missing, "Invalid"
@@ -175,23 +166,22 @@ def _message(validation: Object, bindings: Bindings) -> str:
         return fallback
 
 
-def _act(
-    kind: ResourceType, policy: Object, binding: Object, obj: Object, message: str, reason: str, write: Write
-) -> None:
+def _act(attempt: Attempt, policy: Object, binding: Object, message: str, reason: str, write: Write) -> None:
     names = f"'{policy['metadata']['name']}' with binding '{binding['metadata']['name']}'"
     actions = binding["spec"].get("validationActions") or []
     if "Warn" in actions:
         write.warnings.append(f"Validation failed for ValidatingAdmissionPolicy {names}: {message}")
     if "Deny" in actions:
         text = f"ValidatingAdmissionPolicy {names} denied request: {message}"
-        denied = forbidden(kind, (obj.get("metadata") or {}).get("name", ""), text)
+        denied = forbidden(attempt.kind, (attempt.obj.get("metadata") or {}).get("name", ""), text)
         causes = [{"message": text}]
         raise StatusError(
             _CODES.get(reason, 422), denied.message, reason=reason, details=denied.details | {"causes": causes}
         )
 
 
-def _rule_matches(rule: Object, kind: ResourceType, obj: Object, operation: str, subresource: str) -> bool:
+def _rule_matches(rule: Object, attempt: Attempt) -> bool:
+    kind, subresource = attempt.kind, attempt.subresource
     target = f"{kind.plural}/{subresource}" if subresource else kind.plural
     patterns = rule.get("resources") or []
     whole = (
@@ -204,16 +194,17 @@ def _rule_matches(rule: Object, kind: ResourceType, obj: Object, operation: str,
     scope = rule.get("scope", "*")
     return (
         whole
-        and bool({operation, "*"} & set(rule.get("operations") or []))
+        and bool({attempt.operation, "*"} & set(rule.get("operations") or []))
         and bool({kind.group, "*"} & set(rule.get("apiGroups") or []))
         and bool({kind.version, "*"} & set(rule.get("apiVersions") or []))
-        and (not names or (obj.get("metadata") or {}).get("name") in names)
+        and (not names or (attempt.obj.get("metadata") or {}).get("name") in names)
         and scope in ("*", "Namespaced" if kind.namespaced else "Cluster")
     )
 
 
-def _request(kind: ResourceType, obj: Object, operation: str, subresource: str, write: Write) -> Object:
-    metadata = obj.get("metadata") or {}
+def _request(attempt: Attempt, write: Write) -> Object:
+    kind = attempt.kind
+    metadata = attempt.obj.get("metadata") or {}
     gvk = {"group": kind.group, "version": kind.version, "kind": kind.kind}
     gvr = {"group": kind.group, "version": kind.version, "resource": kind.plural}
     return {
@@ -221,10 +212,10 @@ def _request(kind: ResourceType, obj: Object, operation: str, subresource: str, 
         "resource": gvr,
         "requestKind": gvk,
         "requestResource": gvr,
-        "subResource": subresource,
+        "subResource": attempt.subresource,
         "name": metadata.get("name", ""),
         "namespace": metadata.get("namespace", ""),
-        "operation": operation,
+        "operation": attempt.operation,
         "dryRun": write.dry_run,
         "userInfo": {"username": write.caller.user, "groups": list(write.caller.groups), "uid": write.caller.uid},
     }

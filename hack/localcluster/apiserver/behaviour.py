@@ -6,7 +6,7 @@ This is the wiring; the knowledge is in the modules that it calls.
 from __future__ import annotations
 
 from hack.localcluster.apiserver import apply, builtin_rules
-from hack.localcluster.apiserver.admission import Policies
+from hack.localcluster.apiserver.admission import Attempt, Policies
 from hack.localcluster.apiserver.customtypes import CustomTypes
 from hack.localcluster.apiserver.errors import StatusError, forbidden
 from hack.localcluster.apiserver.registry import Object, Registry, ResourceType
@@ -52,7 +52,7 @@ class TypeBehaviour:
         """Ask the admission policies; protect the namespaces that nobody may delete."""
         if operation == "DELETE" and kind.storage == NAMESPACES and old and old["metadata"]["name"] in _IMMORTAL:
             raise forbidden(kind, old["metadata"]["name"], "this namespace may not be deleted")
-        self.policies.admit(kind, old, new, write, operation, subresource)
+        self.policies.admit(Attempt(kind, old, new, operation, subresource), write)
 
     def track(self, kind: ResourceType, old: Object | None, new: Object, write: Write, subresource: str) -> None:
         """Keep `managedFields`."""
