@@ -5,31 +5,28 @@ free nodes that match, then new Machines, all at once. A node made by a Machine 
 brought belongs to whoever claimed it (an annotation, written with the node's resourceVersion as precondition), so that equal label
 selectors never put two Workspaces on one GPU.
 
-One identity (UID, ordinal) has at most one Machine alive: the next attempt is ordered only when the former is gone.
+Which attempt at a Machine is made when, is decided in `attempts`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import timedelta
 
 from controller_runtime.resources import uid_of
-from kaito_controller.workspace.machines import DELETED_BY_OTHERS, NODE_LOST, Order
+from kaito_controller.workspace.attempts import (
+    GONE,
+    Waiting,
+    attempt_of,
+    is_lost,
+    next_orders,
+    record_failures,
+    removable,
+)
+from kaito_controller.workspace.machines import Order
 from kaito_controller.workspace.records import Failure
 from kaito_controller.workspace.snapshot import MachinePhase, MachineView, NodeView, Snapshot
-
-GONE = frozenset({MachinePhase.FAILED, MachinePhase.DELETING})
-
-
-@dataclass(frozen=True, slots=True)
-class Waiting:
-    """An ordinal whose next attempt may not be made yet."""
-
-    ordinal: int
-    failure: Failure
-    until: datetime
-    exhausted: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,15 +60,15 @@ def assign(snapshot: Snapshot, *, wants_nodes: bool) -> Assignment:
     """Fill the places; with `wants_nodes` False, give everything back."""
     count = snapshot.wanted.count if wants_nodes else 0
     current, superseded = _split(snapshot)
-    failed = tuple(m for m in current if m.phase in GONE or _lost(m, snapshot))
+    failed = tuple(m for m in current if m.phase in GONE or is_lost(m, snapshot))
     alive = tuple(m for m in current if m not in failed)
     chosen_nodes, chosen_machines, short = _choose(snapshot, alive, count)
     chosen_names = {node.name for node in chosen_nodes}
     machine_nodes = {machine.node_name for machine in chosen_machines}
     surplus = [m for m in alive if m not in chosen_machines and (not wants_nodes or _is_idle(snapshot, m.node_name))]
-    failures = _record(snapshot, failed) if wants_nodes else {}
+    failures = record_failures(snapshot, failed) if wants_nodes else {}
     missing = 0 if short else count - len(chosen_nodes) - _count_without_node(chosen_machines, chosen_names)
-    orders, blocked, leaving = _order(snapshot, missing, current, superseded) if missing > 0 else ((), (), ())
+    orders, blocked, leaving = next_orders(snapshot, missing, current, superseded) if missing > 0 else ((), (), ())
     return Assignment(
         nodes=tuple(sorted(chosen_nodes, key=lambda node: node.name)),
         machines=tuple(sorted(chosen_machines, key=lambda machine: machine.name)),
@@ -79,7 +76,7 @@ def assign(snapshot: Snapshot, *, wants_nodes: bool) -> Assignment:
         claim=tuple(n for n in chosen_nodes if not n.owner and n.claim is None and n.name not in machine_nodes),
         release=_releases(snapshot, chosen_names),
         order=orders,
-        remove=tuple(sorted((*_removable(superseded, failed, failures), *surplus), key=lambda machine: machine.name)),
+        remove=tuple(sorted((*removable(superseded, failed, failures), *surplus), key=lambda machine: machine.name)),
         failures={**snapshot.attempts, **failures} if failures else None,
         blocked=blocked,
         leaving=leaving,
@@ -91,29 +88,16 @@ def _split(snapshot: Snapshot) -> tuple[tuple[MachineView, ...], tuple[MachineVi
     """(the newest Machine of each ordinal and those without an ordinal, the ones that a newer attempt replaces)."""
     newest: dict[int, MachineView] = {}
     for machine in snapshot.machines:
-        if machine.ordinal is not None and _attempt(machine) >= _attempt(newest.get(machine.ordinal)):
+        if machine.ordinal is not None and attempt_of(machine) >= attempt_of(newest.get(machine.ordinal)):
             newest[machine.ordinal] = machine
     current: list[MachineView] = []
     superseded: list[MachineView] = []
     for machine in snapshot.machines:
         record = snapshot.attempts.get(machine.ordinal) if machine.ordinal is not None else None
-        replaced = record is not None and _attempt(machine) < record.next_attempt
+        replaced = record is not None and attempt_of(machine) < record.next_attempt
         is_newest = machine.ordinal is None or newest[machine.ordinal] is machine
         (current if is_newest and not replaced else superseded).append(machine)
     return tuple(current), tuple(superseded)
-
-
-def _attempt(machine: MachineView | None) -> int:
-    return -1 if machine is None or machine.attempt is None else machine.attempt
-
-
-def _lost(machine: MachineView, snapshot: Snapshot) -> bool:
-    """A node that stays away (or stays NotReady) although its Machine still says Ready; karpenter's Ready is sticky."""
-    if machine.phase is not MachinePhase.READY:
-        return False
-    node = snapshot.nodes.get(machine.node_name)
-    since = snapshot.absent_since.get(machine.name) if node is None else None if node.ready else node.since
-    return since is not None and snapshot.now - since >= timedelta(seconds=snapshot.limits.node_lost_timeout_s)
 
 
 def _choose(
@@ -219,69 +203,3 @@ def _releases(snapshot: Snapshot, chosen: set[str]) -> tuple[NodeView, ...]:
 def _is_idle(snapshot: Snapshot, node_name: str) -> bool:
     """No pod of ours is left on it, so that giving it up interrupts nobody."""
     return not node_name or node_name not in snapshot.busy_nodes
-
-
-def _record(snapshot: Snapshot, failed: Iterable[MachineView]) -> dict[int, Failure]:
-    """One more failure for each ordinal whose current Machine failed. A node that had worked for long starts a new count."""
-    found = {}
-    for machine in failed:
-        if machine.ordinal is None:
-            continue
-        before = snapshot.attempts.get(machine.ordinal)
-        period = timedelta(seconds=snapshot.limits.machine_retry_period_s)
-        fresh = before is None or (machine.initialized and snapshot.now - before.at >= period)
-        lost = machine.phase is MachinePhase.READY
-        reason = NODE_LOST if lost else machine.reason or DELETED_BY_OTHERS
-        message = f"node {machine.node_name} is gone or not Ready" if lost else machine.message
-        count = 1 if fresh or before is None else before.failed + 1
-        found[machine.ordinal] = Failure(
-            _attempt(machine) + 1, count, machine.name, reason, message, snapshot.now.replace(microsecond=0)
-        )
-    return found
-
-
-def _removable(
-    superseded: Iterable[MachineView], failed: Iterable[MachineView], recorded: Mapping[int, Failure]
-) -> list[MachineView]:
-    """Failed Machines go only once their failure is on record, or a crash in between would forget that they had ever been."""
-    forgettable = [m for m in failed if m.ordinal is None or m.ordinal not in recorded]
-    return [m for m in (*superseded, *forgettable) if m.phase is not MachinePhase.DELETING]
-
-
-def _order(
-    snapshot: Snapshot, missing: int, current: tuple[MachineView, ...], superseded: tuple[MachineView, ...]
-) -> tuple[tuple[Order, ...], tuple[Waiting, ...], tuple[MachineView, ...]]:
-    occupied = {m.ordinal: m for m in (*current, *superseded) if m.ordinal is not None}
-    orders: list[Order] = []
-    blocked: list[Waiting] = []
-    leaving: list[MachineView] = []
-    for ordinal in range(snapshot.wanted.count):
-        if len(orders) + len(blocked) + len(leaving) == missing:
-            break
-        machine, record = occupied.get(ordinal), snapshot.attempts.get(ordinal)
-        if (
-            machine is not None
-            and machine.phase not in GONE
-            and machine not in superseded
-            and not _lost(machine, snapshot)
-        ):
-            continue
-        if machine is not None:
-            leaving.append(machine)
-            continue
-        wait = _waiting(snapshot, ordinal, record)
-        if wait is not None:
-            blocked.append(wait)
-            continue
-        orders.append(Order(ordinal, record.next_attempt if record else 0))
-    return tuple(orders), tuple(blocked), tuple(leaving)
-
-
-def _waiting(snapshot: Snapshot, ordinal: int, record: Failure | None) -> Waiting | None:
-    if record is None or record.failed == 0:
-        return None
-    exhausted = record.failed >= snapshot.limits.machine_attempts
-    delay_s = snapshot.limits.machine_retry_delay_s * 2 ** (record.failed - 1)
-    pause_s = snapshot.limits.machine_retry_period_s if exhausted else delay_s
-    until = record.at + timedelta(seconds=pause_s)
-    return Waiting(ordinal, record, until, exhausted) if snapshot.now < until else None

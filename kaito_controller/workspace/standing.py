@@ -14,8 +14,9 @@ from controller_runtime.resources import uid_of
 from kaito_controller.api import reasons
 from kaito_controller.api.reasons import Kind
 from kaito_controller.workspace import naming
+from kaito_controller.workspace.attempts import Waiting
 from kaito_controller.workspace.machines import WAITING_REASONS
-from kaito_controller.workspace.nodes import Assignment, Waiting
+from kaito_controller.workspace.nodes import Assignment
 from kaito_controller.workspace.records import Failure, shorten
 from kaito_controller.workspace.snapshot import MachinePhase, MachineView, NodeView, Snapshot, Verdict
 

@@ -238,7 +238,7 @@ def test_deployment_of_somebody_else_is_left_alone_and_named(world: World) -> No
 def test_model_that_never_becomes_ready_gives_its_nodes_back(world: World) -> None:
     world.script.pod_status = lambda _pod: POD_FAILURES["ContainerCrashing"][0]
     template = {"spec": {"containers": [{"name": "phi", "image": "registry.example.com/mine:1"}]}}
-    with Operator(world, failed_workload_grace_s=0.0, template_readiness_timeout_s=1.0):
+    with Operator(world, failed_workload_grace_s=0.0, template_readiness_timeout_s=4.0):
         world.apply(workspace(inference={"template": template}))
 
         message = wait_reason(world, "GPUReleased")
