@@ -81,6 +81,13 @@ def test_nothing_that_builds_or_tests_is_inside(app: Path) -> None:
     assert not list(app.rglob("__pycache__"))
 
 
+def test_the_user_of_the_image_who_owns_nothing_can_read_everything(app: Path) -> None:
+    wanted = {True: 0o005, False: 0o004}
+
+    closed = [str(path) for path in app.rglob("*") if path.stat().st_mode & (need := wanted[path.is_dir()]) != need]
+    assert not closed
+
+
 def test_two_builds_of_the_same_tree_have_the_same_bytes(app: Path, tmp_path: Path) -> None:
     again = assemble(tmp_path / "somewhere-else")
 
