@@ -16,7 +16,7 @@ UV = uv==0.13.9
 PIP = $(PY) -m pip install --quiet --disable-pip-version-check
 define install
 	@test -x $(PY) || $(PYTHON) -m venv $(VENV)
-	@{ $(PIP) $(UV) && $(PY) -m uv pip install --quiet --python $(PY) --editable '.[$(1)]'; } 2>/dev/null \
+	@{ $(PIP) --only-binary=:all: $(UV) && $(PY) -m uv pip install --quiet --python $(PY) --editable '.[$(1)]'; } 2>/dev/null \
 		|| $(PIP) --no-compile --editable '.[$(1)]'
 	@touch $@
 endef
