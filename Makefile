@@ -30,7 +30,7 @@ $(DEMO_READY): pyproject.toml
 	@echo "setting up $(VENV) (once)"
 	$(call install,demo)
 
-setup: $(DEMO_READY) ## Create the virtual environment with everything the tests need
+setup: $(READY) ## Create the virtual environment with everything the tests need
 
 lint: $(READY) ## Lint and formatting
 	@$(VENV)/bin/ruff check .
