@@ -27,7 +27,8 @@ from kaito_controller.settings import ControllerSettings
 from kaito_controller.workspace.actions import MACHINES
 from kaito_controller.workspace.assembly import assemble
 from test.support.processes import wait_until
-from test.support.workspace_world import CRDS, ROOT, SETTINGS, knative, workspace
+from test.support.scripted_cluster import knative
+from test.support.workspace_world import CRDS, ROOT, SETTINGS, workspace
 
 BURST = 1000
 SAMPLES = 200

@@ -7,7 +7,8 @@ import pytest
 from controller_runtime.resources import CONFIG_MAPS, DEPLOYMENTS, EVENTS, JOBS, NODES, Object, name_of
 from kaito_controller.workspace import naming
 from kaito_controller.workspace.actions import MACHINES
-from test.support.workspace_world import Operator, World, built_in, tuning, workspace
+from test.support.scripted_cluster import built_in
+from test.support.workspace_world import Operator, World, tuning, workspace
 
 pytestmark = pytest.mark.faults
 
