@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 import pytest
 
 from controller_runtime.resources import (
@@ -238,6 +240,26 @@ def test_selector_and_ports_that_somebody_adds_to_the_service_are_taken_off_and_
         world.patch("phi", {"metadata": {"labels": {"touched": "yes"}}})
         world.until(lambda: len(operator.controller) == 0, "quiet")
         assert len(world.writes()) == before
+
+
+def test_program_that_undoes_each_repair_is_answered_ever_more_rarely_and_loses_in_the_end(world: World) -> None:
+    def repairs() -> int:
+        return sum(line.startswith("update services phi") for line in world.writes())
+
+    with Operator(world):
+        world.apply(workspace())
+        world.until_ready()
+        meant, start = world.find(SERVICES, "phi", "default")["spec"], time.monotonic()
+
+        def undo_until(count: int) -> bool:
+            if repairs() < count and world.find(SERVICES, "phi", "default")["spec"] == meant:
+                world.client.patch(SERVICES, "phi", {"spec": {"selector": {"version": "2"}}}, "default")
+            return repairs() >= count
+
+        world.until(lambda: undo_until(3), "three repairs")
+
+        assert time.monotonic() - start >= 3.0, "the pauses are one second, then two"
+        world.until(lambda: world.find(SERVICES, "phi", "default")["spec"] == meant, "what is meant to stand")
 
 
 def test_edit_without_effect_on_training_does_not_restart_it_and_one_with_effect_does_once(world: World) -> None:
