@@ -26,6 +26,7 @@ class Scraper:
     def __init__(self, product: Installation, authority: trustme.CA) -> None:
         self.product = product
         self._durations = itertools.count(3600)
+        self.authority = authority
         self._context = ssl.create_default_context()
         authority.configure_trust(self._context)
 

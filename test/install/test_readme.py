@@ -20,7 +20,14 @@ PACKAGES = [path for path in ROOT.glob("*/**/README.md") if not {".venv", ".venv
 TOP = tables(ROOT / "README.md")
 OWN_TABLES = {"reference", "condition", "what happens", "more quickstarts", "option", "instead of `config/default`"}
 """First columns of tables that no package has; the others repeat rows of a package's table, word by word."""
-OWN_FIGURES = ("writes of ", "… in a steady state", "… PUTs to Azure", "from a Machine's change", "the whole demo")
+OWN_FIGURES = (
+    "writes of ",
+    "… in a steady state",
+    "… PUTs to Azure",
+    "from a Machine's change",
+    "the whole demo",
+    "… from a fresh",
+)
 
 
 def of_the_packages(first: str) -> list[Table]:
@@ -37,7 +44,7 @@ def test_a_row_that_a_package_documents_is_the_same_here(table: Table) -> None:
             continue
         here = dict(zip(table.header[1:], row[1:], strict=True))
         there = [dict(zip(t.header[1:], r[1:], strict=True)) for t in theirs for r in t.rows if r[0] == row[0]]
-        assert there, f"no package documents {row[0]}"
+        assert any(here.keys() & row.keys() for row in there), f"no package documents {row[0]}"
         assert any(all(here.get(name, cell) == cell for name, cell in row.items()) for row in there), (here, there)
 
 
