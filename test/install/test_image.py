@@ -1,9 +1,10 @@
-"""The content of the image, put together as the Dockerfile does it but without a daemon: it runs both operators, and holds nothing else."""
+"""The image's content, put together by the Dockerfile's own steps without a daemon: it runs both operators, and holds nothing else."""
 
 from __future__ import annotations
 
 import hashlib
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -14,7 +15,7 @@ from hack.demo.installation import OPERATORS, Installation
 from hack.demo.story import SAMPLES
 from hack.localcluster.cluster import LocalCluster
 from hack.render.kustomize import ROOT
-from test.install import guarded
+from test.install import dockerfile, guarded
 from test.support.processes import wait_until
 
 pytestmark = [pytest.mark.image, pytest.mark.timeout(900)]
@@ -23,26 +24,47 @@ PYTHON = str(Path(sys.base_prefix) / "bin" / f"python3.{sys.version_info.minor}"
 """Without this environment's packages: only what the folder holds may be found."""
 
 
-def assemble(target: Path) -> Path:
+def assemble(context: Path, target: Path) -> Path:
+    """What the RUN steps of the build stage do."""
     path = f"{Path(PYTHON).parent}{os.pathsep}{os.environ['PATH']}"
-    command = ["sh", "hack/image/assemble.sh", str(target)]
-    reply = subprocess.run(
-        command, cwd=ROOT, env={**os.environ, "PATH": path}, capture_output=True, text=True, check=False
-    )
-    assert reply.returncode == 0, reply.stderr
+    for step in dockerfile.words(dockerfile.BUILD, "RUN"):
+        command = [str(target) if word == dockerfile.APP else word for word in step]
+        reply = subprocess.run(
+            command, cwd=context, env={**os.environ, "PATH": path}, capture_output=True, text=True, check=False
+        )
+        assert reply.returncode == 0, reply.stderr
     return target
 
 
 @pytest.fixture(scope="module")
-def app(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return assemble(tmp_path_factory.mktemp("image") / "app")
+def context(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What the build stage has copied from the tree, and nothing else of it."""
+    folder = tmp_path_factory.mktemp("context")
+    for words in dockerfile.words(dockerfile.BUILD, "COPY"):
+        *sources, target = words
+        for source in sources:
+            if (ROOT / source).is_dir():
+                unwanted = shutil.ignore_patterns("__pycache__")
+                shutil.copytree(ROOT / source, folder / target, ignore=unwanted)
+            else:
+                shutil.copy2(ROOT / source, folder / target)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def app(context: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return assemble(context, tmp_path_factory.mktemp("image") / "app")
+
+
+def environment(app: Path) -> dict[str, str]:
+    """What the last stage sets."""
+    return {name: value.replace(dockerfile.APP, str(app)) for name, value in dockerfile.environment().items()}
 
 
 def run(app: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     """Python with the folder as its only packages, as in the image."""
-    environment = {"PYTHONPATH": str(app), "PYTHONDONTWRITEBYTECODE": "1"}
     return subprocess.run(
-        [PYTHON, "-s", *arguments], cwd=app.parent, env=environment, capture_output=True, text=True, check=False
+        [PYTHON, "-s", *arguments], cwd=app.parent, env=environment(app), capture_output=True, text=True, check=False
     )
 
 
@@ -88,8 +110,8 @@ def test_the_user_of_the_image_who_owns_nothing_can_read_everything(app: Path) -
     assert not closed
 
 
-def test_two_builds_of_the_same_tree_have_the_same_bytes(app: Path, tmp_path: Path) -> None:
-    again = assemble(tmp_path / "somewhere-else")
+def test_two_builds_of_the_same_tree_have_the_same_bytes(app: Path, context: Path, tmp_path: Path) -> None:
+    again = assemble(context, tmp_path / "somewhere-else")
 
     first, second = digests(app), digests(again)
     assert {name for name in first.keys() | second.keys() if first.get(name) != second.get(name)} == set()
@@ -97,7 +119,8 @@ def test_two_builds_of_the_same_tree_have_the_same_bytes(app: Path, tmp_path: Pa
 
 def interpreter(app: Path) -> tuple[str, ...]:
     """Python as the image runs it."""
-    return ("/usr/bin/env", f"PYTHONPATH={app}", "PYTHONDONTWRITEBYTECODE=1", PYTHON, "-s")
+    variables = (f"{name}={value}" for name, value in environment(app).items())
+    return ("/usr/bin/env", *variables, PYTHON, "-s")
 
 
 def test_both_operators_from_the_image_guard_their_metrics(app: Path, tmp_path: Path) -> None:

@@ -8,6 +8,7 @@ import tomllib
 from packaging.requirements import Requirement
 
 from hack.render.kustomize import ROOT
+from test.install import dockerfile, shipped
 
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
 LOCKED = (ROOT / "hack" / "image" / "requirements.txt").read_text()
@@ -43,9 +44,23 @@ def test_the_build_backend_is_the_locked_one() -> None:
 
 
 def test_images_are_pinned_by_digest_and_the_last_one_runs_as_nobody_special() -> None:
-    dockerfile = (ROOT / "Dockerfile").read_text()
-
-    bases = re.findall(r"^FROM (\S+)", dockerfile, re.M)
+    bases = re.findall(r"^FROM (\S+)", dockerfile.TEXT, re.M)
     assert len(bases) == 2
     assert all(re.search(r"@sha256:[0-9a-f]{64}$", base) for base in bases)
-    assert re.findall(r"^USER (\S+)", dockerfile, re.M) == ["65532:65532"]
+    assert re.findall(r"^USER (\S+)", dockerfile.TEXT, re.M) == ["65532:65532"]
+
+
+def test_the_image_starts_what_the_deployments_start() -> None:
+    assert dockerfile.words(dockerfile.FINAL, "ENTRYPOINT") == [["python3", "-m"]]
+    assert dockerfile.words(dockerfile.FINAL, "COPY") == [[dockerfile.APP, dockerfile.APP]]
+    assert dockerfile.environment()["PYTHONPATH"] == dockerfile.APP
+    for deployment in shipped.deployments().values():
+        assert shipped.container(deployment)["command"][:2] == ["python3", "-m"]
+
+
+def test_what_the_build_copies_is_not_ignored() -> None:
+    ignored = (ROOT / ".dockerignore").read_text().splitlines()
+    sources = {source for line in dockerfile.words(dockerfile.BUILD, "COPY") for source in line[:-1]}
+
+    assert ignored[0] == "*"
+    assert {line.removeprefix("!") for line in ignored if line.startswith("!")} == sources
