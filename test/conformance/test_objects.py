@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import re
 
+import pytest
+
 from test.conformance.widgets import config_map, config_maps, widget, widgets
 from test.support.raw_api import RawApi
 
@@ -122,6 +124,26 @@ def test_put_with_another_uid_is_a_conflict(api: RawApi, namespace: str) -> None
     made = api.post(config_maps(namespace), config_map()).expect(201)
     made["metadata"]["uid"] = "11111111-2222-3333-4444-555555555555"
     assert api.put(f"{config_maps(namespace)}/c", made).code == 409
+
+
+FOREIGN_UID = {"metadata": {"uid": "11111111-2222-3333-4444-555555555555"}}
+
+
+@pytest.mark.parametrize("part", ["", "/status"])
+def test_patch_of_a_built_in_object_with_another_uid_is_invalid(api: RawApi, pods: str, part: str) -> None:
+    spec = {"containers": [{"name": "c", "image": "i:1"}], "automountServiceAccountToken": False}
+    api.post(pods, {"metadata": {"name": "p"}, "spec": spec}).expect(201)
+    refused = api.patch(f"{pods}/p{part}", FOREIGN_UID)
+    assert (refused.code, refused.causes) == (422, {"metadata.uid": "FieldValueInvalid"})
+
+
+def test_patch_of_a_custom_object_with_another_uid_is_invalid_but_not_of_its_status(
+    api: RawApi, namespace: str
+) -> None:
+    api.post(widgets(namespace), widget()).expect(201)
+    refused = api.patch(f"{widgets(namespace)}/w", FOREIGN_UID)
+    assert (refused.code, refused.causes) == (422, {"metadata.uid": "FieldValueInvalid"})
+    api.patch(f"{widgets(namespace)}/w/status", FOREIGN_UID).expect(200)
 
 
 def test_put_under_another_name_is_a_bad_request(api: RawApi, namespace: str) -> None:

@@ -121,15 +121,21 @@ def prepare_create(kind: ResourceType, obj: Object) -> None:
     check_metadata(kind, obj)
 
 
-def prepare_update(kind: ResourceType, old: Object, new: Object, name: str) -> None:
-    """Check preconditions carried by the object, and put back what only the system may write; in place."""
+def prepare_update(kind: ResourceType, old: Object, new: Object, name: str, *, is_put: bool, subresource: str) -> None:
+    """Check preconditions carried by the object, and put back what only the system may write; in place.
+
+    A foreign UID is a conflict in a PUT and invalid in a patch; a patch of a custom type's status does not look at it.
+    """
     was, metadata = old["metadata"], new["metadata"]
-    if metadata.get("uid") and metadata["uid"] != was["uid"]:
+    is_foreign = bool(metadata.get("uid")) and metadata["uid"] != was["uid"]
+    if is_foreign and is_put:
         text = f"Precondition failed: UID in precondition: {metadata['uid']}, UID in object meta: {was['uid']}"
         raise conflict(kind, name, text)
     version = metadata.get("resourceVersion")
     if version and version != was["resourceVersion"]:
         raise conflict(kind, name)
+    if is_foreign and not (kind.custom and subresource == "status"):
+        raise invalid(kind, name, [Cause("metadata.uid", f'Invalid value: "{metadata["uid"]}": field is immutable')])
     for field in SYSTEM_FIELDS:
         if field in was:
             metadata[field] = was[field]

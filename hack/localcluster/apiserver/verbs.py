@@ -133,7 +133,7 @@ class Verbs:
         new = meta.check_body(kind, change(kind.served_form(current.copy())), namespace, name)
         if is_put and not new["metadata"].get("resourceVersion"):
             self._allow_unconditional(kind, name)
-        meta.prepare_update(kind, old, new, name)
+        meta.prepare_update(kind, old, new, name, is_put=is_put, subresource=subresource)
         new = _keep_other_part(kind, old, new, subresource)
         self.behaviour.prepare(kind, old, new, write, subresource)
         meta.check_metadata(kind, new)
