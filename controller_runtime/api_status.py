@@ -79,7 +79,8 @@ def error_from_status(
     reason = str(status.get("reason") or "")
     details = status.get("details") if isinstance(status.get("details"), dict) else {}
     asked_s = [s for s in (retry_after_s, _details_retry_after_s(details or {})) if s is not None]
-    return _class_for(code, reason)(
+    found = errors.Conflict if _is_uid_precondition(details or {}) else _class_for(code, reason)
+    return found(
         str(status.get("message") or f"the API server answered {code}")[:MAX_MESSAGE_CHARS],
         code=code,
         reason=reason,
@@ -102,6 +103,13 @@ def is_resource_version_too_large(error: BaseException) -> bool:
 def is_eviction_refusal(error: ApiError) -> bool:
     """True for the 429 that means "a PodDisruptionBudget forbids this eviction now" and not "the server is overloaded"."""
     return EVICTION_CAUSE in _cause_reasons(error.details)
+
+
+def _is_uid_precondition(details: Mapping[str, Any]) -> bool:
+    """Whether a UID did not fit: a PUT or delete that carries one gets a 409, a patch a 422 that calls `metadata.uid` immutable."""
+    causes = details.get("causes")
+    fields = [c.get("field") for c in causes if isinstance(c, dict)] if isinstance(causes, list) else []
+    return bool(fields) and set(fields) == {"metadata.uid"}
 
 
 def _class_for(code: int | None, reason: str) -> type[ApiError]:

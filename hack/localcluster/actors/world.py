@@ -10,7 +10,7 @@ from controller_runtime.api import KubeClient
 from controller_runtime.clock import rfc3339
 from controller_runtime.controller import Controller as RuntimeController
 from controller_runtime.controller import Mapper, Predicate, Reconciler, Request
-from controller_runtime.errors import Conflict, Invalid, NotFound
+from controller_runtime.errors import Conflict, NotFound
 from controller_runtime.informer import Informer
 from controller_runtime.resources import (
     PODS,
@@ -102,11 +102,8 @@ class World:
         patch = {"metadata": {"uid": uid_of(obj)}, "status": status}
         try:
             self.client.patch(resource, name_of(obj), patch, namespace_of(obj) or None, subresource="status")
-        except NotFound:
+        except (NotFound, Conflict):
             return
-        except Invalid as error:
-            if not any(cause.get("field") == "metadata.uid" for cause in error.details.get("causes") or ()):
-                raise
 
     def delete(self, resource: Resource, obj: Object, *, grace_period_s: int | None = None) -> None:
         """Delete exactly this object (by UID); a vanished or recreated one is no error."""
