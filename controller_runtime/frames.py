@@ -11,7 +11,7 @@ from typing import Protocol
 
 import structlog
 
-from controller_runtime.api import Transform, WatchEvent, WatchStream
+from controller_runtime.api import Frame, Transform, WatchStream
 from controller_runtime.api_status import error_from_status
 from controller_runtime.clock import Clock
 from controller_runtime.errors import ApiError
@@ -101,7 +101,7 @@ class FrameReader:
             _log.exception("a cache transform failed; keeping the object as it came")
             return obj
 
-    def _take(self, stream: WatchStream, batch: Sequence[WatchEvent]) -> None:
+    def _take(self, stream: WatchStream, batch: Sequence[Frame]) -> None:
         changes: list[tuple[str, Object]] = []
         for event in batch:
             kind, obj = event

@@ -10,6 +10,7 @@ Objects handed out are shared with the cache: read them only, or take a `copy_ob
 from __future__ import annotations
 
 import threading
+from collections import deque
 from collections.abc import Mapping, Sequence
 from typing import Protocol
 
@@ -22,7 +23,7 @@ from controller_runtime.mutation import copy_object
 from controller_runtime.reflector import Reflector
 from controller_runtime.reflector_stats import ReflectorStats
 from controller_runtime.resources import Object, Resource
-from controller_runtime.store import Objects, Store
+from controller_runtime.store import Changes, Objects, Store
 
 __all__ = ["EventHandler", "IndexFunc", "Informer", "Lister", "Registration", "copy_object"]
 
@@ -61,6 +62,12 @@ class Registration:
         self._informer.remove_handler(self._delivery)
 
 
+BATCHES_KEPT = 16
+"""The last batches of changes are held until as many more have come, so that the thread that decodes also frees what was replaced. Left
+to the threads of the handlers, freeing moves the memory of every object from one processor core to the other (measured: a tenth of
+all work under a heavy stream)."""
+
+
 class Informer:
     """Implements `Lister`. Start it once; it cannot be started again after `stop`."""
 
@@ -84,6 +91,7 @@ class Informer:
         self._resync_period_s = resync_period_s
         self._store = Store(resource.kind, indexers)
         self._deliveries: list[Delivery] = []
+        self._recent: deque[Changes] = deque(maxlen=BATCHES_KEPT)
         self._synced = threading.Event()
         self._synced_or_stopped = threading.Event()
         self._stopped = False
@@ -246,6 +254,7 @@ class Informer:
         with self._store.lock:
             changes = self._store.apply(events)
             if changes:
+                self._recent.append(changes)
                 for delivery in self._deliveries:
                     delivery.push(changes)
 

@@ -95,6 +95,7 @@ class Store:
     def apply(self, events: Iterable[tuple[str, Object]]) -> Changes:
         """Take watch events of type ADDED, MODIFIED or DELETED; returns what they changed, in order."""
         changes: Changes = []
+        objects, admit, expected = self._objects, self._freshness.admit, self._kind
         with self.lock:
             for kind, obj in events:
                 try:
@@ -105,11 +106,11 @@ class Store:
                 except (KeyError, TypeError, AttributeError) as error:
                     self._refuse(f"no {error}")
                     continue
-                if version.__class__ is not str or obj.get("kind", self._kind) != self._kind:
+                if version.__class__ is not str or obj.get("kind", expected) != expected:
                     self._refuse(f"kind {obj.get('kind')}, resourceVersion {version!r}")
                     continue
-                known = self._objects.get(key)
-                if not self._freshness.admit(version, key, known):
+                known = objects.get(key)
+                if not admit(version, key, known):
                     self.stale += 1
                 elif kind == "DELETED":
                     self._delete(key, obj, version, changes)

@@ -15,7 +15,7 @@ import orjson
 import urllib3
 from urllib3.exceptions import HTTPError, ReadTimeoutError
 
-from controller_runtime.api import WatchEvent
+from controller_runtime.api import Frame, WatchEvent
 from controller_runtime.chunks import ChunkDecoder
 from controller_runtime.decoding import decode_frame
 from controller_runtime.errors import ConnectionFailed, MalformedReply, WatchStalled
@@ -51,7 +51,7 @@ class HttpWatchStream:
 
     def __iter__(self) -> Iterator[WatchEvent]:
         for batch in self.batches():
-            yield from batch
+            yield from map(WatchEvent._make, batch)
 
     def expect_frame_within(self, seconds: float) -> None:
         sock = getattr(self._response.connection, "sock", None)
@@ -67,7 +67,7 @@ class HttpWatchStream:
         except (OSError, ValueError, RuntimeError):
             return  # It is already closed, which is what was asked for.
 
-    def batches(self) -> Iterator[Sequence[WatchEvent]]:
+    def batches(self) -> Iterator[Sequence[Frame]]:
         rest = b""
         for piece in self._pieces():
             lines = (rest + piece).split(b"\n") if rest else piece.split(b"\n")
@@ -79,14 +79,14 @@ class HttpWatchStream:
         if rest.strip() and not self._stopped:
             raise ConnectionFailed(f"the watch ended inside a frame ({len(rest)} bytes of it came)", call=self._call)
 
-    def _decode(self, lines: list[bytes]) -> Iterator[Sequence[WatchEvent]]:
-        events: list[WatchEvent] = []
+    def _decode(self, lines: list[bytes]) -> Iterator[Sequence[Frame]]:
+        events: list[Frame] = []
         for line in lines:
             if not line:
                 continue
             try:
                 frame = decode_frame(line)
-                events.append(WatchEvent(frame["type"], frame["object"]))
+                events.append((frame["type"], frame["object"]))
             except (orjson.JSONDecodeError, KeyError, TypeError) as error:
                 yield events
                 raise MalformedReply(f"not a watch frame: {line[:80]!r} ({error})", call=self._call) from error
