@@ -82,7 +82,7 @@ up: $(DEMO_READY) ## A local cluster with both operators, kept running until Ctr
 	@$(PY) -m hack.demo --keep
 
 test-image: $(READY) ## Put the image's content together without a daemon, and run both operators from it
-	@$(PY) -m pytest -m image test/install
+	@$(PY) -m pytest -m "image and not envtest" test/install
 
 test-prometheus: $(READY) ## A real Prometheus scrapes both binaries (needs Debian's package prometheus)
 	@$(PY) -m pytest -m prometheus test/install

@@ -13,9 +13,11 @@ import pytest
 
 from hack.demo.installation import OPERATORS, Installation
 from hack.demo.story import SAMPLES
+from hack.envtest.furnished import FurnishedCluster
 from hack.localcluster.cluster import LocalCluster
 from hack.render.kustomize import ROOT
 from test.install import dockerfile, guarded
+from test.support.clusters import AnyCluster
 from test.support.processes import wait_until
 
 pytestmark = [pytest.mark.image, pytest.mark.timeout(900)]
@@ -134,12 +136,10 @@ def test_both_operators_from_the_image_guard_their_metrics(app: Path, tmp_path: 
             assert scraper.status(operator, scraper.token(guarded.PROMETHEUS))[0] == 200
 
 
-def test_both_operators_from_the_image_run_a_quickstart_with_the_shipped_settings(app: Path, tmp_path: Path) -> None:
+def run_quickstart(cluster: AnyCluster, app: Path, folder: Path) -> None:
+    """Install as shipped, start both operators from `app`, and see a Workspace through its life."""
     settings = {"gpu-provisioner": ["--time-scale=300"]}
-    with (
-        LocalCluster(time_scale=300, directory=tmp_path / "cluster", rbac=True) as cluster,
-        Installation(cluster.kubeconfig, tmp_path, cluster.environment, interpreter(app), settings) as product,
-    ):
+    with Installation(cluster.kubeconfig, folder, cluster.environment, interpreter(app), settings) as product:
         product.install()
         product.start_operators()
 
@@ -152,3 +152,14 @@ def test_both_operators_from_the_image_run_a_quickstart_with_the_shipped_setting
 
         wait_until(ready, 120, "the Workspace to be ready")
         product.kubectl("delete", "workspace", "--all", "--timeout=60s")
+
+
+def test_both_operators_from_the_image_run_a_quickstart_with_the_shipped_settings(app: Path, tmp_path: Path) -> None:
+    with LocalCluster(time_scale=300, directory=tmp_path / "cluster", rbac=True) as cluster:
+        run_quickstart(cluster, app, tmp_path)
+
+
+@pytest.mark.envtest
+def test_both_operators_from_the_image_run_a_quickstart_on_a_real_control_plane(app: Path, tmp_path: Path) -> None:
+    with FurnishedCluster(time_scale=300, directory=tmp_path / "cluster") as cluster:
+        run_quickstart(cluster, app, tmp_path)
