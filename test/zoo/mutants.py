@@ -306,6 +306,14 @@ CACHES = (
         ),
     ),
     Mutant(
+        "any-managed-fields-cut",
+        "A list of that name anywhere in an object is taken for its managedFields, and lost to the cache.",
+        "controller_runtime/decoding.py",
+        '        if item["metadata"].pop("managedFields") == _LEFT:\n',
+        '        item["metadata"].pop("managedFields", None)\n        if item:\n',
+        (f"{_RUNTIME}/test_decoding.py::test_result_is_that_of_decoding_everything_and_dropping_it",),
+    ),
+    Mutant(
         "back-in-time",
         "Another API server, or a proxy, replays old events and the cache believes them.",
         "controller_runtime/freshness.py",
