@@ -309,8 +309,8 @@ CACHES = (
         "any-managed-fields-cut",
         "A list of that name anywhere in an object is taken for its managedFields, and lost to the cache.",
         "controller_runtime/decoding.py",
-        '        if item["metadata"].pop("managedFields") == _LEFT:\n',
-        '        item["metadata"].pop("managedFields", None)\n        if item:\n',
+        '        if obj["metadata"].pop("managedFields") == _LEFT:\n',
+        '        obj["metadata"].pop("managedFields", None)\n        if obj:\n',
         (f"{_RUNTIME}/test_decoding.py::test_result_is_that_of_decoding_everything_and_dropping_it",),
     ),
     Mutant(
