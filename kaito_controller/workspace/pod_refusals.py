@@ -44,7 +44,10 @@ class _Inquiry:
 
 
 class PodRefusals:
-    """Asks and remembers, by UID of the workload. One worker at a time handles a Workspace, so no lock is needed."""
+    """Asks and remembers by UID of the workload, as long as it is asked about.
+
+    One worker at a time handles a Workspace, so no lock is needed.
+    """
 
     def __init__(self, client: KubeClient, clock: Clock) -> None:
         self._client = client
@@ -57,12 +60,17 @@ class PodRefusals:
             self._inquiries.pop(uid_of(runner) if runner else "", None)
             return Answer()
         now = self._clock.now()
-        inquiry = self._inquiries.setdefault(uid_of(runner), _Inquiry(now + timedelta(seconds=FIRST_ASK_S)))
+        inquiry = self._inquiries.get(uid_of(runner)) or self._begin(uid_of(runner), now)
         if now >= inquiry.due:
             inquiry.message = self._ask(runner, now)
             inquiry.due = now + timedelta(seconds=inquiry.pause_s)
             inquiry.pause_s = min(2 * inquiry.pause_s, LONGEST_PAUSE_S)
         return Answer(inquiry.message, inquiry.due)
+
+    def _begin(self, uid: str, now: datetime) -> _Inquiry:
+        for gone in [known for known, inquiry in [*self._inquiries.items()] if now - inquiry.due > STALE_AFTER]:
+            self._inquiries.pop(gone, None)  # Deleted with its pods missing: nobody asked again when it was time to.
+        return self._inquiries.setdefault(uid, _Inquiry(now + timedelta(seconds=FIRST_ASK_S)))
 
     def _ask(self, runner: Object, now: datetime) -> str:
         selector = f"regarding.uid={uid_of(runner)},reason=FailedCreate"

@@ -135,3 +135,15 @@ def test_server_that_does_not_answer_costs_only_the_cause(asking: Asking) -> Non
     asking.clock.advance(FIRST_ASK_S)
 
     assert asking.refusals.of(stateful_set(), []).message == ""
+
+
+def test_workload_that_nobody_asks_about_any_more_is_forgotten(asking: Asking) -> None:
+    asking.refusals.of(stateful_set(), [])
+    asking.clock.advance(3600)
+    other = stateful_set(metadata={"name": "other", "namespace": "team", "uid": "s2"})
+
+    asking.refusals.of(other, [])
+    again = asking.refusals.of(stateful_set(), [])
+
+    assert asking.client.asked == []
+    assert again.again_at == asking.clock.now() + timedelta(seconds=FIRST_ASK_S)
