@@ -43,7 +43,7 @@ format: $(READY) ## Rewrite the tree in house format
 types: $(READY) ## Static types (mypy strict on the shipped packages)
 	@$(VENV)/bin/mypy
 
-imports: $(READY) ## The dependency rules between the rooms of the house
+imports: $(READY) ## The dependency rules between the packages
 	@$(VENV)/bin/lint-imports
 
 test: lint types imports ## Everything that needs no cloud: lint, types, import contracts, every suite

@@ -18,7 +18,7 @@
     ├── TerminalError                raised by a reconciler: do not retry until the object changes
     └── FatalError                   the process must stop
 
-Exceptions of the libraries underneath (urllib3, kubernetes) never leave `client.py`; they travel as `__cause__`. Decisions are
+Exceptions of the libraries underneath (urllib3, kubernetes) never leave `client/`; they travel as `__cause__`. Decisions are
 made on class, code and reason, never on message text.
 """
 

@@ -8,15 +8,15 @@ from __future__ import annotations
 import sys
 from collections.abc import Mapping, Sequence
 
-from controller_runtime.client import Client
+from controller_runtime.client.kubernetes_client import Client
 from controller_runtime.errors import ControllerRuntimeError
 from controller_runtime.logs import configure_logging, get_logger
-from controller_runtime.manager import Manager
+from controller_runtime.manager.manager import Manager
 from controller_runtime.settings import SettingsError, load_settings
-from gpu_provisioner.cloud.azure import AzureAgentPools
-from gpu_provisioner.cloud.base import Auth, CloudError
-from gpu_provisioner.provisioner import build_provisioner
+from gpu_provisioner.cloud.azure.agent_pools import AzureAgentPools
+from gpu_provisioner.cloud.port import Auth, CloudError
 from gpu_provisioner.settings import ENV_PREFIX, PROG, ProvisionerSettings
+from gpu_provisioner.setup import build_provisioner
 
 UNUSABLE = 2
 

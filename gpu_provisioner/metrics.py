@@ -8,7 +8,7 @@ from __future__ import annotations
 from prometheus_client import CollectorRegistry, Counter, Histogram
 
 from gpu_provisioner.api.labels import DEFAULT_PROVISIONER
-from gpu_provisioner.cloud.base import CloudError, NotFound
+from gpu_provisioner.cloud.port import CloudError, NotFound
 
 _CALL_BUCKETS = (0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
 _PHASE_BUCKETS = (5, 15, 30, 60, 120, 180, 300, 450, 600, 900, 1800, 3600)

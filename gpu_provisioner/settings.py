@@ -13,7 +13,7 @@ from pydantic import BeforeValidator, Field, field_validator, model_validator
 from pydantic.config import JsonDict
 
 from controller_runtime.settings import OperatorSettings, Seconds
-from gpu_provisioner.cloud.azure import AzureOptions
+from gpu_provisioner.cloud.azure.agent_pools import AzureOptions
 from gpu_provisioner.machine.limits import Limits
 from gpu_provisioner.machine.pool_specs import PoolDefaults
 

@@ -5,13 +5,13 @@ from __future__ import annotations
 import sys
 from collections.abc import Mapping, Sequence
 
-from controller_runtime.client import Client
+from controller_runtime.client.kubernetes_client import Client
 from controller_runtime.errors import ControllerRuntimeError
 from controller_runtime.logs import configure_logging, get_logger
-from controller_runtime.manager import Manager
+from controller_runtime.manager.manager import Manager
 from controller_runtime.settings import SettingsError, load_settings
 from kaito_controller.settings import ENV_PREFIX, ControllerSettings
-from kaito_controller.workspace.assembly import assemble
+from kaito_controller.workspace.setup import assemble
 
 PROGRAM = "kaito-controller"
 BAD_SETTINGS = 2

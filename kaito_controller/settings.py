@@ -13,7 +13,7 @@ from kaito_controller.workloads.context import (
     DEFAULT_CURL_IMAGE,
     HelperImages,
 )
-from kaito_controller.workspace.snapshot import Limits
+from kaito_controller.workspace.state.snapshot import Limits
 
 ENV_PREFIX = "KAITO_"
 

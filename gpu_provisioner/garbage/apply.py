@@ -5,15 +5,15 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from controller_runtime.api import KubeClient
+from controller_runtime.client.api import KubeClient
 from controller_runtime.errors import ApiError, Conflict, NotFound
-from controller_runtime.events import EventRecorder
+from controller_runtime.events.recorder import EventRecorder
 from controller_runtime.logs import get_logger
 from controller_runtime.resources import uid_of
 from gpu_provisioner.api import reasons
 from gpu_provisioner.api.resource import MACHINES
-from gpu_provisioner.cloud.base import CloudError
-from gpu_provisioner.cloud.pool_view import PoolView
+from gpu_provisioner.cloud.cache import PoolView
+from gpu_provisioner.cloud.port import CloudError
 from gpu_provisioner.garbage.plan import GiveUpMachine, ReleaseOrphan, RemovePool, Suspect
 from gpu_provisioner.machine.apply import release_node
 from gpu_provisioner.metrics import ProvisionerMetrics

@@ -8,7 +8,7 @@ from typing import Protocol
 from controller_runtime.resources import Object
 from gpu_provisioner.api import conditions
 from gpu_provisioner.api.machine import Machine
-from gpu_provisioner.cloud.pool_view import PoolView
+from gpu_provisioner.cloud.cache import PoolView
 from gpu_provisioner.garbage.plan import suspects
 from gpu_provisioner.garbage.snapshot import GarbageSnapshot, MachineFact
 from gpu_provisioner.machine.memory import Memory

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from gpu_provisioner.api import labels
-from gpu_provisioner.cloud.base import Pool
+from gpu_provisioner.cloud.port import Pool
 from gpu_provisioner.garbage.snapshot import GarbageSnapshot, MachineFact
 from gpu_provisioner.machine.ownership import is_managed, mark_of
 from gpu_provisioner.machine.snapshot import NodeView

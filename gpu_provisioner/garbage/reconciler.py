@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from controller_runtime.controller import Request, Result
+from controller_runtime.controller.controller import Request, Result
 from controller_runtime.logs import get_logger
-from gpu_provisioner.cloud.base import CloudError
+from gpu_provisioner.cloud.port import CloudError
 from gpu_provisioner.garbage.apply import GarbageApplier
 from gpu_provisioner.garbage.observe import GarbageObserver
 from gpu_provisioner.garbage.plan import plan_garbage

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from gpu_provisioner.cloud.base import Pool
+from gpu_provisioner.cloud.port import Pool
 from gpu_provisioner.machine.snapshot import NodeView
 
 

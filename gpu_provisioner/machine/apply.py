@@ -10,14 +10,14 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
 
-from controller_runtime.api import KubeClient, PatchType
+from controller_runtime.client.api import KubeClient, PatchType
 from controller_runtime.errors import Conflict, NotFound, TooManyRequests
 from controller_runtime.resources import NODES, PODS, resource_version_of
 from gpu_provisioner.api import labels
 from gpu_provisioner.api.resource import MACHINES
-from gpu_provisioner.cloud.base import DELETING, CloudError, Pool
-from gpu_provisioner.cloud.pool_view import PoolView
-from gpu_provisioner.cloud.refusals import RefusalMemory
+from gpu_provisioner.cloud.cache import PoolView
+from gpu_provisioner.cloud.port import DELETING, CloudError, Pool
+from gpu_provisioner.cloud.unavailable_offerings import RefusalMemory
 from gpu_provisioner.machine.limits import Limits
 from gpu_provisioner.machine.memory import Memory
 from gpu_provisioner.machine.observe import CREATE, DELETE, Observer

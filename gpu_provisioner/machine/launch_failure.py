@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from gpu_provisioner.api import labels, reasons
 from gpu_provisioner.api.conditions import ALL_TYPES_UNAVAILABLE
-from gpu_provisioner.cloud.base import AlreadyThere, CloudError, InvalidInput, SkuNotOffered
+from gpu_provisioner.cloud.port import AlreadyThere, CloudError, InvalidInput, SkuNotOffered
 from gpu_provisioner.machine.ownership import Ownership, mark_of
 from gpu_provisioner.machine.snapshot import Snapshot
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, fields, replace
 
-from gpu_provisioner.cloud import base
+from gpu_provisioner.cloud import port
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,38 +43,38 @@ class Limits:
         """How long to wait before looking at a pool again that has been changing for `age_s`: grows with its age."""
         return min(self.poll_max_s, max(self.poll_s, age_s / 8))
 
-    def memory_s(self, error: base.CloudError) -> float:
+    def memory_s(self, error: port.CloudError) -> float:
         """How long a refused instance type is skipped by every Machine; 0 for errors that say nothing about the type."""
-        if isinstance(error, base.SkuNotOffered):
+        if isinstance(error, port.SkuNotOffered):
             return self.not_offered_memory_s
-        if isinstance(error, base.Capacity):
+        if isinstance(error, port.Capacity):
             return self.capacity_memory_s
         return 0.0
 
-    def retry_s(self, error: base.CloudError, failures: int) -> float:
+    def retry_s(self, error: port.CloudError, failures: int) -> float:
         """Pause before the cloud is asked again after its `failures`-th consecutive error; never below what the cloud asked."""
         return max(self._pause_s(error, failures), error.retry_after_s or 0.0)
 
-    def _pause_s(self, error: base.CloudError, failures: int) -> float:
+    def _pause_s(self, error: port.CloudError, failures: int) -> float:
         match error:
             case (
-                base.SkuNotOffered()
-                | base.Capacity()
-                | base.AlreadyThere()
-                | base.ConflictingWriter()
-                | base.NotFound()
+                port.SkuNotOffered()
+                | port.Capacity()
+                | port.AlreadyThere()
+                | port.ConflictingWriter()
+                | port.NotFound()
             ):
                 # The answer is already known (another type, or a fresh read): only a hot loop must be avoided.
                 return self.unknown_retry_s / 10 * float(min(2**failures, 10))
-            case base.Busy():
+            case port.Busy():
                 return self.busy_retry_s
-            case base.Quota():
+            case port.Quota():
                 return self.quota_retry_s
-            case base.InvalidInput():
+            case port.InvalidInput():
                 return self.invalid_retry_s
-            case base.Auth():
+            case port.Auth():
                 return self.denied_retry_s
-            case base.Throttled():
+            case port.Throttled():
                 return error.retry_after_s if error.retry_after_s is not None else self.throttled_retry_s
             case _:
                 return min(self.unknown_retry_max_s, self.unknown_retry_s * float(2 ** min(max(failures - 1, 0), 10)))

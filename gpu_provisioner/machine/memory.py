@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 
 from controller_runtime.clock import SYSTEM_CLOCK, Clock
 from controller_runtime.resources import Resource
-from gpu_provisioner.cloud.base import CloudError
+from gpu_provisioner.cloud.port import CloudError
 from gpu_provisioner.machine.snapshot import Attempt
 
 CACHE_PATIENCE_S = 10.0

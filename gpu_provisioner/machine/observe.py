@@ -10,13 +10,13 @@ from collections.abc import Iterable
 from dataclasses import dataclass, fields, replace
 from typing import Protocol
 
-from controller_runtime.api import KubeClient
+from controller_runtime.client.api import KubeClient
 from controller_runtime.resources import PODS, Object, labels_of
 from gpu_provisioner.api import conditions, labels
 from gpu_provisioner.api.machine import Machine
-from gpu_provisioner.cloud.base import CloudError, Pool
-from gpu_provisioner.cloud.pool_view import PoolView
-from gpu_provisioner.cloud.refusals import RefusalMemory
+from gpu_provisioner.cloud.cache import PoolView
+from gpu_provisioner.cloud.port import CloudError, Pool
+from gpu_provisioner.cloud.unavailable_offerings import RefusalMemory
 from gpu_provisioner.machine.limits import Limits
 from gpu_provisioner.machine.memory import Memory
 from gpu_provisioner.machine.ownership import ownership

@@ -11,7 +11,7 @@ from enum import Enum
 
 from gpu_provisioner.api import labels
 from gpu_provisioner.api.machine import Machine
-from gpu_provisioner.cloud.base import Pool
+from gpu_provisioner.cloud.port import Pool
 
 
 class Ownership(Enum):

@@ -11,12 +11,12 @@ from dataclasses import dataclass
 
 from gpu_provisioner.api import conditions, labels
 from gpu_provisioner.api.machine import Machine
-from gpu_provisioner.cloud.base import CloudError, Pool, PoolSpec
+from gpu_provisioner.cloud.port import CloudError, Pool, PoolSpec
+from gpu_provisioner.machine.deadlines import running_limit
 from gpu_provisioner.machine.limits import Limits
 from gpu_provisioner.machine.node_sync import NodePatch, let_go_patch, sync_patch
 from gpu_provisioner.machine.ownership import Ownership
 from gpu_provisioner.machine.snapshot import NodeView, PodView, Snapshot
-from gpu_provisioner.machine.verdict import running_limit
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 
 from gpu_provisioner.api import labels
 from gpu_provisioner.api.machine import Machine, Taint
-from gpu_provisioner.cloud.base import ON_DEMAND, PoolSpec
+from gpu_provisioner.cloud.port import ON_DEMAND, PoolSpec
 from gpu_provisioner.machine.quantity import disk_size_gib
 from gpu_provisioner.machine.requirements import Wanted, read_requirements
 

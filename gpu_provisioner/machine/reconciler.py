@@ -10,11 +10,11 @@ import random
 from collections.abc import Mapping
 from typing import Any, Protocol
 
-from controller_runtime.api import KubeClient
+from controller_runtime.client.api import KubeClient
 from controller_runtime.clock import SYSTEM_CLOCK, Clock
-from controller_runtime.controller import Request, Result
+from controller_runtime.controller.controller import Request, Result
 from controller_runtime.errors import NotFound
-from controller_runtime.events import EventRecorder
+from controller_runtime.events.recorder import EventRecorder
 from controller_runtime.logs import get_logger
 from controller_runtime.resources import NODES, Object, resource_version_of
 from gpu_provisioner.api import conditions, labels

@@ -11,7 +11,7 @@ from typing import Any
 
 from gpu_provisioner.api import conditions, labels
 from gpu_provisioner.api.machine import Machine
-from gpu_provisioner.cloud.base import SUCCEEDED, CloudError, Pool, Refusals
+from gpu_provisioner.cloud.port import SUCCEEDED, CloudError, Pool, Refusals
 from gpu_provisioner.machine.ownership import Ownership
 from gpu_provisioner.machine.pool_specs import Candidates
 

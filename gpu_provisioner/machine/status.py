@@ -15,12 +15,12 @@ from typing import Any
 from controller_runtime.clock import rfc3339
 from gpu_provisioner.api import conditions as types
 from gpu_provisioner.api import reasons
+from gpu_provisioner.machine.deadlines import verdict
 from gpu_provisioner.machine.launch_failure import launch_failure
 from gpu_provisioner.machine.limits import Limits
 from gpu_provisioner.machine.node_sync import blocker
 from gpu_provisioner.machine.plan import is_drained
 from gpu_provisioner.machine.snapshot import Snapshot
-from gpu_provisioner.machine.verdict import verdict
 
 
 @dataclass(frozen=True, slots=True)

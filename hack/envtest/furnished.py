@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
 
-from controller_runtime.client import Client
+from controller_runtime.client.kubernetes_client import Client
 from controller_runtime.errors import AlreadyExists
 from controller_runtime.resources import NAMESPACES, Resource
 from hack.envtest import binaries

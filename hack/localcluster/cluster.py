@@ -28,7 +28,7 @@ from hack.localcluster.loopback import LoopbackServer
 from hack.localcluster.timeline import Timeline
 
 if TYPE_CHECKING:
-    from controller_runtime.client import Client
+    from controller_runtime.client.kubernetes_client import Client
 
 log = structlog.get_logger("localcluster")
 
@@ -148,7 +148,9 @@ class LocalCluster:
 
     def client(self, user: str | None = None, *, user_agent: str = "localcluster-test") -> Client:
         """A client of the API server, as admin or as another user."""
-        from controller_runtime.client import Client  # its `kubernetes` package would slow the start of the command
+        from controller_runtime.client.kubernetes_client import (
+            Client,  # its `kubernetes` package would slow the start of the command
+        )
 
         path = self.kubeconfig if user is None else self.kubeconfig_for(user)
         return Client.from_kubeconfig(path, user_agent=user_agent)

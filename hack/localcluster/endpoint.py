@@ -10,15 +10,15 @@ from pathlib import Path
 
 import urllib3
 
-from controller_runtime.rest import RestClient
-from controller_runtime.transport import Transport
+from controller_runtime.client.rest import RestClient
+from controller_runtime.client.transport import Transport
 
 POOL_SIZE = 32
 WATCH_POOL_SIZE = 64
 
 
 class TokenEndpoint:
-    """Implements `controller_runtime.transport.Endpoint` with a token that never changes."""
+    """Implements `controller_runtime.client.transport.Endpoint` with a token that never changes."""
 
     def __init__(self, host: str, ca_file: Path, token: str) -> None:
         self.host = host

@@ -1,4 +1,4 @@
-"""Condition types of a Workspace. Their reasons are in `reasons.py`; what makes them true is in `workspace/status.py`."""
+"""Condition types of a Workspace. Their reasons are in `reasons.py`; what makes them true is in `workspace/conditions/`."""
 
 from __future__ import annotations
 

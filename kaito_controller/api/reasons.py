@@ -1,7 +1,7 @@
 """Every reason that a Workspace condition or Event can carry, with its cause and its cure.
 
 The names are a contract: alerts and scripts match on them, so one is added but never renamed. `README.md` of this package prints this
-table and a test compares the two. Reasons say what is so, messages (made in `workspace/status.py`) say about which object, since when,
+table and a test compares the two. Reasons say what is so, messages (made in `workspace/conditions/`) say about which object, since when,
 until when, and what to do.
 """
 

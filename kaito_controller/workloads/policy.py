@@ -5,8 +5,8 @@ must therefore not reach further than the namespace it is in: not to the node (h
 the scheduler, and not to the API server with an identity (service accounts). The rules are those of Pod Security *baseline*
 plus the volume kinds and privilege-escalation rule of *restricted*; running as root inside the container is allowed.
 
-Everything here reads raw JSON of any shape. What is not of the shape that merging needs is refused with words (`shape`); the rest of
-the template is the API server's to judge.
+Everything here reads raw JSON of any shape. What is not of the shape that merging needs is refused with words (`template_shape`); the rest
+of the template is the API server's to judge.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from typing import Any
 
 from controller_runtime.resources import Object
 from kaito_controller.api.violation import Violation, quote
-from kaito_controller.workloads.shape import misshapen
+from kaito_controller.workloads.template_shape import misshapen
 
 SAFE_VOLUMES = (
     "configMap",

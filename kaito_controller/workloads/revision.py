@@ -18,8 +18,8 @@ from typing import Any
 
 from controller_runtime.resources import Object
 from kaito_controller.api import labels
-from kaito_controller.workloads.likeness import contains
 from kaito_controller.workloads.scheduling import pinned_nodes
+from kaito_controller.workloads.semantic_equality import contains
 
 WORKSPACE_HASH = "kaito.sh/workspace-hash"
 """Of what the user controls. On a Job: of what training depends on, without nodes, output and secrets."""

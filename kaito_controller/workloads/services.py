@@ -8,7 +8,7 @@ from kaito_controller.workloads.containers import HTTP_PORT, TORCH_PORT
 from kaito_controller.workloads.context import WorkloadContext
 from kaito_controller.workloads.metadata import headless_name, object_meta, selector_labels
 from kaito_controller.workloads.revision import sealed
-from kaito_controller.workloads.shape import misshapen
+from kaito_controller.workloads.template_shape import misshapen
 
 SERVICE_PORT = 80
 

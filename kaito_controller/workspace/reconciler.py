@@ -8,12 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from controller_runtime.api import KubeClient
+from controller_runtime.client.api import KubeClient
 from controller_runtime.clock import Clock
 from controller_runtime.conditions import Condition
-from controller_runtime.controller import Request, Result
+from controller_runtime.controller.controller import Request, Result
 from controller_runtime.errors import NotFound
-from controller_runtime.events import EventRecorder
+from controller_runtime.events.recorder import EventRecorder
 from controller_runtime.logs import get_logger
 from controller_runtime.resources import (
     Object,
@@ -27,19 +27,26 @@ from controller_runtime.resources import (
 )
 from kaito_controller.api import labels
 from kaito_controller.api.reasons import Kind
-from kaito_controller.workspace import naming
-from kaito_controller.workspace.actions import Action, Delete, ReleaseNode
-from kaito_controller.workspace.apply import Applier
-from kaito_controller.workspace.caches import Caches
-from kaito_controller.workspace.decide import Decision, decide
-from kaito_controller.workspace.deletion import deletion_verdict, plan_deletion
-from kaito_controller.workspace.measures import Measures
+from kaito_controller.workspace.act.actions import Action, Delete, ReleaseNode
+from kaito_controller.workspace.act.apply import Applier
+from kaito_controller.workspace.act.consistency import LOOK_AGAIN_S, OwnWrites
+from kaito_controller.workspace.conditions.status import (
+    Change,
+    changes,
+    conditions_of,
+    deleting_conditions,
+    status_of,
+    workers_of,
+)
+from kaito_controller.workspace.decide.decision import Decision, decide
+from kaito_controller.workspace.decide.deletion import deletion_verdict, plan_deletion
+from kaito_controller.workspace.decide.plan import plan
 from kaito_controller.workspace.metrics import WorkspaceMetrics
-from kaito_controller.workspace.observe import Observer
-from kaito_controller.workspace.own_writes import LOOK_AGAIN_S, OwnWrites
-from kaito_controller.workspace.plan import plan
-from kaito_controller.workspace.snapshot import Refusal, Snapshot, Verdict
-from kaito_controller.workspace.status import Change, changes, conditions_of, deleting_conditions, status_of, workers_of
+from kaito_controller.workspace.metrics_recorder import Measures
+from kaito_controller.workspace.observe.caches import Caches
+from kaito_controller.workspace.observe.observer import Observer
+from kaito_controller.workspace.state import naming
+from kaito_controller.workspace.state.snapshot import Refusal, Snapshot, Verdict
 
 log = get_logger(__name__)
 

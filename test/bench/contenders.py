@@ -48,7 +48,7 @@ def watch_raw(url: str, count: int) -> float:
 
 def watch_ours(url: str, count: int) -> float:
     """Reflector, store and one handler that sees every change."""
-    from controller_runtime.informer import Informer
+    from controller_runtime.cache.informer import Informer
 
     done = threading.Event()
 
@@ -231,7 +231,7 @@ def hold_ours(url: str, path: str) -> float:
 
 
 def _informer(url: str, path: str) -> Any:
-    from controller_runtime.informer import Informer
+    from controller_runtime.cache.informer import Informer
     from controller_runtime.resources import PODS
 
     return Informer(_client(url), PODS if path == PODS_PATH else _machines())
@@ -244,7 +244,7 @@ def _machines() -> Any:
 
 
 def _client(url: str) -> Any:
-    from controller_runtime.client import Client
+    from controller_runtime.client.kubernetes_client import Client
 
     with tempfile.TemporaryDirectory() as directory:
         path = Path(directory) / "kubeconfig"

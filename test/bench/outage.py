@@ -10,8 +10,8 @@ from typing import Any
 
 import structlog
 
+from controller_runtime.cache.reflector import Reflector
 from controller_runtime.errors import ConnectionFailed
-from controller_runtime.reflector import Reflector
 from controller_runtime.resources import PODS
 
 OUTAGE_S = 30.0

@@ -11,9 +11,9 @@ import threading
 import time
 from collections.abc import Callable
 
-from controller_runtime.controller import Controller, Request, Result
+from controller_runtime.controller.controller import Controller, Request, Result
 from controller_runtime.logs import configure_logging
-from controller_runtime.workqueue import ShutDown, WorkQueue
+from controller_runtime.queue.workqueue import ShutDown, WorkQueue
 
 CYCLES = 100_000
 RECONCILES = 20_000

@@ -18,14 +18,14 @@ from typing import Any
 
 import yaml
 
-from controller_runtime.client import Client
-from controller_runtime.manager import Manager
+from controller_runtime.client.kubernetes_client import Client
+from controller_runtime.manager.manager import Manager
 from controller_runtime.resources import NAMESPACES, Object, name_of
 from hack.localcluster.apiserver.server import ApiServer, ServerOptions
 from kaito_controller.api import labels
 from kaito_controller.settings import ControllerSettings
-from kaito_controller.workspace.actions import MACHINES
-from kaito_controller.workspace.assembly import assemble
+from kaito_controller.workspace.act.actions import MACHINES
+from kaito_controller.workspace.setup import assemble
 from test.support.processes import wait_until
 from test.support.scripted_cluster import knative
 from test.support.workspace_world import CRDS, ROOT, SETTINGS, workspace

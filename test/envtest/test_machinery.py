@@ -13,9 +13,9 @@ from typing import Any
 
 import pytest
 
-from controller_runtime.client import Client
+from controller_runtime.cache.informer import Informer
+from controller_runtime.client.kubernetes_client import Client
 from controller_runtime.errors import Expired
-from controller_runtime.informer import Informer
 from controller_runtime.resources import CONFIG_MAPS, LEASES, NAMESPACES, Resource
 from hack.envtest import binaries
 from hack.envtest.control_plane import ControlPlane

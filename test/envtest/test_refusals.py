@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from controller_runtime.client import Client
+from controller_runtime.client.kubernetes_client import Client
 from hack.envtest import binaries
 from hack.localcluster.apiserver.server import ApiServer, ServerOptions
 from test.e2e.admission.conftest import NAMESPACE, Cluster

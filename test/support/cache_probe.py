@@ -15,8 +15,8 @@ from pathlib import Path
 
 import orjson
 
-from controller_runtime.client import Client
-from controller_runtime.informer import Informer
+from controller_runtime.cache.informer import Informer
+from controller_runtime.client.kubernetes_client import Client
 from controller_runtime.resources import PODS
 
 BEAT_S = 0.002

@@ -11,12 +11,12 @@ import threading
 
 from pydantic import Field
 
-from controller_runtime.api import KubeClient
-from controller_runtime.client import Client
+from controller_runtime.client.api import KubeClient
+from controller_runtime.client.kubernetes_client import Client
 from controller_runtime.clock import SYSTEM_CLOCK
 from controller_runtime.errors import AlreadyExists, ApiError, Conflict, FatalError
 from controller_runtime.logs import configure_logging
-from controller_runtime.manager import Manager
+from controller_runtime.manager.manager import Manager
 from controller_runtime.resources import CONFIG_MAPS, Object
 from controller_runtime.settings import OperatorSettings, load_settings
 

@@ -1,8 +1,8 @@
 """A controller stepped by hand on a fake clock, with a reconciler that plays a script."""
 
 from controller_runtime.backoff import ItemExponentialLimiter
-from controller_runtime.controller import Controller, Request, Result
-from controller_runtime.metrics import ControllerMetrics, new_registry
+from controller_runtime.controller.controller import Controller, Request, Result
+from controller_runtime.metrics.registry import ControllerMetrics, new_registry
 from controller_runtime.resources import PODS
 from test.support.fake_clock import FakeClock
 

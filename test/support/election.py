@@ -1,7 +1,7 @@
 """Candidates for a Lease over a `MemoryClient`, for tests that step them."""
 
-from controller_runtime.election import LeaderElector
-from controller_runtime.lease import LeaseTimings
+from controller_runtime.election.elector import LeaderElector
+from controller_runtime.election.lease import LeaseTimings
 from controller_runtime.resources import LEASES
 
 TIMINGS = LeaseTimings()

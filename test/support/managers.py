@@ -6,9 +6,9 @@ import threading
 
 import pytest
 
-from controller_runtime.controller import Result
-from controller_runtime.manager import Manager
-from controller_runtime.metrics import new_registry
+from controller_runtime.controller.controller import Result
+from controller_runtime.manager.manager import Manager
+from controller_runtime.metrics.registry import new_registry
 from controller_runtime.resources import CONFIG_MAPS
 from controller_runtime.settings import OperatorSettings
 

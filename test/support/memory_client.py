@@ -11,7 +11,7 @@ import uuid
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from controller_runtime.api import KubeClient, ObjectList, WatchStream
+from controller_runtime.client.api import KubeClient, ObjectList, WatchStream
 from controller_runtime.errors import AlreadyExists, Conflict, NotFound
 from controller_runtime.resources import Object, Resource, name_of, namespace_of, resource_version_of, uid_of
 

@@ -1,6 +1,6 @@
 """A real informer on a server that is scripted byte by byte: what to say to each list and watch, and what came of it."""
 
-from controller_runtime.informer import Informer
+from controller_runtime.cache.informer import Informer
 from controller_runtime.resources import PODS
 from test.support.jumping_clock import JumpingClock
 from test.support.processes import wait_until

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from controller_runtime.client import Client
+from controller_runtime.client.kubernetes_client import Client
 from controller_runtime.clock import SYSTEM_CLOCK, rfc3339
 from controller_runtime.conditions import get_condition
 from controller_runtime.errors import AlreadyExists, ApiError, NotFound
@@ -32,7 +32,7 @@ from controller_runtime.resources import (
 )
 from kaito_controller.api import labels
 from kaito_controller.workloads import pinned_nodes
-from kaito_controller.workspace.actions import MACHINES
+from kaito_controller.workspace.act.actions import MACHINES
 
 KARPENTER_FINALIZER = "karpenter.sh/termination"
 

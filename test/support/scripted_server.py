@@ -19,7 +19,7 @@ from urllib.parse import parse_qsl, urlsplit
 
 import orjson
 
-from controller_runtime.client import Client
+from controller_runtime.client.kubernetes_client import Client
 
 SO_ATTACH_FILTER = 26
 BPF_RETURN = 0x06

@@ -11,9 +11,9 @@ from controller_runtime.resources import Object
 from kaito_controller.api.types import Workspace
 from kaito_controller.catalog.loader import load_catalog
 from kaito_controller.workloads.context import WorkloadContext
-from kaito_controller.workspace.gate import examine
-from kaito_controller.workspace.naming import machine_name
-from kaito_controller.workspace.snapshot import Claim, MachinePhase, MachineView, NodeView, Snapshot
+from kaito_controller.workspace.decide.preflight import examine
+from kaito_controller.workspace.state.naming import machine_name
+from kaito_controller.workspace.state.snapshot import Claim, MachinePhase, MachineView, NodeView, Snapshot
 
 START = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
 UID = "11111111-2222-3333-4444-555555555555"
@@ -47,7 +47,7 @@ def snapshot(
     raw: Object | None = None, *, config: Object | None = None, after_s: float = 0.0, **fields: Any
 ) -> Snapshot:
     """A Snapshot `after_s` seconds after the Workspace was created; `fields` are those of `Snapshot`."""
-    from kaito_controller.workspace.snapshot import Limits
+    from kaito_controller.workspace.state.snapshot import Limits
 
     raw = raw or raw_workspace()
     workspace = Workspace.from_object(raw)

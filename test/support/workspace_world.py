@@ -13,11 +13,11 @@ from typing import Any
 
 import yaml
 
-from controller_runtime.api import KubeClient
-from controller_runtime.client import Client
+from controller_runtime.client.api import KubeClient
+from controller_runtime.client.kubernetes_client import Client
 from controller_runtime.conditions import get_condition
 from controller_runtime.errors import NotFound
-from controller_runtime.manager import Manager
+from controller_runtime.manager.manager import Manager
 from controller_runtime.resources import (
     CONFIG_MAPS,
     NAMESPACES,
@@ -28,8 +28,8 @@ from controller_runtime.resources import (
 from hack.localcluster.apiserver.server import ApiServer, ServerOptions
 from kaito_controller.api import labels
 from kaito_controller.settings import ControllerSettings
-from kaito_controller.workspace.actions import MACHINES
-from kaito_controller.workspace.assembly import assemble
+from kaito_controller.workspace.act.actions import MACHINES
+from kaito_controller.workspace.setup import assemble
 from test.support.processes import wait_until
 from test.support.scripted_cluster import Script, ScriptedCluster
 

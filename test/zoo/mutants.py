@@ -33,7 +33,7 @@ IDENTITY = (
     Mutant(
         "delete-without-uid",
         "A deletion decided on a stale cache hits the next object of that name.",
-        "kaito_controller/workspace/apply.py",
+        "kaito_controller/workspace/act/apply.py",
         "                uid=action.uid,\n",
         "",
         (f"{_STALE}/test_workspaces.py::test_a_deletion_decided_on_old_news_spares_the_next_object_of_that_name",),
@@ -41,7 +41,7 @@ IDENTITY = (
     Mutant(
         "random-machine-name",
         "A create whose reply was lost is repeated under another name: a second GPU node.",
-        "kaito_controller/workspace/naming.py",
+        "kaito_controller/workspace/state/naming.py",
         'digest = hashlib.sha256(f"{uid}/{ordinal}/{attempt}".encode()).hexdigest()',
         'digest = __import__("secrets").token_hex(32)',
         (
@@ -52,7 +52,7 @@ IDENTITY = (
     Mutant(
         "machine-by-name",
         "Machines of a deleted Workspace are taken for those of its namesake.",
-        "kaito_controller/workspace/machines.py",
+        "kaito_controller/workspace/state/machines.py",
         "        return recorded == uid_of(workspace)",
         "        return True",
         (f"{_WORKSPACE}/test_machines.py::test_machine_of_a_namesake_is_not_ours_and_one_of_kaito_is",),
@@ -68,7 +68,7 @@ IDENTITY = (
     Mutant(
         "replaced-object-is-a-change",
         "Delete and create under one name is told as a modification, so nobody clears up after the first object.",
-        "controller_runtime/store.py",
+        "controller_runtime/cache/store.py",
         'if known is not None and known["metadata"].get("uid") != obj["metadata"].get("uid"):',
         'if known is not None and known["metadata"].get("name") != obj["metadata"].get("name"):',
         (f"{_RUNTIME}/test_informer_handlers.py::test_a_new_uid_under_an_old_name_is_a_delete_and_an_add",),
@@ -86,7 +86,7 @@ IDENTITY = (
     Mutant(
         "create-overwrites",
         "PUT on a pool that exists counts as created: somebody else's pool is changed.",
-        "gpu_provisioner/cloud/azure.py",
+        "gpu_provisioner/cloud/azure/agent_pools.py",
         "                match_condition=MatchConditions.IfMissing,\n",
         "",
         (f"{_PROVISIONER}/test_azure_adapter.py::test_create_never_changes_a_pool_that_exists",),
@@ -94,7 +94,7 @@ IDENTITY = (
     Mutant(
         "busy-is-exists",
         "409 `another operation is running` is read as `exists already`.",
-        "gpu_provisioner/cloud/azure_errors.py",
+        "gpu_provisioner/cloud/azure/errors.py",
         "    409: base.Busy,",
         "    409: base.AlreadyThere,",
         (f"{_PROVISIONER}/test_azure_errors.py::test_class_by_status_and_code",),
@@ -102,7 +102,7 @@ IDENTITY = (
     Mutant(
         "exists-is-success",
         "`Already exists` counts as our own create, without looking whose it is.",
-        "kaito_controller/workspace/apply.py",
+        "kaito_controller/workspace/act/apply.py",
         '        if owner is None or owner.get("uid") != uid_of(workspace):\n            raise NameTakenError(live)',
         '        if owner is None or owner.get("uid") != uid_of(workspace):\n            return []',
         ("test/faults/kaito_controller/test_failures.py::test_deployment_of_somebody_else_is_left_alone_and_named",),
@@ -110,7 +110,7 @@ IDENTITY = (
     Mutant(
         "pool-deleted-without-etag",
         "A pool that changed since it was judged is deleted all the same.",
-        "gpu_provisioner/cloud/pool_view.py",
+        "gpu_provisioner/cloud/cache.py",
         "self._pools.delete(pool.name, etag=pool.etag)",
         "self._pools.delete(pool.name)",
         (
@@ -139,7 +139,7 @@ ORDER = (
     Mutant(
         "no-last-look",
         "The Workspace goes although the cache has not shown its Machines yet: GPUs without an owner.",
-        "kaito_controller/workspace/apply.py",
+        "kaito_controller/workspace/act/apply.py",
         "        left = self._machines_left(workspace)",
         "        left: list[str] = []",
         (f"{_STALE}/test_workspaces.py::test_a_workspace_stays_until_machines_that_its_cache_does_not_show_are_gone",),
@@ -147,7 +147,7 @@ ORDER = (
     Mutant(
         "writes-after-the-lease",
         "A leader that could not renew in time goes on writing beside its successor.",
-        "controller_runtime/election.py",
+        "controller_runtime/election/elector.py",
         "return self._leading and self._clock.monotonic() < self._renewed_at + self.timings.renew_deadline_s",
         "return self._leading",
         (f"{_RUNTIME}/test_election.py::test_the_right_to_write_ends_by_time_alone_when_the_renewing_thread_hangs",),
@@ -155,7 +155,7 @@ ORDER = (
     Mutant(
         "lease-by-stamps",
         "A standby with another wall clock takes a Lease that is still held.",
-        "controller_runtime/election.py",
+        "controller_runtime/election/elector.py",
         "return self._clock.monotonic() > self._observed.at + self._published_s(self._observed)",
         'return self._clock.now().strftime("%Y-%m-%dT%H:%M:%S.%fZ") > str(self._observed.spec.get("renewTime") or "")',
         (f"{_RUNTIME}/test_election.py::test_silence_is_counted_from_what_the_standby_saw_itself_not_from_the_stamps",),
@@ -238,7 +238,7 @@ STATUS = (
     Mutant(
         "serving-of-an-older-generation",
         "A rollout that has only begun is shown as serving.",
-        "kaito_controller/workspace/running.py",
+        "kaito_controller/workspace/conditions/inference.py",
         "    return seen and ready >= wanted and updated >= wanted",
         "    return ready >= wanted and updated >= wanted",
         (f"{_WORKSPACE}/test_status.py::test_readiness_of_an_older_generation_does_not_count",),
@@ -249,7 +249,7 @@ RETRIES = (
     Mutant(
         "dropped-key",
         "An exception is logged and the object is never looked at again.",
-        "controller_runtime/outcomes.py",
+        "controller_runtime/controller/outcomes.py",
         "            self._back_off(request, error)\n",
         "            self._forget(request)\n",
         (
@@ -259,7 +259,7 @@ RETRIES = (
     Mutant(
         "forgotten-failures",
         "The history of failures is dropped before the retry succeeds: no backoff.",
-        "controller_runtime/controller.py",
+        "controller_runtime/controller/controller.py",
         "                result = _checked(self._reconciler.reconcile(request))\n",
         "                self._queue.forget(request)\n                result = _checked(self._reconciler.reconcile(request))\n",
         (f"{_RUNTIME}/test_controller_outcomes.py::test_transient_errors_back_off_exponentially",),
@@ -285,7 +285,7 @@ RETRIES = (
     Mutant(
         "refusal-retried-hot",
         "A 422 or 403 is repeated as if it could pass by itself.",
-        "controller_runtime/outcomes.py",
+        "controller_runtime/controller/outcomes.py",
         "TERMINAL_RETRY_S = 60.0",
         "TERMINAL_RETRY_S = 0.01",
         (
@@ -298,7 +298,7 @@ CACHES = (
     Mutant(
         "410-ignored",
         "A watch whose version is gone is opened again and again; the cache stands still.",
-        "controller_runtime/reflector.py",
+        "controller_runtime/cache/reflector.py",
         "return self._recover(event.error, relist=not isinstance(event.error, TooManyRequests))",
         "return self._recover(event.error, relist=False)",
         (
@@ -308,7 +308,7 @@ CACHES = (
     Mutant(
         "any-managed-fields-cut",
         "A list of that name anywhere in an object is taken for its managedFields, and lost to the cache.",
-        "controller_runtime/decoding.py",
+        "controller_runtime/client/decoding.py",
         '        if obj["metadata"].pop("managedFields") == _LEFT:\n',
         '        obj["metadata"].pop("managedFields", None)\n        if obj:\n',
         (f"{_RUNTIME}/test_decoding.py::test_result_is_that_of_decoding_everything_and_dropping_it",),
@@ -316,7 +316,7 @@ CACHES = (
     Mutant(
         "back-in-time",
         "Another API server, or a proxy, replays old events and the cache believes them.",
-        "controller_runtime/freshness.py",
+        "controller_runtime/cache/freshness.py",
         "        return number > max(self._floor, self._tombstones.get(key, 0))",
         "        return True",
         (f"{_RUNTIME}/test_store.py::test_a_late_event_of_an_unknown_object_is_news_unless_it_was_deleted_since",),
@@ -340,7 +340,7 @@ CACHES = (
     Mutant(
         "cached-object-changed",
         "A reconcile writes into an object that the whole process shares.",
-        "kaito_controller/workspace/status.py",
+        "kaito_controller/workspace/conditions/status.py",
         '    before = raw.get("status") or {}\n    merged',
         '    before = raw.setdefault("status", {})\n    merged',
         (f"{_STALE}/test_workspaces.py::test_no_look_changes_an_object_of_the_cache",),
@@ -351,7 +351,7 @@ MACHINERY = (
     Mutant(
         "lost-wake-up",
         "A key is queued and the worker that sleeps is not told.",
-        "controller_runtime/workqueue.py",
+        "controller_runtime/queue/workqueue.py",
         "            self._lanes.push(item)\n            self._wake()\n",
         "            self._lanes.push(item)\n",
         (f"{_RUNTIME}/test_workqueue_stress.py::test_one_add_wakes_one_of_three_waiters",),
@@ -359,7 +359,7 @@ MACHINERY = (
     Mutant(
         "deaf-for-ever",
         "A connection over which nothing comes any more is waited on until its ten minutes are over.",
-        "controller_runtime/frames.py",
+        "controller_runtime/cache/frames.py",
         "        stream.expect_frame_within(SILENCE_AFTER_BOOKMARK_S)\n",
         "",
         (
@@ -369,7 +369,7 @@ MACHINERY = (
     Mutant(
         "lease-before-workers",
         "The Lease goes back while a worker is still busy: two leaders write.",
-        "controller_runtime/manager.py",
+        "controller_runtime/manager/manager.py",
         "self._elector.stop(release=not overdue)",
         "self._elector.stop(release=True)",
         (
@@ -379,7 +379,7 @@ MACHINERY = (
     Mutant(
         "certificate-of-the-first-day",
         "The certificate is renewed on disk, and the old one is served until it has expired.",
-        "controller_runtime/certificate.py",
+        "controller_runtime/manager/certificate.py",
         "        if signature != self._signature:\n",
         "        if not signature:\n",
         (f"{_RUNTIME}/test_certificate.py::test_a_rotated_certificate_is_served_from_the_next_connection_on",),
@@ -387,7 +387,7 @@ MACHINERY = (
     Mutant(
         "write-sent-twice",
         "The transport repeats a request after a broken connection: a deletion hits the next object of that name.",
-        "controller_runtime/transport.py",
+        "controller_runtime/client/transport.py",
         "                retries=False,\n",
         "                retries=2,\n",
         (f"{_RUNTIME}/test_client_faults.py::test_no_whole_reply_is_a_connection_failure_and_nothing_is_sent_twice",),

@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Self
 
-from controller_runtime.api import KubeClient
+from controller_runtime.client.api import KubeClient
 from controller_runtime.errors import AlreadyExists
 from controller_runtime.resources import NAMESPACES, PODS, SERVICES, Object, is_deleting, labels_of
 from hack.localcluster.actors.deployments import Deployments

@@ -11,7 +11,7 @@ from datetime import datetime
 from typing import Any
 
 from controller_runtime.clock import parse_rfc3339
-from controller_runtime.controller import Request, Result, for_object
+from controller_runtime.controller.controller import Request, Result, for_object
 from controller_runtime.errors import AlreadyExists, NotFound
 from controller_runtime.resources import DEPLOYMENTS, REPLICA_SETS, Object, is_deleting, name_of, namespace_of, uid_of
 from hack.localcluster.actors.pods import owner_reference, safe_hash

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from controller_runtime.controller import Change, Request, Result, for_object
+from controller_runtime.controller.controller import Change, Request, Result, for_object
 from controller_runtime.errors import AlreadyExists, NotFound
 from controller_runtime.resources import PODS, SERVICES, Object, Resource, is_deleting, labels_of, name_of, namespace_of
 from hack.localcluster.actors.pods import containers_of, is_ready, is_terminated, node_of, owner_reference, safe_hash

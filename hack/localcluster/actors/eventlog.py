@@ -7,7 +7,7 @@ from typing import Any
 
 import structlog
 
-from controller_runtime.api import KubeClient
+from controller_runtime.client.api import KubeClient
 from controller_runtime.clock import rfc3339_micro
 from controller_runtime.errors import ApiError
 from controller_runtime.resources import EVENTS, Object, Resource, name_of, namespace_of, uid_of

@@ -11,7 +11,7 @@ import threading
 from dataclasses import dataclass
 
 from controller_runtime.clock import rfc3339_micro
-from controller_runtime.controller import Request, Result, for_object
+from controller_runtime.controller.controller import Request, Result, for_object
 from controller_runtime.errors import AlreadyExists, ApiError, Conflict, NotFound
 from controller_runtime.resources import LEASES, NODES, Object, name_of
 from hack.localcluster.actors import nodeshape

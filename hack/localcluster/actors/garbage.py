@@ -11,10 +11,10 @@ from dataclasses import dataclass
 
 import structlog
 
-from controller_runtime.controller import Change, Request, Result
-from controller_runtime.controller import Controller as RuntimeController
+from controller_runtime.cache.informer import Informer
+from controller_runtime.controller.controller import Change, Request, Result
+from controller_runtime.controller.controller import Controller as RuntimeController
 from controller_runtime.errors import ApiError, Conflict, NotFound
-from controller_runtime.informer import Informer
 from controller_runtime.resources import (
     CONFIG_MAPS,
     DEPLOYMENTS,

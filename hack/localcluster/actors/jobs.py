@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from controller_runtime.clock import parse_rfc3339
-from controller_runtime.controller import Request, Result, for_object
+from controller_runtime.controller.controller import Request, Result, for_object
 from controller_runtime.resources import JOBS, PODS, Object, is_deleting, name_of, uid_of
 from hack.localcluster.actors.pods import (
     condition_is_true,

@@ -9,7 +9,7 @@ import threading
 from collections.abc import Callable, Iterable
 from typing import Protocol
 
-from controller_runtime.controller import Request, Result
+from controller_runtime.controller.controller import Request, Result
 from controller_runtime.resources import NODES, PODS, Object, is_deleting, name_of, uid_of
 from hack.localcluster.actors.fleet import Fleet
 from hack.localcluster.actors.podfaults import PodFaults

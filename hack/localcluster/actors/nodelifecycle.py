@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from controller_runtime.clock import parse_rfc3339
-from controller_runtime.controller import Request, Result
+from controller_runtime.controller.controller import Request, Result
 from controller_runtime.errors import NotFound
 from controller_runtime.resources import NODES, PODS, Object, is_deleting, name_of
 from hack.localcluster.actors.placement import tolerates

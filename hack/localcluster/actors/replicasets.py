@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from controller_runtime.controller import Request, Result, for_object
+from controller_runtime.controller.controller import Request, Result, for_object
 from controller_runtime.resources import PODS, REPLICA_SETS, Object, is_deleting, name_of, uid_of
 from hack.localcluster.actors.pods import is_active, is_ready, new_pod, node_of, phase_of, safe_hash
 from hack.localcluster.actors.podstocome import REFUSED_RETRY_S, PodRefusedError, PodsToCome

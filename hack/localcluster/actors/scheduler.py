@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from controller_runtime.controller import Change, Request, Result
+from controller_runtime.controller.controller import Change, Request, Result
 from controller_runtime.errors import Conflict, NotFound
 from controller_runtime.resources import NODES, PODS, Object, is_deleting, name_of, namespace_of, uid_of
 from hack.localcluster.actors.placement import choose_node, states_of

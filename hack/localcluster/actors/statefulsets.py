@@ -5,7 +5,7 @@ Not simulated: volumeClaimTemplates (an Event says so), ControllerRevision objec
 
 from __future__ import annotations
 
-from controller_runtime.controller import Request, Result, for_object
+from controller_runtime.controller.controller import Request, Result, for_object
 from controller_runtime.resources import PODS, STATEFUL_SETS, Object, is_deleting, labels_of, name_of
 from hack.localcluster.actors.pods import is_ready, is_terminated, new_pod, safe_hash
 from hack.localcluster.actors.podstocome import REFUSED_RETRY_S, PodRefusedError, PodsToCome

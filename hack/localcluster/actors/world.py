@@ -6,12 +6,12 @@ from collections.abc import Callable, Iterable, Mapping
 
 import structlog
 
-from controller_runtime.api import KubeClient
+from controller_runtime.cache.informer import Informer
+from controller_runtime.client.api import KubeClient
 from controller_runtime.clock import rfc3339
-from controller_runtime.controller import Controller as RuntimeController
-from controller_runtime.controller import Mapper, Predicate, Reconciler, Request
+from controller_runtime.controller.controller import Controller as RuntimeController
+from controller_runtime.controller.controller import Mapper, Predicate, Reconciler, Request
 from controller_runtime.errors import Conflict, NotFound
-from controller_runtime.informer import Informer
 from controller_runtime.resources import (
     PODS,
     Object,

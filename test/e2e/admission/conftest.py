@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from controller_runtime.client import Client
+from controller_runtime.client.kubernetes_client import Client
 from controller_runtime.errors import ApiError
 from controller_runtime.resources import Object
 from hack.localcluster.apiserver.server import ApiServer, ServerOptions

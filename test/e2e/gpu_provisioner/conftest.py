@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import yaml
 
-from controller_runtime.client import Client
+from controller_runtime.client.kubernetes_client import Client
 from controller_runtime.resources import NAMESPACES, Resource
 from test.support.clusters import AnyCluster, make_cluster
 from test.support.processes import Process, wait_until

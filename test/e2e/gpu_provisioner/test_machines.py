@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from controller_runtime.client import Client
+from controller_runtime.client.kubernetes_client import Client
 from controller_runtime.errors import NotFound
 from controller_runtime.resources import EVENTS, NODES, Object
 from gpu_provisioner.api.resource import MACHINES

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from controller_runtime.client import Client
+from controller_runtime.client.kubernetes_client import Client
 from hack.localcluster.faults import Fault, FaultKind, Rule
 from test.e2e.gpu_provisioner.test_machines import create, is_ready, orders, own_pools
 from test.support.clusters import AnyCluster

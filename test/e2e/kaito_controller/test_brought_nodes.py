@@ -10,7 +10,7 @@ import pytest
 
 from controller_runtime.resources import Object
 from hack.localcluster.cloud.model import VirtualMachine
-from kaito_controller.workspace.naming import CLAIM
+from kaito_controller.workspace.state.naming import CLAIM
 from test.support.kaito_rig import GPU_SIZE, Rig
 from test.support.workspace_world import workspace
 

@@ -12,7 +12,7 @@ import pytest
 
 from hack.localcluster.actors.podfaults import PodFault, PodFaultKind
 from hack.localcluster.cloud.market import Market, Stock
-from kaito_controller.workspace.naming import ATTEMPTS
+from kaito_controller.workspace.state.naming import ATTEMPTS
 from test.support.kaito_rig import GPU_FAMILY, GPU_SIZE, Rig
 from test.support.sampling import sampled
 from test.support.workspace_world import workspace

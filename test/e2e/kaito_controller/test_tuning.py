@@ -9,7 +9,7 @@ import yaml
 
 from controller_runtime.resources import Object
 from hack.localcluster.actors.podfaults import PodFault, PodFaultKind
-from kaito_controller.workspace.naming import RELEASED
+from kaito_controller.workspace.state.naming import RELEASED
 from test.support.kaito_rig import ROOT, Rig
 from test.support.sampling import sampled
 from test.support.workspace_world import tuning, workspace

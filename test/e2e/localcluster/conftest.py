@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from controller_runtime.client import Client
+from controller_runtime.client.kubernetes_client import Client
 from controller_runtime.errors import NotFound
 from controller_runtime.resources import DEPLOYMENTS, JOBS, NODES, PODS, STATEFUL_SETS, Object, Resource
 from hack.localcluster.cluster import LocalCluster

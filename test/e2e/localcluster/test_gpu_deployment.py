@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 import pytest
 from azure.mgmt.containerservice.models import AgentPool
 
-from controller_runtime.client import Client
+from controller_runtime.client.kubernetes_client import Client
 from controller_runtime.resources import DEPLOYMENTS, NODES, PODS, Object
 from hack.localcluster.cluster import LocalCluster
 from test.support.azure import Pools, azure_client

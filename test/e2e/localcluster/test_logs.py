@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import pytest
 
-from controller_runtime.client import Client
+from controller_runtime.client.kubernetes_client import Client
 from controller_runtime.resources import PODS, Object
 from hack.localcluster.actors.podfaults import PodFault, PodFaultKind
 from hack.localcluster.cluster import LocalCluster

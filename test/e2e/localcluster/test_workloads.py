@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 import pytest
 
-from controller_runtime.client import Client
+from controller_runtime.client.kubernetes_client import Client
 from controller_runtime.errors import NotFound
 from controller_runtime.resources import (
     CONFIG_MAPS,

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from controller_runtime import resources
-from controller_runtime.client import Client
+from controller_runtime.client.kubernetes_client import Client
 from controller_runtime.errors import Forbidden
 from hack.envtest import binaries
 from hack.envtest.control_plane import ControlPlane

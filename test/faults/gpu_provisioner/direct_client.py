@@ -14,8 +14,8 @@ from typing import Any
 import orjson
 import yaml
 
-from controller_runtime.api import ObjectList, PatchType
-from controller_runtime.api_status import error_from_status
+from controller_runtime.client.api import ObjectList, PatchType
+from controller_runtime.client.status import error_from_status
 from controller_runtime.errors import TooManyRequests
 from controller_runtime.resources import Object, Resource, key_of
 from hack.localcluster.apiserver import patching, reading

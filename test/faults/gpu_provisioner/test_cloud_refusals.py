@@ -6,7 +6,7 @@ import pytest
 
 from gpu_provisioner.api import reasons
 from gpu_provisioner.api.conditions import ALL_TYPES_UNAVAILABLE
-from gpu_provisioner.cloud.azure_errors import classify
+from gpu_provisioner.cloud.azure.errors import classify
 from hack.localcluster.cloud.model import Outcome, Script
 from test.faults.gpu_provisioner.oracles import check
 from test.faults.gpu_provisioner.world import World

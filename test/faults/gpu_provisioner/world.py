@@ -15,14 +15,14 @@ from azure.mgmt.containerservice._utils.model_base import SdkJSONEncoder
 from azure.mgmt.containerservice.models import AgentPool
 
 from controller_runtime.errors import AlreadyExists, ConnectionFailed, NotFound
-from controller_runtime.metrics import new_registry
+from controller_runtime.metrics.registry import new_registry
 from controller_runtime.resources import NODES, PODS, Object, Resource
 from gpu_provisioner.api.resource import MACHINES
-from gpu_provisioner.cloud import base
-from gpu_provisioner.cloud.azure import pool_body, read_pool
-from gpu_provisioner.cloud.azure_errors import classify, retry_after_s
-from gpu_provisioner.provisioner import build_provisioner
+from gpu_provisioner.cloud import port
+from gpu_provisioner.cloud.azure.agent_pools import pool_body, read_pool
+from gpu_provisioner.cloud.azure.errors import classify, retry_after_s
 from gpu_provisioner.settings import ProvisionerSettings
+from gpu_provisioner.setup import build_provisioner
 from hack.localcluster.cloud.errors import ArmError
 from hack.localcluster.cloud.model import CloudIdentity, VirtualMachine
 from hack.localcluster.cloud.pools import AgentPools
@@ -71,7 +71,7 @@ class World:
         self.azure_calls: list[str] = []
         self.orders: list[tuple[str, str, str]] = []
         self.events: list[tuple[str, str, str]] = []
-        self.azure_down: base.CloudError | None = None
+        self.azure_down: port.CloudError | None = None
         self.dead = False
         self.restarts = 0
         self.cloud.add_canary("systempool", mode="System")
@@ -330,16 +330,16 @@ class DirectPools:
     def __init__(self, world: World) -> None:
         self._world = world
 
-    def get(self, name: str) -> base.Pool:
+    def get(self, name: str) -> port.Pool:
         return self._asked("get " + name, lambda: _read(self._world.cloud.get(name)))
 
-    def list(self) -> list[base.Pool]:
+    def list(self) -> list[port.Pool]:
         return self._asked("list", lambda: [_read(found) for found in self._world.cloud.list()])
 
-    def create(self, spec: base.PoolSpec) -> base.Pool:
+    def create(self, spec: port.PoolSpec) -> port.Pool:
         body = json.loads(json.dumps(pool_body(spec), cls=SdkJSONEncoder, exclude_readonly=True))["properties"]
 
-        def commit() -> base.Pool:
+        def commit() -> port.Pool:
             _, found, _ = self._world.cloud.put(spec.name, body, if_none_match="*")
             self._world.orders.append((spec.name, spec.tags["kaito-machine-uid"], spec.instance_type))
             return _read(found)
@@ -372,5 +372,5 @@ class DirectPools:
             ) from None
 
 
-def _read(resource: Mapping[str, Any]) -> base.Pool:
+def _read(resource: Mapping[str, Any]) -> port.Pool:
     return read_pool(AgentPool(dict(resource)))

@@ -13,11 +13,11 @@ from typing import Any
 
 import pytest
 
-from controller_runtime.api import KubeClient
+from controller_runtime.client.api import KubeClient
 from controller_runtime.errors import ConnectionFailed
 from controller_runtime.resources import DEPLOYMENTS, JOBS, NODES, SERVICES, Object, name_of, uid_of
-from kaito_controller.workspace.actions import MACHINES
-from kaito_controller.workspace.naming import machine_name
+from kaito_controller.workspace.act.actions import MACHINES
+from kaito_controller.workspace.state.naming import machine_name
 from test.support.sampling import sampled
 from test.support.workspace_world import Operator, World, tuning, workspace
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from controller_runtime.resources import CONFIG_MAPS, DEPLOYMENTS, EVENTS, JOBS, NODES, Object, name_of
-from kaito_controller.workspace import naming
-from kaito_controller.workspace.actions import MACHINES
+from kaito_controller.workspace.act.actions import MACHINES
+from kaito_controller.workspace.state import naming
 from test.support.scripted_cluster import built_in
 from test.support.workspace_world import Operator, World, tuning, workspace
 

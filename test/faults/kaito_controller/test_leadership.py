@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
-from controller_runtime.api import KubeClient
+from controller_runtime.client.api import KubeClient
 from controller_runtime.resources import DEPLOYMENTS, NODES, name_of, uid_of
-from kaito_controller.workspace.actions import MACHINES
+from kaito_controller.workspace.act.actions import MACHINES
 from test.support.workspace_world import Operator, World, workspace
 
 pytestmark = pytest.mark.faults

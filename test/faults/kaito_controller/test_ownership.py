@@ -17,8 +17,8 @@ from controller_runtime.resources import (
     name_of,
     uid_of,
 )
-from kaito_controller.workspace import naming
-from kaito_controller.workspace.actions import MACHINES
+from kaito_controller.workspace.act.actions import MACHINES
+from kaito_controller.workspace.state import naming
 from test.support.workspace_world import Operator, World, tuning, workspace
 
 pytestmark = pytest.mark.faults

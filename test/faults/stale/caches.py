@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from controller_runtime.mutation import freeze
+from controller_runtime.cache.mutation import freeze
 from controller_runtime.resources import Object, Resource, key_of, resource_version_of, uid_of
 from hack.localcluster.apiserver.store import Change
 from test.faults.gpu_provisioner.direct_client import DirectInformer, DirectServer

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from controller_runtime.controller import Request
+from controller_runtime.controller.controller import Request
 from controller_runtime.resources import NODES, Resource, name_of, uid_of
 from gpu_provisioner.api.resource import MACHINES
 from test.faults.gpu_provisioner.oracles import check, final_state

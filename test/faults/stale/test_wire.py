@@ -8,7 +8,7 @@ import pytest
 
 from controller_runtime.resources import name_of
 from hack.localcluster.faults import Fault, FaultKind, Rule
-from kaito_controller.workspace.actions import MACHINES
+from kaito_controller.workspace.act.actions import MACHINES
 from test.support.workspace_world import Operator, World, workspace
 
 pytestmark = pytest.mark.faults

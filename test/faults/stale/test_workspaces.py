@@ -7,11 +7,11 @@ from typing import Any
 
 import pytest
 
-from controller_runtime.mutation import copy_object
+from controller_runtime.cache.mutation import copy_object
 from controller_runtime.resources import DEPLOYMENTS, NODES, SERVICES, Object, finalizers_of, name_of, uid_of
 from kaito_controller.api.labels import WORKSPACES
-from kaito_controller.workspace.actions import MACHINES
-from kaito_controller.workspace.naming import machine_name
+from kaito_controller.workspace.act.actions import MACHINES
+from kaito_controller.workspace.state.naming import machine_name
 from test.faults.stale.caches import DROP, DUPLICATE, EventFault, every_event
 from test.faults.stale.workspace_room import Room, is_ready
 from test.support.workspace_world import workspace

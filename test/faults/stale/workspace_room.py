@@ -13,14 +13,14 @@ from typing import Any
 
 import yaml
 
-from controller_runtime.api import ObjectList
-from controller_runtime.controller import Controller, Request
-from controller_runtime.metrics import ControllerMetrics, new_registry
+from controller_runtime.client.api import ObjectList
+from controller_runtime.controller.controller import Controller, Request
+from controller_runtime.metrics.registry import ControllerMetrics, new_registry
 from controller_runtime.resources import NAMESPACES, Object, Resource, name_of, namespace_of
 from hack.localcluster.apiserver.verbs import Caller, Write
 from kaito_controller.settings import ControllerSettings
-from kaito_controller.workspace.actions import MACHINES
-from kaito_controller.workspace.assembly import CONTROLLER, assemble
+from kaito_controller.workspace.act.actions import MACHINES
+from kaito_controller.workspace.setup import CONTROLLER, assemble
 from test.faults.gpu_provisioner.direct_client import CRDS, DirectClient, DirectServer, _translated
 from test.faults.stale.caches import EventFault, FaultyCache
 from test.support.fake_clock import FakeClock

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from controller_runtime.api_status import error_from_reply
+from controller_runtime.client.status import error_from_reply
 from controller_runtime.errors import Conflict, Invalid
 
 IMMUTABLE = {"reason": "FieldValueInvalid", "message": "Invalid value: field is immutable"}

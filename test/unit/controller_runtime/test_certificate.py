@@ -9,10 +9,10 @@ import pytest
 import trustme
 from prometheus_client import CollectorRegistry
 
-from controller_runtime.certificate import ServingCertificate
 from controller_runtime.errors import FatalError
-from controller_runtime.metrics import CertificateMetrics
-from controller_runtime.serving import HttpServer, Reply
+from controller_runtime.manager.certificate import ServingCertificate
+from controller_runtime.manager.http_server import HttpServer, Reply
+from controller_runtime.metrics.registry import CertificateMetrics
 
 
 class Site:

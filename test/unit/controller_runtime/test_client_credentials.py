@@ -6,7 +6,7 @@ import orjson
 import pytest
 
 from controller_runtime import errors
-from controller_runtime.client import Client
+from controller_runtime.client.kubernetes_client import Client
 from controller_runtime.resources import PODS
 from test.support.jumping_clock import JumpingClock
 from test.support.scripted_server import ScriptedServer, write_kubeconfig

@@ -2,8 +2,8 @@
 
 import pytest
 
+from controller_runtime.client.flow_control import AdaptiveGate, RequestBucket
 from controller_runtime.errors import TooManyRequests
-from controller_runtime.flow import AdaptiveGate, RequestBucket
 from controller_runtime.resources import PODS
 from test.support.jumping_clock import JumpingClock
 from test.support.scripted_server import ScriptedServer

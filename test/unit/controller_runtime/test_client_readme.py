@@ -3,12 +3,13 @@
 from pathlib import Path
 
 import controller_runtime
-from controller_runtime import api_status, client, delivery, frames, patience, reflector, rest
-from controller_runtime.api import WATCH_TIMEOUT_S
-from controller_runtime.api_status import error_from_reply
+from controller_runtime.cache import dispatcher, frames, reflector, reflector_backoff
+from controller_runtime.cache.informer_metrics import InformerCollector
+from controller_runtime.client import kubernetes_client, rest, status
+from controller_runtime.client.api import WATCH_TIMEOUT_S
+from controller_runtime.client.status import error_from_reply
+from controller_runtime.client.transport import Timeouts
 from controller_runtime.errors import meaning_of
-from controller_runtime.informer_metrics import InformerCollector
-from controller_runtime.transport import Timeouts
 
 PACKAGE = Path(controller_runtime.__file__).parent
 README = (PACKAGE / "README.md").read_text()
@@ -42,10 +43,10 @@ def test_the_numbers_in_the_text_are_those_in_the_code():
         f"random {WATCH_TIMEOUT_S:g} to {2 * WATCH_TIMEOUT_S:g} s and gives up {rest.WATCH_GRACE_S:g} s later" in CLIENT
     )
     assert f"after {frames.SILENCE_AFTER_BOOKMARK_S:g} s of silence" in CLIENT
-    assert f"{patience.BASE_S:g} s doubling to {patience.CAP_S:g} s" in CLIENT
-    assert f"at most {2 * patience.MISSING_TYPE_CAP_S:g} s; one warning" in CLIENT
+    assert f"{reflector_backoff.BASE_S:g} s doubling to {reflector_backoff.CAP_S:g} s" in CLIENT
+    assert f"at most {2 * reflector_backoff.MISSING_TYPE_CAP_S:g} s; one warning" in CLIENT
     assert f"the {reflector.MAX_QUICK_REWATCHES + 1}th end within a second" in CLIENT
-    assert f"from {delivery.SQUEEZE_AT:,} changes on" in CLIENT
+    assert f"from {dispatcher.SQUEEZE_AT:,} changes on" in CLIENT
 
 
 def test_the_table_of_failed_requests_is_what_the_code_makes_of_them():
@@ -57,9 +58,11 @@ def test_the_table_of_failed_requests_is_what_the_code_makes_of_them():
             documented[int(code)] = (error.split("`")[1], meaning.split()[0].rstrip(";,"))
     made = {code: error_from_reply(code, b"", {}) for code in documented}
     assert documented == {code: (type(error).__name__, meaning_of(error).value) for code, error in made.items()}
-    assert set(documented) == set(api_status._BY_CODE) | {500}
+    assert set(documented) == set(status._BY_CODE) | {500}
 
 
 def test_keep_alive_finds_a_vanished_peer_when_the_text_says():
-    after_s = client.KEEPALIVE_IDLE_S + client.KEEPALIVE_INTERVAL_S * client.KEEPALIVE_PROBES
-    assert f"begin after {client.KEEPALIVE_IDLE_S} s\nand find a vanished peer after {after_s} s" in CLIENT
+    after_s = (
+        kubernetes_client.KEEPALIVE_IDLE_S + kubernetes_client.KEEPALIVE_INTERVAL_S * kubernetes_client.KEEPALIVE_PROBES
+    )
+    assert f"begin after {kubernetes_client.KEEPALIVE_IDLE_S} s\nand find a vanished peer after {after_s} s" in CLIENT

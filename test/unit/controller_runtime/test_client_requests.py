@@ -3,9 +3,9 @@
 import orjson
 import pytest
 
-from controller_runtime.client import PatchType, Propagation
+from controller_runtime.client.exchange import NO_REPLY
+from controller_runtime.client.kubernetes_client import PatchType, Propagation
 from controller_runtime.errors import Conflict, ConnectionFailed
-from controller_runtime.exchange import NO_REPLY
 from controller_runtime.resources import CONFIG_MAPS, NODES, PODS
 from test.support.scripted_server import Request, ScriptedServer, Wire
 

@@ -6,9 +6,9 @@ from pathlib import Path
 import pytest
 
 import controller_runtime
-from controller_runtime.controller import Controller, Request, Result
-from controller_runtime.exchange import Exchange
-from controller_runtime.metrics import CertificateMetrics, ControllerMetrics, RestClientMetrics, new_registry
+from controller_runtime.client.exchange import Exchange
+from controller_runtime.controller.controller import Controller, Request, Result
+from controller_runtime.metrics.registry import CertificateMetrics, ControllerMetrics, RestClientMetrics, new_registry
 from controller_runtime.settings import OperatorSettings, describe_settings
 
 README = (Path(controller_runtime.__file__).parent / "README.md").read_text()
@@ -62,4 +62,4 @@ def test_the_table_of_metrics_is_what_a_scrape_shows():
 def test_every_module_that_the_readme_names_exists(row):
     folder = Path(controller_runtime.__file__).parent
 
-    assert all((folder / f"{name}.py").is_file() for name in re.findall(r"`(\w+)`", row[0]))
+    assert all((folder / f"{name}.py").is_file() for name in re.findall(r"`([\w/]+)`", row[0]))

@@ -6,13 +6,13 @@ import threading
 
 import pytest
 
-from controller_runtime.controller import Controller, Request, Result, for_object
+from controller_runtime.controller.controller import Controller, Request, Result, for_object
 from controller_runtime.errors import (
     FatalError,
     InternalError,
 )
 from controller_runtime.logs import configure_logging, get_logger
-from controller_runtime.workqueue import LOW_PRIORITY
+from controller_runtime.queue.workqueue import LOW_PRIORITY
 from test.support.controllers import FIRST_S, A, Bench, Scripted, Source, bench
 
 

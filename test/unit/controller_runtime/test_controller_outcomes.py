@@ -2,7 +2,7 @@
 
 import pytest
 
-from controller_runtime.controller import Result
+from controller_runtime.controller.controller import Result
 from controller_runtime.errors import (
     AlreadyExists,
     Conflict,

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from controller_runtime.decoding import decode_frame, decode_item
+from controller_runtime.client.decoding import decode_frame, decode_item
 
 FIELDS = [{"manager": "kubectl", "fieldsV1": {"f:spec": {'k:{"port":80}': {".": {}}, "v:}]": {}}}}, {"manager": "b"}]
 

@@ -3,10 +3,10 @@ import random
 import pytest
 
 from controller_runtime.clock import parse_rfc3339
-from controller_runtime.election import LeaderElector
+from controller_runtime.election.elector import LeaderElector
+from controller_runtime.election.lease import LeaseTimings
 from controller_runtime.errors import ConnectionFailed, NotFound, ServiceUnavailable
-from controller_runtime.lease import LeaseTimings
-from controller_runtime.metrics import ControllerMetrics, new_registry
+from controller_runtime.metrics.registry import ControllerMetrics, new_registry
 from controller_runtime.resources import LEASES
 from test.support.election import TIMINGS, elector, fail_writes, heal, lease_of
 from test.support.fake_clock import FakeClock

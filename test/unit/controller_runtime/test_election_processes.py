@@ -9,7 +9,7 @@ from contextlib import ExitStack
 
 import pytest
 
-from controller_runtime.client import Client
+from controller_runtime.client.kubernetes_client import Client
 from controller_runtime.resources import CONFIG_MAPS, EVENTS, LEASES
 from hack.localcluster.apiserver.server import ApiServer
 from hack.localcluster.faults import Fault, FaultKind, Rule

@@ -2,10 +2,10 @@ import threading
 
 import pytest
 
+from controller_runtime.client.fencing import GuardedClient
 from controller_runtime.errors import AlreadyExists, ConnectionFailed, Forbidden, TooManyRequests
-from controller_runtime.event_series import COMBINED_PREFIX
-from controller_runtime.events import MAX_PENDING, EventBroadcaster
-from controller_runtime.guard import GuardedClient
+from controller_runtime.events.recorder import MAX_PENDING, EventBroadcaster
+from controller_runtime.events.series import COMBINED_PREFIX
 from controller_runtime.resources import EVENTS
 from test.support.fake_clock import FakeClock
 from test.support.memory_client import MemoryClient

@@ -1,4 +1,4 @@
-from controller_runtime.expectations import Expectations
+from controller_runtime.controller.expectations import Expectations
 from test.support.fake_clock import FakeClock
 
 

@@ -1,7 +1,7 @@
 import pytest
 
+from controller_runtime.client.fencing import GuardedClient, NotLeading
 from controller_runtime.errors import Meaning, meaning_of
-from controller_runtime.guard import GuardedClient, NotLeading
 from controller_runtime.resources import CONFIG_MAPS
 from test.support.memory_client import MemoryClient
 

@@ -1,6 +1,6 @@
 import pytest
 
-from controller_runtime.handlers import (
+from controller_runtime.controller.handlers import (
     Change,
     EnqueueingHandler,
     Request,
@@ -15,7 +15,7 @@ from controller_runtime.handlers import (
     negate,
     resource_version_changed,
 )
-from controller_runtime.workqueue import LOW_PRIORITY
+from controller_runtime.queue.workqueue import LOW_PRIORITY
 
 
 def obj(name="pod", namespace="ns", version="1", **metadata):

@@ -4,8 +4,8 @@ import socket
 import pytest
 
 from controller_runtime.errors import FatalError
-from controller_runtime.health import Checks, probe_handler
-from controller_runtime.serving import MAX_CONNECTIONS, HttpServer, Query, Reply
+from controller_runtime.manager.health import Checks, probe_handler
+from controller_runtime.manager.http_server import MAX_CONNECTIONS, HttpServer, Query, Reply
 
 
 @pytest.fixture

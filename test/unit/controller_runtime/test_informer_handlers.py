@@ -5,10 +5,10 @@ import threading
 import pytest
 import structlog
 
-from controller_runtime.api import ObjectList
+from controller_runtime.cache.informer import Informer
+from controller_runtime.cache.mutation import DETECT_VARIABLE, copy_object
+from controller_runtime.client.api import ObjectList
 from controller_runtime.errors import ServiceUnavailable
-from controller_runtime.informer import Informer
-from controller_runtime.mutation import DETECT_VARIABLE, copy_object
 from controller_runtime.resources import PODS
 from test.support.fake_clock import FakeClock
 from test.support.processes import wait_until
@@ -194,7 +194,7 @@ def test_a_slow_handler_delays_nobody_and_its_buffer_is_squeezed_to_the_newest_s
 
 
 def test_squeezing_never_merges_across_a_delete_or_another_uid():
-    from controller_runtime.delivery import squeeze
+    from controller_runtime.cache.dispatcher import squeeze
 
     a1, a2, a3 = pod("a", 1, uid="x"), pod("a", 2, uid="x"), pod("a", 3, uid="x")
     b1, b2 = pod("a", 5, uid="y"), pod("a", 6, uid="y")

@@ -1,7 +1,7 @@
 from prometheus_client import CollectorRegistry, generate_latest
 
-from controller_runtime.informer import Informer
-from controller_runtime.informer_metrics import InformerCollector
+from controller_runtime.cache.informer import Informer
+from controller_runtime.cache.informer_metrics import InformerCollector
 from controller_runtime.resources import PODS
 from test.support.processes import wait_until
 from test.unit.controller_runtime.test_informer_handlers import HandFed, Recorder, pod

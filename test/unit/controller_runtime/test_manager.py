@@ -2,9 +2,9 @@
 
 import pytest
 
-from controller_runtime.controller import Controller, for_object
+from controller_runtime.client.fencing import NotLeading
+from controller_runtime.controller.controller import Controller, for_object
 from controller_runtime.errors import Forbidden, ServiceUnavailable
-from controller_runtime.guard import NotLeading
 from controller_runtime.resources import CONFIG_MAPS
 from test.support.managers import Blocking, Cache, Recording, fast_election, get, managers, settings
 from test.support.memory_client import MemoryClient

@@ -3,8 +3,8 @@
 import http.client
 import threading
 
-from controller_runtime.api import ObjectList
-from controller_runtime.controller import Controller, Request, Result, for_object
+from controller_runtime.client.api import ObjectList
+from controller_runtime.controller.controller import Controller, Request, Result, for_object
 from controller_runtime.resources import CONFIG_MAPS, LEASES
 from test.support.managers import fast_election, get, managers
 from test.support.memory_client import MemoryClient

@@ -7,7 +7,7 @@ import time
 import pytest
 import structlog
 
-from controller_runtime.controller import Controller, Request, for_object
+from controller_runtime.controller.controller import Controller, Request, for_object
 from controller_runtime.errors import FatalError
 from controller_runtime.resources import LEASES
 from test.support.managers import Blocking, Cache, fast_election, get, managers, run_in_thread, settings

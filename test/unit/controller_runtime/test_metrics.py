@@ -6,11 +6,11 @@ from pathlib import Path
 import pytest
 from prometheus_client import generate_latest
 
-from controller_runtime.controller import Controller, Request, Result
-from controller_runtime.exchange import Exchange
-from controller_runtime.metric_families import MAX_PRIORITY_LABELS, OVERFLOW_LABEL, go_float
-from controller_runtime.metrics import CertificateMetrics, ControllerMetrics, RestClientMetrics, new_registry
-from controller_runtime.workqueue import LOW_PRIORITY, WorkQueue
+from controller_runtime.client.exchange import Exchange
+from controller_runtime.controller.controller import Controller, Request, Result
+from controller_runtime.metrics.families import MAX_PRIORITY_LABELS, OVERFLOW_LABEL, go_float
+from controller_runtime.metrics.registry import CertificateMetrics, ControllerMetrics, RestClientMetrics, new_registry
+from controller_runtime.queue.workqueue import LOW_PRIORITY, WorkQueue
 from test.support.fake_clock import FakeClock
 
 GOLDEN = Path(__file__).parent / "golden_scrape.txt"

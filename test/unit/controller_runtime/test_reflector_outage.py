@@ -4,8 +4,8 @@ import random
 
 import pytest
 
+from controller_runtime.cache.reflector_backoff import Patience
 from controller_runtime.errors import Expired, Forbidden, InternalError, NotFound, TooManyRequests
-from controller_runtime.patience import Patience
 from test.bench.outage import requests_in_30s_outage
 from test.support.jumping_clock import JumpingClock
 

@@ -6,10 +6,10 @@ import threading
 
 import pytest
 
-from controller_runtime import client as client_module
-from controller_runtime.frames import SILENCE_AFTER_BOOKMARK_S
-from controller_runtime.manager import Manager
-from controller_runtime.metrics import new_registry
+from controller_runtime.cache.frames import SILENCE_AFTER_BOOKMARK_S
+from controller_runtime.client import kubernetes_client as client_module
+from controller_runtime.manager.manager import Manager
+from controller_runtime.metrics.registry import new_registry
 from controller_runtime.resources import PODS
 from test.support.jumping_clock import JumpingClock
 from test.support.managers import get, settings
@@ -26,7 +26,7 @@ def rig(tmp_path):
 
 
 def test_a_peer_that_falls_silent_after_a_bookmark_is_given_up_after_90_seconds(rig, monkeypatch):
-    monkeypatch.setattr("controller_runtime.frames.SILENCE_AFTER_BOOKMARK_S", 0.2)
+    monkeypatch.setattr("controller_runtime.cache.frames.SILENCE_AFTER_BOOKMARK_S", 0.2)
     r = rig([pod_list(10)], [events(BOOKMARK, then=lambda wire: wire.hold()), hold])
     wait_until(lambda: len(r.server.watches()) == 2, 10)
 
@@ -36,8 +36,8 @@ def test_a_peer_that_falls_silent_after_a_bookmark_is_given_up_after_90_seconds(
 
 
 def test_a_peer_that_never_says_anything_is_given_up_when_the_watch_is_overdue(rig, monkeypatch):
-    monkeypatch.setattr("controller_runtime.reflector.WATCH_TIMEOUT_S", 0.1)
-    monkeypatch.setattr("controller_runtime.rest.WATCH_GRACE_S", 0.2)
+    monkeypatch.setattr("controller_runtime.cache.reflector.WATCH_TIMEOUT_S", 0.1)
+    monkeypatch.setattr("controller_runtime.client.rest.WATCH_GRACE_S", 0.2)
     r = rig([pod_list(10)], [hold])
     wait_until(lambda: len(r.server.watches()) == 3, 10)
 

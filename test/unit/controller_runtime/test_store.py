@@ -4,10 +4,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from controller_runtime import freshness
-from controller_runtime.chunks import ChunkDecoder
+from controller_runtime.cache import freshness
+from controller_runtime.cache.store import Store
+from controller_runtime.client.chunked import ChunkDecoder
 from controller_runtime.errors import MalformedReply
-from controller_runtime.store import Store
 
 
 def pod(name, version, uid=""):

@@ -16,12 +16,12 @@ import hypothesis.strategies as st
 from hypothesis import settings
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
-from controller_runtime.api import ObjectList, WatchEvent
+from controller_runtime.cache.frames import Sink
+from controller_runtime.cache.reflector import Reflector
+from controller_runtime.cache.store import Change, Store
+from controller_runtime.client.api import ObjectList, WatchEvent
 from controller_runtime.errors import ConnectionFailed, Expired, MalformedReply, ServiceUnavailable, TooManyRequests
-from controller_runtime.frames import Sink
-from controller_runtime.reflector import Reflector
 from controller_runtime.resources import PODS
-from controller_runtime.store import Change, Store
 from test.support.jumping_clock import JumpingClock
 
 NAMES = st.sampled_from(["a", "b", "c", "d"])

@@ -1,6 +1,6 @@
 import pytest
 
-from controller_runtime.workqueue import LOW_PRIORITY, WorkQueue
+from controller_runtime.queue.workqueue import LOW_PRIORITY, WorkQueue
 from test.support.fake_clock import FakeClock
 from test.support.queues import in_thread, take_all
 

@@ -6,7 +6,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
-from controller_runtime.workqueue import ShutDown, WorkQueue
+from controller_runtime.queue.workqueue import ShutDown, WorkQueue
 from test.support.fake_clock import FakeClock
 
 KEYS = st.sampled_from("abcde")

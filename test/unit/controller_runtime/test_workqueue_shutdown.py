@@ -2,7 +2,7 @@
 
 import pytest
 
-from controller_runtime.workqueue import LOW_PRIORITY, ShutDown, WorkQueue
+from controller_runtime.queue.workqueue import LOW_PRIORITY, ShutDown, WorkQueue
 from test.support.fake_clock import FakeClock
 from test.support.queues import in_thread
 

@@ -6,7 +6,7 @@ import threading
 from collections import Counter
 
 from controller_runtime.clock import SystemClock
-from controller_runtime.workqueue import ShutDown, WorkQueue
+from controller_runtime.queue.workqueue import ShutDown, WorkQueue
 from test.support.processes import wait_until
 from test.support.queues import in_thread
 

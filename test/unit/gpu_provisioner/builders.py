@@ -6,7 +6,7 @@ from typing import Any
 
 from gpu_provisioner.api import conditions, labels
 from gpu_provisioner.api.machine import Machine
-from gpu_provisioner.cloud.base import Pool, PoolSpec
+from gpu_provisioner.cloud.port import Pool, PoolSpec
 from gpu_provisioner.machine.ownership import ownership
 from gpu_provisioner.machine.pool_specs import PoolDefaults, candidates_for
 from gpu_provisioner.machine.snapshot import NodeView, Snapshot

@@ -6,15 +6,15 @@ from collections.abc import Iterator
 
 import pytest
 
-from gpu_provisioner.cloud import base
-from gpu_provisioner.cloud.azure import AzureAgentPools, AzureOptions
+from gpu_provisioner.cloud import port
+from gpu_provisioner.cloud.azure.agent_pools import AzureAgentPools, AzureOptions
 from hack.localcluster.cloud import AksCloud
 from hack.localcluster.cloud.model import Outcome, Script
 from hack.localcluster.faults import Fault, FaultKind, FaultPlan, Rule
 from hack.localcluster.timeline import Timeline
 from test.support.processes import wait_until
 
-SPEC = base.PoolSpec("wsadapter01", "Standard_NC12s_v3", tags={"kaito-machine-uid": "u"}, node_labels={"a": "b"})
+SPEC = port.PoolSpec("wsadapter01", "Standard_NC12s_v3", tags={"kaito-machine-uid": "u"}, node_labels={"a": "b"})
 
 
 @pytest.fixture
@@ -55,14 +55,14 @@ def puts(cloud: AksCloud) -> list[object]:
 
 def test_create_sends_everything_once_and_returns_at_once(cloud: AksCloud, pools: AzureAgentPools) -> None:
     cloud.pools.script(Script(Outcome.HANG))
-    spec = base.PoolSpec(
+    spec = port.PoolSpec(
         "wsadapter01",
         "Standard_NC12s_v3",
         node_labels={"kaito.sh/workspace": "w"},
         node_taints=("sku=gpu:NoSchedule",),
         tags={"kaito-machine-uid": "u"},
         os_disk_size_gib=200,
-        capacity_type=base.SPOT,
+        capacity_type=port.SPOT,
         zones=("1", "2"),
         os_sku="AzureLinux",
         gpu_driver="Install",
@@ -89,8 +89,8 @@ def test_what_is_left_open_is_not_sent(cloud: AksCloud, pools: AzureAgentPools) 
 @pytest.mark.parametrize("name", ["systempool", "userpool"])
 def test_create_never_changes_a_pool_that_exists(cloud: AksCloud, pools: AzureAgentPools, name: str) -> None:
     before = cloud.pools.get(name)
-    with pytest.raises(base.AlreadyThere):
-        pools.create(base.PoolSpec(name, "Standard_NC12s_v3"))
+    with pytest.raises(port.AlreadyThere):
+        pools.create(port.PoolSpec(name, "Standard_NC12s_v3"))
     assert cloud.pools.get(name) == before
 
 
@@ -113,20 +113,20 @@ def test_a_failed_page_is_an_error_and_not_a_short_list(
 ) -> None:
     cloud.pools.add_canary("extra")
     plan.add(Rule(Fault(FaultKind.STATUS, code=500), server="arm", verb="list", nth=2))
-    with pytest.raises(base.Unknown):
+    with pytest.raises(port.Unknown):
         pools.list()
 
 
 def test_delete_is_bound_to_the_version_that_was_read(cloud: AksCloud, pools: AzureAgentPools) -> None:
     seen = pools.get("userpool")
-    with pytest.raises(base.ConflictingWriter):
+    with pytest.raises(port.ConflictingWriter):
         pools.delete("userpool", etag="other")
     pools.delete("userpool", etag=seen.etag)
     assert cloud.pools.get("userpool")["properties"]["provisioningState"] == "Deleting"
 
 
 def test_a_missing_pool_is_not_found_and_deleting_it_is_fine(pools: AzureAgentPools) -> None:
-    with pytest.raises(base.NotFound):
+    with pytest.raises(port.NotFound):
         pools.get("nothing")
     pools.delete("nothing")
 
@@ -134,7 +134,7 @@ def test_a_missing_pool_is_not_found_and_deleting_it_is_fine(pools: AzureAgentPo
 def test_a_missing_cluster_is_a_wrong_setting_and_not_a_missing_pool(cloud: AksCloud) -> None:
     options = AzureOptions(cloud.identity.subscription_id, "wrong", "wrong", credential="none", arm_endpoint=cloud.url)
     adapter = AzureAgentPools(options)
-    with pytest.raises(base.Auth, match="cluster name"):
+    with pytest.raises(port.Auth, match="cluster name"):
         adapter.get("systempool")
     adapter.close()
 
@@ -142,25 +142,25 @@ def test_a_missing_cluster_is_a_wrong_setting_and_not_a_missing_pool(cloud: AksC
 @pytest.mark.parametrize(
     ("fault", "kind"),
     [
-        (Fault(FaultKind.STATUS, code=429, reason="TooManyRequests", retry_after_s=7), base.Throttled),
-        (Fault(FaultKind.STATUS, code=500), base.Unknown),
-        (Fault(FaultKind.STATUS, code=503), base.Unknown),
-        (Fault(FaultKind.STATUS, code=403, reason="AuthorizationFailed"), base.Auth),
-        (Fault(FaultKind.DROP_BEFORE_COMMIT), base.Unknown),
-        (Fault(FaultKind.COMMIT_THEN_DROP), base.Unknown),
-        (Fault(FaultKind.BLACK_HOLE, seconds=3), base.Unknown),
+        (Fault(FaultKind.STATUS, code=429, reason="TooManyRequests", retry_after_s=7), port.Throttled),
+        (Fault(FaultKind.STATUS, code=500), port.Unknown),
+        (Fault(FaultKind.STATUS, code=503), port.Unknown),
+        (Fault(FaultKind.STATUS, code=403, reason="AuthorizationFailed"), port.Auth),
+        (Fault(FaultKind.DROP_BEFORE_COMMIT), port.Unknown),
+        (Fault(FaultKind.COMMIT_THEN_DROP), port.Unknown),
+        (Fault(FaultKind.BLACK_HOLE, seconds=3), port.Unknown),
     ],
     ids=["429", "500", "503", "403", "dropped", "reply-lost", "black-hole"],
 )
 def test_a_broken_create_is_sent_once_and_told_as_what_it_is(
-    plan: FaultPlan, cloud: AksCloud, pools: AzureAgentPools, fault: Fault, kind: type[base.CloudError]
+    plan: FaultPlan, cloud: AksCloud, pools: AzureAgentPools, fault: Fault, kind: type[port.CloudError]
 ) -> None:
     plan.add(Rule(fault, server="arm", verb="create_or_update"))
     with pytest.raises(kind) as raised:
         pools.create(SPEC)
     assert type(raised.value) is kind
     assert len(puts(cloud)) <= 1
-    if kind is base.Throttled:
+    if kind is port.Throttled:
         assert raised.value.retry_after_s == 7
 
 
@@ -169,7 +169,7 @@ def test_an_unreadable_reply_to_a_read_is_an_error_of_the_port(
     plan: FaultPlan, pools: AzureAgentPools, kind: FaultKind
 ) -> None:
     plan.add(Rule(Fault(kind), server="arm", verb="get"))
-    with pytest.raises(base.Unknown):
+    with pytest.raises(port.Unknown):
         pools.get("systempool")
 
 
@@ -177,7 +177,7 @@ def test_an_unreadable_reply_to_a_create_is_no_crash_and_the_pool_is_there(
     plan: FaultPlan, cloud: AksCloud, pools: AzureAgentPools
 ) -> None:
     plan.add(Rule(Fault(FaultKind.TRUNCATE), server="arm", verb="create_or_update"))
-    with pytest.raises(base.Unknown):
+    with pytest.raises(port.Unknown):
         pools.create(SPEC)
     assert cloud.pools.get(SPEC.name)["name"] == SPEC.name
 
@@ -187,5 +187,5 @@ def test_why_a_pool_failed_is_read_from_the_pool_itself(cloud: AksCloud, pools: 
     pools.create(SPEC)
     wait_until(lambda: pools.get(SPEC.name).has_failed, what="the pool to fail")
     error = pools.get(SPEC.name).error
-    assert isinstance(error, base.SkuNotOffered)
+    assert isinstance(error, port.SkuNotOffered)
     assert error.azure_code == "SkuNotAvailable"

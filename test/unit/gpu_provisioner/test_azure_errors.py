@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from gpu_provisioner.cloud import base
-from gpu_provisioner.cloud.azure_errors import CODES, classify, retry_after_s
+from gpu_provisioner.cloud import port
+from gpu_provisioner.cloud.azure.errors import CODES, classify, retry_after_s
 
 PLAIN = "something went wrong"
 
@@ -13,41 +13,41 @@ PLAIN = "something went wrong"
 @pytest.mark.parametrize(
     ("status", "code", "message", "kind"),
     [
-        (409, "OperationNotAllowed", "Another operation is in progress", base.Busy),
+        (409, "OperationNotAllowed", "Another operation is in progress", port.Busy),
         (
             409,
             "OperationNotAllowed",
             "exceeding approved Total Regional Cores quota. Additional Required: 6",
-            base.Quota,
+            port.Quota,
         ),
-        (200, "OperationNotAllowed", "Submit a request for Quota increase", base.Quota),
+        (200, "OperationNotAllowed", "Submit a request for Quota increase", port.Quota),
         (
             400,
             "BadRequest",
             "The VM size of X is not allowed in your subscription in location 'eastus'",
-            base.SkuNotOffered,
+            port.SkuNotOffered,
         ),
-        (400, "BadRequest", PLAIN, base.InvalidInput),
-        (409, "ResourceOperationFailure", "was preempted by a later one", base.ConflictingWriter),
-        (500, "ResourceOperationFailure", PLAIN, base.Unknown),
-        (401, "", PLAIN, base.Auth),
-        (403, "SomethingNew", PLAIN, base.Auth),
-        (404, "NotFound", PLAIN, base.NotFound),
-        (404, "ResourceNotFound", PLAIN, base.Auth),
-        (404, "ResourceGroupNotFound", PLAIN, base.Auth),
-        (404, "", PLAIN, base.Auth),
-        (409, "", PLAIN, base.Busy),
-        (412, "PreconditionFailed", PLAIN, base.ConflictingWriter),
-        (412, "OriginalEtagNotExpect", PLAIN, base.ConflictingWriter),
-        (429, "", PLAIN, base.Throttled),
-        (500, "", PLAIN, base.Unknown),
-        (503, "ServiceUnavailable", PLAIN, base.Unknown),
-        (None, "", PLAIN, base.Unknown),
-        (200, "SkuNotAvailable", PLAIN, base.SkuNotOffered),
-        (200, "SomethingNew", PLAIN, base.Unknown),
+        (400, "BadRequest", PLAIN, port.InvalidInput),
+        (409, "ResourceOperationFailure", "was preempted by a later one", port.ConflictingWriter),
+        (500, "ResourceOperationFailure", PLAIN, port.Unknown),
+        (401, "", PLAIN, port.Auth),
+        (403, "SomethingNew", PLAIN, port.Auth),
+        (404, "NotFound", PLAIN, port.NotFound),
+        (404, "ResourceNotFound", PLAIN, port.Auth),
+        (404, "ResourceGroupNotFound", PLAIN, port.Auth),
+        (404, "", PLAIN, port.Auth),
+        (409, "", PLAIN, port.Busy),
+        (412, "PreconditionFailed", PLAIN, port.ConflictingWriter),
+        (412, "OriginalEtagNotExpect", PLAIN, port.ConflictingWriter),
+        (429, "", PLAIN, port.Throttled),
+        (500, "", PLAIN, port.Unknown),
+        (503, "ServiceUnavailable", PLAIN, port.Unknown),
+        (None, "", PLAIN, port.Unknown),
+        (200, "SkuNotAvailable", PLAIN, port.SkuNotOffered),
+        (200, "SomethingNew", PLAIN, port.Unknown),
     ],
 )
-def test_class_by_status_and_code(status: int | None, code: str, message: str, kind: type[base.CloudError]) -> None:
+def test_class_by_status_and_code(status: int | None, code: str, message: str, kind: type[port.CloudError]) -> None:
     assert type(classify(status, code, message)) is kind
 
 
@@ -57,11 +57,11 @@ def test_a_known_code_decides_whatever_the_status_and_text(code: str) -> None:
 
 
 def test_a_create_only_request_that_met_a_pool_is_not_a_conflict() -> None:
-    assert type(classify(412, "PreconditionFailed", PLAIN, creating=True)) is base.AlreadyThere
+    assert type(classify(412, "PreconditionFailed", PLAIN, creating=True)) is port.AlreadyThere
 
 
 def test_a_missing_pool_is_no_answer_to_a_create() -> None:
-    assert type(classify(404, "NotFound", PLAIN, creating=True)) is base.Auth
+    assert type(classify(404, "NotFound", PLAIN, creating=True)) is port.Auth
 
 
 def test_quota_numbers_of_compute_become_a_cure() -> None:
@@ -80,7 +80,7 @@ def test_quota_numbers_of_aks_become_a_cure() -> None:
 
 @pytest.mark.parametrize("text", ["Current Limit: lots", "requested , remaining", "", "Current Limit: " + "9" * 400])
 def test_a_quota_text_without_numbers_still_has_a_cure(text: str) -> None:
-    assert base.Quota.cure in str(classify(400, "QuotaExceeded", text))
+    assert port.Quota.cure in str(classify(400, "QuotaExceeded", text))
 
 
 def test_a_text_of_any_length_is_bounded_and_on_one_line() -> None:

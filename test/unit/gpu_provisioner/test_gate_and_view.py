@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from gpu_provisioner.cloud import base
-from gpu_provisioner.cloud.gate import Gate, GatedPools
-from gpu_provisioner.cloud.pool_view import PoolView
+from gpu_provisioner.cloud import port
+from gpu_provisioner.cloud.cache import PoolView
+from gpu_provisioner.cloud.rate_limit import Gate, GatedPools
 from test.support.fake_clock import FakeClock
 from test.unit.gpu_provisioner.builders import NAME, build_pool, build_spec
 
@@ -15,22 +15,22 @@ class FakePools:
     """Pools in a dict; `fail` is raised by the next call, `calls` is what was asked."""
 
     def __init__(self) -> None:
-        self.pools: dict[str, base.Pool] = {}
+        self.pools: dict[str, port.Pool] = {}
         self.calls: list[str] = []
-        self.fail: base.CloudError | None = None
+        self.fail: port.CloudError | None = None
         self.hidden = False
 
-    def get(self, name: str) -> base.Pool:
+    def get(self, name: str) -> port.Pool:
         self._asked(f"get {name}")
         if name not in self.pools or self.hidden:
-            raise base.NotFound("no such pool")
+            raise port.NotFound("no such pool")
         return self.pools[name]
 
-    def list(self) -> list[base.Pool]:
+    def list(self) -> list[port.Pool]:
         self._asked("list")
         return list(self.pools.values())
 
-    def create(self, spec: base.PoolSpec) -> base.Pool:
+    def create(self, spec: port.PoolSpec) -> port.Pool:
         self._asked(f"create {spec.name}")
         self.pools[spec.name] = build_pool()
         return self.pools[spec.name]
@@ -38,7 +38,7 @@ class FakePools:
     def delete(self, name: str, *, etag: str = "") -> None:
         self._asked(f"delete {name} {etag}")
         if self.pools.pop(name, None) is None:
-            raise base.NotFound("no such pool")
+            raise port.NotFound("no such pool")
 
     def _asked(self, what: str) -> None:
         self.calls.append(what)
@@ -61,7 +61,7 @@ def test_a_spent_budget_refuses_without_sending_and_says_when_to_come_back(clock
     gated = GatedPools(pools, Gate(requests_per_s=2, burst=3, clock=clock), clock=clock)
     for _ in range(3):
         gated.list()
-    with pytest.raises(base.BudgetSpent) as refused:
+    with pytest.raises(port.BudgetSpent) as refused:
         gated.list()
     assert refused.value.retry_after_s == pytest.approx(0.5)
     assert len(pools.calls) == 3
@@ -71,11 +71,11 @@ def test_a_spent_budget_refuses_without_sending_and_says_when_to_come_back(clock
 
 def test_a_429_closes_the_gate_for_everybody_for_as_long_as_asked(clock: FakeClock, pools: FakePools) -> None:
     gated = GatedPools(pools, Gate(clock=clock), clock=clock)
-    pools.fail = base.Throttled("slow down", retry_after_s=17)
-    with pytest.raises(base.Throttled):
+    pools.fail = port.Throttled("slow down", retry_after_s=17)
+    with pytest.raises(port.Throttled):
         gated.get("a")
     clock.advance(16.9)
-    with pytest.raises(base.BudgetSpent, match="slow down"):
+    with pytest.raises(port.BudgetSpent, match="slow down"):
         gated.create(build_spec())
     clock.advance(0.2)
     gated.list()
@@ -86,9 +86,9 @@ def test_an_outage_is_probed_ever_more_slowly(clock: FakeClock, pools: FakePools
     gated = GatedPools(pools, Gate(clock=clock), clock=clock)
     sent = 0
     for _ in range(600):
-        pools.fail = base.Unknown("connection refused")
+        pools.fail = port.Unknown("connection refused")
         before = len(pools.calls)
-        with pytest.raises(base.CloudError):
+        with pytest.raises(port.CloudError):
             gated.list()
         sent += len(pools.calls) - before
         clock.advance(1)
@@ -97,7 +97,7 @@ def test_an_outage_is_probed_ever_more_slowly(clock: FakeClock, pools: FakePools
 
 def test_an_ordinary_refusal_closes_nothing(clock: FakeClock, pools: FakePools) -> None:
     gated = GatedPools(pools, Gate(clock=clock), clock=clock)
-    for error in (base.Quota("no"), base.NotFound("no"), base.Busy("no"), base.Unknown("no", status=500)):
+    for error in (port.Quota("no"), port.NotFound("no"), port.Busy("no"), port.Unknown("no", status=500)):
         pools.fail = error
         with pytest.raises(type(error)):
             gated.get("a")
@@ -108,7 +108,7 @@ def test_without_the_lease_nothing_is_created_or_deleted(clock: FakeClock, pools
     gated = GatedPools(pools, Gate(clock=clock), may_write=lambda: False, clock=clock)
     gated.list()
     for write in (lambda: gated.create(build_spec()), lambda: gated.delete(NAME)):
-        with pytest.raises(base.BudgetSpent, match="lease"):
+        with pytest.raises(port.BudgetSpent, match="lease"):
             write()
     assert pools.calls == ["list"]
 
@@ -148,8 +148,8 @@ def test_a_create_without_reply_is_looked_for_afresh(clock: FakeClock, pools: Fa
     view = PoolView(pools, clock=clock)
     assert view.look(NAME, 10) is None
     pools.pools[NAME] = build_pool()
-    pools.fail = base.Unknown("reset")
-    with pytest.raises(base.Unknown):
+    pools.fail = port.Unknown("reset")
+    with pytest.raises(port.Unknown):
         view.create(build_spec())
     assert view.look(NAME, 10) is not None
 
@@ -170,7 +170,7 @@ def test_a_failed_list_raises_and_leaves_what_was_known(clock: FakeClock, pools:
     view = PoolView(pools, clock=clock)
     pools.pools["a"] = build_pool()
     assert view.look("a", 10) is not None
-    pools.fail = base.Unknown("page 2 failed")
-    with pytest.raises(base.Unknown):
+    pools.fail = port.Unknown("page 2 failed")
+    with pytest.raises(port.Unknown):
         view.read_all()
     assert view.look("a", 10) is not None

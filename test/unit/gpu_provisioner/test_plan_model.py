@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 from gpu_provisioner.api import labels
-from gpu_provisioner.cloud.azure_errors import classify
+from gpu_provisioner.cloud.azure.errors import classify
 from gpu_provisioner.machine.limits import Limits
 from gpu_provisioner.machine.node_sync import synced
 from gpu_provisioner.machine.ownership import Ownership, ownership

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 import gpu_provisioner
-from controller_runtime.metrics import new_registry
+from controller_runtime.metrics.registry import new_registry
 from controller_runtime.settings import OperatorSettings, describe_settings
 from gpu_provisioner.api import reasons
 from gpu_provisioner.machine.transitions import EVENTS

@@ -6,7 +6,7 @@ import pytest
 
 from controller_runtime.settings import SettingsError, load_settings
 from gpu_provisioner import main as program
-from gpu_provisioner.cloud import base
+from gpu_provisioner.cloud import port
 from gpu_provisioner.settings import ENV_PREFIX, PROG, ProvisionerSettings
 
 ENVIRONMENT = {
@@ -83,7 +83,7 @@ def test_the_program_says_what_is_missing_and_ends_with_two(capsys: pytest.Captu
 
 
 class Pools:
-    def __init__(self, error: base.CloudError) -> None:
+    def __init__(self, error: port.CloudError) -> None:
         self.error = error
 
     def check_credential(self) -> None:
@@ -91,6 +91,6 @@ class Pools:
 
 
 def test_a_refused_credential_stops_the_start_and_an_outage_does_not() -> None:
-    with pytest.raises(base.Auth):
-        program.check_cloud(Pools(base.Auth("no federated credential matches")))  # type: ignore[arg-type]
-    program.check_cloud(Pools(base.Unknown("connection refused")))  # type: ignore[arg-type]
+    with pytest.raises(port.Auth):
+        program.check_cloud(Pools(port.Auth("no federated credential matches")))  # type: ignore[arg-type]
+    program.check_cloud(Pools(port.Unknown("connection refused")))  # type: ignore[arg-type]

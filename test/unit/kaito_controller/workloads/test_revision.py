@@ -18,7 +18,7 @@ from kaito_controller.workloads import (
     restart_reason,
     updated,
 )
-from kaito_controller.workloads.likeness import contains, quantity
+from kaito_controller.workloads.semantic_equality import contains, quantity
 from test.unit.kaito_controller.workloads.cases import (
     CASES,
     QLORA,

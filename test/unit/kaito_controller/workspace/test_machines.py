@@ -9,10 +9,10 @@ import pytest
 
 from controller_runtime.clock import rfc3339
 from controller_runtime.resources import Object
-from kaito_controller.workspace.machines import Order, belongs_to, build_machine, owner_key, read_machine
-from kaito_controller.workspace.naming import machine_name
-from kaito_controller.workspace.records import read_attempts, read_release, shorten, write_attempts
-from kaito_controller.workspace.snapshot import Limits, MachinePhase, Wanted
+from kaito_controller.workspace.state.annotations import read_attempts, read_release, shorten, write_attempts
+from kaito_controller.workspace.state.machines import Order, belongs_to, build_machine, owner_key, read_machine
+from kaito_controller.workspace.state.naming import machine_name
+from kaito_controller.workspace.state.snapshot import Limits, MachinePhase, Wanted
 from test.support.snapshots import START, UID, raw_workspace
 
 

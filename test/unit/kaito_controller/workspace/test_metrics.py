@@ -11,9 +11,9 @@ from prometheus_client import CollectorRegistry
 from controller_runtime.clock import rfc3339
 from controller_runtime.resources import Object
 from kaito_controller.api.reasons import REASONS
-from kaito_controller.workspace.measures import Measures
+from kaito_controller.workspace.conditions.status import Change
 from kaito_controller.workspace.metrics import WorkspaceMetrics
-from kaito_controller.workspace.status import Change
+from kaito_controller.workspace.metrics_recorder import Measures
 from test.support.snapshots import START, machine, raw_workspace, snapshot
 
 STATES = {"ready", "waiting", "trouble", "failed", "deleting", "new"}

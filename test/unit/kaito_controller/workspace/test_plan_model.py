@@ -17,12 +17,12 @@ import pytest
 
 from controller_runtime.resources import Object, name_of
 from kaito_controller.api.reasons import Kind
-from kaito_controller.workspace import naming
-from kaito_controller.workspace.actions import Action, Annotate, ClaimNodes, Create, Delete, ReleaseNode, Replace
-from kaito_controller.workspace.decide import decide
-from kaito_controller.workspace.plan import plan
-from kaito_controller.workspace.records import Failure, read_attempts, read_release
-from kaito_controller.workspace.snapshot import MachinePhase, MachineView, NodeView, Snapshot
+from kaito_controller.workspace.act.actions import Action, Annotate, ClaimNodes, Create, Delete, ReleaseNode, Replace
+from kaito_controller.workspace.decide.decision import decide
+from kaito_controller.workspace.decide.plan import plan
+from kaito_controller.workspace.state import naming
+from kaito_controller.workspace.state.annotations import Failure, read_attempts, read_release
+from kaito_controller.workspace.state.snapshot import MachinePhase, MachineView, NodeView, Snapshot
 from test.support.snapshots import START, UID, claim, machine, made_node, node, nodes, raw_workspace, snapshot
 
 ROUNDS = 16

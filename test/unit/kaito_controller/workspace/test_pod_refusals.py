@@ -7,11 +7,11 @@ from typing import Any
 
 import pytest
 
-from controller_runtime.api import ObjectList
+from controller_runtime.client.api import ObjectList
 from controller_runtime.clock import rfc3339
 from controller_runtime.errors import Forbidden
 from controller_runtime.resources import Object, Resource
-from kaito_controller.workspace.pod_refusals import FIRST_ASK_S, PodRefusals
+from kaito_controller.workspace.observe.pod_rejections import FIRST_ASK_S, PodRefusals
 from test.support.fake_clock import FakeClock
 from test.support.memory_client import MemoryClient
 

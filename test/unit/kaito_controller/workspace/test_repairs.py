@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from controller_runtime.resources import Object
-from kaito_controller.workspace.repairs import FORGIVEN_AFTER_S, Repairs
+from kaito_controller.workspace.act.drift_backoff import FORGIVEN_AFTER_S, Repairs
 from test.support.fake_clock import FakeClock
 
 

@@ -13,12 +13,12 @@ import yaml
 from controller_runtime.clock import rfc3339
 from controller_runtime.resources import Object, name_of
 from kaito_controller.api.reasons import REASONS
-from kaito_controller.workspace.causes import last_failure, pods_cause
-from kaito_controller.workspace.decide import Decision, decide
-from kaito_controller.workspace.deletion import Remains, deletion_verdict, plan_deletion
-from kaito_controller.workspace.plan import plan
-from kaito_controller.workspace.snapshot import MachinePhase, Snapshot
-from kaito_controller.workspace.status import changes, conditions_of, deleting_conditions, status_of
+from kaito_controller.workspace.conditions.pod_diagnosis import last_failure, pods_cause
+from kaito_controller.workspace.conditions.status import changes, conditions_of, deleting_conditions, status_of
+from kaito_controller.workspace.decide.decision import Decision, decide
+from kaito_controller.workspace.decide.deletion import Remains, deletion_verdict, plan_deletion
+from kaito_controller.workspace.decide.plan import plan
+from kaito_controller.workspace.state.snapshot import MachinePhase, Snapshot
 from test.support.snapshots import START, machine, made_node, node, nodes, raw_workspace, snapshot
 from test.support.workspace_world import tuning
 

@@ -1,0 +1,219 @@
+"""The port to the cloud: agent pools of one AKS cluster, and what can go wrong with them.
+
+The rest of the provisioner sees only this: four calls that return at once (no call waits for a pool to become ready), plain
+frozen values, and one error class per decision:
+
+    CloudError                 something the cloud said, or did not say
+    ├── Quota                  the subscription lacks cores: a person must act; retried slowly
+    ├── SkuNotOffered          this VM size is not sold to this subscription here: try the next one
+    ├── Capacity               no free machines of this size now: try the next one, later again
+    ├── Busy                   another operation runs on the cluster or pool: wait, it is no failure
+    ├── AlreadyThere           a create-only request met an existing pool: read it, it may be ours
+    ├── ConflictingWriter      the pool changed since it was read, or somebody else is changing it: read again
+    ├── InvalidInput           a value was refused: the Machine must change
+    ├── Auth                   our identity or configuration was refused: an operator must act
+    ├── Throttled              too many requests: not before retry_after_s
+    │   └── BudgetSpent        ... by our own counting: nothing was sent
+    ├── NotFound               no such pool (get and delete only)
+    └── Unknown                anything else, including no reply at all: retried with backoff
+
+Every error carries the Azure code, a condition reason and a sentence that says what to do. Which reply means which class is
+decided by status and code tables in `azure/errors.py`; nothing outside it looks at texts.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from controller_runtime.errors import ControllerRuntimeError
+from gpu_provisioner.api import reasons
+
+
+class CloudError(ControllerRuntimeError):
+    """A refusal or failure of the cloud.
+
+    Attributes: `message` the cloud's own words; `azure_code` its code such as `SkuNotAvailable` ("" when there was none);
+    `status` HTTP status, None without a reply; `retry_after_s` seconds the cloud asked to wait, None if it did not say.
+    """
+
+    reason = reasons.LAUNCH_FAILED
+    is_news = True
+    """Whether people should see it; our own request budget running short for a second is not worth a status write."""
+    cure = "Retried with backoff; if it stays, search the Azure code, and ask Azure support."
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        azure_code: str = "",
+        status: int | None = None,
+        retry_after_s: float | None = None,
+        cure: str | None = None,
+    ) -> None:
+        super().__init__(message)
+        self.message = message
+        self.azure_code = azure_code
+        self.status = status
+        self.retry_after_s = retry_after_s
+        if cure is not None:
+            self.cure = cure
+
+    def __str__(self) -> str:
+        """`<code>: <the cloud's words> <what to do>`: the text shown in conditions and events."""
+        head = f"{self.azure_code}: " if self.azure_code else ""
+        return f"{head}{self.message.rstrip('. ')}. {self.cure}"
+
+
+class Quota(CloudError):
+    reason = reasons.QUOTA_EXCEEDED
+    cure = "Ask Azure for more cores of this VM family in this region, or free some; retried every few minutes."
+
+
+class SkuNotOffered(CloudError):
+    reason = reasons.INSTANCE_TYPE_NOT_OFFERED
+    cure = "Ask for an instance type that is offered to this subscription in this region and zone."
+
+
+class Capacity(CloudError):
+    reason = reasons.INSUFFICIENT_CAPACITY
+    cure = (
+        "Azure is out of these machines for now; retried by itself. More instance types, zones or another region help."
+    )
+
+
+class Busy(CloudError):
+    reason = reasons.CLOUD_BUSY
+    cure = "Waiting for the other operation to end; retried by itself."
+
+
+class AlreadyThere(CloudError):
+    reason = reasons.POOL_CONFLICT
+    cure = "The existing pool is read to see whose it is."
+
+
+class ConflictingWriter(CloudError):
+    reason = reasons.POOL_CONFLICT
+    cure = "The pool is read again; if it stays, find out who else edits it."
+
+
+class InvalidInput(CloudError):
+    reason = reasons.INVALID_MACHINE
+    cure = "Correct the named value: delete the Machine and create it anew."
+
+
+class Auth(CloudError):
+    reason = reasons.CLOUD_ACCESS_DENIED
+    cure = (
+        "Give the identity the actions agentPools/read, write and delete on the cluster, and check the settings "
+        "subscription, resource group, cluster name, tenant and client id."
+    )
+
+
+class Throttled(CloudError):
+    reason = reasons.CLOUD_THROTTLED
+    cure = "Waiting as long as Azure asks; retried by itself."
+
+
+class BudgetSpent(Throttled):
+    """Our own request budget is used up, or the cloud has just failed for everybody; no request was sent."""
+
+    is_news = False
+    cure = "Waiting for our own request budget; retried by itself."
+
+
+class NotFound(CloudError):
+    reason = reasons.POOL_GONE
+    cure = "The pool does not exist."
+
+
+class Unknown(CloudError):
+    pass
+
+
+SPOT = "spot"
+ON_DEMAND = "on-demand"
+
+
+@dataclass(frozen=True, slots=True)
+class PoolSpec:
+    """The agent pool to create: one node, never changed afterwards. Empty or None leaves a choice to AKS."""
+
+    name: str
+    instance_type: str
+    node_labels: Mapping[str, str] = field(default_factory=dict)
+    node_taints: tuple[str, ...] = ()
+    tags: Mapping[str, str] = field(default_factory=dict)
+    os_disk_size_gib: int | None = None
+    capacity_type: str = ON_DEMAND
+    zones: tuple[str, ...] = ()
+    os_sku: str | None = None
+    subnet_id: str | None = None
+    gpu_driver: str | None = None
+    gpu_instance_profile: str | None = None
+
+
+# AKS provisioning states that decide something here; every other one counts as "in progress".
+SUCCEEDED = "Succeeded"
+FAILED = "Failed"
+CANCELED = "Canceled"
+DELETING = "Deleting"
+
+
+@dataclass(frozen=True, slots=True)
+class Pool:
+    """An agent pool as the cloud describes it. `error` is set when it ended Failed or Canceled."""
+
+    name: str
+    provisioning_state: str
+    power_state: str = "Running"
+    mode: str = "User"
+    instance_type: str = ""
+    node_labels: Mapping[str, str] = field(default_factory=dict)
+    tags: Mapping[str, str] = field(default_factory=dict)
+    etag: str = ""
+    error: CloudError | None = None
+
+    @property
+    def is_running(self) -> bool:
+        """Succeeded and powered on: its nodes are expected to be up."""
+        return self.provisioning_state == SUCCEEDED and self.power_state != "Stopped"
+
+    @property
+    def has_failed(self) -> bool:
+        return self.provisioning_state in (FAILED, CANCELED)
+
+    @property
+    def is_deleting(self) -> bool:
+        return self.provisioning_state == DELETING
+
+
+@dataclass(frozen=True, slots=True)
+class Refusals:
+    """Instance types that the cloud refused lately, to any Machine, and when the first of them may be tried again."""
+
+    errors: Mapping[str, CloudError] = field(default_factory=dict)
+    wait_s: float = 0.0
+
+
+class AgentPools(Protocol):
+    """Agent pools of the one cluster that this provisioner serves. Every call is one bounded request; none waits for Azure."""
+
+    def get(self, name: str) -> Pool:
+        """The pool now. Raises NotFound when there is none."""
+
+    def list(self) -> list[Pool]:
+        """All pools of the cluster, all pages; an empty list is an answer, not an error."""
+
+    def create(self, spec: PoolSpec) -> Pool:
+        """Start creating a pool that does not exist; the reply is its first state, usually Creating.
+
+        Never changes an existing pool: raises AlreadyThere then. After an error without a reply the pool may exist.
+        """
+
+    def delete(self, name: str, *, etag: str = "") -> None:
+        """Start deleting a pool; with `etag` only if it has not changed since it was read (else ConflictingWriter).
+
+        Raises NotFound when there is none. Deleting continues after the return; poll `get`.
+        """

@@ -1,0 +1,133 @@
+"""One gate in front of all cloud calls: a request budget, and one shared answer to "not now".
+
+Azure counts requests by subscription, so that one Machine that is told 429 speaks for all of them: the gate closes for as long as
+Azure asked, for everybody. It closes in the same way, with growing pauses, when Azure cannot be reached at all. Nobody waits here: a
+closed gate or a spent budget raises BudgetSpent with the time to come back.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from typing import TypeVar
+
+from controller_runtime.backoff import Backoff
+from controller_runtime.clock import SYSTEM_CLOCK, Clock
+from gpu_provisioner.cloud.port import AgentPools, BudgetSpent, CloudError, Pool, PoolSpec, Throttled, Unknown
+
+T = TypeVar("T")
+
+NOT_LEADING_PAUSE_S = 5.0
+
+Observer = Callable[[str, float, CloudError | None], None]
+"""Told of every call that was sent: method, seconds, error or None."""
+
+
+class Gate:
+    """A token bucket that can be closed. Thread-safe."""
+
+    def __init__(
+        self,
+        *,
+        requests_per_s: float = 5.0,
+        burst: int = 100,
+        throttled_pause_s: float = 30.0,
+        outage_pause_s: float = 1.0,
+        outage_pause_max_s: float = 60.0,
+        clock: Clock = SYSTEM_CLOCK,
+    ) -> None:
+        self._clock = clock
+        self._lock = threading.Lock()
+        self._rate = requests_per_s
+        self._burst = float(burst)
+        self._tokens = float(burst)
+        self._filled_at = clock.monotonic()
+        self._closed_until = clock.monotonic()
+        self._why: CloudError | None = None
+        self._throttled_pause_s = throttled_pause_s
+        self._outage = Backoff(outage_pause_s, outage_pause_max_s, jitter=0.2)
+
+    def enter(self) -> None:
+        """Spend one request. Raises BudgetSpent when there is none left or the gate is closed."""
+        now = self._clock.monotonic()
+        with self._lock:
+            if now < self._closed_until:
+                raise BudgetSpent(self._closed_text(), retry_after_s=self._closed_until - now)
+            self._tokens = min(self._burst, self._tokens + (now - self._filled_at) * self._rate)
+            self._filled_at = now
+            if self._tokens < 1:
+                text = f"the budget of {self._rate:g} requests per second is used up"
+                raise BudgetSpent(text, retry_after_s=(1 - self._tokens) / self._rate)
+            self._tokens -= 1
+
+    def succeeded(self) -> None:
+        """Azure answered sensibly: an outage, if there was one, is over."""
+        with self._lock:
+            self._outage.reset()
+            self._why = None
+
+    def failed(self, error: CloudError) -> None:
+        """Close when the error speaks for every caller."""
+        with self._lock:
+            if isinstance(error, Throttled):
+                self._close(error.retry_after_s or self._throttled_pause_s, error)
+            elif isinstance(error, Unknown) and (error.status is None or error.status in (502, 503, 504)):
+                self._close(max(self._outage.next(), error.retry_after_s or 0.0), error)
+
+    def _close(self, seconds: float, why: CloudError) -> None:
+        self._closed_until = max(self._closed_until, self._clock.monotonic() + seconds)
+        self._why = why
+
+    def _closed_text(self) -> str:
+        return f"paused after: {self._why.message}" if self._why is not None else "paused"
+
+
+class GatedPools:
+    """AgentPools behind a gate; every call that is sent is timed and told to `observer`."""
+
+    def __init__(
+        self,
+        pools: AgentPools,
+        gate: Gate,
+        *,
+        may_write: Callable[[], bool] = lambda: True,
+        clock: Clock = SYSTEM_CLOCK,
+        observer: Observer | None = None,
+    ) -> None:
+        """`may_write` is asked before every create and delete: a process that has lost the Lease must not change a pool."""
+        self._pools = pools
+        self._gate = gate
+        self._clock = clock
+        self._may_write = may_write
+        self._observer = observer or (lambda _method, _seconds, _error: None)
+
+    def get(self, name: str) -> Pool:
+        return self._through("Get", lambda: self._pools.get(name))
+
+    def list(self) -> list[Pool]:
+        return self._through("List", self._pools.list)
+
+    def create(self, spec: PoolSpec) -> Pool:
+        self._check_leadership()
+        return self._through("Create", lambda: self._pools.create(spec))
+
+    def delete(self, name: str, *, etag: str = "") -> None:
+        self._check_leadership()
+        self._through("Delete", lambda: self._pools.delete(name, etag=etag))
+
+    def _check_leadership(self) -> None:
+        if not self._may_write():
+            raise BudgetSpent("this process does not hold the leader lease", retry_after_s=NOT_LEADING_PAUSE_S)
+
+    def _through(self, method: str, call: Callable[[], T]) -> T:
+        self._gate.enter()
+        started = self._clock.monotonic()
+        try:
+            result = call()
+        except CloudError as error:
+            self._observer(method, self._clock.monotonic() - started, error)
+            self._gate.failed(error)
+            raise
+        self._observer(method, self._clock.monotonic() - started, None)
+        self._gate.succeeded()
+        return result

@@ -1,0 +1,132 @@
+"""All parts of the provisioner, put together around a manager and an AgentPools port.
+
+The process (`main`) and the tests build it through this one function, so that what is tested is what runs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from controller_runtime.backoff import ItemExponentialLimiter
+from controller_runtime.clock import SYSTEM_CLOCK, Clock
+from controller_runtime.controller.controller import Controller, Request
+from controller_runtime.manager.manager import Manager
+from controller_runtime.resources import NODES, Object, name_of
+from gpu_provisioner.api import labels
+from gpu_provisioner.api.resource import MACHINES
+from gpu_provisioner.cloud.cache import PoolView
+from gpu_provisioner.cloud.port import AgentPools
+from gpu_provisioner.cloud.rate_limit import Gate, GatedPools
+from gpu_provisioner.cloud.unavailable_offerings import RefusalMemory
+from gpu_provisioner.garbage.apply import GarbageApplier
+from gpu_provisioner.garbage.observe import GarbageObserver
+from gpu_provisioner.garbage.reconciler import GARBAGE, GarbageReconciler
+from gpu_provisioner.machine.apply import Applier
+from gpu_provisioner.machine.memory import Memory
+from gpu_provisioner.machine.observe import NODES_BY_POOL, Observer, pool_of_node
+from gpu_provisioner.machine.reconciler import MachineReconciler
+from gpu_provisioner.metrics import ProvisionerMetrics
+from gpu_provisioner.settings import PROG, ProvisionerSettings
+
+RETRY_BASE_S = 0.1
+RETRY_CAP_S = 60.0
+
+
+@dataclass(frozen=True, slots=True)
+class Provisioner:
+    """The two controllers, already added to the manager."""
+
+    machines: Controller
+    garbage: Controller
+
+
+def build_provisioner(
+    manager: Manager, pools: AgentPools, settings: ProvisionerSettings, *, clock: Clock = SYSTEM_CLOCK
+) -> Provisioner:
+    """Wire everything and register it with the manager; nothing runs before the manager starts."""
+    metrics = ProvisionerMetrics(manager.registry)
+    limits = settings.limits()
+    view = _pool_view(manager, pools, settings, metrics, clock)
+    machine_cache = manager.informer(MACHINES)
+    node_cache = manager.informer(NODES, indexers={NODES_BY_POOL: pool_of_node})
+    memory, refusals = Memory(clock), RefusalMemory(clock)
+    observer = Observer(
+        nodes=node_cache,
+        client=manager.client,
+        view=view,
+        refusals=refusals,
+        memory=memory,
+        defaults=settings.pool_defaults(),
+        limits=limits,
+        adopt_unmarked=settings.adopt_unmarked_pools,
+    )
+    recorder = manager.recorder(PROG)
+    reconciler = MachineReconciler(
+        machines=machine_cache,
+        nodes=node_cache,
+        memory=memory,
+        client=manager.client,
+        observer=observer,
+        applier=Applier(manager.client, view, refusals, memory, observer, limits),
+        recorder=recorder,
+        metrics=metrics,
+        limits=limits,
+        clock=clock,
+    )
+    collector = GarbageReconciler(
+        GarbageObserver(machine_cache, node_cache, view, Memory(clock)),
+        GarbageApplier(manager.client, view, recorder, metrics),
+        memory,
+        period_s=settings.gc_period_s / settings.time_scale,
+        safe_age_s=settings.gc_safe_age_s / settings.time_scale,
+    )
+    machines = _controller("machine", reconciler, settings.workers, clock)
+    machines.watch(machine_cache, _machine_itself)
+    machines.watch(node_cache, machine_of_node)
+    garbage = _controller("garbage", collector, 1, clock)
+    # The collector is driven by its period; it watches only to begin after both caches are complete.
+    garbage.watch(machine_cache, _nobody)
+    garbage.watch(node_cache, _nobody)
+    garbage.enqueue(GARBAGE)
+    for controller in (machines, garbage):
+        manager.add_controller(controller)
+    return Provisioner(machines, garbage)
+
+
+def machine_of_node(node: Object) -> Iterable[Request]:
+    """A Node concerns the Machine that its pool is named after, and any Machine that owns it."""
+    names = set(pool_of_node(node))
+    for reference in (node.get("metadata") or {}).get("ownerReferences") or ():
+        if reference.get("kind") == labels.KIND:
+            names.add(str(reference.get("name")))
+    return [Request("", name) for name in sorted(names)]
+
+
+def _machine_itself(machine: Object) -> Iterable[Request]:
+    return (Request("", name_of(machine)),)
+
+
+def _nobody(_: Object) -> Iterable[Request]:
+    return ()
+
+
+def _controller(name: str, reconciler: MachineReconciler | GarbageReconciler, workers: int, clock: Clock) -> Controller:
+    limiter = ItemExponentialLimiter(RETRY_BASE_S, RETRY_CAP_S, jitter=0.1)
+    return Controller(name, reconciler, workers=workers, clock=clock, limiter=limiter)
+
+
+def _pool_view(
+    manager: Manager, pools: AgentPools, settings: ProvisionerSettings, metrics: ProvisionerMetrics, clock: Clock
+) -> PoolView:
+    gate = Gate(
+        requests_per_s=settings.azure_requests_per_s * settings.time_scale,
+        burst=settings.azure_request_burst,
+        throttled_pause_s=30.0 / settings.time_scale,
+        outage_pause_s=1.0 / settings.time_scale,
+        outage_pause_max_s=60.0 / settings.time_scale,
+        clock=clock,
+    )
+    gated = GatedPools(pools, gate, may_write=manager.may_write, clock=clock, observer=metrics.cloud_call)
+    limits = settings.limits()
+    return PoolView(gated, clock=clock, poll_s=limits.poll_s, settle_s=60.0 / settings.time_scale)

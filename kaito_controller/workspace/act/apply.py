@@ -1,0 +1,232 @@
+"""Carry out Actions through the client, each with its precondition; the only room that writes.
+
+Names are derived and deletions carry UIDs, so a lost reply is met again as *AlreadyExists* or *NotFound* and is harmless. An action
+that the API server refuses for good does not keep the others from being done: refusals are collected and become a condition. Whatever
+is transient or a conflict is raised, and the queue comes back.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from controller_runtime.client.api import KubeClient, Propagation
+from controller_runtime.clock import SYSTEM_CLOCK, Clock
+from controller_runtime.errors import AlreadyExists, Conflict, NotFound
+from controller_runtime.logs import get_logger
+from controller_runtime.resources import (
+    NODES,
+    Object,
+    Resource,
+    annotations_of,
+    controller_of,
+    finalizers_of,
+    is_deleting,
+    labels_of,
+    name_of,
+    namespace_of,
+    resource_version_of,
+    uid_of,
+)
+from gpu_provisioner.api import labels as machine_labels
+from kaito_controller.api import labels
+from kaito_controller.workloads import updated
+from kaito_controller.workspace.act.actions import (
+    MACHINES,
+    RESOURCES,
+    Action,
+    Annotate,
+    ClaimNodes,
+    Create,
+    Delete,
+    ReleaseNode,
+    RemoveFinalizer,
+    Replace,
+)
+from kaito_controller.workspace.act.api_rejections import REFUSED, NameTakenError, refusal_of
+from kaito_controller.workspace.act.drift_backoff import Repairs
+from kaito_controller.workspace.act.node_marks import NodeMarks
+from kaito_controller.workspace.state import naming
+from kaito_controller.workspace.state.annotations import Failure, read_attempts, write_attempts
+from kaito_controller.workspace.state.machines import owner_key
+from kaito_controller.workspace.state.snapshot import Refusal
+
+log = get_logger(__name__)
+
+Written = Sequence[tuple[Resource, Object]]
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What came of it: the Workspace as last written, the first refusal, and (resource, resourceVersion) of what was written."""
+
+    workspace: Object
+    refusal: Refusal | None = None
+    written: tuple[tuple[Resource, str], ...] = ()
+    retry_in_s: float | None = None
+    """When to look again at a repair that was put off."""
+
+
+class Applier:
+    """Executes Actions for one Workspace at a time; safe to use from many workers."""
+
+    def __init__(self, client: KubeClient, clock: Clock = SYSTEM_CLOCK) -> None:
+        self._client = client
+        self._clock = clock
+        self._marks = NodeMarks(client)
+        self._repairs = Repairs(clock)
+
+    def apply(self, workspace: Object, actions: Iterable[Action]) -> Outcome:
+        """Do them in order. Refusals are collected; what is worth another try soon is raised."""
+        wanted = list(actions)
+        if any(isinstance(action, Create) and action.kind == "Machine" for action in wanted):
+            self._insist_on_life(workspace)
+        refusal: Refusal | None = None
+        written: list[tuple[Resource, str]] = []
+        pauses = [self._repairs.due_in_s(a.live) for a in wanted if isinstance(a, Replace) and a.repair]
+        for action in wanted:
+            try:
+                for resource, obj in self._do(workspace, action):
+                    written.append((resource, resource_version_of(obj)))
+                    workspace = obj if resource is labels.WORKSPACES else workspace
+            except REFUSED as error:
+                log.warning("refused by the API server", action=type(action).__name__, error=str(error))
+                refusal = refusal or refusal_of(action, error)
+            except NameTakenError as taken:
+                refusal = refusal or Refusal(str(taken), taken=True)
+        return Outcome(workspace, refusal, tuple(written), min(filter(None, pauses), default=None))
+
+    def _do(self, workspace: Object, action: Action) -> Written:
+        match action:
+            case Create():
+                return self._create(workspace, action)
+            case Replace():
+                return self._replace(action)
+            case Delete():
+                return self._delete(action)
+            case Annotate():
+                return self._annotate(workspace, action.annotations)
+            case ClaimNodes():
+                return [(NODES, node) for node in self._marks.claim(workspace, action.nodes)]
+            case ReleaseNode():
+                return [(NODES, node) for node in self._marks.release(action.name, action.resource_version)]
+            case RemoveFinalizer():
+                return self._let_go(workspace)
+
+    def add_finalizer(self, workspace: Object) -> Object:
+        """Commit ours, before anything that it guards."""
+        return self._patch_workspace(workspace, {"finalizers": [*finalizers_of(workspace), labels.FINALIZER]})
+
+    def _insist_on_life(self, workspace: Object) -> None:
+        """Machines have no owner that the garbage collector knows: one ordered for a Workspace that only a stale cache still shows
+        would be paid for until somebody notices. One GET before each order costs nothing beside that."""
+        try:
+            live = self._client.get(labels.WORKSPACES, name_of(workspace), namespace_of(workspace))
+        except NotFound:
+            raise Conflict("the Workspace is gone, so nothing is ordered for it; reading anew") from None
+        if uid_of(live) != uid_of(workspace) or is_deleting(live):
+            raise Conflict("the Workspace was deleted, so nothing is ordered for it; reading anew")
+
+    def _create(self, workspace: Object, action: Create) -> Written:
+        resource = RESOURCES[action.kind]
+        try:
+            return [(resource, self._client.create(resource, action.obj))]
+        except AlreadyExists:
+            return self._meet(workspace, action)
+
+    def _meet(self, workspace: Object, action: Create) -> Written:
+        """The name exists. Ours, and only the cache is late: fine. Somebody else's: say so, and never touch it."""
+        obj, resource = action.obj, RESOURCES[action.kind]
+        try:
+            live = self._client.get(resource, name_of(obj), namespace_of(obj) or None)
+        except NotFound:
+            raise Conflict(f"{action.kind} {name_of(obj)} existed and is gone again; reading anew") from None
+        if action.kind == "Machine":
+            return [] if _is_our_machine(live, workspace) else self._skip_attempt(workspace, obj, live)
+        owner = controller_of(live)
+        if owner is None or owner.get("uid") != uid_of(workspace):
+            raise NameTakenError(live)
+        if labels_of(live).get(labels.WORKSPACE) is None and not is_deleting(live):
+            # Made by KAITO itself, whose objects carry no labels; with ours on it, the caches will show it.
+            return [(resource, self._client.replace(resource, updated(live, obj)))]
+        return []
+
+    def _skip_attempt(self, workspace: Object, wanted: Object, live: Object) -> Written:
+        """36 bits collide now and then: go on with the next attempt's name. It is nobody's failure and does not count as one."""
+        marks = annotations_of(wanted)
+        ordinal, attempt = int(marks[naming.MACHINE_ORDINAL]), int(marks[naming.MACHINE_ATTEMPT])
+        attempts = read_attempts(annotations_of(workspace).get(naming.ATTEMPTS))
+        before = attempts.get(ordinal)
+        told = f"the name belongs to {owner_key(live) or 'somebody else'}"
+        attempts[ordinal] = Failure(
+            attempt + 1, before.failed if before else 0, name_of(live), "NameTaken", told, self._clock.now()
+        )
+        return self._annotate(workspace, {naming.ATTEMPTS: write_attempts(attempts)})
+
+    def _replace(self, action: Replace) -> Written:
+        live, desired = action.live, action.desired
+        if action.repair and self._repairs.due_in_s(live) != 0.0:
+            return []
+        resource = RESOURCES[desired["kind"]]
+        written = self._client.replace(resource, updated(live, desired))
+        if action.repair:
+            self._repairs.note(live, written)
+        return [(resource, written)]
+
+    def _delete(self, action: Delete) -> Written:
+        try:
+            self._client.delete(
+                RESOURCES[action.kind],
+                action.name,
+                action.namespace or None,
+                uid=action.uid,
+                propagation=Propagation.BACKGROUND,
+            )
+        except (NotFound, Conflict):
+            # It is gone, and perhaps another incarnation carries the name now.
+            return []
+        finally:
+            self._repairs.forget(action.uid)
+        return []
+
+    def _annotate(self, workspace: Object, annotations: Mapping[str, str | None]) -> Written:
+        return [(labels.WORKSPACES, self._patch_workspace(workspace, {"annotations": dict(annotations)}))]
+
+    def _patch_workspace(self, workspace: Object, metadata: dict[str, Any]) -> Object:
+        guarded = {**metadata, "resourceVersion": resource_version_of(workspace)}
+        name, namespace = name_of(workspace), namespace_of(workspace)
+        return self._client.patch(labels.WORKSPACES, name, {"metadata": guarded}, namespace)
+
+    def _let_go(self, workspace: Object) -> Written:
+        """The caches say that nothing is left. Look at the API server itself before the last trace of the Workspace goes."""
+        left = self._machines_left(workspace)
+        if left:
+            raise Conflict(f"Machines {', '.join(left)} are still there; waiting for the cache to show them")
+        others = [finalizer for finalizer in finalizers_of(workspace) if finalizer != labels.FINALIZER]
+        try:
+            self._patch_workspace(workspace, {"finalizers": others})
+        except NotFound:
+            return []
+        return []
+
+    def _machines_left(self, workspace: Object) -> list[str]:
+        selector = ",".join(
+            (
+                f"{machine_labels.WORKSPACE}={name_of(workspace)}",
+                f"{machine_labels.WORKSPACE_NAMESPACE}={namespace_of(workspace)}",
+            )
+        )
+        try:
+            found = self._client.list(MACHINES, label_selector=selector).items
+        except NotFound:
+            return []  # no CRD, hence no Machines
+        uid = uid_of(workspace)
+        return [name_of(machine) for machine in found if annotations_of(machine).get(naming.WORKSPACE_UID, uid) == uid]
+
+
+def _is_our_machine(live: Object, workspace: Object) -> bool:
+    """Made for this UID; a Machine whose annotations were stripped still tells by its labels."""
+    uid = uid_of(workspace)
+    key = f"{namespace_of(workspace)}/{name_of(workspace)}"
+    return owner_key(live) == key and annotations_of(live).get(naming.WORKSPACE_UID, uid) == uid

@@ -1,0 +1,214 @@
+"""How the Machines and the nodes stand: the verdicts behind `MachineReady` and `ResourceReady`. Pure.
+
+Messages name the object, say since when and until when, and leave out whatever changes without meaning anything (heartbeats, the
+provisioner's small steps), because each different message is a write.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import datetime, timedelta
+
+from controller_runtime.clock import rfc3339
+from controller_runtime.resources import uid_of
+from kaito_controller.api import reasons
+from kaito_controller.api.reasons import Kind
+from kaito_controller.workspace.decide.attempts import Waiting
+from kaito_controller.workspace.decide.nodes import Assignment
+from kaito_controller.workspace.state import naming
+from kaito_controller.workspace.state.annotations import Failure, shorten
+from kaito_controller.workspace.state.machines import WAITING_REASONS
+from kaito_controller.workspace.state.snapshot import MachinePhase, MachineView, NodeView, Snapshot, Verdict
+
+LISTED = 3
+"""Objects that a message names before it only counts the rest."""
+
+
+def machine_verdict(snapshot: Snapshot, assignment: Assignment) -> Verdict:
+    """How the ordered Machines stand."""
+    wanted = snapshot.wanted
+    if assignment.short:
+        labels = ",".join(f"{key}={value}" for key, value in sorted(wanted.match_labels.items())) or "(none)"
+        return Verdict(
+            reasons.MACHINE_API_MISSING,
+            f"{assignment.short} of {wanted.count} nodes are missing and Machines cannot be ordered: the CRD machines.karpenter.sh is "
+            f"not installed. Install it and a provisioner, or bring free Ready nodes of instance type {wanted.instance_type} "
+            f"with the labels {labels}.",
+        )
+    if snapshot.refusal is not None and snapshot.refusal.machine and assignment.order:
+        return Verdict(reasons.MACHINE_REFUSED, f"The API server refuses the Machine: {snapshot.refusal.message}")
+    return _replacement(snapshot, assignment) or _progress(snapshot, assignment)
+
+
+def _replacement(snapshot: Snapshot, assignment: Assignment) -> Verdict | None:
+    exhausted = [wait for wait in assignment.blocked if wait.exhausted]
+    if exhausted:
+        return _exhausted(snapshot, exhausted[0])
+    for wait in assignment.blocked:
+        told = _history(snapshot, wait.failure)
+        return Verdict(
+            reasons.MACHINE_REPLACED, f"{told} The next attempt is made at {rfc3339(wait.until)}.", wait.until
+        )
+    for machine in assignment.leaving:
+        record = (assignment.failures or snapshot.attempts).get(machine.ordinal if machine.ordinal is not None else -1)
+        told = f"{_history(snapshot, record)} " if record else ""
+        return Verdict(
+            reasons.MACHINE_REPLACED, f"{told}Waiting for Machine {machine.name} to be gone before the next attempt."
+        )
+    return None
+
+
+def _exhausted(snapshot: Snapshot, wait: Waiting) -> Verdict:
+    retry = f"kubectl annotate workspace {snapshot.name} -n {snapshot.namespace} {naming.ATTEMPTS}-"
+    return Verdict(
+        reasons.MACHINE_ATTEMPTS_EXHAUSTED,
+        f"{_history(snapshot, wait.failure)} No Machine is held now. Once the cause is removed, try again with: "
+        f"{retry} (one attempt is made by itself at {rfc3339(wait.until)}).",
+        wait.until,
+    )
+
+
+def _history(snapshot: Snapshot, failure: Failure) -> str:
+    """Names the instance type, since what a provisioner remembers of a refusal may not."""
+    cause = f"{failure.reason}: {failure.message}".rstrip(": ")
+    counted = f"attempt {failure.failed} of {snapshot.limits.machine_attempts}"
+    said = shorten(cause, 500).rstrip(".")
+    return f"Machine {failure.machine} ({snapshot.wanted.instance_type}) failed ({counted}): {said}."
+
+
+def _progress(snapshot: Snapshot, assignment: Assignment) -> Verdict:
+    waiting = [m for m in assignment.machines if m.phase is MachinePhase.PENDING]
+    failing = [m for m in waiting if m.reason not in WAITING_REASONS]
+    if failing:
+        machine = failing[0]
+        until = _deadline(machine.created_at, snapshot.limits.machine_timeout_s)
+        said = shorten(machine.message, 500).rstrip(".")
+        text = f"Machine {machine.name} reports {machine.reason}: {said}. {_since(machine.since)}"
+        return Verdict(reasons.MACHINE_FAILING, f"{text}It counts as failed at {rfc3339(until)}.", until)
+    silent = [m for m in waiting if not m.touched and _age_s(m, snapshot.now) >= snapshot.limits.provisioner_silence_s]
+    if silent:
+        return _silent(snapshot, silent[0])
+    degraded = [m for m in assignment.machines if m.phase is MachinePhase.DEGRADED]
+    if degraded:
+        return _degraded(snapshot, degraded[0])
+    if waiting or assignment.order:
+        return _pending(snapshot, assignment, waiting)
+    if assignment.machines:
+        return Verdict(reasons.MACHINES_READY, f"Ready: {_names('Machine', (m.name for m in assignment.machines))}.")
+    return Verdict(reasons.MACHINES_NOT_NEEDED, "Existing nodes are used; no Machine was ordered.")
+
+
+def _pending(snapshot: Snapshot, assignment: Assignment, waiting: list[MachineView]) -> Verdict:
+    """Names all Machines, not only those still awaited: a new message for each node that joins would be a write for each."""
+    uid = uid_of(snapshot.raw)
+    ordered = [naming.machine_name(uid, order.ordinal, order.attempt) for order in assignment.order]
+    start = min((m.created_at for m in waiting), default=snapshot.now)
+    until = _deadline(start, snapshot.limits.machine_timeout_s)
+    look = min(_deadline(start, snapshot.limits.provisioner_silence_s), until)
+    names = _names("Machine", sorted([*(m.name for m in assignment.machines), *ordered]))
+    return Verdict(
+        reasons.MACHINES_PENDING,
+        f"Waiting for {names} to become Ready, ordered at {rfc3339(start)}; "
+        f"an attempt counts as failed at {rfc3339(until)}.",
+        look if look > snapshot.now else until,
+    )
+
+
+def _silent(snapshot: Snapshot, machine: MachineView) -> Verdict:
+    until = _deadline(machine.created_at, snapshot.limits.machine_timeout_s)
+    return Verdict(
+        reasons.PROVISIONER_SILENT,
+        f"Machine {machine.name} was ordered at {rfc3339(machine.created_at)} and no provisioner has touched it. Check that "
+        f"gpu-provisioner runs and may update Machines. The attempt counts as failed at {rfc3339(until)}.",
+        until,
+    )
+
+
+def _degraded(snapshot: Snapshot, machine: MachineView) -> Verdict:
+    until = _deadline(machine.since or snapshot.now, snapshot.limits.node_lost_timeout_s)
+    said = f"{machine.reason} {machine.message}".strip().rstrip(".") or "no reason given"
+    return Verdict(
+        reasons.NODE_NOT_READY,
+        f"Machine {machine.name} with node {machine.node_name or '(none)'} is no longer Ready: {shorten(said, 300)}. "
+        f"{_since(machine.since)}It is replaced at {rfc3339(until)}.",
+        until,
+    )
+
+
+def resource_verdict(snapshot: Snapshot, assignment: Assignment, machines: Verdict) -> Verdict:
+    """How the nodes stand, given how their Machines do."""
+    if machines.reason.kind is not Kind.GOOD:
+        return machines
+    lost = _lost(snapshot, assignment)
+    if lost is not None:
+        return lost
+    unready = [node for node in assignment.nodes if not node.ready]
+    if unready:
+        return _unready(snapshot, unready[0])
+    blind = [node for node in assignment.nodes if node.gpus < _needed(snapshot, assignment, node)]
+    if blind:
+        return _blind(snapshot, assignment, blind[0])
+    return Verdict(reasons.NODES_READY, f"Ready: {_names('Node', assignment.names)}.")
+
+
+def _lost(snapshot: Snapshot, assignment: Assignment) -> Verdict | None:
+    for machine in assignment.absent:
+        since = snapshot.absent_since.get(machine.name, snapshot.now)
+        until = _deadline(since, snapshot.limits.node_lost_timeout_s)
+        if machine.node_name in snapshot.worker_nodes:
+            text = f"Node {machine.node_name} of Machine {machine.name} is gone since {rfc3339(since)}; it is replaced at {rfc3339(until)}."
+            return Verdict(reasons.NODE_LOST, text, until)
+        text = f"Machine {machine.name} is Ready and its Node {machine.node_name} has not appeared yet; it is replaced at {rfc3339(until)}."
+        return Verdict(reasons.MACHINES_PENDING, text, until)
+    return None
+
+
+def _unready(snapshot: Snapshot, node: NodeView) -> Verdict:
+    until = _deadline(node.since or snapshot.now, snapshot.limits.node_lost_timeout_s)
+    said = f": {shorten(node.message, 300).rstrip('.')}" if node.message else ""
+    text = f"Node {node.name} is not Ready{said}. {_since(node.since)}It is replaced at {rfc3339(until)}."
+    return Verdict(reasons.NODE_NOT_READY, text, until)
+
+
+def _needed(snapshot: Snapshot, assignment: Assignment, node: NodeView) -> int:
+    """A node that we ordered must show all its GPUs; one that a user brought only as many as the model cannot do without."""
+    ordered = any(machine.node_name == node.name for machine in assignment.machines)
+    return snapshot.wanted.gpus_per_node if ordered else snapshot.wanted.least_gpus_per_node
+
+
+def _blind(snapshot: Snapshot, assignment: Assignment, node: NodeView) -> Verdict:
+    until = _deadline(node.since or snapshot.now, snapshot.limits.gpu_timeout_s)
+    needed = _needed(snapshot, assignment, node)
+    text = f"Node {node.name} is Ready and shows {node.gpus} of the {needed} nvidia.com/gpu that are needed"
+    if snapshot.now < until:
+        return Verdict(reasons.GPU_NOT_VISIBLE, f"{text}; the device plugin has until {rfc3339(until)}.", until)
+    return Verdict(
+        reasons.GPU_MISSING,
+        f"{text}, since {rfc3339(node.since or snapshot.now)}. Check the GPU driver and the device plugin: "
+        f"kubectl describe node {node.name}",
+    )
+
+
+def gpus_per_pod(snapshot: Snapshot, assignment: Assignment) -> int:
+    """What every chosen node can give: sizing's figure, less on smaller nodes that a user brought."""
+    shown = [node.gpus for node in assignment.nodes if node.gpus > 0]
+    return min([snapshot.wanted.gpus_per_node or 1, *shown])
+
+
+def _deadline(since: datetime, seconds: float) -> datetime:
+    return since + timedelta(seconds=seconds)
+
+
+def _age_s(machine: MachineView, now: datetime) -> float:
+    return (now - machine.created_at).total_seconds()
+
+
+def _since(moment: datetime | None) -> str:
+    return f"So since {rfc3339(moment)}. " if moment else ""
+
+
+def _names(kind: str, names: Iterable[str]) -> str:
+    known = list(names)
+    rest = len(known) - LISTED
+    shown = ", ".join(known[:LISTED]) + (f" and {rest} more" if rest > 0 else "")
+    return f"{kind} {shown}" if len(known) == 1 else f"{kind}s {shown}"

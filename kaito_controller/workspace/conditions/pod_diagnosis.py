@@ -1,0 +1,136 @@
+"""Why a pod does not run, in the words a person needs: which container, which exit code, what it said last. Pure.
+
+Reads only what the scheduler and the kubelet wrote into the Pod, so that no Events have to be watched; a pod that could not be made is
+told by its workload. A cause is trouble (somebody
+must act) or waiting; of several, the one that needs a person is shown.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from controller_runtime.conditions import get_condition
+from controller_runtime.resources import Object, is_deleting, name_of
+from kaito_controller.api import reasons
+from kaito_controller.api.reasons import Kind
+from kaito_controller.workspace.state.annotations import shorten
+from kaito_controller.workspace.state.snapshot import Snapshot, Verdict
+
+Status = Mapping[str, Any]
+
+PULL_FAILURES = frozenset(
+    {"ErrImagePull", "ImagePullBackOff", "InvalidImageName", "ErrImageNeverPull", "RegistryUnavailable"}
+)
+CONFIG_FAILURES = frozenset({"CreateContainerConfigError", "CreateContainerError", "RunContainerError"})
+QUOTE = 300
+"""Characters that are quoted of another program's message."""
+
+
+def workload_cause(snapshot: Snapshot, workload: Object) -> Verdict | None:
+    """Why the pods of a workload do not run, or cannot even be made; of several causes, the one that needs a person."""
+    cause = pods_cause(snapshot.pods)
+    if cause is not None and cause.reason.kind is Kind.TROUBLE:
+        return cause
+    return _refused_pods(snapshot, workload) or cause
+
+
+def pods_cause(pods: Iterable[Object]) -> Verdict | None:
+    """The cause of the first troubled pod, else of the first waiting one, else None. Pods on their way out do not count."""
+    found = [cause for pod in pods if not is_deleting(pod) for cause in (pod_cause(pod),) if cause is not None]
+    troubled = [cause for cause in found if cause.reason.kind is Kind.TROUBLE]
+    return next(iter(troubled or found), None)
+
+
+def pod_cause(pod: Object) -> Verdict | None:
+    """Why this pod is not running all its containers; None when it is, or when nothing is known yet."""
+    status = pod.get("status") or {}
+    unscheduled = _unscheduled(pod, status)
+    if unscheduled is not None:
+        return unscheduled
+    for container in _containers(status):
+        cause = _container_cause(pod, container)
+        if cause is not None:
+            return cause
+    return None
+
+
+def _refused_pods(snapshot: Snapshot, workload: Object) -> Verdict | None:
+    """A Deployment says so in its status; for the others the Snapshot has the words of an Event."""
+    failed = get_condition((workload.get("status") or {}).get("conditions"), "ReplicaFailure") or {}
+    said = snapshot.pods_refused
+    if failed.get("status") == "True":
+        said = str(failed.get("message") or failed.get("reason") or "no reason given")
+    if not said:
+        return None
+    told = shorten(said, QUOTE).rstrip(".")
+    return Verdict(reasons.WORKLOAD_REFUSED, f"The pods of {workload['kind']} {name_of(workload)} are refused: {told}.")
+
+
+def last_failure(pods: Iterable[Object]) -> str:
+    """The last container that ended badly in any of these pods, "" when none did."""
+    for pod in pods:
+        for container in _containers(pod.get("status") or {}):
+            ended = (container.get("state") or {}).get("terminated") or (container.get("lastState") or {}).get(
+                "terminated"
+            )
+            if ended and ended.get("exitCode"):
+                return f'container "{container.get("name")}" of pod {name_of(pod)} {_end(ended)}'
+    return ""
+
+
+def _unscheduled(pod: Object, status: Status) -> Verdict | None:
+    for condition in status.get("conditions") or []:
+        if condition.get("type") == "PodScheduled" and condition.get("status") == "False":
+            said = shorten(str(condition.get("message") or condition.get("reason") or ""), QUOTE)
+            since = _since(condition)
+            return Verdict(reasons.POD_UNSCHEDULABLE, f"Pod {name_of(pod)} cannot be scheduled{since}: {said}")
+    return None
+
+
+def _containers(status: Status) -> list[Status]:
+    return [*(status.get("initContainerStatuses") or []), *(status.get("containerStatuses") or [])]
+
+
+def _container_cause(pod: Object, container: Status) -> Verdict | None:
+    waiting = (container.get("state") or {}).get("waiting")
+    ended = (container.get("state") or {}).get("terminated")
+    if ended and ended.get("exitCode"):
+        return _crash(pod, container, ended)
+    if not waiting:
+        return None
+    reason = str(waiting.get("reason") or "")
+    said = shorten(str(waiting.get("message") or reason), QUOTE)
+    where = f'container "{container.get("name")}" of pod {name_of(pod)}'
+    if reason in PULL_FAILURES:
+        return Verdict(
+            reasons.IMAGE_PULL_FAILED, f'Image "{container.get("image")}" for {where} cannot be pulled: {said}'
+        )
+    if reason in CONFIG_FAILURES:
+        return Verdict(reasons.CONTAINER_CONFIG_INVALID, f"{where[0].upper()}{where[1:]} cannot be set up: {said}")
+    before = (container.get("lastState") or {}).get("terminated")
+    if before:
+        return _crash(pod, container, before)
+    if reason == "PodInitializing":
+        return None
+    return Verdict(reasons.POD_STARTING, f"Waiting for {where}: its image is pulled and its volumes are mounted.")
+
+
+def _crash(pod: Object, container: Status, ended: Status) -> Verdict:
+    where = f'Container "{container.get("name")}" of pod {name_of(pod)}'
+    if ended.get("reason") == "OOMKilled":
+        return Verdict(
+            reasons.OUT_OF_MEMORY, f"{where} was killed for lack of memory (exit code {ended.get('exitCode')})."
+        )
+    look = f"kubectl logs --previous -n {pod['metadata'].get('namespace')} {name_of(pod)} -c {container.get('name')}"
+    return Verdict(reasons.CONTAINER_CRASHING, f"{where} {_end(ended)}. Look: {look}")
+
+
+def _end(ended: Status) -> str:
+    why = f" ({ended['reason']})" if ended.get("reason") and ended["reason"] != "Error" else ""
+    words = shorten(str(ended.get("message") or ""), QUOTE)
+    return f"ended with exit code {ended.get('exitCode')}{why}" + (f", last words: {words}" if words else "")
+
+
+def _since(condition: Status) -> str:
+    return f" since {condition['lastTransitionTime']}" if condition.get("lastTransitionTime") else ""

@@ -1,0 +1,109 @@
+"""Failed Machines and their successors: what is put on record, what is removed, and when which attempt is made. Pure.
+
+One identity (UID, ordinal) has at most one Machine alive: the next attempt is ordered only when the former is gone, and removed is only
+what is on record, or a crash in between would forget that it had ever been.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from kaito_controller.workspace.state.annotations import Failure
+from kaito_controller.workspace.state.machines import DELETED_BY_OTHERS, NODE_LOST, Order
+from kaito_controller.workspace.state.snapshot import MachinePhase, MachineView, Snapshot
+
+GONE = frozenset({MachinePhase.FAILED, MachinePhase.DELETING})
+"""Phases of Machines that fill no place any more."""
+
+
+@dataclass(frozen=True, slots=True)
+class Waiting:
+    """An ordinal whose next attempt may not be made yet."""
+
+    ordinal: int
+    failure: Failure
+    until: datetime
+    exhausted: bool
+
+
+def attempt_of(machine: MachineView | None) -> int:
+    """Its number; -1 when there is none."""
+    return -1 if machine is None or machine.attempt is None else machine.attempt
+
+
+def is_lost(machine: MachineView, snapshot: Snapshot) -> bool:
+    """A node that stays away (or stays NotReady) although its Machine still says Ready; karpenter's Ready is sticky."""
+    if machine.phase is not MachinePhase.READY:
+        return False
+    node = snapshot.nodes.get(machine.node_name)
+    since = snapshot.absent_since.get(machine.name) if node is None else None if node.ready else node.since
+    return since is not None and snapshot.now - since >= timedelta(seconds=snapshot.limits.node_lost_timeout_s)
+
+
+def record_failures(snapshot: Snapshot, failed: Iterable[MachineView]) -> dict[int, Failure]:
+    """One more failure for each ordinal whose current Machine failed. A node that had worked for long starts a new count."""
+    found = {}
+    for machine in failed:
+        if machine.ordinal is None:
+            continue
+        before = snapshot.attempts.get(machine.ordinal)
+        period = timedelta(seconds=snapshot.limits.machine_retry_period_s)
+        fresh = before is None or (machine.initialized and snapshot.now - before.at >= period)
+        lost = machine.phase is MachinePhase.READY
+        reason = NODE_LOST if lost else machine.reason or DELETED_BY_OTHERS
+        message = f"node {machine.node_name} is gone or not Ready" if lost else machine.message
+        count = 1 if fresh or before is None else before.failed + 1
+        found[machine.ordinal] = Failure(
+            attempt_of(machine) + 1, count, machine.name, reason, message, snapshot.now.replace(microsecond=0)
+        )
+    return found
+
+
+def removable(
+    superseded: Iterable[MachineView], failed: Iterable[MachineView], recorded: Mapping[int, Failure]
+) -> list[MachineView]:
+    """Failed Machines go only once their failure is on record, or a crash in between would forget that they had ever been."""
+    forgettable = [m for m in failed if m.ordinal is None or m.ordinal not in recorded]
+    return [m for m in (*superseded, *forgettable) if m.phase is not MachinePhase.DELETING]
+
+
+def next_orders(
+    snapshot: Snapshot, missing: int, current: tuple[MachineView, ...], superseded: tuple[MachineView, ...]
+) -> tuple[tuple[Order, ...], tuple[Waiting, ...], tuple[MachineView, ...]]:
+    """(what to order now, whose next attempt must wait for its time, whose place must wait for a Machine to be gone)."""
+    occupied = {m.ordinal: m for m in (*current, *superseded) if m.ordinal is not None}
+    orders: list[Order] = []
+    blocked: list[Waiting] = []
+    leaving: list[MachineView] = []
+    for ordinal in range(snapshot.wanted.count):
+        if len(orders) + len(blocked) + len(leaving) == missing:
+            break
+        machine, record = occupied.get(ordinal), snapshot.attempts.get(ordinal)
+        if (
+            machine is not None
+            and machine.phase not in GONE
+            and machine not in superseded
+            and not is_lost(machine, snapshot)
+        ):
+            continue
+        if machine is not None:
+            leaving.append(machine)
+            continue
+        wait = _waiting(snapshot, ordinal, record)
+        if wait is not None:
+            blocked.append(wait)
+            continue
+        orders.append(Order(ordinal, record.next_attempt if record else 0))
+    return tuple(orders), tuple(blocked), tuple(leaving)
+
+
+def _waiting(snapshot: Snapshot, ordinal: int, record: Failure | None) -> Waiting | None:
+    if record is None or record.failed == 0:
+        return None
+    exhausted = record.failed >= snapshot.limits.machine_attempts
+    delay_s = snapshot.limits.machine_retry_delay_s * 2 ** (record.failed - 1)
+    pause_s = snapshot.limits.machine_retry_period_s if exhausted else delay_s
+    until = record.at + timedelta(seconds=pause_s)
+    return Waiting(ordinal, record, until, exhausted) if snapshot.now < until else None

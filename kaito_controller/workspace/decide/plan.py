@@ -1,0 +1,93 @@
+"""What to do next: Snapshot and Decision to ordered Actions; nothing to do gives none. Pure.
+
+Records come before the deletions they explain, deletions before creations, Services before what they point at. All missing Machines are
+ordered in one go. A plan never counts on its own actions having been seen by the caches: each action has a derived name or a
+precondition, and whatever is seen only later is planned later.
+"""
+
+from __future__ import annotations
+
+from controller_runtime.resources import Object, is_deleting, name_of
+from kaito_controller.workloads import Verdict as Likeness
+from kaito_controller.workloads import compare
+from kaito_controller.workspace.act.actions import Action, Annotate, ClaimNodes, Create, Delete, ReleaseNode, Replace
+from kaito_controller.workspace.decide.decision import RUNNERS, Decision, intent_of, runner
+from kaito_controller.workspace.state import naming
+from kaito_controller.workspace.state.annotations import write_attempts, write_release
+from kaito_controller.workspace.state.machines import build_machine
+from kaito_controller.workspace.state.snapshot import Mode, Snapshot
+
+
+def plan(snapshot: Snapshot, decision: Decision) -> tuple[Action, ...]:
+    """The actions of one reconcile of a living Workspace."""
+    if decision.frozen:
+        return ()
+    if decision.release is not None:
+        return (Annotate({naming.RELEASED: write_release(decision.release)}),)
+    if decision.released:
+        return tuple(_give_back(snapshot, decision))
+    actions: list[Action] = [*_records(snapshot, decision), *_nodes(snapshot, decision)]
+    for desired in decision.desired:
+        actions.extend(_bring_about(snapshot, desired))
+    actions.extend(_clear(snapshot, decision))
+    return tuple(actions)
+
+
+def _records(snapshot: Snapshot, decision: Decision) -> list[Action]:
+    annotations: dict[str, str | None] = {}
+    if decision.assignment.failures is not None:
+        annotations[naming.ATTEMPTS] = write_attempts(decision.assignment.failures)
+    if decision.finished and snapshot.mode is Mode.TUNING and snapshot.tuned_run != intent_of(snapshot):
+        annotations[naming.TUNED_RUN] = intent_of(snapshot)
+    if snapshot.release is not None:
+        annotations[naming.RELEASED] = None
+    return [Annotate(annotations)] if annotations else []
+
+
+def _give_back(snapshot: Snapshot, decision: Decision) -> list[Action]:
+    """The workload first: a Machine is not taken from under pods that are still wanted by their controller."""
+    held = runner(snapshot)
+    if held is not None:
+        return [] if is_deleting(held) else [Delete.of(held)]
+    return _removals(decision) + _releases(decision)
+
+
+def _nodes(snapshot: Snapshot, decision: Decision) -> list[Action]:
+    assignment = decision.assignment
+    claims = tuple((node.name, node.resource_version) for node in assignment.claim)
+    orders = [Create(build_machine(snapshot.raw, order, snapshot.wanted)) for order in assignment.order]
+    return [*_removals(decision), *_releases(decision), *([ClaimNodes(claims)] if claims else []), *orders]
+
+
+def _removals(decision: Decision) -> list[Action]:
+    return [Delete("Machine", machine.name, "", machine.uid) for machine in decision.assignment.remove]
+
+
+def _releases(decision: Decision) -> list[Action]:
+    return [ReleaseNode(node.name, node.resource_version) for node in decision.assignment.release]
+
+
+def _bring_about(snapshot: Snapshot, desired: Object) -> list[Action]:
+    live = snapshot.existing.get((desired["kind"], name_of(desired)))
+    if live is None:
+        return [Create(desired)]
+    if desired["kind"] == "Job" or is_deleting(live):
+        return []
+    likeness = compare(live, desired)
+    if likeness in (Likeness.KEEP, Likeness.HELD_BACK):
+        return []
+    if desired["kind"] == "ConfigMap":
+        return [Delete.of(live)]  # made immutable at birth; it comes back with the right content
+    return [Replace(live, desired, repair=likeness is Likeness.REPAIR)]
+
+
+def _clear(snapshot: Snapshot, decision: Decision) -> list[Action]:
+    """Remove what was made for an earlier wish: an obsolete Job, its configuration, a Service that is no longer meant."""
+    wanted = {(obj["kind"], name_of(obj)) for obj in decision.desired}
+    actions: list[Action] = []
+    for key, obj in sorted(snapshot.existing.items()):
+        is_runner = key[0] in RUNNERS
+        if is_deleting(obj) or key in wanted or (is_runner and not decision.obsolete):
+            continue
+        actions.append(Delete.of(obj))
+    return actions

@@ -1,0 +1,162 @@
+"""What a Workspace asks for, and whether that may be begun: specification, model fit, training configuration. Pure.
+
+This is the last place where something impossible can be refused before a GPU node is paid for. Admission refuses most of it earlier; a
+cluster without the policy, and what only shows at run time (a ConfigMap, a changed catalogue), is refused here. A model that already
+runs is not stopped by a catalogue that has changed since.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from controller_runtime.resources import Object
+from kaito_controller.api import reasons
+from kaito_controller.api.tuning_config import read_tuning_config
+from kaito_controller.api.types import ResourceSpec, Workspace
+from kaito_controller.api.validation import validate_create
+from kaito_controller.api.violation import Violation
+from kaito_controller.catalog.model import GIB, Catalog, InstanceType, ModelRequirements, Preset
+from kaito_controller.catalog.sizing import Fit, fit_inference, fit_tuning
+from kaito_controller.workloads import output_dir_violation, violations, volume_violations
+from kaito_controller.workspace.state.snapshot import Mode, Verdict, Wanted
+
+SHOWN = 5
+"""Violations that are written out."""
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """The Workspace, resolved against the catalogue."""
+
+    mode: Mode
+    wanted: Wanted
+    gate: Verdict | None = None
+    preset: Preset | None = None
+    readiness_timeout_s: float = 600.0
+    tuning_config_map: str = ""
+    tuning_config: Mapping[str, Any] = field(default_factory=dict)
+
+
+def examine(
+    workspace: Workspace,
+    catalog: Catalog,
+    config: Object | None,
+    *,
+    running: bool,
+    template_readiness_s: float = 600.0,
+) -> Request:
+    """`config`: the ConfigMap with the training configuration, if it exists. `running`: something was built already.
+
+    `template_readiness_s`: how long a pod template of the user's own may load, since no preset says it.
+    """
+    mode = Mode.TUNING if workspace.tuning is not None and workspace.inference is None else Mode.INFERENCE
+    preset = catalog.preset(workspace.preset.name) if workspace.preset else None
+    needs = _needs(workspace, preset)
+    fit = _fit(workspace, catalog, preset)
+    wanted = _wanted(workspace.resource, needs, fit, catalog)
+    gate = _misfit(fit, running=running) or _broken(workspace, catalog, preset, running=running)
+    found: Mapping[str, Any] = {}
+    if workspace.tuning is not None and gate is None:
+        gate, found = _configuration(workspace, config)
+    return Request(
+        mode=mode,
+        wanted=wanted,
+        gate=gate,
+        preset=preset,
+        readiness_timeout_s=float(needs.readiness_timeout_s) if needs else template_readiness_s,
+        tuning_config_map=workspace.tuning.config_map_name if workspace.tuning else "",
+        tuning_config=found,
+    )
+
+
+def _needs(workspace: Workspace, preset: Preset | None) -> ModelRequirements | None:
+    if preset is None:
+        return None
+    if workspace.tuning is None:
+        return preset.inference
+    return preset.tuning.methods.get(workspace.tuning.method_name) if preset.tuning else None
+
+
+def _fit(workspace: Workspace, catalog: Catalog, preset: Preset | None) -> Fit | None:
+    """None when the arithmetic cannot be done: no preset, no nodes, or an instance type that nobody knows."""
+    resource = workspace.resource
+    instance_type = catalog.instance_type(resource.instance_type) if resource else None
+    if preset is None or resource is None or instance_type is None:
+        return None
+    if workspace.tuning is not None:
+        return fit_tuning(catalog, preset, workspace.tuning.method_name, instance_type, resource.count)
+    return fit_inference(catalog, preset, instance_type, resource.count)
+
+
+def _wanted(
+    resource: ResourceSpec | None, needs: ModelRequirements | None, fit: Fit | None, catalog: Catalog
+) -> Wanted:
+    if resource is None:
+        return Wanted(0, "")
+    known = catalog.instance_type(resource.instance_type)
+    share = -(-needs.gpu_count // resource.count) if needs and needs.world_size > 1 else needs.gpu_count if needs else 0
+    return Wanted(
+        count=resource.count,
+        instance_type=resource.instance_type,
+        match_labels=resource.node_labels,
+        preferred=tuple(resource.preferred_nodes),
+        gpus_per_node=fit.gpus_per_pod if fit and fit.ok else share or _some(known),
+        least_gpus_per_node=share or _some(known),
+        disk_gb=-(-needs.disk_bytes // GIB) if needs else 0,
+    )
+
+
+def _some(known: InstanceType | None) -> int:
+    """A template says nothing about GPUs that could be relied on; a GPU machine should show at least one."""
+    return 1 if known is not None and known.gpus > 0 and known.accelerator == "nvidia" else 0
+
+
+def _broken(workspace: Workspace, catalog: Catalog, preset: Preset | None, *, running: bool) -> Verdict | None:
+    if running and workspace.preset is not None and preset is None:
+        return Verdict(
+            reasons.INVALID_SPEC,
+            f'The preset "{workspace.preset.name}" is no longer in the catalogue; what runs is left alone.',
+        )
+    found = [*validate_create(workspace, catalog), *_templates(workspace)]
+    if running:
+        found = [violation for violation in found if not violation.field.startswith("resource")]
+    return Verdict(reasons.INVALID_SPEC, _sentence(found)) if found else None
+
+
+def _templates(workspace: Workspace) -> Iterable[Violation]:
+    if workspace.inference is not None and workspace.inference.template is not None:
+        yield from violations(workspace.inference.template.to_object())
+    if workspace.tuning is not None and workspace.tuning.input.volume_source is not None:
+        yield from volume_violations(workspace.tuning.input.volume_source.to_object(), "tuning.input.volumeSource")
+
+
+def _sentence(found: Iterable[Violation]) -> str:
+    texts = list(dict.fromkeys(str(violation) for violation in found))
+    rest = len(texts) - SHOWN
+    return "; ".join(texts[:SHOWN]) + (f"; and {rest} more" if rest > 0 else "")
+
+
+def _misfit(fit: Fit | None, *, running: bool) -> Verdict | None:
+    if fit is None or fit.ok or running:
+        return None
+    return Verdict(reasons.MODEL_DOES_NOT_FIT, f"{fit.message}.")
+
+
+def _configuration(workspace: Workspace, config: Object | None) -> tuple[Verdict | None, Mapping[str, Any]]:
+    tuning = workspace.tuning
+    if tuning is None:
+        return None, {}
+    name = tuning.config_map_name
+    if config is None:
+        where = f'in namespace "{workspace.metadata.namespace}"'
+        default = "" if tuning.config else ", and the operator's own namespace has no default of that name"
+        text = f'ConfigMap "{name}" with the training configuration does not exist {where}{default}. Create it.'
+        return Verdict(reasons.TUNING_CONFIG_MISSING, text), {}
+    parameters, problems = read_tuning_config(config.get("data"), tuning.method_name)
+    outside = None if problems else output_dir_violation(parameters.sections)
+    if problems or outside:
+        told = outside or _sentence(problems)
+        return Verdict(reasons.TUNING_CONFIG_INVALID, f'ConfigMap "{name}": {told}'), {}
+    return None, parameters.sections

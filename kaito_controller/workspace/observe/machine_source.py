@@ -1,0 +1,95 @@
+"""Machines as a cache, in clusters with and without their CRD.
+
+Nodes that users bring need no Machines, so a missing CRD is a way of working and not an error. While it is missing this looks for it now
+and then with one GET; once it is installed, the cache is filled, the controller's watch is connected, and every Workspace gets another
+look. From then on it behaves like any informer.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+
+from controller_runtime.cache.informer import EventHandler, Informer
+from controller_runtime.client.api import KubeClient
+from controller_runtime.clock import SYSTEM_CLOCK, Clock
+from controller_runtime.errors import ApiError, Forbidden, NotFound
+from controller_runtime.logs import get_logger
+from controller_runtime.resources import Object
+from kaito_controller.workspace.act.actions import MACHINES
+from kaito_controller.workspace.observe.caches import MACHINE_INDICES
+
+LOOK_EVERY_S = 10.0
+STOP_TIMEOUT_S = 5.0
+PROBE = "is-the-machine-api-installed"
+"""A Machine that nobody has; how its absence is reported tells whether the type exists."""
+
+log = get_logger(__name__)
+
+
+def is_installed(client: KubeClient) -> bool:
+    """Whether the API server knows Machines. A 404 for the type has no object name in its details; one for the object has."""
+    try:
+        client.get(MACHINES, PROBE)
+    except NotFound as error:
+        return bool(error.details.get("name"))
+    except Forbidden:
+        # Without RBAC nothing can be said, and the informer will complain in clear words.
+        return True
+    return True
+
+
+class MachineSource:
+    """A `MachineCache`, and a runnable that fills it when the CRD appears later."""
+
+    def __init__(self, client: KubeClient, *, clock: Clock = SYSTEM_CLOCK, informer: Informer | None = None) -> None:
+        """`informer`: one that is already run by the manager, when the CRD was there from the start."""
+        self._client = client
+        self._clock = clock
+        self._informer = informer
+        self._on_appear: Callable[[], None] = lambda: None
+        self._handler: EventHandler | None = None
+
+    @property
+    def available(self) -> bool:
+        return self._informer is not None
+
+    def get(self, name: str, namespace: str | None = None) -> Object | None:
+        return self._informer.get(name, namespace) if self._informer is not None else None
+
+    def by_index(self, index: str, value: str) -> list[Object]:
+        return self._informer.by_index(index, value) if self._informer is not None else []
+
+    def has_seen(self, resource_version: str) -> bool:
+        return self._informer is None or self._informer.has_seen(resource_version)
+
+    def when_it_appears(self, handler: EventHandler, call: Callable[[], None]) -> None:
+        """Whom to connect, and what to do, once the CRD is installed."""
+        self._handler, self._on_appear = handler, call
+
+    def run(self, stop: threading.Event) -> None:
+        """Look for the CRD until it is there; then keep the cache until `stop`."""
+        while not self._appears():
+            if self._clock.wait_event(stop, LOOK_EVERY_S):
+                return
+        log.info("the Machine CRD was installed; Machines can be ordered from now on")
+        informer = Informer(self._client, MACHINES, indexers=MACHINE_INDICES, clock=self._clock)
+        informer.start()
+        try:
+            while not informer.wait_for_sync(1.0):
+                if stop.is_set():
+                    return
+            self._informer = informer
+            if self._handler is not None:
+                informer.add_handler(self._handler)
+            self._on_appear()
+            self._clock.wait_event(stop, None)
+        finally:
+            informer.stop(STOP_TIMEOUT_S)
+
+    def _appears(self) -> bool:
+        try:
+            return is_installed(self._client)
+        except ApiError as error:
+            log.warning("cannot tell whether the Machine CRD is installed", error=str(error))
+            return False

@@ -1,0 +1,235 @@
+"""Read the caches once, into one frozen Snapshot; or, for a Workspace on its way out, into what remains of it.
+
+Only lookups by key and by index; the one question to the API server, why pods are missing, is asked rarely and in `pod_rejections`.
+Everything is checked for ownership here, by UID, so that the rooms behind need not ask again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+from controller_runtime.clock import Clock, parse_rfc3339
+from controller_runtime.conditions import get_condition
+from controller_runtime.resources import Object, annotations_of, is_deleting, labels_of, name_of, namespace_of, uid_of
+from kaito_controller.api.types import Workspace
+from kaito_controller.catalog.model import Catalog
+from kaito_controller.workloads.context import HelperImages, WorkloadContext
+from kaito_controller.workspace.decide.deletion import Remains
+from kaito_controller.workspace.decide.preflight import Request, examine
+from kaito_controller.workspace.observe.caches import (
+    BY_NODE,
+    BY_OWNER,
+    BY_WORKSPACE,
+    CLAIMED_BY,
+    FREE,
+    Caches,
+    read_claim,
+)
+from kaito_controller.workspace.observe.pod_rejections import PodRefusals
+from kaito_controller.workspace.state import naming
+from kaito_controller.workspace.state.annotations import read_attempts, read_release
+from kaito_controller.workspace.state.machines import belongs_to, owner_key, read_machine
+from kaito_controller.workspace.state.snapshot import Limits, MachinePhase, MachineView, NodeView, Refusal, Snapshot
+
+GPU = "nvidia.com/gpu"
+
+
+@dataclass(frozen=True, slots=True)
+class Surroundings:
+    """What is the same for all Workspaces."""
+
+    catalog: Callable[[], Catalog]
+    limits: Limits = field(default_factory=Limits)
+    image_registry: str = "mcr.microsoft.com/aks/kaito"
+    release_namespace: str = ""
+    """Where the default training configurations are; "" when unknown."""
+    images: HelperImages = field(default_factory=HelperImages)
+    cluster_domain: str = "cluster.local"
+    preset_run_as_user: int | None = None
+    tuning_deadline_s: int | None = None
+    template_readiness_s: float = 600.0
+
+
+class Observer:
+    """Makes Snapshots. Remembers only since when a Node has been absent, which no object in the cluster tells."""
+
+    def __init__(self, caches: Caches, surroundings: Surroundings, clock: Clock, pod_refusals: PodRefusals) -> None:
+        self._caches = caches
+        self._around = surroundings
+        self._clock = clock
+        self._pod_refusals = pod_refusals
+        self._absent: dict[tuple[str, str], datetime] = {}
+
+    def snapshot(self, raw: Object, refusal: Refusal | None = None) -> Snapshot:
+        """Everything about one living Workspace."""
+        now = self._clock.now()
+        workspace = Workspace.from_object(raw)
+        existing = self._existing(uid_of(raw))
+        request = examine(
+            workspace,
+            self._around.catalog(),
+            self._config(workspace),
+            running=_runner(existing) is not None,
+            template_readiness_s=self._around.template_readiness_s,
+        )
+        machines = self._machines(raw, now)
+        nodes = self._nodes(raw, request, machines)
+        pods = self._pods(raw)
+        refused = self._pod_refusals.of(_runner(existing), pods)
+        return Snapshot(
+            raw=raw,
+            now=now,
+            limits=self._around.limits,
+            wanted=request.wanted,
+            mode=request.mode,
+            context=self._context(workspace, request),
+            gate=request.gate,
+            readiness_timeout_s=request.readiness_timeout_s,
+            machine_api=self._caches.machines.available,
+            machines=machines,
+            nodes=nodes,
+            absent_since=self._absences(raw, machines, nodes, now),
+            attempts=read_attempts(annotations_of(raw).get(naming.ATTEMPTS)),
+            release=read_release(annotations_of(raw).get(naming.RELEASED)),
+            tuned_run=annotations_of(raw).get(naming.TUNED_RUN, ""),
+            existing=existing,
+            pods=pods,
+            lost_nodes=self._lost(pods),
+            refusal=refusal,
+            pods_refused=refused.message,
+            ask_again_at=refused.again_at,
+        )
+
+    def remains(self, raw: Object) -> Remains:
+        """What is left of a Workspace that is being deleted."""
+        objects = tuple(self._existing(uid_of(raw)).values())
+        claimed = tuple(_read_node(node) for node in self._caches.nodes.by_index(CLAIMED_BY, uid_of(raw)))
+        return Remains(objects, self._machines(raw, self._clock.now()), claimed)
+
+    def orphans(self, key: str, uid: str) -> tuple[list[Object], list[NodeView]]:
+        """(Machines, claimed nodes) that record another UID than `uid` for the Workspace `key`: their Workspace is gone for good."""
+        machines = [
+            machine
+            for machine in self._caches.machines.by_index(BY_WORKSPACE, key)
+            if annotations_of(machine).get(naming.WORKSPACE_UID, uid) != uid and not is_deleting(machine)
+        ]
+        nodes = [_read_node(node) for node in self._caches.nodes.by_index(CLAIMED_BY, key)]
+        return machines, [node for node in nodes if node.claim is not None and node.claim.uid != uid]
+
+    def forget(self, uid: str) -> None:
+        """Drop what is remembered about a Workspace that is gone."""
+        for entry in [entry for entry in self._absent if entry[0] == uid]:
+            self._absent.pop(entry, None)
+
+    def _existing(self, uid: str) -> dict[tuple[str, str], Object]:
+        found = (obj for cache in self._caches.owned for obj in cache.by_index(BY_OWNER, uid))
+        return {(str(obj["kind"]), name_of(obj)): obj for obj in found}
+
+    def _config(self, workspace: Workspace) -> Object | None:
+        """The user's ConfigMap; failing that, the default of that name in the operator's namespace."""
+        if workspace.tuning is None:
+            return None
+        name = workspace.tuning.config_map_name
+        own = self._caches.config_maps.get(name, workspace.metadata.namespace)
+        if own is not None or workspace.tuning.config or not self._around.release_namespace:
+            return own
+        return self._caches.config_maps.get(name, self._around.release_namespace)
+
+    def _machines(self, raw: Object, now: datetime) -> tuple[MachineView, ...]:
+        key = f"{namespace_of(raw)}/{name_of(raw)}"
+        ours = (m for m in self._caches.machines.by_index(BY_WORKSPACE, key) if belongs_to(m, raw))
+        views = (read_machine(machine, now=now, limits=self._around.limits) for machine in ours)
+        return tuple(sorted(views, key=lambda view: view.name))
+
+    def _nodes(self, raw: Object, request: Request, machines: tuple[MachineView, ...]) -> dict[str, NodeView]:
+        cache = self._caches.nodes
+        named = {m.node_name for m in machines if m.node_name} | set(request.wanted.preferred)
+        found = [node for node in map(cache.get, sorted(named)) if node is not None]
+        found += cache.by_index(CLAIMED_BY, uid_of(raw))
+        found += cache.by_index(FREE, request.wanted.instance_type)
+        return {name_of(node): self._view(node) for node in found}
+
+    def _view(self, node: Object) -> NodeView:
+        """A Node that does not carry its owner's labels still belongs to the Machine that names it."""
+        view = _read_node(node)
+        if view.owner:
+            return view
+        owners = [owner_key(machine) for machine in self._caches.machines.by_index(BY_NODE, view.name)]
+        return _read_node(node, owner=owners[0]) if owners else view
+
+    def _lost(self, pods: tuple[Object, ...]) -> tuple[str, ...]:
+        homes = {str((pod.get("spec") or {}).get("nodeName") or "") for pod in pods} - {""}
+        return tuple(name for name in sorted(homes) if self._caches.nodes.get(name) is None)
+
+    def _pods(self, raw: Object) -> tuple[Object, ...]:
+        """Pods with the published label, apart from those that were there before the Workspace was."""
+        key = f"{namespace_of(raw)}/{name_of(raw)}"
+        born = str(raw["metadata"].get("creationTimestamp") or "")
+        pods = self._caches.pods.by_index(BY_WORKSPACE, key)
+        ours = [pod for pod in pods if str(pod["metadata"].get("creationTimestamp") or "") >= born]
+        return tuple(sorted(ours, key=name_of))
+
+    def _absences(
+        self, raw: Object, machines: tuple[MachineView, ...], nodes: Mapping[str, NodeView], now: datetime
+    ) -> dict[str, datetime]:
+        found = {}
+        for machine in machines:
+            entry = (uid_of(raw), machine.name)
+            if machine.phase is MachinePhase.READY and machine.node_name not in nodes:
+                found[machine.name] = self._absent.setdefault(entry, now.replace(microsecond=0))
+            else:
+                self._absent.pop(entry, None)
+        return found
+
+    def _context(self, workspace: Workspace, request: Request) -> WorkloadContext:
+        around = self._around
+        return WorkloadContext(
+            workspace=workspace,
+            preset=request.preset,
+            image_registry=around.image_registry,
+            tuning_config_map=request.tuning_config_map,
+            tuning_config=request.tuning_config,
+            images=around.images,
+            cluster_domain=around.cluster_domain,
+            preset_run_as_user=around.preset_run_as_user,
+            tuning_deadline_s=around.tuning_deadline_s,
+        )
+
+
+def _runner(existing: Mapping[tuple[str, str], Object]) -> Object | None:
+    return next((obj for (kind, _), obj in existing.items() if kind in ("Deployment", "StatefulSet", "Job")), None)
+
+
+def _read_node(node: Object, owner: str = "") -> NodeView:
+    status = node.get("status") or {}
+    condition = get_condition(status.get("conditions"), "Ready") or {}
+    ready = condition.get("status") == "True"
+    return NodeView(
+        name=name_of(node),
+        uid=uid_of(node),
+        resource_version=str(node["metadata"].get("resourceVersion") or ""),
+        ready=ready,
+        gpus=_count((status.get("allocatable") or {}).get(GPU)),
+        labels=labels_of(node),
+        claim=read_claim(node),
+        owner=owner or owner_key(node),
+        unschedulable=bool((node.get("spec") or {}).get("unschedulable")),
+        deleting=is_deleting(node),
+        since=_moment(condition.get("lastTransitionTime")),
+        message="" if ready else str(condition.get("message") or condition.get("reason") or "kubelet has not reported"),
+    )
+
+
+def _count(quantity: Any) -> int:
+    text = str(quantity or "0")
+    return int(text) if text.isdecimal() else 0
+
+
+def _moment(text: object) -> datetime | None:
+    try:
+        return parse_rfc3339(str(text))
+    except ValueError:
+        return None

@@ -1,0 +1,111 @@
+"""Why a workload has no pods, when whoever makes them is refused (quota, Pod Security, a policy).
+
+A Deployment says it in its conditions. The controllers of StatefulSets and Jobs say it only in Events, and those are not watched: API
+servers keep no watch cache and send no bookmarks for Events, so that an idle watch ends in a list every few minutes for ever. They are
+asked for instead, with one list of the Events of that one object, when its pods have been missing for a while, and ever more rarely
+after that; a Workspace whose pods are there costs nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from controller_runtime.client.api import KubeClient
+from controller_runtime.clock import Clock, parse_rfc3339
+from controller_runtime.errors import ApiError
+from controller_runtime.logs import get_logger
+from controller_runtime.resources import EVENTS, Object, is_deleting, namespace_of, uid_of
+
+FIRST_ASK_S = 3.0
+"""Longer than pods take to be made; a workload that is a moment old is nobody's failure."""
+LONGEST_PAUSE_S = 300.0
+STALE_AFTER = timedelta(seconds=1200)
+"""The controllers that make pods try again at least every 1000 s, and say so again."""
+SILENT_KINDS = ("StatefulSet", "Job")
+
+log = get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What is known: the words of the refusal ("" for none), and when to ask again."""
+
+    message: str = ""
+    again_at: datetime | None = None
+
+
+@dataclass(slots=True)
+class _Inquiry:
+    due: datetime
+    pause_s: float = FIRST_ASK_S
+    message: str = ""
+
+
+class PodRefusals:
+    """Asks and remembers by UID of the workload, as long as it is asked about.
+
+    One worker at a time handles a Workspace, so no lock is needed.
+    """
+
+    def __init__(self, client: KubeClient, clock: Clock) -> None:
+        self._client = client
+        self._clock = clock
+        self._inquiries: dict[str, _Inquiry] = {}
+
+    def of(self, runner: Object | None, pods: Iterable[Object]) -> Answer:
+        """Why pods of `runner` are missing, as far as its Events tell."""
+        if runner is None or not _lacks_pods(runner, pods):
+            self._inquiries.pop(uid_of(runner) if runner else "", None)
+            return Answer()
+        now = self._clock.now()
+        inquiry = self._inquiries.get(uid_of(runner)) or self._begin(uid_of(runner), now)
+        if now >= inquiry.due:
+            inquiry.message = self._ask(runner, now)
+            inquiry.due = now + timedelta(seconds=inquiry.pause_s)
+            inquiry.pause_s = min(2 * inquiry.pause_s, LONGEST_PAUSE_S)
+        return Answer(inquiry.message, inquiry.due)
+
+    def _begin(self, uid: str, now: datetime) -> _Inquiry:
+        for gone in [known for known, inquiry in [*self._inquiries.items()] if now - inquiry.due > STALE_AFTER]:
+            self._inquiries.pop(gone, None)  # Deleted with its pods missing: nobody asked again when it was time to.
+        return self._inquiries.setdefault(uid, _Inquiry(now + timedelta(seconds=FIRST_ASK_S)))
+
+    def _ask(self, runner: Object, now: datetime) -> str:
+        selector = f"regarding.uid={uid_of(runner)},reason=FailedCreate"
+        try:
+            found = self._client.list(EVENTS, namespace_of(runner), field_selector=selector).items
+        except ApiError as error:
+            # The cause is then missing from a message; nothing else depends on it.
+            log.warning("cannot ask why pods are missing", error=str(error))
+            return ""
+        latest = max(found, key=_last_seen, default=None)
+        if latest is None or now - _last_seen(latest) > STALE_AFTER:
+            return ""
+        return str(latest.get("note") or "no reason given")
+
+
+def _lacks_pods(runner: Object, pods: Iterable[Object]) -> bool:
+    if runner["kind"] not in SILENT_KINDS or is_deleting(runner) or _has_ended(runner):
+        return False
+    spec = runner.get("spec") or {}
+    wanted = int(spec.get("replicas", 1) if runner["kind"] == "StatefulSet" else spec.get("parallelism", 1))
+    alive = [pod for pod in pods if (pod.get("status") or {}).get("phase") not in ("Succeeded", "Failed")]
+    return len([pod for pod in alive if not is_deleting(pod)]) < wanted
+
+
+def _has_ended(runner: Object) -> bool:
+    conditions = (runner.get("status") or {}).get("conditions") or []
+    return any(entry.get("type") in ("Complete", "Failed") and entry.get("status") == "True" for entry in conditions)
+
+
+def _last_seen(event: Object) -> datetime:
+    series = event.get("series") or event.get("deprecatedSeries") or {}
+    moments = (
+        series.get("lastObservedTime"),
+        event.get("deprecatedLastTimestamp"),
+        event.get("eventTime"),
+        event["metadata"].get("creationTimestamp"),
+    )
+    return max(parse_rfc3339(str(moment)) for moment in moments if moment)

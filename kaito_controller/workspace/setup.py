@@ -1,0 +1,205 @@
+"""Put the parts together: informers, reconciler and controller on a manager.
+
+Kept apart from `main`, so that tests and benchmarks run exactly what the binary runs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from functools import lru_cache
+
+from controller_runtime.cache.informer import Informer
+from controller_runtime.clock import SYSTEM_CLOCK, Clock
+from controller_runtime.controller.controller import Controller, EnqueueingHandler, Request, for_object, for_owner
+from controller_runtime.errors import FatalError
+from controller_runtime.logs import get_logger
+from controller_runtime.manager.manager import Manager
+from controller_runtime.resources import (
+    CONFIG_MAPS,
+    DEPLOYMENTS,
+    JOBS,
+    NODES,
+    PODS,
+    SERVICES,
+    STATEFUL_SETS,
+    Object,
+    Resource,
+    labels_of,
+    name_of,
+)
+from kaito_controller.api import labels
+from kaito_controller.api.tuning_config import KEY
+from kaito_controller.catalog.loader import load_catalog
+from kaito_controller.catalog.model import Catalog
+from kaito_controller.settings import ControllerSettings
+from kaito_controller.workspace.act.actions import MACHINES
+from kaito_controller.workspace.act.consistency import OwnWrites
+from kaito_controller.workspace.metrics import WorkspaceMetrics
+from kaito_controller.workspace.observe.caches import (
+    MACHINE_INDICES,
+    NODE_INDICES,
+    OWNED_INDICES,
+    POD_INDICES,
+    WORKSPACE_INDICES,
+    Cache,
+    Caches,
+)
+from kaito_controller.workspace.observe.machine_source import MachineSource, is_installed
+from kaito_controller.workspace.observe.observer import Observer, Surroundings
+from kaito_controller.workspace.observe.pod_rejections import PodRefusals
+from kaito_controller.workspace.reconciler import WorkspaceReconciler
+from kaito_controller.workspace.watches import Mappers, for_machine, for_pod, node_matters
+
+COMPONENT = "kaito-controller"
+CONTROLLER = "workspace"
+RUNNERS = (DEPLOYMENTS, STATEFUL_SETS, JOBS)
+
+log = get_logger(__name__)
+
+
+def assemble(manager: Manager, settings: ControllerSettings, *, clock: Clock = SYSTEM_CLOCK) -> Controller:
+    """Register everything on `manager`; the caller starts it. Raises FatalError when a required CRD is missing."""
+    informers = _informers(manager, settings)
+    workspaces = informers[labels.WORKSPACES]
+    machines, machine_informer = _machines(manager, settings, clock)
+    caches = _caches(informers, machines)
+    surroundings = Surroundings(
+        catalog=CatalogSource(caches.config_maps, settings).current,
+        limits=settings.limits,
+        image_registry=settings.preset_registry_name,
+        release_namespace=settings.release_namespace,
+        images=settings.helper_images,
+        cluster_domain=settings.cluster_domain,
+        preset_run_as_user=settings.preset_run_as_user,
+        tuning_deadline_s=settings.tuning_deadline_s,
+        template_readiness_s=settings.template_readiness_timeout_s,
+    )
+    reconciler = WorkspaceReconciler(
+        manager.client,
+        caches,
+        Observer(caches, surroundings, clock, PodRefusals(manager.client, clock)),
+        OwnWrites({**informers, MACHINES: machines}, clock),
+        recorder=manager.recorder(COMPONENT),
+        metrics=WorkspaceMetrics(manager.registry, workspaces.list),
+        clock=clock,
+    )
+    controller = Controller(CONTROLLER, reconciler, workers=settings.workers, clock=clock)
+    _watch(controller, informers, Mappers(caches, settings.release_namespace), settings)
+    if machine_informer is not None:
+        controller.watch(machine_informer, for_machine)
+    else:
+        _watch_later(manager, controller, machines, workspaces)
+    manager.add_controller(controller)
+    return controller
+
+
+class CatalogSource:
+    """The built-in catalogue, extended by the ConfigMap of the release; computed once for each version of it."""
+
+    def __init__(self, config_maps: Cache, settings: ControllerSettings) -> None:
+        self._config_maps = config_maps
+        self._name, self._namespace = settings.catalogue_config_map, settings.release_namespace
+        self._extended: Callable[[str], Catalog] = lru_cache(maxsize=1)(self._extend)
+
+    def current(self) -> Catalog:
+        """The catalogue as it is now."""
+        found = self._config_maps.get(self._name, self._namespace) if self._namespace else None
+        if found is None:
+            return load_catalog()
+        return self._extended(str(found["metadata"].get("resourceVersion")))
+
+    def _extend(self, resource_version: str) -> Catalog:
+        found = self._config_maps.get(self._name, self._namespace) or {}
+        catalog, problems = load_catalog().with_config_map(found.get("data") or {})
+        for problem in problems:
+            log.warning("entry of the catalogue left out", config_map=self._name, problem=problem, at=resource_version)
+        return catalog
+
+
+def _machines(manager: Manager, settings: ControllerSettings, clock: Clock) -> tuple[MachineSource, Informer | None]:
+    if is_installed(manager.client):
+        informer = manager.informer(MACHINES, indexers=MACHINE_INDICES)
+        return MachineSource(manager.client, clock=clock, informer=informer), informer
+    if settings.machine_api == "required":
+        raise FatalError("the CRD machines.karpenter.sh is not installed; install it, or start with --machine-api=auto")
+    log.warning("the Machine CRD is not installed; only nodes that users bring are used until it is")
+    return MachineSource(manager.client, clock=clock), None
+
+
+def _informers(manager: Manager, settings: ControllerSettings) -> dict[Resource, Informer]:
+    def owned(resource: Resource) -> Informer:
+        return manager.informer(resource, label_selector=labels.WORKSPACE, indexers=OWNED_INDICES)
+
+    return {
+        labels.WORKSPACES: manager.informer(labels.WORKSPACES, indexers=WORKSPACE_INDICES),
+        NODES: manager.informer(NODES, indexers=NODE_INDICES, transform=_slim_node),
+        PODS: manager.informer(PODS, label_selector=labels.WORKSPACE, indexers=POD_INDICES),
+        CONFIG_MAPS: manager.informer(CONFIG_MAPS, indexers=OWNED_INDICES, transform=_slim_config_map(settings)),
+        **{resource: owned(resource) for resource in (SERVICES, *RUNNERS)},
+    }
+
+
+def _caches(informers: Mapping[Resource, Informer], machines: MachineSource) -> Caches:
+    return Caches(
+        workspaces=informers[labels.WORKSPACES],
+        machines=machines,
+        nodes=informers[NODES],
+        pods=informers[PODS],
+        services=informers[SERVICES],
+        deployments=informers[DEPLOYMENTS],
+        stateful_sets=informers[STATEFUL_SETS],
+        jobs=informers[JOBS],
+        config_maps=informers[CONFIG_MAPS],
+    )
+
+
+def _watch(
+    controller: Controller, informers: Mapping[Resource, Informer], mappers: Mappers, settings: ControllerSettings
+) -> None:
+    workspaces = informers[labels.WORKSPACES]
+
+    def catalogue(config_map: Object) -> list[Request]:
+        is_it = name_of(config_map) == settings.catalogue_config_map
+        return [Request.for_object(workspace) for workspace in workspaces.list()] if is_it else []
+
+    controller.watch(workspaces, for_object)
+    for resource in (SERVICES, CONFIG_MAPS, *RUNNERS):
+        controller.watch(informers[resource], for_owner(labels.KIND, labels.GROUP))
+    controller.watch(informers[CONFIG_MAPS], mappers.for_config_map)
+    controller.watch(informers[CONFIG_MAPS], catalogue)
+    controller.watch(informers[NODES], mappers.for_node, predicate=node_matters)
+    controller.watch(informers[PODS], for_pod)
+
+
+def _watch_later(manager: Manager, controller: Controller, machines: MachineSource, workspaces: Informer) -> None:
+    def everybody() -> None:
+        for workspace in workspaces.list():
+            controller.enqueue(Request.for_object(workspace))
+
+    handler = EnqueueingHandler(
+        for_machine, None, lambda request, priority: controller.enqueue(request, priority=priority)
+    )
+    machines.when_it_appears(handler, everybody)
+    manager.add_runnable(machines, needs_leader=False)
+
+
+def _slim_node(node: Object) -> Object:
+    """Drop the bulk of a Node: images and managed fields are most of it and nobody here reads them."""
+    node.get("status", {}).pop("images", None)
+    node.get("metadata", {}).pop("managedFields", None)
+    return node
+
+
+def _slim_config_map(settings: ControllerSettings) -> Callable[[Object], Object]:
+    """Keep of strangers' ConfigMaps only what could be a training configuration, so that big ones cost no memory."""
+
+    def slim(config_map: Object) -> Object:
+        config_map.get("metadata", {}).pop("managedFields", None)
+        if labels.WORKSPACE in labels_of(config_map) or name_of(config_map) == settings.catalogue_config_map:
+            return config_map
+        config_map.pop("binaryData", None)
+        data = config_map.get("data") or {}
+        config_map["data"] = {KEY: data[KEY]} if KEY in data else {}
+        return config_map
+
+    return slim

@@ -1,0 +1,206 @@
+"""What one reconcile knows: everything `plan` and `status` may look at, read once and frozen.
+
+Views carry only what decisions need, already checked for ownership: a Machine or a workload in a Snapshot belongs to this Workspace's
+UID. Raw objects appear where a builder or a cause needs the whole (workloads, pods); they come from caches and are never changed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import Enum
+
+from controller_runtime.resources import Object
+from kaito_controller.api.reasons import Reason
+from kaito_controller.workloads.context import WorkloadContext
+from kaito_controller.workspace.state.annotations import Attempts, Release
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """How long and how often; every wait of the reconciler ends by one of these. Times in seconds."""
+
+    machine_attempts: int = 3
+    machine_timeout_s: float = 1800.0
+    machine_retry_delay_s: float = 30.0
+    machine_retry_period_s: float = 1800.0
+    provisioner_silence_s: float = 120.0
+    node_lost_timeout_s: float = 600.0
+    gpu_timeout_s: float = 900.0
+    failed_workload_grace_s: float = 3600.0
+
+
+class MachinePhase(Enum):
+    """Where a Machine is, in the words of the Machine contract."""
+
+    PENDING = "pending"
+    READY = "ready"
+    DEGRADED = "degraded"
+    """Has been initialized, is not Ready now; the node may come back."""
+    FAILED = "failed"
+    """Will not become Ready: a terminal reason, or too late."""
+    DELETING = "deleting"
+
+
+@dataclass(frozen=True, slots=True)
+class MachineView:
+    """One Machine of this Workspace. `ordinal` and `attempt` are None on a Machine that another controller made for it."""
+
+    name: str
+    uid: str
+    ordinal: int | None
+    attempt: int | None
+    phase: MachinePhase
+    created_at: datetime
+    node_name: str = ""
+    reason: str = ""
+    message: str = ""
+    since: datetime | None = None
+    touched: bool = True
+    """A provisioner has put a finalizer or a condition on it."""
+    initialized: bool = False
+    """It has been a working node at some time."""
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """Who uses a node that nobody ordered."""
+
+    namespace: str
+    name: str
+    uid: str
+
+    @property
+    def key(self) -> str:
+        return f"{self.namespace}/{self.name}"
+
+
+@dataclass(frozen=True, slots=True)
+class NodeView:
+    """One Node that is, or could become, one of ours."""
+
+    name: str
+    uid: str
+    resource_version: str
+    ready: bool
+    gpus: int
+    labels: Mapping[str, str] = field(default_factory=dict)
+    claim: Claim | None = None
+    owner: str = ""
+    """`namespace/name` of the Workspace whose Machine made this node; "" for nodes that users brought."""
+    unschedulable: bool = False
+    deleting: bool = False
+    since: datetime | None = None
+    """When Ready last changed."""
+    message: str = ""
+    """What the Ready condition says, when it is not True."""
+
+    @property
+    def instance_type(self) -> str:
+        return self.labels.get("node.kubernetes.io/instance-type", "")
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """The part of the specification that concerns nodes."""
+
+    count: int
+    instance_type: str
+    match_labels: Mapping[str, str] = field(default_factory=dict)
+    preferred: tuple[str, ...] = ()
+    gpus_per_node: int = 0
+    """GPUs that a pod will ask for; 0 when nothing is known of the model or the instance type."""
+    least_gpus_per_node: int = 0
+    """With fewer than this on a node, the model cannot run there."""
+    disk_gb: int = 0
+
+
+class Mode(Enum):
+    """What the Workspace runs."""
+
+    INFERENCE = "inference"
+    TUNING = "tuning"
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """One answer to "how is it going": why, in a sentence, and until when it is worth waiting."""
+
+    reason: Reason
+    message: str
+    until: datetime | None = None
+    """When the answer may change by the passing of time alone."""
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """The last answer of the API server that made an action impossible; forgotten once everything could be done."""
+
+    message: str
+    machine: bool = False
+    """It was a Machine that could not be created."""
+    taken: bool = False
+    """The name belongs to somebody else."""
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """The world as one reconcile sees it."""
+
+    raw: Object
+    """The Workspace, from the cache."""
+    now: datetime
+    limits: Limits
+    wanted: Wanted
+    mode: Mode
+    context: WorkloadContext
+    """For the builders; the nodes and the GPUs per pod are filled in once they are chosen."""
+    gate: Verdict | None = None
+    """Why nothing may be ordered or changed (specification, fit, training configuration), or None."""
+    readiness_timeout_s: float = 600.0
+    machine_api: bool = True
+    """Machines can be ordered: their CRD is installed."""
+    machines: tuple[MachineView, ...] = ()
+    nodes: Mapping[str, NodeView] = field(default_factory=dict)
+    """By name: those of our Machines, those we claimed, the preferred ones, and free ones of our instance type."""
+    absent_since: Mapping[str, datetime] = field(default_factory=dict)
+    """By Machine: since when its Node has not been there, as far as this process has seen."""
+    attempts: Attempts = field(default_factory=dict)
+    release: Release | None = None
+    tuned_run: str = ""
+    existing: Mapping[tuple[str, str], Object] = field(default_factory=dict)
+    """By (kind, name): Services, workloads and ConfigMaps that this Workspace controls."""
+    pods: tuple[Object, ...] = ()
+    """Pods of the workload, by name."""
+    lost_nodes: tuple[str, ...] = ()
+    """Nodes of those pods that are not there any more."""
+    refusal: Refusal | None = None
+    pods_refused: str = ""
+    """Why pods of a StatefulSet or Job cannot be made, in the words of its controller; "" when nothing is known."""
+    ask_again_at: datetime | None = None
+    """When more may be known about missing pods."""
+
+    @property
+    def worker_nodes(self) -> tuple[str, ...]:
+        """The nodes as last shown in status."""
+        return tuple((self.raw.get("status") or {}).get("workerNodes") or ())
+
+    @property
+    def busy_nodes(self) -> frozenset[str]:
+        """Nodes on which a pod of ours has not ended."""
+        done = ("Succeeded", "Failed")
+        pods = (pod for pod in self.pods if (pod.get("status") or {}).get("phase") not in done)
+        return frozenset(str((pod.get("spec") or {}).get("nodeName") or "") for pod in pods)
+
+    @property
+    def name(self) -> str:
+        return str(self.raw["metadata"]["name"])
+
+    @property
+    def namespace(self) -> str:
+        return str(self.raw["metadata"]["namespace"])
+
+    @property
+    def generation(self) -> int:
+        return int(self.raw["metadata"].get("generation") or 0)

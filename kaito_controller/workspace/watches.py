@@ -1,0 +1,80 @@
+"""Which change wakes which Workspace: mappers and predicates between the informers and the controller.
+
+Every object below a Workspace wakes it: Machines and Nodes by their labels or by who names them, workloads by their owner, pods by their
+label, ConfigMaps by the name that a tuning run reads. Nodes report every few seconds; only changes that could change a decision pass.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from controller_runtime.conditions import get_condition
+from controller_runtime.controller.controller import Change, Request
+from controller_runtime.resources import Object, annotations_of, is_deleting, labels_of, name_of, namespace_of
+from kaito_controller.api import labels
+from kaito_controller.workspace.observe.caches import BY_CONFIG, BY_NODE, WANTING, Caches, instance_type_of, read_claim
+from kaito_controller.workspace.observe.observer import GPU
+from kaito_controller.workspace.state import naming
+from kaito_controller.workspace.state.machines import owner_key
+
+
+def for_machine(machine: Object) -> Iterable[Request]:
+    """The Workspace that a Machine is labelled for."""
+    key = owner_key(machine)
+    return (Request.from_key(key),) if key else ()
+
+
+def for_pod(pod: Object) -> Iterable[Request]:
+    """The Workspace that a pod is labelled for."""
+    name = labels_of(pod).get(labels.WORKSPACE)
+    return (Request(namespace_of(pod), name),) if name else ()
+
+
+def node_matters(change: Change) -> bool:
+    """Drops heartbeats."""
+    if change.old is None or change.new is None:
+        return True
+    return _facts(change.old) != _facts(change.new)
+
+
+def _facts(node: Object) -> tuple[object, ...]:
+    status = node.get("status") or {}
+    ready = get_condition(status.get("conditions"), "Ready") or {}
+    return (
+        ready.get("status"),
+        ready.get("lastTransitionTime"),
+        (status.get("allocatable") or {}).get(GPU),
+        bool((node.get("spec") or {}).get("unschedulable")),
+        labels_of(node),
+        annotations_of(node).get(naming.CLAIM),
+        is_deleting(node),
+    )
+
+
+class Mappers:
+    """The mappers that have to look something up."""
+
+    def __init__(self, caches: Caches, release_namespace: str) -> None:
+        self._caches = caches
+        self._release_namespace = release_namespace
+
+    def for_node(self, node: Object) -> Iterable[Request]:
+        """Whoever owns or claims the node; for a free one, the Workspaces that could use it."""
+        found = {Request.from_key(key) for key in (owner_key(node),) if key}
+        found |= {r for machine in self._caches.machines.by_index(BY_NODE, name_of(node)) for r in for_machine(machine)}
+        claim = read_claim(node)
+        if claim is not None:
+            found.add(Request(claim.namespace, claim.name))
+        wanting = [f"node/{name_of(node)}"]
+        if not found:
+            wanting.append(instance_type_of(node))
+        for value in wanting:
+            found |= {Request.for_object(w) for w in self._caches.workspaces.by_index(WANTING, value)}
+        return found
+
+    def for_config_map(self, config_map: Object) -> Iterable[Request]:
+        """The tuning Workspaces that read a ConfigMap of this name, in its namespace or from the operator's."""
+        namespace = namespace_of(config_map)
+        readers = self._caches.workspaces.by_index(BY_CONFIG, name_of(config_map))
+        everywhere = namespace == self._release_namespace
+        return [Request.for_object(w) for w in readers if everywhere or namespace_of(w) == namespace]
