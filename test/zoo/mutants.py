@@ -95,8 +95,8 @@ IDENTITY = (
         "busy-is-exists",
         "409 `another operation is running` is read as `exists already`.",
         "gpu_provisioner/cloud/azure/errors.py",
-        "    409: base.Busy,",
-        "    409: base.AlreadyThere,",
+        "    409: port.Busy,",
+        "    409: port.AlreadyThere,",
         (f"{_PROVISIONER}/test_azure_errors.py::test_class_by_status_and_code",),
     ),
     Mutant(
