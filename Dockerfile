@@ -12,6 +12,7 @@ RUN ["sh", "hack/image/assemble.sh", "/app"]
 
 FROM gcr.io/distroless/python3-debian12:nonroot@sha256:66f3e24fd4906156a7360d2861731d31d3457a02f34fd3c4491f0b710a259988
 LABEL org.opencontainers.image.title="kaito-operator" \
+      org.opencontainers.image.version="0.2.0" \
       org.opencontainers.image.description="Workspace controller and GPU provisioner" \
       org.opencontainers.image.licenses="Apache-2.0"
 COPY --from=build /app /app

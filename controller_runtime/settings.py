@@ -21,6 +21,8 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, V
 from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
+from controller_runtime.version import VERSION
+
 S = TypeVar("S", bound=BaseModel)
 
 _UNITS_S = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
@@ -186,6 +188,7 @@ class _Parser(argparse.ArgumentParser):
 
 def _parser(model: type[BaseModel], env_prefix: str, prog: str) -> argparse.ArgumentParser:
     parser = _Parser(prog=prog, allow_abbrev=False, description=(model.__doc__ or "").strip().splitlines()[0])
+    parser.add_argument("--version", action="version", version=f"{prog} {VERSION}")
     for row in describe_settings(model, env_prefix):
         text = f"{row.description} [default: {row.default}; environment: {', '.join(row.env)}]".replace("%", "%%")
         # `--flag` alone means true for a boolean, and is an error for everything else.

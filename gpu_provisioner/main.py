@@ -13,6 +13,7 @@ from controller_runtime.errors import ControllerRuntimeError
 from controller_runtime.logs import configure_logging, get_logger
 from controller_runtime.manager.manager import Manager
 from controller_runtime.settings import SettingsError, load_settings
+from controller_runtime.version import user_agent
 from gpu_provisioner.cloud.azure.agent_pools import AzureAgentPools
 from gpu_provisioner.cloud.port import Auth, CloudError
 from gpu_provisioner.settings import ENV_PREFIX, PROG, ProvisionerSettings
@@ -43,7 +44,7 @@ def run(settings: ProvisionerSettings) -> int:
     pools = AzureAgentPools(settings.azure_options())
     try:
         check_cloud(pools)
-        client = Client.from_kubeconfig(settings.kubeconfig, context=settings.context, user_agent=PROG)
+        client = Client.from_kubeconfig(settings.kubeconfig, context=settings.context, user_agent=user_agent(PROG))
         manager = Manager(client, settings, name=PROG)
         build_provisioner(manager, pools, settings)
         return manager.run()

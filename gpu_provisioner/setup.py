@@ -13,6 +13,7 @@ from controller_runtime.clock import SYSTEM_CLOCK, Clock
 from controller_runtime.controller.controller import Controller, Request
 from controller_runtime.manager.manager import Manager
 from controller_runtime.resources import NODES, Object, name_of
+from controller_runtime.version import register_build_info
 from gpu_provisioner.api import labels
 from gpu_provisioner.api.resource import MACHINES
 from gpu_provisioner.cloud.cache import PoolView
@@ -46,6 +47,7 @@ def build_provisioner(
 ) -> Provisioner:
     """Wire everything and register it with the manager; nothing runs before the manager starts."""
     metrics = ProvisionerMetrics(manager.registry)
+    register_build_info(manager.name, manager.registry)
     limits = settings.limits()
     view = _pool_view(manager, pools, settings, metrics, clock)
     machine_cache = manager.informer(MACHINES)

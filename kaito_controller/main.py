@@ -10,6 +10,7 @@ from controller_runtime.errors import ControllerRuntimeError
 from controller_runtime.logs import configure_logging, get_logger
 from controller_runtime.manager.manager import Manager
 from controller_runtime.settings import SettingsError, load_settings
+from controller_runtime.version import user_agent
 from kaito_controller.settings import ENV_PREFIX, ControllerSettings
 from kaito_controller.workspace.setup import assemble
 
@@ -28,7 +29,7 @@ def main(argv: Sequence[str] | None = None, environ: Mapping[str, str] | None = 
         return BAD_SETTINGS
     configure_logging(settings.log_level, settings.log_format)
     try:
-        client = Client.from_kubeconfig(settings.kubeconfig, context=settings.context, user_agent=PROGRAM)
+        client = Client.from_kubeconfig(settings.kubeconfig, context=settings.context, user_agent=user_agent(PROGRAM))
         manager = Manager(client, settings, name=PROGRAM)
         assemble(manager, settings)
     except ControllerRuntimeError as error:

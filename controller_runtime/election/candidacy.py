@@ -16,6 +16,7 @@ from controller_runtime.election.lease import LeaseTimings
 from controller_runtime.events.recorder import EventRecorder
 from controller_runtime.metrics.registry import ControllerMetrics
 from controller_runtime.settings import OperatorSettings
+from controller_runtime.version import user_agent
 
 EVENT_REASON = "LeaderElection"
 SERVICE_ACCOUNT_NAMESPACE = "/var/run/secrets/kubernetes.io/serviceaccount/namespace"
@@ -79,7 +80,7 @@ def _own_client(settings: OperatorSettings, program: str) -> KubeClient:
     return Client.from_kubeconfig(
         settings.kubeconfig,
         context=settings.context,
-        user_agent=f"{program}/leader-election",
+        user_agent=f"{user_agent(program)} leader-election",
         connect_timeout_s=min(2.0, patience_s),
         read_timeout_s=patience_s,
         total_timeout_s=patience_s,

@@ -1,8 +1,12 @@
-"""`python -m hack.generate [--check]`: write the generated files under `config/`, or fail when the tree differs from them."""
+"""`python -m hack.generate [--check]`: write what follows from the code, or fail when the tree differs from it.
+
+That is: objects under `config/`, tables in the documentation, and the version wherever it cannot be imported.
+"""
 
 from __future__ import annotations
 
 import argparse
+import re
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -10,6 +14,8 @@ from typing import Any
 
 import yaml
 
+from controller_runtime.version import VERSION
+from hack.generate import pages
 from hack.generate.catalogue_parameter import catalogue_config_map
 from hack.generate.crds import machine_crd, workspace_crd
 from hack.generate.policy import binding, policy
@@ -25,6 +31,17 @@ GENERATED: dict[str, Callable[[], dict[str, Any]]] = {
     "config/admission/binding.yaml": binding,
 }
 """Path from the root of the project to the function that makes the object."""
+
+PAGES = ("kaito_controller/README.md", "gpu_provisioner/README.md", "controller_runtime/README.md", "README.md")
+"""Pages with marked tables; excerpts come from the first page before theirs that has the row."""
+
+STAMPED = {
+    "Dockerfile": r'(?<=image\.version=")[^"]+',
+    "README.md": r"(?<=/kaito-operator:)\d[\w.-]*",
+    "config/manager/gpu-provisioner.yaml": r"(?<=image: kaito-operator:)\S+",
+    "config/manager/kaito-controller.yaml": r"(?<=image: kaito-operator:)\S+",
+}
+"""Path → the place in that file where the version stands."""
 
 
 class _Dumper(yaml.SafeDumper):
@@ -43,13 +60,25 @@ def render(obj: dict[str, Any]) -> str:
     return HEADER + body
 
 
-def stale_files(root: Path = ROOT) -> list[str]:
-    """Paths of generated files that are missing or differ from what the code says."""
-    return [
-        path
-        for path, build in GENERATED.items()
-        if not (root / path).is_file() or (root / path).read_text("utf-8") != render(build())
-    ]
+def wanted(root: Path = ROOT) -> dict[str, str]:
+    """Path → what the file has to say, for every file that is generated in whole or in part."""
+    files = {path: render(build()) for path, build in GENERATED.items()}
+    for path in PAGES:
+        others = [files[page] for page in PAGES if page in files]
+        files[path] = pages.render((root / path).read_text("utf-8"), others)
+    for path, place in STAMPED.items():
+        text = files.get(path) or (root / path).read_text("utf-8")
+        files[path] = re.sub(place, VERSION, text)
+    return files
+
+
+def stale_files(root: Path = ROOT) -> dict[str, str]:
+    """Generated files that are missing or differ from what the code says, each with what it should say."""
+    return {
+        path: text
+        for path, text in wanted(root).items()
+        if not (root / path).is_file() or (root / path).read_text("utf-8") != text
+    }
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -62,9 +91,9 @@ def main(argv: list[str] | None = None) -> int:
         for path in stale:
             print(f"{path} is out of date; run `python -m hack.generate`", file=sys.stderr)
         return 1 if stale else 0
-    for path in stale:
+    for path, text in stale.items():
         (ROOT / path).parent.mkdir(parents=True, exist_ok=True)
-        (ROOT / path).write_text(render(GENERATED[path]()), "utf-8")
+        (ROOT / path).write_text(text, "utf-8")
         print(f"wrote {path}")
     return 0
 

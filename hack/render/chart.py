@@ -13,11 +13,11 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+from controller_runtime.version import VERSION
 from hack.render import values_schema
 from hack.render.kustomize import ROOT, Document, render, to_yaml
 
 NAMESPACE = "kaito-system"
-VERSION = "0.1.0"
 MACHINE_CRD = "machines.karpenter.sh"
 COMPONENTS = {"kaito-controller": "kaitoController", "gpu-provisioner": "gpuProvisioner"}
 AZURE_KEYS = {

@@ -27,6 +27,7 @@ from controller_runtime.resources import (
     labels_of,
     name_of,
 )
+from controller_runtime.version import register_build_info
 from kaito_controller.api import labels
 from kaito_controller.api.tuning_config import KEY
 from kaito_controller.catalog.loader import load_catalog
@@ -59,6 +60,7 @@ log = get_logger(__name__)
 
 def assemble(manager: Manager, settings: ControllerSettings, *, clock: Clock = SYSTEM_CLOCK) -> Controller:
     """Register everything on `manager`; the caller starts it. Raises FatalError when a required CRD is missing."""
+    register_build_info(manager.name, manager.registry)
     informers = _informers(manager, settings)
     workspaces = informers[labels.WORKSPACES]
     machines, machine_informer = _machines(manager, settings, clock)

@@ -12,7 +12,6 @@ import yaml
 
 from hack.render import values_schema
 from hack.render.kustomize import ROOT
-from kaito_controller.api import conditions
 from test.install import readme, shipped
 from test.install.readme import README, Table, tables
 
@@ -48,14 +47,6 @@ def test_a_row_that_a_package_documents_is_the_same_here(table: Table) -> None:
         there = [dict(zip(t.header[1:], r[1:], strict=True)) for t in theirs for r in t.rows if r[0] == row[0]]
         assert any(here.keys() & row.keys() for row in there), f"no package documents {row[0]}"
         assert any(all(here.get(name, cell) == cell for name, cell in row.items()) for row in there), (here, there)
-
-
-def test_conditions_are_explained_in_the_words_of_the_code() -> None:
-    (table,) = [t for t in TOP if t.header[0] == "condition"]
-    source = Path(conditions.__file__).read_text()
-    explained = dict(re.findall(r'^[A-Z_]+ = "(\w+)"\n"""(.+)"""$', source, re.M))
-
-    assert dict(table.rows) == {f"`{name}`": explained[name] for name in conditions.ALL}
 
 
 def test_every_figure_says_what_measures_it() -> None:

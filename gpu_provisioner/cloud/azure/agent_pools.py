@@ -28,6 +28,7 @@ from azure.mgmt.containerservice import ContainerServiceClient
 from azure.mgmt.containerservice.models import AgentPool, GPUProfile, ManagedClusterAgentPoolProfileProperties
 from azure.mgmt.core.tools import get_arm_endpoints
 
+from controller_runtime.version import user_agent
 from gpu_provisioner.cloud import port
 from gpu_provisioner.cloud.azure.errors import classify, retry_after_s
 
@@ -79,7 +80,7 @@ class AzureAgentPools:
             retry_policy=RetryPolicy.no_retries(),
             connection_timeout=options.connect_timeout_s,
             read_timeout=options.read_timeout_s,
-            user_agent="gpu-provisioner",
+            user_agent=user_agent("gpu-provisioner"),
             # Azure's own policy refuses plain http, which is right everywhere but on the loopback of a simulated cloud.
             **({"authentication_policy": SansIOHTTPPolicy()} if self._credential is None else {}),
         )
