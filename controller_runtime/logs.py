@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 import re
 import sys
+import threading
 from collections.abc import Iterator, MutableMapping
 from contextlib import contextmanager
 from typing import Any, TextIO, cast
@@ -40,13 +41,16 @@ _PATTERNS = (
         rf"\1{REDACTED}",
     ),
 )
-_known_secrets: set[str] = set()
+_known_secrets: frozenset[str] = frozenset()
+_lock = threading.Lock()
 
 
 def add_secret(value: str) -> None:
     """Blank out this very text wherever it turns up in a log line; for credentials that have no telling shape."""
+    global _known_secrets  # replaced, never changed: other threads may be walking over it in `redact`
     if len(value) >= 6:  # shorter ones would blank out innocent words
-        _known_secrets.add(value)
+        with _lock:
+            _known_secrets |= {value}
 
 
 def redact(text: str) -> str:

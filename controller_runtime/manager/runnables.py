@@ -32,7 +32,9 @@ class Runnables:
         self._controllers: list[Controller] = []
         self._runnables: list[tuple[Runnable, bool]] = []
         self._threads: list[threading.Thread] = []
-        self._starting: set[str] = set()
+        self._lock = threading.Lock()
+        self._starting: frozenset[str] = frozenset()
+        """Replaced under the lock and never changed, so that probes may walk over it while threads come and go."""
 
     def add_controller(self, controller: Controller) -> None:
         """ValueError for a name that is taken."""
@@ -60,8 +62,9 @@ class Runnables:
 
     def not_ready(self) -> str | None:
         """Why not all of them work, or None."""
-        if self._starting:
-            return f"waiting: {', '.join(sorted(self._starting))}"
+        starting = self._starting
+        if starting:
+            return f"waiting: {', '.join(sorted(starting))}"
         reasons = (controller.unhealthy() for controller in self._controllers)
         return next((reason for reason in reasons if reason), None)
 
@@ -79,6 +82,10 @@ class Runnables:
     def _until(self, deadline: float) -> float:
         return max(0.0, deadline - self._clock.monotonic())
 
+    def _note_starting(self, name: str, *, begins: bool) -> None:
+        with self._lock:
+            self._starting = self._starting | {name} if begins else self._starting - {name}
+
     def _spawn(self, name: str, work: Callable[[], None], *, starting: bool = False) -> None:
         def guarded() -> None:
             try:
@@ -87,10 +94,10 @@ class Runnables:
                 if not self._stopping.is_set():
                     self._on_failure(error)
             finally:
-                self._starting.discard(name)
+                self._note_starting(name, begins=False)
 
         if starting:
-            self._starting.add(name)
+            self._note_starting(name, begins=True)
         thread = threading.Thread(target=guarded, name=name, daemon=True)
         thread.start()
         self._threads.append(thread)

@@ -36,7 +36,11 @@ class _Repair:
 
 
 class Repairs:
-    """By UID of the object. One worker at a time handles the objects of a Workspace, so no lock is needed."""
+    """By UID of the object.
+
+    One worker at a time handles the objects of a Workspace, and nothing here walks over everybody's entries: each step on the table is
+    one that the interpreter does whole, so that no lock is needed.
+    """
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock

@@ -6,7 +6,8 @@ Everything is checked for ownership here, by UID, so that the rooms behind need 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import threading
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
@@ -53,6 +54,27 @@ class Surroundings:
     template_readiness_s: float = 600.0
 
 
+class Absences:
+    """Since when something has been missing, by the UID that it belongs to and its own name. Thread-safe: all workers share it."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._since: dict[str, dict[str, datetime]] = {}
+
+    def since(self, uid: str, missing: Iterable[str], now: datetime) -> dict[str, datetime]:
+        """Exactly these are missing now; what was not missing before is missing since `now`."""
+        with self._lock:
+            known = self._since.pop(uid, {})
+            found = {name: known.get(name, now) for name in missing}
+            if found:
+                self._since[uid] = found
+            return dict(found)
+
+    def forget(self, uid: str) -> None:
+        with self._lock:
+            self._since.pop(uid, None)
+
+
 class Observer:
     """Makes Snapshots. Remembers only since when a Node has been absent, which no object in the cluster tells."""
 
@@ -61,7 +83,7 @@ class Observer:
         self._around = surroundings
         self._clock = clock
         self._pod_refusals = pod_refusals
-        self._absent: dict[tuple[str, str], datetime] = {}
+        self._absences = Absences()
 
     def snapshot(self, raw: Object, refusal: Refusal | None = None) -> Snapshot:
         """Everything about one living Workspace."""
@@ -91,7 +113,7 @@ class Observer:
             machine_api=self._caches.machines.available,
             machines=machines,
             nodes=nodes,
-            absent_since=self._absences(raw, machines, nodes, now),
+            absent_since=self._absent_since(raw, machines, nodes, now),
             attempts=read_attempts(annotations_of(raw).get(naming.ATTEMPTS)),
             release=read_release(annotations_of(raw).get(naming.RELEASED)),
             tuned_run=annotations_of(raw).get(naming.TUNED_RUN, ""),
@@ -121,8 +143,7 @@ class Observer:
 
     def forget(self, uid: str) -> None:
         """Drop what is remembered about a Workspace that is gone."""
-        for entry in [entry for entry in self._absent if entry[0] == uid]:
-            self._absent.pop(entry, None)
+        self._absences.forget(uid)
 
     def _existing(self, uid: str) -> dict[tuple[str, str], Object]:
         found = (obj for cache in self._caches.owned for obj in cache.by_index(BY_OWNER, uid))
@@ -172,17 +193,11 @@ class Observer:
         ours = [pod for pod in pods if str(pod["metadata"].get("creationTimestamp") or "") >= born]
         return tuple(sorted(ours, key=name_of))
 
-    def _absences(
+    def _absent_since(
         self, raw: Object, machines: tuple[MachineView, ...], nodes: Mapping[str, NodeView], now: datetime
     ) -> dict[str, datetime]:
-        found = {}
-        for machine in machines:
-            entry = (uid_of(raw), machine.name)
-            if machine.phase is MachinePhase.READY and machine.node_name not in nodes:
-                found[machine.name] = self._absent.setdefault(entry, now.replace(microsecond=0))
-            else:
-                self._absent.pop(entry, None)
-        return found
+        missing = [m.name for m in machines if m.phase is MachinePhase.READY and m.node_name not in nodes]
+        return self._absences.since(uid_of(raw), missing, now.replace(microsecond=0))
 
     def _context(self, workspace: Workspace, request: Request) -> WorkloadContext:
         around = self._around

@@ -8,6 +8,7 @@ after that; a Workspace whose pods are there costs nothing.
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -44,33 +45,39 @@ class _Inquiry:
 
 
 class PodRefusals:
-    """Asks and remembers by UID of the workload, as long as it is asked about.
+    """Asks and remembers by UID of the workload, as long as it is asked about. Thread-safe.
 
-    One worker at a time handles a Workspace, so no lock is needed.
+    The lock guards the table, which all workers share. One worker at a time handles a Workspace, hence an inquiry; the API server is
+    asked without the lock.
     """
 
     def __init__(self, client: KubeClient, clock: Clock) -> None:
         self._client = client
         self._clock = clock
+        self._lock = threading.Lock()
         self._inquiries: dict[str, _Inquiry] = {}
 
     def of(self, runner: Object | None, pods: Iterable[Object]) -> Answer:
         """Why pods of `runner` are missing, as far as its Events tell."""
         if runner is None or not _lacks_pods(runner, pods):
-            self._inquiries.pop(uid_of(runner) if runner else "", None)
+            with self._lock:
+                self._inquiries.pop(uid_of(runner) if runner else "", None)
             return Answer()
         now = self._clock.now()
-        inquiry = self._inquiries.get(uid_of(runner)) or self._begin(uid_of(runner), now)
+        inquiry = self._inquiry(uid_of(runner), now)
         if now >= inquiry.due:
             inquiry.message = self._ask(runner, now)
             inquiry.due = now + timedelta(seconds=inquiry.pause_s)
             inquiry.pause_s = min(2 * inquiry.pause_s, LONGEST_PAUSE_S)
         return Answer(inquiry.message, inquiry.due)
 
-    def _begin(self, uid: str, now: datetime) -> _Inquiry:
-        for gone in [known for known, inquiry in [*self._inquiries.items()] if now - inquiry.due > STALE_AFTER]:
-            self._inquiries.pop(gone, None)  # Deleted with its pods missing: nobody asked again when it was time to.
-        return self._inquiries.setdefault(uid, _Inquiry(now + timedelta(seconds=FIRST_ASK_S)))
+    def _inquiry(self, uid: str, now: datetime) -> _Inquiry:
+        with self._lock:
+            if uid not in self._inquiries:
+                # What is overdue by so much was deleted with its pods missing: nobody asked again when it was time to.
+                alive = {known: item for known, item in self._inquiries.items() if now - item.due <= STALE_AFTER}
+                self._inquiries = alive | {uid: _Inquiry(now + timedelta(seconds=FIRST_ASK_S))}
+            return self._inquiries[uid]
 
     def _ask(self, runner: Object, now: datetime) -> str:
         selector = f"regarding.uid={uid_of(runner)},reason=FailedCreate"

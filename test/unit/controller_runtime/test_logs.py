@@ -105,7 +105,7 @@ def test_innocent_words_stay(text):
 
 
 def test_a_registered_secret_is_blanked_out_wherever_it_turns_up(monkeypatch, stream):
-    monkeypatch.setattr(logs, "_known_secrets", set())
+    monkeypatch.setattr(logs, "_known_secrets", frozenset())
     add_secret("Zq9!canary")
     configure_logging("info", "json", stream)
 
