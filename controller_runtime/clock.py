@@ -59,8 +59,11 @@ def rfc3339_micro(moment: datetime) -> str:
 
 
 def parse_rfc3339(text: str) -> datetime:
-    """Read a `metav1.Time` or `metav1.MicroTime`; raises ValueError on anything else."""
+    """Read a `metav1.Time` or `metav1.MicroTime`; raises ValueError on anything else, such as a moment that has no UTC form."""
     moment = datetime.fromisoformat(text)
     if moment.tzinfo is None:
         raise ValueError(f"time {text!r} carries no zone; RFC 3339 asks for one, such as a trailing Z")
-    return moment.astimezone(UTC)
+    try:
+        return moment.astimezone(UTC)
+    except OverflowError:
+        raise ValueError(f"time {text!r} lies outside the years 1 to 9999 in UTC") from None

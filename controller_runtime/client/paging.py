@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import msgspec
 
 from controller_runtime.client.api import Transform
-from controller_runtime.client.decoding import decode_item
+from controller_runtime.client.decoding import decode_item, flatten
 from controller_runtime.errors import MalformedReply
 from controller_runtime.resources import Object
 
@@ -45,13 +45,20 @@ class Page:
 def decode_page(body: bytes, call: str, transform: Transform | None = None) -> Page:
     """Read a list reply; items of a typed list carry no kind of their own and get it from the list, as `kubectl get` shows them."""
     try:
-        envelope = _DECODER.decode(body)
+        envelope = _envelope(body)
     except msgspec.DecodeError as error:
         raise MalformedReply(f"the reply is not a list of objects: {error}", call=call) from error
     if not envelope.kind.endswith("List"):
         raise MalformedReply(f"the reply is a {envelope.kind or 'thing without kind'}, expected a list", call=call)
     items = list(_decode_items(envelope, call, transform))
     return Page(items, envelope.metadata.resource_version, envelope.metadata.continuation)
+
+
+def _envelope(body: bytes) -> _Envelope:
+    try:
+        return _DECODER.decode(body)
+    except RecursionError:
+        return _DECODER.decode(flatten(body))  # One object in it is nested so deeply that it cannot even be skipped.
 
 
 def _decode_items(envelope: _Envelope, call: str, transform: Transform | None) -> Iterator[Object]:

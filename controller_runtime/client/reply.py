@@ -10,6 +10,7 @@ import orjson
 import urllib3
 from urllib3.exceptions import HTTPError
 
+from controller_runtime.client.decoding import decode_whole
 from controller_runtime.clock import Clock
 from controller_runtime.errors import ConnectionFailed, MalformedReply
 from controller_runtime.resources import Object
@@ -43,7 +44,7 @@ def read_body(response: urllib3.BaseHTTPResponse, call: str, *, limit: int, dead
 def decode_object(body: bytes, call: str) -> Object:
     """A reply body as an object; `MalformedReply` when it is anything else."""
     try:
-        decoded = orjson.loads(body)
+        decoded = decode_whole(body)
     except orjson.JSONDecodeError as error:
         raise MalformedReply(f"the reply is not JSON: {error}", call=call) from error
     if not isinstance(decoded, dict):

@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from controller_runtime.client.decoding import decode_frame, decode_item
+from controller_runtime.client.decoding import READ_DEPTH, decode_frame, decode_item, decode_whole, flatten
+from controller_runtime.client.paging import decode_page
 
 FIELDS = [{"manager": "kubectl", "fieldsV1": {"f:spec": {'k:{"port":80}': {".": {}}, "v:}]": {}}}}, {"manager": "b"}]
 
@@ -82,3 +83,48 @@ def test_no_tree_of_awkward_keys_and_texts_is_decoded_otherwise(metadata: Any, s
     assert without_managed_fields(decode_item(orjson.dumps(obj))) == without_managed_fields(obj)
     frame = decode_frame(orjson.dumps({"type": "ADDED", "object": obj}))
     assert without_managed_fields(frame["object"]) == without_managed_fields(obj)
+
+
+def nested(levels: int) -> bytes:
+    return b'{"a":' * levels + b"1" + b"}" * levels
+
+
+@pytest.mark.parametrize("levels", [900, 1100, 9000])
+def test_one_object_nested_too_deeply_costs_only_its_depth(levels: int) -> None:
+    deep = b'{"metadata":{"name":"deep","resourceVersion":"7"},"spec":%s}' % nested(levels)
+    page = b'{"kind":"WidgetList","apiVersion":"v1","metadata":{"resourceVersion":"9"},"items":[%s,{"metadata":{"name":"other"}}]}'
+
+    read = decode_page(page % deep, "list")
+
+    assert [item["metadata"]["name"] for item in read.items] == ["deep", "other"]
+    assert read.resource_version == "9"
+    assert decode_frame(b'{"type":"ADDED","object":%s}' % deep)["object"]["metadata"]["resourceVersion"] == "7"
+    assert decode_whole(deep)["metadata"]["name"] == "deep"
+
+
+def test_half_a_surrogate_pair_costs_only_itself() -> None:
+    assert decode_item(b'{"metadata":{"name":"x","annotations":{"a":"b\\ud800c"}}}')["metadata"] == {
+        "name": "x",
+        "annotations": {"a": "b?c"},
+    }
+
+
+def test_flattening_cuts_exactly_below_the_depth() -> None:
+    assert flatten(nested(3), 3) == nested(3)
+    assert flatten(b'{"a":{"b":[1,{"}":2}],"c":3},"d":"[{"}', 2) == b'{"a":{"b":null,"c":3},"d":"[{"}'
+
+
+@given(tree=TREES)
+def test_flattening_leaves_what_is_flat(tree: Any) -> None:
+    text = orjson.dumps(tree)
+
+    assert flatten(text, READ_DEPTH) == text
+    assert orjson.loads(flatten(text, 2)) == cut(tree, 2)
+
+
+def cut(value: Any, depth: int) -> Any:
+    if isinstance(value, dict | list) and depth == 0:
+        return None
+    if isinstance(value, dict):
+        return {key: cut(item, depth - 1) for key, item in value.items()}
+    return [cut(item, depth - 1) for item in value] if isinstance(value, list) else value
