@@ -8,7 +8,7 @@ right is checked on what was decoded, and otherwise the whole text is decoded:
 * a list of that name elsewhere in the object is told by `metadata.managedFields`, which then is not what the cut leaves in its place: a
   string, where API servers only have objects.
 
-API servers store what decoders refuse: objects nested a thousand levels deep (they allow ten thousand), text with half a surrogate pair. One
+API servers store what decoders refuse: objects nested a thousand levels deep (they allow ten thousand), half a surrogate pair. One
 such object must not keep a whole collection from being read. It is decoded once more, slowly: values nested deeper than any field
 that a controller reads become null, and what cannot be encoded becomes a question mark.
 """

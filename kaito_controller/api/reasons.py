@@ -109,7 +109,7 @@ MACHINE_ATTEMPTS_EXHAUSTED = _terminal(
     "MachineAttemptsExhausted",
     _NODES,
     "Every allowed attempt at a Machine failed for good.",
-    "Remove the cause that the message quotes, then delete the annotation kaito.sh/machine-attempts to try at once.",
+    "Remove the cause that the message quotes, then set the annotation kaito.sh/try-again to a new value to try at once.",
 )
 MACHINE_REFUSED = _trouble(
     "MachineRefused",
@@ -157,7 +157,7 @@ GPU_RELEASED = _terminal(
     "GPUReleased",
     _ALL,
     "What ran on the nodes failed for good, so the nodes were given back.",
-    "Remove the cause that the message quotes, then change the Workspace or delete the annotation kaito.sh/released.",
+    "Remove the cause that the message quotes, then change the Workspace or set the annotation kaito.sh/try-again to a new value.",
 )
 
 # --- what runs on the nodes ---------------------------------------------------------------------------------------------------------
@@ -243,7 +243,7 @@ JOB_FAILED = _trouble(
     "JobFailed",
     _TUNE,
     "Download, training or push failed as often as is allowed; the nodes are being given back.",
-    "Read the failed step in the message; correct it and change the Workspace or delete the annotation kaito.sh/released.",
+    "Read the failed step in the message; correct it and change the Workspace or set the annotation kaito.sh/try-again to a new value.",
 )
 
 # --- deletion -----------------------------------------------------------------------------------------------------------------------

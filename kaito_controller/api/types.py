@@ -288,11 +288,66 @@ class StatusCondition(ApiModel):
     """The generation of the Workspace that this was computed from."""
 
 
+class FailedAttempts(ApiModel):
+    """The failures of the Machines for one of the nodes."""
+
+    ordinal: Annotated[int, Field(ge=0, lt=MAX_NODES)]
+    """Which node, from 0."""
+    next: Annotated[int, Field(ge=0, le=1_000_000)] = 0
+    """Number of the next attempt."""
+    failed: Annotated[int, Field(ge=0, le=1000)] = 0
+    """Failures that count against the limit."""
+    machine: Name = ""
+    """The Machine that failed last."""
+    reason: Name = ""
+    """Why, as one word."""
+    message: Annotated[str, Field(max_length=1024)] = ""
+    """Why, in the words of the cloud or the provisioner."""
+    at: Annotated[str, Field(max_length=64, json_schema_extra={"format": "date-time"})]
+    """When it failed."""
+
+
+class ReleaseRecord(ApiModel):
+    """Why the nodes were given back."""
+
+    intent: Annotated[str, Field(min_length=1, max_length=64)]
+    """Identity of what failed; the record is void once something else is asked for."""
+    reason: Name = ""
+    """Why, as one word."""
+    message: Annotated[str, Field(max_length=1024)] = ""
+    """Why, for people."""
+    at: Annotated[str, Field(max_length=64, json_schema_extra={"format": "date-time"})]
+    """When."""
+
+
+class StatusRecord(ApiModel):
+    """What the controller remembers of this Workspace. To try again at once, set the annotation kaito.sh/try-again to a new value."""
+
+    uid: Annotated[str, Field(max_length=64)] = ""
+    """UID of the Workspace that it is about; the record of another one counts for nothing."""
+    request: Annotated[str, Field(max_length=64)] = ""
+    """Identity of the last value of kaito.sh/try-again that was heard."""
+    attempts: Annotated[
+        list[FailedAttempts],
+        Field(
+            max_length=MAX_NODES,
+            json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["ordinal"]},
+        ),
+    ] = []
+    """Failed Machines, by node."""
+    release: ReleaseRecord | None = None
+    """Why the nodes were given back."""
+    tuned_run: Annotated[str, Field(max_length=64)] = ""
+    """Identity of the tuning run that has succeeded."""
+
+
 class WorkspaceStatus(ApiModel):
     """What the controller observed."""
 
     worker_nodes: Annotated[list[Name], Field(max_length=1000)] = []
     """Names of the nodes in use, sorted."""
+    record: StatusRecord | None = None
+    """What the controller remembers of this Workspace."""
     conditions: Annotated[
         list[StatusCondition],
         Field(json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["type"]}),

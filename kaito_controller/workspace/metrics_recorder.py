@@ -10,9 +10,9 @@ from __future__ import annotations
 from collections.abc import Iterable
 from datetime import datetime
 
-from controller_runtime.clock import parse_rfc3339
 from controller_runtime.conditions import get_condition
 from controller_runtime.resources import Object
+from controller_runtime.untrusted import moment
 from kaito_controller.api import conditions
 from kaito_controller.workspace.act.actions import Action, Create
 from kaito_controller.workspace.conditions.status import Change
@@ -31,7 +31,7 @@ class Measures:
         """These actions were carried out."""
         ordered = any(isinstance(action, Create) and action.kind == "Machine" for action in actions)
         if ordered and not snapshot.machines:
-            created = parse_rfc3339(str(snapshot.raw["metadata"]["creationTimestamp"]))
+            created = _created(snapshot.raw) or snapshot.now
             self._metrics.phase("node_ordered", _since(snapshot, conditions.MACHINE_READY, created), snapshot.now)
         for ordinal, failure in (decision.assignment.failures or {}).items():
             if snapshot.attempts.get(ordinal) != failure:
@@ -48,12 +48,11 @@ class Measures:
             self._time_start(snapshot, workload)
 
     def _time_start(self, snapshot: Snapshot, workload: Object) -> None:
-        created = parse_rfc3339(str(workload["metadata"]["creationTimestamp"]))
+        created = _created(workload) or snapshot.now
         began = _since(snapshot, conditions.INFERENCE_READY, created)
-        latest = max(filter(None, map(_started_at, snapshot.pods)), default="")
-        if not latest:
+        started = max(filter(None, map(_started_at, snapshot.pods)), default=None)
+        if started is None:
             return
-        started = parse_rfc3339(latest)
         if started >= began:
             self._metrics.phase("image_pulled", began, started)
         self._metrics.phase("serving", max(began, started), snapshot.now)
@@ -62,11 +61,15 @@ class Measures:
 def _since(snapshot: Snapshot, kind: str, start: datetime) -> datetime:
     """`start`, or the moment when a condition that had been True was lost after it."""
     stored = get_condition((snapshot.raw.get("status") or {}).get("conditions"), kind) or {}
-    lost = stored.get("lastTransitionTime")
-    return max(start, parse_rfc3339(str(lost))) if lost and stored.get("status") != "True" else start
+    lost = moment(stored.get("lastTransitionTime"))
+    return max(start, lost) if lost is not None and stored.get("status") != "True" else start
 
 
-def _started_at(pod: Object) -> str:
+def _created(obj: Object) -> datetime | None:
+    return moment(obj["metadata"].get("creationTimestamp"))
+
+
+def _started_at(pod: Object) -> datetime | None:
     statuses = (pod.get("status") or {}).get("containerStatuses") or []
-    starts = [str(((entry.get("state") or {}).get("running") or {}).get("startedAt") or "") for entry in statuses]
-    return max(starts, default="")
+    starts = [moment(((entry.get("state") or {}).get("running") or {}).get("startedAt")) for entry in statuses]
+    return max(filter(None, starts), default=None)

@@ -25,6 +25,7 @@ from controller_runtime.resources import (
     resource_version_of,
     uid_of,
 )
+from controller_runtime.untrusted import mapping
 from kaito_controller.api import labels
 from kaito_controller.api.reasons import Kind
 from kaito_controller.workspace.act.actions import Action, Delete, ReleaseNode
@@ -133,9 +134,10 @@ class WorkspaceReconciler:
 
     def _write_status(self, raw: Object, wanted: tuple[Condition, ...], workers: Iterable[str]) -> bool:
         """One patch, and only when it says something new. True when it was written."""
-        status = status_of(raw, wanted, workers, self._clock.now())
-        if status == (raw.get("status") or {}):
+        before, status = raw.get("status") or {}, status_of(raw, wanted, workers, self._clock.now())
+        if status == before:
             return False
+        status["record"] = {**dict.fromkeys(mapping(before.get("record"))), **status["record"]}
         patch = {"metadata": {"resourceVersion": resource_version_of(raw)}, "status": status}
         name, namespace = name_of(raw), namespace_of(raw)
         written = self._client.patch(labels.WORKSPACES, name, patch, namespace, subresource="status")

@@ -23,6 +23,7 @@ from controller_runtime.resources import (
     uid_of,
 )
 from gpu_provisioner.api import labels as machine_labels
+from kaito_controller.workspace.state.records import Record
 
 MACHINES = Resource(
     machine_labels.GROUP, machine_labels.VERSION, machine_labels.PLURAL, machine_labels.KIND, namespaced=False
@@ -69,10 +70,10 @@ class Delete:
 
 
 @dataclass(frozen=True, slots=True)
-class Annotate:
-    """Change annotations of the Workspace; None removes one."""
+class Remember:
+    """Put this on record in the Workspace's status."""
 
-    annotations: Mapping[str, str | None]
+    record: Record
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,4 +96,4 @@ class RemoveFinalizer:
     """Let the Workspace go, after a last look that no Machine is left."""
 
 
-Action = Create | Replace | Delete | Annotate | ClaimNodes | ReleaseNode | RemoveFinalizer
+Action = Create | Replace | Delete | Remember | ClaimNodes | ReleaseNode | RemoveFinalizer

@@ -7,8 +7,8 @@ is transient or a conflict is raised, and the queue comes back.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 from controller_runtime.client.api import KubeClient, Propagation
@@ -36,20 +36,20 @@ from kaito_controller.workspace.act.actions import (
     MACHINES,
     RESOURCES,
     Action,
-    Annotate,
     ClaimNodes,
     Create,
     Delete,
     ReleaseNode,
+    Remember,
     RemoveFinalizer,
     Replace,
 )
-from kaito_controller.workspace.act.api_rejections import REFUSED, NameTakenError, refusal_of
+from kaito_controller.workspace.act.api_rejections import REFUSED, NameTakenError, SchemaTooOldError, refusal_of
 from kaito_controller.workspace.act.drift_backoff import Repairs
 from kaito_controller.workspace.act.node_marks import NodeMarks
 from kaito_controller.workspace.state import naming
-from kaito_controller.workspace.state.annotations import Failure, read_attempts, write_attempts
 from kaito_controller.workspace.state.machines import owner_key
+from kaito_controller.workspace.state.records import Failure, Record, read_record, stored_record, write_record
 from kaito_controller.workspace.state.snapshot import Refusal
 
 log = get_logger(__name__)
@@ -95,6 +95,9 @@ class Applier:
                 refusal = refusal or refusal_of(action, error)
             except NameTakenError as taken:
                 refusal = refusal or Refusal(str(taken), taken=True)
+            except SchemaTooOldError as old:
+                log.warning("the Workspace CRD is too old", error=str(old))
+                return Outcome(workspace, Refusal(str(old), machine=True), tuple(written))
         return Outcome(workspace, refusal, tuple(written), min(filter(None, pauses), default=None))
 
     def _do(self, workspace: Object, action: Action) -> Written:
@@ -105,8 +108,8 @@ class Applier:
                 return self._replace(action)
             case Delete():
                 return self._delete(action)
-            case Annotate():
-                return self._annotate(workspace, action.annotations)
+            case Remember():
+                return self._remember(workspace, action.record)
             case ClaimNodes():
                 return [(NODES, node) for node in self._marks.claim(workspace, action.nodes)]
             case ReleaseNode():
@@ -156,13 +159,13 @@ class Applier:
         """36 bits collide now and then: go on with the next attempt's name. It is nobody's failure and does not count as one."""
         marks = annotations_of(wanted)
         ordinal, attempt = int(marks[naming.MACHINE_ORDINAL]), int(marks[naming.MACHINE_ATTEMPT])
-        attempts = read_attempts(annotations_of(workspace).get(naming.ATTEMPTS))
-        before = attempts.get(ordinal)
+        record = read_record(workspace)
+        before = record.attempts.get(ordinal)
         told = f"the name belongs to {owner_key(live) or 'somebody else'}"
-        attempts[ordinal] = Failure(
+        skipped = Failure(
             attempt + 1, before.failed if before else 0, name_of(live), "NameTaken", told, self._clock.now()
         )
-        return self._annotate(workspace, {naming.ATTEMPTS: write_attempts(attempts)})
+        return self._remember(workspace, replace(record, attempts={**record.attempts, ordinal: skipped}))
 
     def _replace(self, action: Replace) -> Written:
         live, desired = action.live, action.desired
@@ -190,8 +193,17 @@ class Applier:
             self._repairs.forget(action.uid)
         return []
 
-    def _annotate(self, workspace: Object, annotations: Mapping[str, str | None]) -> Written:
-        return [(labels.WORKSPACES, self._patch_workspace(workspace, {"annotations": dict(annotations)}))]
+    def _remember(self, workspace: Object, record: Record) -> Written:
+        """Raises `SchemaTooOldError` when the server dropped it, or the failure that it is about would be met again for ever."""
+        patch = {
+            "metadata": {"resourceVersion": resource_version_of(workspace)},
+            "status": {"record": write_record(record, uid_of(workspace))},
+        }
+        name, namespace = name_of(workspace), namespace_of(workspace)
+        written = self._client.patch(labels.WORKSPACES, name, patch, namespace, subresource="status")
+        if stored_record(written) is None:
+            raise SchemaTooOldError
+        return [(labels.WORKSPACES, written)]
 
     def _patch_workspace(self, workspace: Object, metadata: dict[str, Any]) -> Object:
         guarded = {**metadata, "resourceVersion": resource_version_of(workspace)}

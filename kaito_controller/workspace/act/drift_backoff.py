@@ -32,7 +32,7 @@ class _Repair:
 
     @property
     def pause_s(self) -> float:
-        return float(min(FIRST_PAUSE_S * 2 ** (self.times - 1), LONGEST_PAUSE_S))
+        return float(min(FIRST_PAUSE_S * 2 ** min(self.times - 1, 16), LONGEST_PAUSE_S))
 
 
 class Repairs:

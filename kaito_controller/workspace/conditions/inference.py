@@ -9,9 +9,10 @@ from __future__ import annotations
 
 from datetime import datetime, timedelta
 
-from controller_runtime.clock import parse_rfc3339, rfc3339
+from controller_runtime.clock import rfc3339
 from controller_runtime.conditions import get_condition
 from controller_runtime.resources import Object, name_of
+from controller_runtime.untrusted import EARLIEST, integer, later, moment
 from kaito_controller.api import reasons
 from kaito_controller.api.conditions import INFERENCE_READY
 from kaito_controller.api.reasons import Kind
@@ -25,7 +26,7 @@ def inference_verdict(snapshot: Snapshot, workload: Object | None, *, settled: b
     A replica on a node that is gone is counted as ready until its pod is collected, a minute later; nothing answers there any more.
     """
     if workload is not None and settled and is_serving(workload) and not snapshot.lost_nodes:
-        total = int((workload.get("spec") or {}).get("replicas") or 1)
+        total = wanted_replicas(workload)
         return Verdict(reasons.INFERENCE_SERVING, f"{total} of {total} replicas answer their health check.")
     if nodes.reason.kind is not Kind.GOOD:
         return nodes
@@ -43,17 +44,27 @@ def inference_verdict(snapshot: Snapshot, workload: Object | None, *, settled: b
 
 def is_serving(workload: Object) -> bool:
     """All replicas are ready, updated, and counted for the generation that was asked for."""
-    wanted = int((workload.get("spec") or {}).get("replicas") or 1)
+    wanted = wanted_replicas(workload)
     status = workload.get("status") or {}
-    seen = int(status.get("observedGeneration") or 0) >= int(workload["metadata"].get("generation") or 0)
-    ready, updated = int(status.get("readyReplicas") or 0), int(status.get("updatedReplicas") or 0)
+    seen = _count(status.get("observedGeneration")) >= _count(workload["metadata"].get("generation"))
+    ready, updated = _count(status.get("readyReplicas")), _count(status.get("updatedReplicas"))
     return seen and ready >= wanted and updated >= wanted
+
+
+def wanted_replicas(workload: Object) -> int:
+    """`spec.replicas`, 1 when it is not given."""
+    return _count((workload.get("spec") or {}).get("replicas")) or 1
+
+
+def _count(value: object) -> int:
+    return integer(value, most=2**63)
 
 
 def failure_deadline(snapshot: Snapshot, workload: Object) -> datetime:
     """When a workload that is not ready has failed for good."""
-    grace = timedelta(seconds=snapshot.readiness_timeout_s + snapshot.limits.failed_workload_grace_s)
-    return max(parse_rfc3339(workload["metadata"]["creationTimestamp"]), _not_ready_since(snapshot)) + grace
+    created = moment(workload["metadata"].get("creationTimestamp")) or EARLIEST
+    grace_s = snapshot.readiness_timeout_s + snapshot.limits.failed_workload_grace_s
+    return later(max(created, _not_ready_since(snapshot)), grace_s)
 
 
 def _unready(snapshot: Snapshot, workload: Object) -> Verdict:
@@ -96,4 +107,5 @@ def _not_ready_since(snapshot: Snapshot) -> datetime:
     condition = get_condition((snapshot.raw.get("status") or {}).get("conditions"), INFERENCE_READY) or {}
     if condition.get("status") == "True":
         return snapshot.now.replace(microsecond=0)
-    return parse_rfc3339(str(condition.get("lastTransitionTime") or snapshot.raw["metadata"]["creationTimestamp"]))
+    born = moment(snapshot.raw["metadata"].get("creationTimestamp"))
+    return moment(condition.get("lastTransitionTime")) or born or snapshot.now

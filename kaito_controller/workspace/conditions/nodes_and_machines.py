@@ -7,17 +7,18 @@ provisioner's small steps), because each different message is a write.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from datetime import datetime, timedelta
+from datetime import datetime
 
 from controller_runtime.clock import rfc3339
 from controller_runtime.resources import uid_of
+from controller_runtime.untrusted import later
 from kaito_controller.api import reasons
 from kaito_controller.api.reasons import Kind
 from kaito_controller.workspace.decide.attempts import Waiting
 from kaito_controller.workspace.decide.nodes import Assignment
 from kaito_controller.workspace.state import naming
-from kaito_controller.workspace.state.annotations import Failure, shorten
 from kaito_controller.workspace.state.machines import WAITING_REASONS
+from kaito_controller.workspace.state.records import Failure, shorten
 from kaito_controller.workspace.state.snapshot import MachinePhase, MachineView, NodeView, Snapshot, Verdict
 
 LISTED = 3
@@ -35,8 +36,8 @@ def machine_verdict(snapshot: Snapshot, assignment: Assignment) -> Verdict:
             f"not installed. Install it and a provisioner, or bring free Ready nodes of instance type {wanted.instance_type} "
             f"with the labels {labels}.",
         )
-    if snapshot.refusal is not None and snapshot.refusal.machine and assignment.order:
-        return Verdict(reasons.MACHINE_REFUSED, f"The API server refuses the Machine: {snapshot.refusal.message}")
+    if snapshot.refusal is not None and snapshot.refusal.machine and (assignment.order or assignment.failures):
+        return Verdict(reasons.MACHINE_REFUSED, snapshot.refusal.message)
     return _replacement(snapshot, assignment) or _progress(snapshot, assignment)
 
 
@@ -59,7 +60,7 @@ def _replacement(snapshot: Snapshot, assignment: Assignment) -> Verdict | None:
 
 
 def _exhausted(snapshot: Snapshot, wait: Waiting) -> Verdict:
-    retry = f"kubectl annotate workspace {snapshot.name} -n {snapshot.namespace} {naming.ATTEMPTS}-"
+    retry = naming.try_again(snapshot.namespace, snapshot.name)
     return Verdict(
         reasons.MACHINE_ATTEMPTS_EXHAUSTED,
         f"{_history(snapshot, wait.failure)} No Machine is held now. Once the cause is removed, try again with: "
@@ -196,7 +197,7 @@ def gpus_per_pod(snapshot: Snapshot, assignment: Assignment) -> int:
 
 
 def _deadline(since: datetime, seconds: float) -> datetime:
-    return since + timedelta(seconds=seconds)
+    return later(since, seconds)
 
 
 def _age_s(machine: MachineView, now: datetime) -> float:

@@ -14,7 +14,7 @@ from controller_runtime.conditions import get_condition
 from controller_runtime.resources import Object, is_deleting, name_of
 from kaito_controller.api import reasons
 from kaito_controller.api.reasons import Kind
-from kaito_controller.workspace.state.annotations import shorten
+from kaito_controller.workspace.state.records import shorten
 from kaito_controller.workspace.state.snapshot import Snapshot, Verdict
 
 Status = Mapping[str, Any]

@@ -12,10 +12,11 @@ from datetime import datetime
 from typing import Any
 
 from controller_runtime.conditions import Condition, get_condition, set_conditions
-from controller_runtime.resources import Object
+from controller_runtime.resources import Object, uid_of
 from kaito_controller.api import conditions as types
 from kaito_controller.api.reasons import REASONS, Kind, Reason
 from kaito_controller.workspace.decide.decision import Decision
+from kaito_controller.workspace.state.records import read_record, stored_record, write_record
 from kaito_controller.workspace.state.snapshot import Mode, Snapshot, Verdict
 
 
@@ -63,10 +64,17 @@ def deleting_conditions(raw: Object, verdict: Verdict) -> tuple[Condition, ...]:
 
 
 def status_of(raw: Object, wanted: Iterable[Condition], worker_nodes: Iterable[str], now: datetime) -> dict[str, Any]:
-    """The whole status: conditions merged into what is there, workers sorted."""
+    """The whole status: conditions merged into what is there, workers sorted, and the record, which is there from the first status on."""
     before = raw.get("status") or {}
     merged = set_conditions(before.get("conditions"), wanted, now)
-    return {**before, "workerNodes": sorted(worker_nodes), "conditions": merged}
+    record = before.get("record") if stored_record(raw) is not None else _first_record(raw)
+    return {**before, "workerNodes": sorted(worker_nodes), "conditions": merged, "record": record}
+
+
+def _first_record(raw: Object) -> dict[str, Any]:
+    """Says what is remembered of this Workspace, and thereby that what its annotations may say is not to be believed any more."""
+    content = write_record(read_record(raw), uid_of(raw))
+    return {key: value for key, value in content.items() if value is not None}
 
 
 def changes(raw: Object, wanted: Iterable[Condition]) -> tuple[Change, ...]:

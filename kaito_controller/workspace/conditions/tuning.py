@@ -12,10 +12,11 @@ from typing import Any
 
 from controller_runtime.conditions import get_condition
 from controller_runtime.resources import Object, is_deleting, name_of
+from controller_runtime.untrusted import integer
 from kaito_controller.api import reasons
 from kaito_controller.api.reasons import Kind
 from kaito_controller.workspace.conditions.pod_diagnosis import last_failure, workload_cause
-from kaito_controller.workspace.state.annotations import Release, shorten
+from kaito_controller.workspace.state.records import Release, shorten
 from kaito_controller.workspace.state.snapshot import Snapshot, Verdict
 
 
@@ -40,7 +41,10 @@ def tuning_verdicts(
 
 def has_succeeded(job: Object) -> bool:
     """The Job is Complete: the pusher ended well."""
-    return _job_condition(job, "Complete") is not None or int((job.get("status") or {}).get("succeeded") or 0) > 0
+    return (
+        _job_condition(job, "Complete") is not None
+        or integer((job.get("status") or {}).get("succeeded"), most=2**31) > 0
+    )
 
 
 def has_failed(job: Object) -> bool:
@@ -53,7 +57,7 @@ def failure_message(snapshot: Snapshot, job: Object) -> str:
     condition = _job_condition(job, "Failed") or {}
     why = f"{condition.get('reason', '')}: {condition.get('message', '')}".strip(": ").rstrip(".")
     step = last_failure(snapshot.pods)
-    attempts = int((job.get("status") or {}).get("failed") or 0)
+    attempts = integer((job.get("status") or {}).get("failed"), most=2**31)
     told = f"Job {name_of(job)} failed after {attempts} attempts ({shorten(why, 200)})"
     return f"{told}: {step}." if step else f"{told}."
 

@@ -10,9 +10,13 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from kaito_controller.workspace.state.annotations import Failure
+from controller_runtime.untrusted import later
 from kaito_controller.workspace.state.machines import DELETED_BY_OTHERS, NODE_LOST, Order
+from kaito_controller.workspace.state.records import Failure
 from kaito_controller.workspace.state.snapshot import MachinePhase, MachineView, Snapshot
+
+MOST_DOUBLINGS = 10
+"""The pause before an attempt doubles with each failure, up to a thousand times the first one."""
 
 GONE = frozenset({MachinePhase.FAILED, MachinePhase.DELETING})
 """Phases of Machines that fill no place any more."""
@@ -103,7 +107,7 @@ def _waiting(snapshot: Snapshot, ordinal: int, record: Failure | None) -> Waitin
     if record is None or record.failed == 0:
         return None
     exhausted = record.failed >= snapshot.limits.machine_attempts
-    delay_s = snapshot.limits.machine_retry_delay_s * 2 ** (record.failed - 1)
+    delay_s = snapshot.limits.machine_retry_delay_s * 2 ** min(record.failed - 1, MOST_DOUBLINGS)
     pause_s = snapshot.limits.machine_retry_period_s if exhausted else delay_s
-    until = record.at + timedelta(seconds=pause_s)
+    until = later(record.at, pause_s)
     return Waiting(ordinal, record, until, exhausted) if snapshot.now < until else None

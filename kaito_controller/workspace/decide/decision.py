@@ -26,7 +26,7 @@ from kaito_controller.workspace.conditions.nodes_and_machines import gpus_per_po
 from kaito_controller.workspace.conditions.tuning import has_failed, has_succeeded, release_of, tuning_verdicts
 from kaito_controller.workspace.decide.nodes import Assignment, assign
 from kaito_controller.workspace.state import naming
-from kaito_controller.workspace.state.annotations import Release
+from kaito_controller.workspace.state.records import Release
 from kaito_controller.workspace.state.snapshot import Mode, Snapshot, Verdict
 
 RUNNERS = ("Deployment", "StatefulSet", "Job")
@@ -121,7 +121,7 @@ def _frozen(snapshot: Snapshot, gate: Verdict) -> Decision:
 
 
 def _released(snapshot: Snapshot, release: Release) -> Decision:
-    retry = f"kubectl annotate workspace {snapshot.name} -n {snapshot.namespace} {naming.RELEASED}-"
+    retry = naming.try_again(snapshot.namespace, snapshot.name)
     told = Verdict(
         reasons.GPU_RELEASED,
         f"Given up at {rfc3339(release.at)} and the nodes were given back: {release.reason}: {release.message} "

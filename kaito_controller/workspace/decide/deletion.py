@@ -14,8 +14,8 @@ from controller_runtime.clock import rfc3339
 from controller_runtime.resources import Object, is_deleting, name_of
 from kaito_controller.api import reasons
 from kaito_controller.workspace.act.actions import Action, Delete, ReleaseNode, RemoveFinalizer
-from kaito_controller.workspace.state.annotations import shorten
 from kaito_controller.workspace.state.machines import DELETED_BY_OTHERS
+from kaito_controller.workspace.state.records import shorten
 from kaito_controller.workspace.state.snapshot import MachinePhase, MachineView, NodeView, Verdict
 
 

@@ -24,8 +24,8 @@ from kaito_controller.workspace.decide.attempts import (
     record_failures,
     removable,
 )
-from kaito_controller.workspace.state.annotations import Failure
 from kaito_controller.workspace.state.machines import Order
+from kaito_controller.workspace.state.records import Failure
 from kaito_controller.workspace.state.snapshot import MachinePhase, MachineView, NodeView, Snapshot
 
 

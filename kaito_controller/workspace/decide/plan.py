@@ -7,14 +7,13 @@ precondition, and whatever is seen only later is planned later.
 
 from __future__ import annotations
 
-from controller_runtime.resources import Object, is_deleting, name_of
+from controller_runtime.resources import Object, is_deleting, name_of, uid_of
 from kaito_controller.workloads import Verdict as Likeness
 from kaito_controller.workloads import compare
-from kaito_controller.workspace.act.actions import Action, Annotate, ClaimNodes, Create, Delete, ReleaseNode, Replace
+from kaito_controller.workspace.act.actions import Action, ClaimNodes, Create, Delete, ReleaseNode, Remember, Replace
 from kaito_controller.workspace.decide.decision import RUNNERS, Decision, intent_of, runner
-from kaito_controller.workspace.state import naming
-from kaito_controller.workspace.state.annotations import write_attempts, write_release
 from kaito_controller.workspace.state.machines import build_machine
+from kaito_controller.workspace.state.records import Record, write_record
 from kaito_controller.workspace.state.snapshot import Mode, Snapshot
 
 
@@ -22,26 +21,30 @@ def plan(snapshot: Snapshot, decision: Decision) -> tuple[Action, ...]:
     """The actions of one reconcile of a living Workspace."""
     if decision.frozen:
         return ()
+    remember = _remember(snapshot, decision)
     if decision.release is not None:
-        return (Annotate({naming.RELEASED: write_release(decision.release)}),)
+        return tuple(remember)
     if decision.released:
-        return tuple(_give_back(snapshot, decision))
-    actions: list[Action] = [*_records(snapshot, decision), *_nodes(snapshot, decision)]
+        return (*remember, *_give_back(snapshot, decision))
+    actions: list[Action] = [*remember, *_nodes(snapshot, decision)]
     for desired in decision.desired:
         actions.extend(_bring_about(snapshot, desired))
     actions.extend(_clear(snapshot, decision))
     return tuple(actions)
 
 
-def _records(snapshot: Snapshot, decision: Decision) -> list[Action]:
-    annotations: dict[str, str | None] = {}
-    if decision.assignment.failures is not None:
-        annotations[naming.ATTEMPTS] = write_attempts(decision.assignment.failures)
-    if decision.finished and snapshot.mode is Mode.TUNING and snapshot.tuned_run != intent_of(snapshot):
-        annotations[naming.TUNED_RUN] = intent_of(snapshot)
-    if snapshot.release is not None:
-        annotations[naming.RELEASED] = None
-    return [Annotate(annotations)] if annotations else []
+def _remember(snapshot: Snapshot, decision: Decision) -> list[Action]:
+    """A record that says nothing is not worth a write of its own; the next status brings it."""
+    uid, failures = uid_of(snapshot.raw), decision.assignment.failures
+    finished = decision.finished and snapshot.mode is Mode.TUNING
+    record = Record(
+        attempts=snapshot.attempts if failures is None else failures,
+        release=decision.release or (snapshot.release if decision.released else None),
+        tuned_run=intent_of(snapshot) if finished else snapshot.tuned_run,
+        request=snapshot.request,
+    )
+    stored = snapshot.stored or Record(request=record.request)
+    return [] if write_record(record, uid) == write_record(stored, uid) else [Remember(record)]
 
 
 def _give_back(snapshot: Snapshot, decision: Decision) -> list[Action]:

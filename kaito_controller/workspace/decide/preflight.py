@@ -119,7 +119,9 @@ def _broken(workspace: Workspace, catalog: Catalog, preset: Preset | None, *, ru
             reasons.INVALID_SPEC,
             f'The preset "{workspace.preset.name}" is no longer in the catalogue; what runs is left alone.',
         )
-    found = [*validate_create(workspace, catalog), *_templates(workspace)]
+    # What another version wrote into the status is no fault of the specification.
+    told = [v for v in validate_create(workspace, catalog) if not v.field.startswith("status")]
+    found = [*told, *_templates(workspace)]
     if running:
         found = [violation for violation in found if not violation.field.startswith("resource")]
     return Verdict(reasons.INVALID_SPEC, _sentence(found)) if found else None

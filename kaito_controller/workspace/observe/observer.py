@@ -12,9 +12,10 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-from controller_runtime.clock import Clock, parse_rfc3339
+from controller_runtime.clock import Clock
 from controller_runtime.conditions import get_condition
 from controller_runtime.resources import Object, annotations_of, is_deleting, labels_of, name_of, namespace_of, uid_of
+from controller_runtime.untrusted import integer, moment
 from kaito_controller.api.types import Workspace
 from kaito_controller.catalog.model import Catalog
 from kaito_controller.workloads.context import HelperImages, WorkloadContext
@@ -31,11 +32,12 @@ from kaito_controller.workspace.observe.caches import (
 )
 from kaito_controller.workspace.observe.pod_rejections import PodRefusals
 from kaito_controller.workspace.state import naming
-from kaito_controller.workspace.state.annotations import read_attempts, read_release
 from kaito_controller.workspace.state.machines import belongs_to, owner_key, read_machine
+from kaito_controller.workspace.state.records import read_record, stored_record
 from kaito_controller.workspace.state.snapshot import Limits, MachinePhase, MachineView, NodeView, Refusal, Snapshot
 
 GPU = "nvidia.com/gpu"
+MOST_GPUS = 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,6 +103,7 @@ class Observer:
         nodes = self._nodes(raw, request, machines)
         pods = self._pods(raw)
         refused = self._pod_refusals.of(_runner(existing), pods)
+        record = read_record(raw)
         return Snapshot(
             raw=raw,
             now=now,
@@ -114,9 +117,11 @@ class Observer:
             machines=machines,
             nodes=nodes,
             absent_since=self._absent_since(raw, machines, nodes, now),
-            attempts=read_attempts(annotations_of(raw).get(naming.ATTEMPTS)),
-            release=read_release(annotations_of(raw).get(naming.RELEASED)),
-            tuned_run=annotations_of(raw).get(naming.TUNED_RUN, ""),
+            attempts=record.attempts,
+            release=record.release,
+            tuned_run=record.tuned_run,
+            request=record.request,
+            stored=stored_record(raw),
             existing=existing,
             pods=pods,
             lost_nodes=self._lost(pods),
@@ -233,18 +238,10 @@ def _read_node(node: Object, owner: str = "") -> NodeView:
         owner=owner or owner_key(node),
         unschedulable=bool((node.get("spec") or {}).get("unschedulable")),
         deleting=is_deleting(node),
-        since=_moment(condition.get("lastTransitionTime")),
+        since=moment(condition.get("lastTransitionTime")),
         message="" if ready else str(condition.get("message") or condition.get("reason") or "kubelet has not reported"),
     )
 
 
 def _count(quantity: Any) -> int:
-    text = str(quantity or "0")
-    return int(text) if text.isdecimal() else 0
-
-
-def _moment(text: object) -> datetime | None:
-    try:
-        return parse_rfc3339(str(text))
-    except ValueError:
-        return None
+    return integer(quantity, most=MOST_GPUS)

@@ -14,16 +14,18 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from controller_runtime.client.api import KubeClient
-from controller_runtime.clock import Clock, parse_rfc3339
+from controller_runtime.clock import Clock
 from controller_runtime.errors import ApiError
 from controller_runtime.logs import get_logger
 from controller_runtime.resources import EVENTS, Object, is_deleting, namespace_of, uid_of
+from controller_runtime.untrusted import EARLIEST, integer, mapping, moment
 
 FIRST_ASK_S = 3.0
 """Longer than pods take to be made; a workload that is a moment old is nobody's failure."""
 LONGEST_PAUSE_S = 300.0
 STALE_AFTER = timedelta(seconds=1200)
 """The controllers that make pods try again at least every 1000 s, and say so again."""
+MOST_PODS = 1000
 SILENT_KINDS = ("StatefulSet", "Job")
 
 log = get_logger(__name__)
@@ -97,7 +99,9 @@ def _lacks_pods(runner: Object, pods: Iterable[Object]) -> bool:
     if runner["kind"] not in SILENT_KINDS or is_deleting(runner) or _has_ended(runner):
         return False
     spec = runner.get("spec") or {}
-    wanted = int(spec.get("replicas", 1) if runner["kind"] == "StatefulSet" else spec.get("parallelism", 1))
+    wanted = integer(
+        spec.get("replicas" if runner["kind"] == "StatefulSet" else "parallelism"), most=MOST_PODS, default=1
+    )
     alive = [pod for pod in pods if (pod.get("status") or {}).get("phase") not in ("Succeeded", "Failed")]
     return len([pod for pod in alive if not is_deleting(pod)]) < wanted
 
@@ -108,11 +112,11 @@ def _has_ended(runner: Object) -> bool:
 
 
 def _last_seen(event: Object) -> datetime:
-    series = event.get("series") or event.get("deprecatedSeries") or {}
+    series = mapping(event.get("series") or event.get("deprecatedSeries"))
     moments = (
         series.get("lastObservedTime"),
         event.get("deprecatedLastTimestamp"),
         event.get("eventTime"),
         event["metadata"].get("creationTimestamp"),
     )
-    return max(parse_rfc3339(str(moment)) for moment in moments if moment)
+    return max(filter(None, map(moment, moments)), default=EARLIEST)

@@ -12,11 +12,12 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from controller_runtime.clock import parse_rfc3339
 from controller_runtime.resources import Object, annotations_of, finalizers_of, is_deleting, labels_of, name_of, uid_of
+from controller_runtime.untrusted import EARLIEST, integer, moment
 from gpu_provisioner.api import conditions, labels
 from gpu_provisioner.api import reasons as machine_reasons
 from kaito_controller.workspace.state import naming
+from kaito_controller.workspace.state.records import MOST_ATTEMPTS
 from kaito_controller.workspace.state.snapshot import Limits, MachinePhase, MachineView, Wanted
 
 TERMINAL_REASONS = frozenset(
@@ -146,15 +147,15 @@ _Verdict = tuple[MachinePhase, str, str, datetime | None]
 
 def _phase(machine: Object, found: Mapping[str, Mapping[str, Any]], now: datetime, limits: Limits) -> _Verdict:
     cause = _cause(found)
-    since = _moment(cause.get("lastTransitionTime"))
+    since = moment(cause.get("lastTransitionTime"))
     reason, message = str(cause.get("reason") or ""), str(cause.get("message") or "")
     if is_deleting(machine):
-        gone_at = _moment(machine["metadata"]["deletionTimestamp"])
+        gone_at = moment(machine["metadata"]["deletionTimestamp"])
         return MachinePhase.DELETING, reason or DELETED_BY_OTHERS, message or "no cause was given", gone_at
     if reason in TERMINAL_REASONS:
         return MachinePhase.FAILED, reason, message, since
     if _is_true(found, conditions.READY) and (machine.get("status") or {}).get("nodeName"):
-        return MachinePhase.READY, "", "", _moment(found[conditions.READY].get("lastTransitionTime"))
+        return MachinePhase.READY, "", "", moment(found[conditions.READY].get("lastTransitionTime"))
     if _is_true(found, conditions.INITIALIZED):
         return _overdue(MachinePhase.DEGRADED, reason, message, since, now, limits.node_lost_timeout_s)
     return _overdue(MachinePhase.PENDING, reason, message, _created(machine), now, limits.machine_timeout_s)
@@ -187,15 +188,9 @@ def _is_true(found: Mapping[str, Mapping[str, Any]], step: str) -> bool:
 
 
 def _created(obj: Object) -> datetime:
-    return parse_rfc3339(str(obj["metadata"]["creationTimestamp"]))
-
-
-def _moment(text: object) -> datetime | None:
-    try:
-        return parse_rfc3339(str(text))
-    except ValueError:
-        return None
+    return moment(obj["metadata"].get("creationTimestamp")) or EARLIEST
 
 
 def _number(text: str | None) -> int | None:
-    return int(text) if text is not None and text.isdecimal() else None
+    found = integer(text, least=-1, most=MOST_ATTEMPTS, default=-1)
+    return found if found >= 0 else None

@@ -22,20 +22,24 @@ MACHINE_ATTEMPT = "kaito.sh/machine-attempt"
 CLAIM = "kaito.sh/claimed-by"
 """Annotation on a Node that nobody ordered through a Machine: `namespace/name/uid` of the Workspace that uses its GPUs."""
 
-ATTEMPTS = "kaito.sh/machine-attempts"
-"""Annotation on a Workspace: failed attempts per ordinal, as JSON. Delete it to try again at once with a fresh budget."""
+TRY_AGAIN = "kaito.sh/try-again"
+"""Annotation on a Workspace, written by users: each new value (a date, say) asks once for another try with a fresh budget."""
 
-RELEASED = "kaito.sh/released"
-"""Annotation on a Workspace: its nodes were given back because what ran on them had failed. Delete it to try again."""
-
-TUNED_RUN = "kaito.sh/tuned-run"
-"""Annotation on a Workspace: the identity of the tuning run that succeeded, so that a tidied-away Job is not run again."""
+FORMER_ATTEMPTS = "kaito.sh/machine-attempts"
+FORMER_RELEASE = "kaito.sh/released"
+FORMER_TUNED_RUN = "kaito.sh/tuned-run"
+"""Annotations on a Workspace in which its record was kept before it moved to `status.record`; see `records`."""
 
 
 def machine_name(uid: str, ordinal: int, attempt: int) -> str:
     """`ws` and nine hex digits for one try (`attempt`, from 0) at one node (`ordinal`, from 0) of the Workspace with this UID."""
     digest = hashlib.sha256(f"{uid}/{ordinal}/{attempt}".encode()).hexdigest()
     return "ws" + digest[: MACHINE_NAME_LENGTH - 2]
+
+
+def try_again(namespace: str, name: str) -> str:
+    """The command that asks for another try."""
+    return f'kubectl annotate workspace {name} -n {namespace} --overwrite {TRY_AGAIN}="$(date)"'
 
 
 def claim_value(namespace: str, name: str, uid: str) -> str:

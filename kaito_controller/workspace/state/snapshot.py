@@ -14,7 +14,7 @@ from enum import Enum
 from controller_runtime.resources import Object
 from kaito_controller.api.reasons import Reason
 from kaito_controller.workloads.context import WorkloadContext
-from kaito_controller.workspace.state.annotations import Attempts, Release
+from kaito_controller.workspace.state.records import Attempts, Record, Release
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,6 +169,10 @@ class Snapshot:
     attempts: Attempts = field(default_factory=dict)
     release: Release | None = None
     tuned_run: str = ""
+    request: str = ""
+    """The request to try again that `attempts` and `release` have heard."""
+    stored: Record | None = None
+    """What is on record as it is stored; None when nothing is."""
     existing: Mapping[tuple[str, str], Object] = field(default_factory=dict)
     """By (kind, name): Services, workloads and ConfigMaps that this Workspace controls."""
     pods: tuple[Object, ...] = ()

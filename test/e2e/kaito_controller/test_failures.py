@@ -12,7 +12,7 @@ import pytest
 
 from hack.localcluster.actors.podfaults import PodFault, PodFaultKind
 from hack.localcluster.cloud.market import Market, Stock
-from kaito_controller.workspace.state.naming import ATTEMPTS
+from kaito_controller.workspace.state.naming import TRY_AGAIN
 from test.support.kaito_rig import GPU_FAMILY, GPU_SIZE, Rig
 from test.support.sampling import sampled
 from test.support.workspace_world import workspace
@@ -128,7 +128,7 @@ def test_instance_type_that_is_not_sold_is_given_up_after_the_allowed_attempts_a
     assert GPU_SIZE in message
     rig.wait_for(lambda: not machine_names(rig, namespace), "no Machine being held")
     rig.cluster.cloud.pools.set_stock(GPU_SIZE, Stock.AVAILABLE)
-    rig.kubectl("annotate", "workspace", "phi", "-n", namespace, f"{ATTEMPTS}-")
+    rig.kubectl("annotate", "workspace", "phi", "-n", namespace, f"{TRY_AGAIN}=now")
     rig.wait_ready("phi", namespace, 90.0)
 
 

@@ -9,7 +9,7 @@ import yaml
 
 from controller_runtime.resources import Object
 from hack.localcluster.actors.podfaults import PodFault, PodFaultKind
-from kaito_controller.workspace.state.naming import RELEASED
+from kaito_controller.workspace.state.naming import TRY_AGAIN
 from test.support.kaito_rig import ROOT, Rig
 from test.support.sampling import sampled
 from test.support.workspace_world import tuning, workspace
@@ -138,7 +138,7 @@ def test_step_that_fails_is_named_gives_the_gpu_back_and_can_be_asked_for_again(
     assert words in rig.notes(team, "JobFailed")
     rig.wait_for(lambda: not rig.machines("phi", team), "the nodes being given back", 90.0)
     rig.cluster.actors.pod_faults.clear()
-    rig.kubectl("annotate", "workspace", "phi", "-n", team, f"{RELEASED}-")
+    rig.kubectl("annotate", "workspace", "phi", "-n", team, f"{TRY_AGAIN}=now")
     rig.wait_ready("phi", team, 90.0)
     assert rig.condition("phi", team)[1] == "TuningSucceeded"
 

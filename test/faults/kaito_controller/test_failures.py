@@ -95,7 +95,7 @@ def test_attempts_are_limited_hold_nothing_and_can_be_asked_for_again(world: Wor
         world.until(lambda: not world.all(MACHINES), "no Machine being held")
         world.script.launch_failure = lambda _machine: None
         world.script.capacity_error = lambda _machine: False
-        world.patch("phi", {"metadata": {"annotations": {naming.ATTEMPTS: None}}})
+        world.patch("phi", {"metadata": {"annotations": {naming.TRY_AGAIN: "once more"}}})
         world.until_ready()
 
 
@@ -166,7 +166,7 @@ def test_failed_job_is_explained_gives_its_nodes_back_and_can_be_asked_for_again
         assert "failed after 4 attempts" in note_of(world, "JobFailed")
         world.until(lambda: not world.all(MACHINES) and not world.all(NODES), "the nodes being given back")
         world.script.job_succeeds = True
-        world.patch("phi", {"metadata": {"annotations": {naming.RELEASED: None}}})
+        world.patch("phi", {"metadata": {"annotations": {naming.TRY_AGAIN: "once more"}}})
         world.until_ready()
         assert world.condition("WorkspaceReady")[1] == "TuningSucceeded"
 
@@ -176,7 +176,7 @@ def test_finished_tuning_is_not_repeated_when_its_job_is_tidied_away(world: Worl
     with Operator(world):
         world.apply(workspace(tuning=tuning()))
         world.until_ready()
-        world.until(lambda: naming.TUNED_RUN in world.get()["metadata"].get("annotations", {}), "the record")
+        world.until(lambda: "tunedRun" in world.get()["status"]["record"], "the record")
 
         world.client.delete(JOBS, "phi", "default")
         world.until(lambda: not world.all(JOBS), "the Job being gone")

@@ -9,9 +9,9 @@ import pytest
 
 from controller_runtime.clock import rfc3339
 from controller_runtime.resources import Object
-from kaito_controller.workspace.state.annotations import read_attempts, read_release, shorten, write_attempts
 from kaito_controller.workspace.state.machines import Order, belongs_to, build_machine, owner_key, read_machine
 from kaito_controller.workspace.state.naming import machine_name
+from kaito_controller.workspace.state.records import shorten
 from kaito_controller.workspace.state.snapshot import Limits, MachinePhase, Wanted
 from test.support.snapshots import START, UID, raw_workspace
 
@@ -120,18 +120,6 @@ def test_owner_needs_both_labels() -> None:
 
     assert owner_key({"metadata": {"labels": labels}}) == "c-a/b"
     assert owner_key({"metadata": {"labels": {"kaito.sh/workspace": "b"}}}) == ""
-
-
-@pytest.mark.parametrize("mangled", [None, "", "[]", "{", '{"0": 5}', '{"x": {}}', '{"0": {"next": "a"}}', "null"])
-def test_mangled_records_count_as_absent(mangled: str | None) -> None:
-    assert read_attempts(mangled) == {}
-    assert read_release(mangled) is None
-
-
-def test_records_survive_writing_and_reading() -> None:
-    content = '{"0":{"next":2,"failed":1,"machine":"ws1","reason":"R","message":"ä","at":"2026-01-02T03:04:05Z"}}'
-
-    assert write_attempts(read_attempts(content)) == content
 
 
 def test_quoted_text_is_one_short_line() -> None:

@@ -5,8 +5,8 @@ from __future__ import annotations
 from datetime import timedelta
 
 from kaito_controller.workspace.decide.nodes import assign
-from kaito_controller.workspace.state.annotations import Failure
 from kaito_controller.workspace.state.machines import Order
+from kaito_controller.workspace.state.records import Failure
 from kaito_controller.workspace.state.snapshot import MachinePhase
 from test.support.snapshots import START, claim, machine, made_node, node, nodes, raw_workspace, snapshot
 

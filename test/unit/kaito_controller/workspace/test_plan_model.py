@@ -17,11 +17,11 @@ import pytest
 
 from controller_runtime.resources import Object, name_of
 from kaito_controller.api.reasons import Kind
-from kaito_controller.workspace.act.actions import Action, Annotate, ClaimNodes, Create, Delete, ReleaseNode, Replace
+from kaito_controller.workspace.act.actions import Action, ClaimNodes, Create, Delete, ReleaseNode, Remember, Replace
 from kaito_controller.workspace.decide.decision import decide
 from kaito_controller.workspace.decide.plan import plan
 from kaito_controller.workspace.state import naming
-from kaito_controller.workspace.state.annotations import Failure, read_attempts, read_release
+from kaito_controller.workspace.state.records import Failure, Record, read_record, stored_record, write_record
 from kaito_controller.workspace.state.snapshot import MachinePhase, MachineView, NodeView, Snapshot
 from test.support.snapshots import START, UID, claim, machine, made_node, node, nodes, raw_workspace, snapshot
 
@@ -36,22 +36,24 @@ class World:
     count: int
     machines: dict[str, MachineView] = field(default_factory=dict)
     nodes: dict[str, NodeView] = field(default_factory=dict)
-    annotations: dict[str, str] = field(default_factory=dict)
     existing: dict[tuple[str, str], Object] = field(default_factory=dict)
-    attempts: dict[int, Failure] = field(default_factory=dict)
+    record: Record | None = None
     round: int = 0
 
     def look(self) -> Snapshot:
         raw = raw_workspace(count=self.count)
-        raw["metadata"]["annotations"] = dict(self.annotations)
+        if self.record is not None:
+            raw["status"] = {"record": write_record(self.record, UID)}
+        record = read_record(raw)
         return replace(
             BASES[self.count],
             raw=raw,
             now=START + timedelta(seconds=self.round * ROUND_S),
             machines=tuple(sorted(self.machines.values(), key=lambda m: m.name)),
             nodes=dict(self.nodes),
-            attempts={**self.attempts, **read_attempts(self.annotations.get(naming.ATTEMPTS))},
-            release=read_release(self.annotations.get(naming.RELEASED)),
+            attempts=record.attempts,
+            release=record.release,
+            stored=stored_record(raw),
             existing=self.existing,
             absent_since={
                 m.name: START for m in self.machines.values() if m.node_name and m.node_name not in self.nodes
@@ -72,9 +74,8 @@ class World:
                 self.machines[name] = replace(self.machines[name], phase=MachinePhase.DELETING)
             case Delete(kind, name):
                 del self.existing[(kind, name)]
-            case Annotate(annotations):
-                for key, value in annotations.items():
-                    self.annotations.pop(key, None) if value is None else self.annotations.__setitem__(key, value)
+            case Remember(record):
+                self.record = record
             case ClaimNodes(wanted):
                 for name, _ in wanted:
                     assert self.nodes[name].claim is None, "a node that is claimed is never claimed again"
@@ -137,7 +138,7 @@ def states() -> Iterator[World]:
                         made = made_node(ordinal, ready=node_state == "ready")
                         world.nodes[made.name] = made
             if record is not None:
-                world.attempts[0] = record
+                world.record = Record({0: record})
             world.nodes |= nodes(*_brought(brought))
             yield world
 
