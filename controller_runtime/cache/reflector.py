@@ -20,7 +20,7 @@ from controller_runtime.cache.gc_tuning import quiet_collector
 from controller_runtime.cache.reflector_backoff import Patience
 from controller_runtime.cache.reflector_stats import ReflectorStats
 from controller_runtime.client.api import PAGE_SIZE, WATCH_TIMEOUT_S, KubeClient, ObjectList, Transform, WatchStream
-from controller_runtime.client.interrupt import Interrupt
+from controller_runtime.client.connection import Interrupt
 from controller_runtime.client.status import is_resource_version_too_large
 from controller_runtime.clock import SYSTEM_CLOCK, Clock
 from controller_runtime.errors import (

@@ -1,12 +1,19 @@
 """A client that refuses to write once somebody else could be leader.
 
-The check happens before every mutating call, in the caller's thread, on the monotonic clock; it needs no message from the election
-thread, so that a process which was paused for an hour refuses its first write after waking up. Reads pass.
+The check happens in the caller's thread, on the monotonic clock: before every mutating call, and again when its connection stands and the
+bytes are about to go out, so that no wait in between (for a place among the requests in flight, for a token, for a connection) can
+outlive the Lease. It needs no message from the election thread: a process which was paused for an hour refuses its first write after
+waking up. Reads pass.
+
+What no client can close: a process that is frozen between the check and the system call behind it, and bytes that are already on their
+way. Against those every write of ours also carries what the API server checks: a resourceVersion, a UID, or a name derived from its
+owner that can be created once. Only Events have nothing of the kind; they ask for a fresher Lease (`Manager`) and are dropped otherwise.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
 from controller_runtime.client.api import (
@@ -19,6 +26,7 @@ from controller_runtime.client.api import (
     Transform,
     WatchStream,
 )
+from controller_runtime.client.connection import checked_before_sending
 from controller_runtime.errors import FatalError
 from controller_runtime.resources import Object, Resource
 
@@ -28,7 +36,7 @@ class NotLeading(FatalError):
 
 
 class GuardedClient(KubeClient):
-    """Wraps a client; `may_write` is asked before each create, replace, patch, delete and post."""
+    """Wraps a client; `may_write` is asked before each create, replace, patch, delete and post, and right before its bytes are sent."""
 
     def __init__(self, client: KubeClient, may_write: Callable[[], bool]) -> None:
         self._client = client
@@ -63,12 +71,12 @@ class GuardedClient(KubeClient):
     def create(
         self, resource: Resource, obj: Mapping[str, Any], namespace: str | None = None, *, dry_run: bool = False
     ) -> Object:
-        self._check("create", resource)
-        return self._client.create(resource, obj, namespace, dry_run=dry_run)
+        with self._fence("create", resource):
+            return self._client.create(resource, obj, namespace, dry_run=dry_run)
 
     def replace(self, resource: Resource, obj: Mapping[str, Any], *, subresource: str | None = None) -> Object:
-        self._check("replace", resource)
-        return self._client.replace(resource, obj, subresource=subresource)
+        with self._fence("replace", resource):
+            return self._client.replace(resource, obj, subresource=subresource)
 
     def patch(
         self,
@@ -82,17 +90,17 @@ class GuardedClient(KubeClient):
         field_manager: str | None = None,
         force: bool = False,
     ) -> Object:
-        self._check("patch", resource)
-        return self._client.patch(
-            resource,
-            name,
-            patch,
-            namespace,
-            patch_type=patch_type,
-            subresource=subresource,
-            field_manager=field_manager,
-            force=force,
-        )
+        with self._fence("patch", resource):
+            return self._client.patch(
+                resource,
+                name,
+                patch,
+                namespace,
+                patch_type=patch_type,
+                subresource=subresource,
+                field_manager=field_manager,
+                force=force,
+            )
 
     def delete(
         self,
@@ -105,20 +113,20 @@ class GuardedClient(KubeClient):
         propagation: Propagation | str | None = None,
         grace_period_s: int | None = None,
     ) -> None:
-        self._check("delete", resource)
-        self._client.delete(
-            resource,
-            name,
-            namespace,
-            uid=uid,
-            resource_version=resource_version,
-            propagation=propagation,
-            grace_period_s=grace_period_s,
-        )
+        with self._fence("delete", resource):
+            self._client.delete(
+                resource,
+                name,
+                namespace,
+                uid=uid,
+                resource_version=resource_version,
+                propagation=propagation,
+                grace_period_s=grace_period_s,
+            )
 
     def post(self, path: str, body: Mapping[str, Any]) -> Object:
-        self._check("post", path)
-        return self._client.post(path, body)
+        with self._fence("post", path):
+            return self._client.post(path, body)
 
     def watch(
         self,
@@ -141,6 +149,12 @@ class GuardedClient(KubeClient):
             send_initial_events=send_initial_events,
         )
 
-    def _check(self, verb: str, target: object) -> None:
-        if not self._may_write():
-            raise NotLeading(f"{verb} {target} refused: this process does not hold the leader lease")
+    @contextmanager
+    def _fence(self, verb: str, target: object) -> Iterator[None]:
+        def check() -> None:
+            if not self._may_write():
+                raise NotLeading(f"{verb} {target} refused: this process does not hold the leader lease")
+
+        check()
+        with checked_before_sending(check):
+            yield

@@ -20,9 +20,9 @@ from kubernetes.config.config_exception import ConfigException
 from kubernetes.utils.keepalive import tcp_keepalive_socket_options
 
 from controller_runtime.client.api import KubeClient, ObjectList, PatchType, Propagation, WatchEvent, WatchStream
+from controller_runtime.client.connection import use_our_connections
 from controller_runtime.client.exchange import RequestObserver
 from controller_runtime.client.flow_control import RequestBucket
-from controller_runtime.client.interrupt import make_interruptible
 from controller_runtime.client.kubeconfig import UserEntry, user_entry
 from controller_runtime.client.rest import RestClient
 from controller_runtime.client.transport import Timeouts, Transport
@@ -193,7 +193,7 @@ def _build_pool(configuration: Configuration, size: int) -> urllib3.PoolManager:
         pool: urllib3.PoolManager = RESTClientObject(configuration).pool_manager
     except (OSError, ValueError, urllib3.exceptions.HTTPError) as error:
         raise FatalError(f"cannot set up connections to {configuration.host}: {error}") from error
-    make_interruptible(pool)
+    use_our_connections(pool)
     return pool
 
 

@@ -96,6 +96,10 @@ class LeaderElector:
         """True while nobody else can be leader, with the margin between renew deadline and lease duration for calls under way."""
         return self._leading and self._clock.monotonic() < self._renewed_at + self.timings.renew_deadline_s
 
+    def is_certain(self) -> bool:
+        """Stricter than `may_write`: the Lease was renewed lately. For writes that no precondition guards, which are better left out."""
+        return self._leading and self._clock.monotonic() < self._renewed_at + self.timings.renew_deadline_s / 2
+
     def unhealthy(self) -> str | None:
         """For probes: why this process must not live on, or None. A standby is healthy."""
         if self._lost:

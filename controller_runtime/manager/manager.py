@@ -70,7 +70,7 @@ class Manager:
         self._clock = clock
         self._exit_process = exit_process
         self._endpoints = Endpoints(settings, self.registry, client, clock)
-        self._events = EventBroadcaster(self.client, clock=clock)
+        self._events = EventBroadcaster(GuardedClient(client, self.leads_for_certain), clock=clock)
         self._informers: dict[tuple[object, ...], Informer] = {}
         self._elector: LeaderElector | None = None
         self._stopping = threading.Event()
@@ -91,6 +91,12 @@ class Manager:
         if not self.settings.leader_elect:
             return True
         return self._elector is not None and self._elector.may_write()
+
+    def leads_for_certain(self) -> bool:
+        """Whether the Lease was renewed lately; asked for Events, which no precondition guards. Always true without leader election."""
+        if not self.settings.leader_elect:
+            return True
+        return self._elector is not None and self._elector.is_certain()
 
     def informer(
         self,

@@ -30,6 +30,7 @@ class ContenderSettings(OperatorSettings):
 
     writer: str = Field(description="Name that is written into the ledger.")
     write_every_s: float = Field(default=0.02, description="Pause between two writes.")
+    writers: int = Field(default=1, description="Threads that write.")
 
 
 class Scribe:
@@ -67,7 +68,8 @@ def main(argv: list[str]) -> int:
         settings.kubeconfig, user_agent=f"contender-{settings.writer}", connect_timeout_s=1, read_timeout_s=1
     )
     manager = Manager(client, settings, name=LEASE)
-    manager.add_runnable(Scribe(manager.client, settings))
+    for _ in range(settings.writers):
+        manager.add_runnable(Scribe(manager.client, settings))
     print("standing by", flush=True)
     return manager.run()
 

@@ -36,7 +36,7 @@ class Arena:
         client.create(CONFIG_MAPS, ledger | {"apiVersion": "v1", "kind": "ConfigMap"})
         self.client, self.stack, self.tmp_path = client, stack, tmp_path
 
-    def contender(self, writer):
+    def contender(self, writer, *options):
         process = Process.module(
             "test.support.contender",
             f"--kubeconfig={self.kubeconfig}",
@@ -47,12 +47,13 @@ class Arena:
             f"--leader-election-namespace={NAMESPACE}",
             "--metrics-bind-address=0",
             "--health-probe-bind-address=0",
+            *options,
             log_dir=self.tmp_path,
         )
         return self.stack.enter_context(process)
 
-    def leader_and_standby(self):
-        leader = self.contender("first")
+    def leader_and_standby(self, *options):
+        leader = self.contender("first", *options)
         leader.wait_for(lambda: self.writes("first"), 60, "its first write")
         standby = self.contender("second")
         standby.wait_for_output("standing by", 60)
@@ -159,6 +160,29 @@ def test_a_leader_that_was_paused_for_too_long_writes_nothing_when_it_wakes_and_
     assert len(arena.refused_attempts_of("first", seen)) <= 1
     assert arena.overlapping() == []
     assert standby.exit_code is None
+
+
+def test_writes_that_waited_for_their_turn_while_the_lease_ran_out_are_not_sent(arena):
+    leader = arena.contender("first", "--writers=24", "--write-every-s=0.001")
+    # The server asks for less until one request is in flight at a time, and takes its time over that one: 23 writers wait behind the look
+    # that each of them passed while it was still the leader's right to write.
+    busy = Fault(FaultKind.STATUS, code=429, reason="TooManyRequests")
+    slow = Fault(FaultKind.DELAY, seconds=0.2)
+    for fault, times in ((busy, 12), (slow, 0)):
+        arena.server.faults.add(
+            Rule(fault, verb="update", resource="configmaps", client="*contender-first*", times=times)
+        )
+    leader.wait_for(lambda: arena.writes("first") > 3, 60, "slow writes")
+    paused = time.monotonic()
+    leader.pause()
+    # Past the renew deadline, but not yet so far that the watchdog would end the process before it could do harm.
+    wait_until(lambda: time.monotonic() - paused > RENEW_S + 0.1, 10, "the renew deadline")
+    under_way = len(arena.server.audit)
+    leader.resume()
+
+    assert leader.wait_for_exit(LEASE_S + SLACK_S) == 1
+    late = [e for e in list(arena.server.audit)[under_way:] if e.resource == CONFIG_MAPS.plural and e.verb == "update"]
+    assert late == []
 
 
 @pytest.mark.parametrize("kind", [FaultKind.STATUS, FaultKind.COMMIT_THEN_DROP, FaultKind.BLACK_HOLE])

@@ -1,15 +1,20 @@
-"""Waking a thread that is blocked on the network, so that a stop does not have to wait for a timeout.
+"""What our connections do beyond urllib3's: they can be interrupted while they wait, and they ask once more before they send.
 
-Closing a socket does not wake who reads from it; shutting it down does. The thread declares what may interrupt it, the connections that
-it uses report their socket, and whoever wants to stop it fires. Only establishing a connection cannot be interrupted; that ends
-with the connect timeout.
+Waking a blocked thread, so that a stop does not have to wait for a timeout: closing a socket does not wake who reads from it; shutting it
+down does. The thread declares what may interrupt it, the connections that it uses report their socket, and whoever wants to stop
+it fires. Only establishing a connection cannot be interrupted; that ends with the connect timeout.
+
+Asking before the send: between the decision to write and the first byte lie a wait for a place among the requests in flight, perhaps a
+new token and a new connection, each of them seconds. Whoever must not write after a certain moment declares a check for its thread; it is
+called when the connection stands and nothing but the system call is left to do, before the head and before each piece of the body. A
+request whose body does not follow is never carried out by the server.
 """
 
 from __future__ import annotations
 
 import socket
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from typing import Any
 
@@ -56,6 +61,22 @@ class Interrupt:
                 self._socket.shutdown(socket.SHUT_RDWR)
 
 
+@contextmanager
+def checked_before_sending(check: Callable[[], None]) -> Iterator[None]:
+    """Within this block `check` is called right before the calling thread sends a piece of a request; what it raises ends the request."""
+    _this_thread.check = check
+    try:
+        yield
+    finally:
+        _this_thread.check = None
+
+
+def _ask() -> None:
+    check: Callable[[], None] | None = getattr(_this_thread, "check", None)
+    if check is not None:
+        check()
+
+
 def _report(used: socket.socket | None) -> None:
     interrupt: Interrupt | None = getattr(_this_thread, "interrupt", None)
     if interrupt is not None:
@@ -63,12 +84,24 @@ def _report(used: socket.socket | None) -> None:
 
 
 class _Connection(HTTPConnection):
+    def send(self, data: Any) -> None:
+        if self.sock is None and self.auto_open:
+            self.connect()  # What `send` would do itself, but after the question.
+        _ask()
+        super().send(data)
+
     def getresponse(self) -> Any:
         _report(self.sock)
         return super().getresponse()
 
 
 class _TlsConnection(HTTPSConnection):
+    def send(self, data: Any) -> None:
+        if self.sock is None and self.auto_open:
+            self.connect()  # What `send` would do itself, but after the question.
+        _ask()
+        super().send(data)
+
     def getresponse(self) -> Any:
         _report(self.sock)
         return super().getresponse()
@@ -82,7 +115,10 @@ class _TlsPool(urllib3.HTTPSConnectionPool):
     ConnectionCls = _TlsConnection
 
 
-def make_interruptible(manager: urllib3.PoolManager) -> None:
-    """Let the manager's future connections report their sockets. SOCKS proxies need classes of their own and are left as they are."""
+def use_our_connections(manager: urllib3.PoolManager) -> None:
+    """Let the manager's future connections report their sockets and ask before they send.
+
+    SOCKS proxies need connection classes of their own and are left as they are.
+    """
     if type(manager) in (urllib3.PoolManager, urllib3.ProxyManager):
         manager.pool_classes_by_scheme = {"http": _Pool, "https": _TlsPool}
