@@ -1,5 +1,9 @@
 """A small HTTP server for probes and metrics: GET only, bounded in connections, time and header size.
 
+Whoever can reach the port can open connections, say nothing and stay; the kubelet must be answered all the same. So when every place is
+taken, the peer that holds most of them loses the connection that has been idle longest. A connection whose request is being answered
+is never taken away; when all are, a newcomer is turned away.
+
 Built on http.server because probes must be answered while everything else is busy or broken, so that fewer moving parts are better.
 Handlers are plain functions from a `Query` to a `Reply`; they run in a thread per connection.
 """
@@ -8,7 +12,9 @@ from __future__ import annotations
 
 import socket
 import threading
+from collections import Counter
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from email.message import Message
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -20,7 +26,8 @@ from controller_runtime.logs import get_logger
 from controller_runtime.manager.certificate import ServingCertificate
 
 CONNECTION_TIMEOUT_S = 32.0
-MAX_CONNECTIONS = 32
+"""Between two pieces of a request, and between two requests of one connection."""
+MAX_CONNECTIONS = 64
 TEXT = "text/plain; charset=utf-8"
 
 log = get_logger(__name__)
@@ -85,16 +92,57 @@ class HttpServer:
         self._server.server_close()
 
 
+class _Connections:
+    """Who is connected, and which of them has nothing to do: by the socket, in the order in which they became idle. Thread-safe."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._idle: dict[socket.socket, str] = {}
+        self._busy: dict[socket.socket, str] = {}
+
+    def admit(self, connection: socket.socket, peer: str) -> bool:
+        """Count it as idle; False when all places are busy."""
+        with self._lock:
+            if len(self._idle) + len(self._busy) >= MAX_CONNECTIONS and not self._make_room():
+                return False
+            self._idle[connection] = peer
+            return True
+
+    def note_busy(self, connection: socket.socket, busy: bool) -> None:
+        """Its request is complete and being answered, or was answered and the next one may come."""
+        with self._lock:
+            source, target = (self._idle, self._busy) if busy else (self._busy, self._idle)
+            if connection in source:
+                target[connection] = source.pop(connection)
+
+    def forget(self, connection: socket.socket) -> None:
+        with self._lock:
+            self._idle.pop(connection, None)
+            self._busy.pop(connection, None)
+
+    def _make_room(self) -> bool:
+        if not self._idle:
+            return False
+        places = Counter([*self._idle.values(), *self._busy.values()])
+        most = max(places[peer] for peer in self._idle.values())
+        longest_idle = next(entry for entry, peer in self._idle.items() if places[peer] == most)
+        del self._idle[longest_idle]
+        with suppress(OSError):
+            # Of the plain socket, also under TLS: it wakes the thread that reads from it, which then closes it.
+            socket.socket.shutdown(longest_idle, socket.SHUT_RDWR)
+        return True
+
+
 class _Server(ThreadingHTTPServer):
     daemon_threads = True
     block_on_close = False
-    request_queue_size = 64
+    request_queue_size = 128
 
     def __init__(
         self, address: tuple[str, int], handler: type[BaseHTTPRequestHandler], certificate: ServingCertificate | None
     ) -> None:
         self._certificate = certificate
-        self._slots = threading.BoundedSemaphore(MAX_CONNECTIONS)
+        self.connections = _Connections()
         if ":" in address[0]:
             self.address_family = socket.AF_INET6
         super().__init__(address, handler)
@@ -108,7 +156,7 @@ class _Server(ThreadingHTTPServer):
         return context.wrap_socket(connection, server_side=True, do_handshake_on_connect=False), peer
 
     def process_request(self, request: Any, client_address: Any) -> None:
-        if not self._slots.acquire(blocking=False):
+        if not self.connections.admit(request, str(client_address[0])):
             self.shutdown_request(request)
             return
         super().process_request(request, client_address)
@@ -117,7 +165,7 @@ class _Server(ThreadingHTTPServer):
         try:
             super().process_request_thread(request, client_address)
         finally:
-            self._slots.release()
+            self.connections.forget(request)
 
     def handle_error(self, request: Any, client_address: Any) -> None:
         """A peer that hangs up or talks nonsense is not our error."""
@@ -131,8 +179,13 @@ def _request_handler(handler: Handler) -> type[BaseHTTPRequestHandler]:
         server_version = "controller-runtime"
         sys_version = ""
 
+        server: _Server
+
         def do_GET(self) -> None:  # http.server's naming
-            self._answer(self._reply())
+            self.server.connections.note_busy(self.connection, busy=True)
+            reply = self._reply()
+            self.server.connections.note_busy(self.connection, busy=False)
+            self._answer(reply)
 
         do_HEAD = do_GET  # noqa: N815
 

@@ -1,11 +1,14 @@
 import http.client
 import socket
+import threading
+from contextlib import ExitStack, closing
 
 import pytest
 
 from controller_runtime.errors import FatalError
 from controller_runtime.manager.health import Checks, probe_handler
 from controller_runtime.manager.http_server import MAX_CONNECTIONS, HttpServer, Query, Reply
+from test.support.processes import wait_until
 
 
 @pytest.fixture
@@ -126,22 +129,76 @@ def test_garbage_on_the_socket_does_not_stop_the_server(serve):
     assert get(port, "/") == (200, "ok")
 
 
-def test_idle_connections_beyond_the_limit_are_turned_away_and_free_slots_serve_again(serve):
-    port = serve(lambda _: Reply.text(200, "ok"))
-    idle = [socket.create_connection(("127.0.0.1", port), timeout=10) for _ in range(MAX_CONNECTIONS)]
-    extra = socket.create_connection(("127.0.0.1", port), timeout=10)
-    assert extra.recv(1) == b""
-    for connection in [*idle, extra]:
-        connection.close()
+def connect(port):
+    return socket.create_connection(("127.0.0.1", port), timeout=10)
 
-    answers = []
-    while not answers or answers[-1] != (200, "ok"):
-        try:
-            answers.append(get(port, "/"))
-        except (OSError, http.client.HTTPException) as error:
-            answers.append(error)
-        assert len(answers) < 1000
-    assert answers[-1] == (200, "ok")
+
+def is_closed(connection):
+    connection.setblocking(False)
+    try:
+        return connection.recv(1) == b""
+    except BlockingIOError:
+        return False
+    except OSError:
+        return True
+    finally:
+        connection.settimeout(10)
+
+
+def test_six_hundred_idle_or_dribbling_connections_do_not_keep_a_probe_from_its_answer(serve):
+    port = serve(lambda _: Reply.text(200, "ok"))
+    with ExitStack() as stack:
+        slow = [stack.enter_context(closing(connect(port))) for _ in range(300)]
+        for number in range(300):
+            connection = stack.enter_context(closing(connect(port)))
+            connection.sendall(b"GET / HTTP/1.1\r\n" if number % 2 else b"G")
+            slow.append(connection)
+
+        assert [get(port, "/") for _ in range(20)] == [(200, "ok")] * 20
+        wait_until(lambda: sum(map(is_closed, slow)) >= 600 - MAX_CONNECTIONS, 20, "the idle ones being closed")
+        assert threading.active_count() < MAX_CONNECTIONS + 30
+
+
+def test_the_connection_that_was_idle_longest_goes_first_and_one_that_is_being_answered_stays(serve):
+    asked, go_on = threading.Event(), threading.Event()
+
+    def handler(query):
+        if query.path == "/slow":
+            asked.set()
+            assert go_on.wait(20)
+        return Reply.text(200, "ok")
+
+    port = serve(handler)
+    with ExitStack() as stack:
+        served = stack.enter_context(closing(connect(port)))
+        served.sendall(b"GET /slow HTTP/1.1\r\nHost: x\r\n\r\n")
+        assert asked.wait(10)
+        idle = [stack.enter_context(closing(connect(port))) for _ in range(MAX_CONNECTIONS - 1)]
+        stack.enter_context(closing(connect(port)))
+
+        wait_until(lambda: is_closed(idle[0]), 10, "the oldest idle connection being closed")
+        assert [is_closed(connection) for connection in idle[1:]] == [False] * (MAX_CONNECTIONS - 2)
+        go_on.set()
+        assert served.recv(15) == b"HTTP/1.1 200 OK"
+
+
+def test_a_newcomer_is_turned_away_when_every_connection_is_being_answered(serve):
+    asked, go_on = threading.Semaphore(0), threading.Event()
+
+    def handler(_query):
+        asked.release()
+        assert go_on.wait(20)
+        return Reply.text(200, "ok")
+
+    port = serve(handler)
+    with ExitStack() as stack:
+        for _ in range(MAX_CONNECTIONS):
+            stack.enter_context(closing(connect(port))).sendall(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+            assert asked.acquire(timeout=10)
+        extra = stack.enter_context(closing(connect(port)))
+
+        wait_until(lambda: is_closed(extra), 10, "the newcomer being turned away")
+        go_on.set()
 
 
 def test_a_port_in_use_is_an_error_naming_the_address_and_the_cure(serve):
