@@ -75,6 +75,13 @@ def or_empty(parent: str, name: str) -> str:
     return f"(has({parent}.{name}) ? {parent}.{name} : '')"
 
 
+def value_or(parent: str, path: str, absent: str) -> str:
+    """The value at a path such as `presetOptions.image`; the CEL literal `absent` when any part of it is missing."""
+    parts = path.split(".")
+    there = " && ".join(f"has({'.'.join((parent, *parts[:depth]))})" for depth in range(1, len(parts) + 1))
+    return f"({there} ? {parent}.{path} : {absent})"
+
+
 def only_one(*conditions: str) -> str:
     """Whether exactly one of the conditions holds."""
     return f"[{', '.join(conditions)}].filter(given, given).size() == 1"

@@ -7,7 +7,7 @@ which parts are present therefore run on creation only, so that an object older 
 
 from __future__ import annotations
 
-from hack.generate.cel import Rule, fits, given, only_one, or_empty, text, with_value
+from hack.generate.cel import Rule, fits, given, only_one, or_empty, text, value_or, with_value
 from kaito_controller.api import labels, patterns, sentences
 
 
@@ -39,7 +39,20 @@ def _full_form(at: str, pattern: str, sentence: str) -> Rule:
 
 
 def _fixed(at: str, message_cel: str = "") -> Rule:
+    """For fields that are never absent, because they are required or have a default."""
     return Rule(at, "self == oldSelf", sentences.UNCHANGEABLE, message_cel)
+
+
+def _fixed_preset(at: str) -> Rule:
+    """Part by part: a client that writes `presetOptions: {}`, `image: ""` or `imagePullSecrets: []` changes nothing."""
+    fields = (
+        ("name", "''"),
+        ("accessMode", "'public'"),
+        ("presetOptions.image", "''"),
+        ("presetOptions.imagePullSecrets", "[]"),
+    )
+    same = (f"{value_or('self', path, absent)} == {value_or('oldSelf', path, absent)}" for path, absent in fields)
+    return Rule(at, " && ".join(same), sentences.UNCHANGEABLE)
 
 
 def _root_rules() -> list[Rule]:
@@ -94,12 +107,14 @@ def _selector_rules(at: str) -> list[Rule]:
         "f.values[0] == e.values[0]))"
     )
 
+    same_expression = f"f.key == e.key && f.operator == e.operator && {value_or('f', 'values', '[]')} == {value_or('e', 'values', '[]')}"
+
     def subset(one: str, other: str) -> str:
         return (
             f"(!has({one}.matchLabels) || {one}.matchLabels.all(key, "
             f"has({other}.matchLabels) && key in {other}.matchLabels && {other}.matchLabels[key] == {one}.matchLabels[key])) && "
             f"(!has({one}.matchExpressions) || {one}.matchExpressions.all(e, "
-            f"has({other}.matchExpressions) && {other}.matchExpressions.exists(f, f == e)))"
+            f"has({other}.matchExpressions) && {other}.matchExpressions.exists(f, {same_expression})))"
         )
 
     return [
@@ -162,7 +177,7 @@ def _preset_rules(at: str) -> list[Rule]:
     image = f"(has(self.presetOptions) && {given('self.presetOptions', 'image')})"
     private = "self.accessMode == 'private'"
     return [
-        _fixed(at),
+        _fixed_preset(at),
         Rule(at, f"!({private}) || {image}", f"presetOptions.image {sentences.PRIVATE_IMAGE}"),
         Rule(
             at,
@@ -189,20 +204,20 @@ def _adapter_rules(at: str) -> list[Rule]:
 
 
 def _tuning_rules() -> list[Rule]:
-    both = f"{fits('self', patterns.QLORA)} == {fits('oldSelf', patterns.QLORA)}"
-    known = f"{fits('self', patterns.METHOD)} && {fits('oldSelf', patterns.METHOD)}"
+    new, old = or_empty("self", "method"), or_empty("oldSelf", "method")
+    both = f"{fits(new, patterns.QLORA)} == {fits(old, patterns.QLORA)}"
+    known = f"{fits(new, patterns.METHOD)} && {fits(old, patterns.METHOD)}"
     return [
         Rule("tuning", "has(self.preset)", f"preset {sentences.TUNING_PRESET_MISSING}"),
         Rule("tuning", given("self", "method"), f"method {sentences.METHOD_MISSING}"),
         Rule("tuning", "has(self.preset) == has(oldSelf.preset)", sentences.UNCHANGEABLE, field=".preset"),
-        Rule("tuning", "has(self.method) == has(oldSelf.method)", sentences.UNCHANGEABLE, field=".method"),
-        _form("tuning.method", patterns.METHOD, sentences.METHOD),
         Rule(
-            "tuning.method",
-            f"self == oldSelf || ({known} && {both})",
-            sentences.UNCHANGEABLE,
-            with_value("self", sentences.UNCHANGEABLE),
+            "tuning",
+            f"{new} == {old} || ({known} && {both})",
+            f"method {sentences.UNCHANGEABLE}",
+            f"'method ' + {with_value(new, sentences.UNCHANGEABLE)}",
         ),
+        _form("tuning.method", patterns.METHOD, sentences.METHOD),
         _form("tuning.config", patterns.DNS_SUBDOMAIN, sentences.CONFIG_NAME),
     ]
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from controller_runtime.resources import Object
+from kaito_controller.api.normal_form import without_blanks
 from kaito_controller.api.types import InferenceSpec, PresetSpec
 from kaito_controller.workloads import adapters, security
 from kaito_controller.workloads.argv import flags, literal
@@ -75,7 +76,7 @@ def served(ctx: WorkloadContext, kind: str, spec: Object) -> Object:
     """The finished object, with the hash of what the user controls."""
     inference = _inference(ctx)
     by_user = {
-        "inference": inference.model_dump(mode="json", by_alias=True, exclude_defaults=True),
+        "inference": without_blanks(inference.model_dump(mode="json", by_alias=True, exclude_defaults=True)),
         "count": ctx.count,
         "nodes": sorted(ctx.node_names),
     }

@@ -10,6 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from controller_runtime.resources import Object
+from kaito_controller.api.normal_form import without_blanks
 from kaito_controller.api.types import PresetSpec, TuningSpec
 from kaito_controller.catalog.model import Launcher
 from kaito_controller.workloads import security, tuning_data, tuning_output
@@ -77,7 +78,7 @@ def training_inputs(ctx: WorkloadContext) -> Object:
         "image": _preset_spec(tuning).private_image,
         "method": tuning.method_name,
         "config": effective_config(ctx.tuning_config),
-        "data": {key: source.get(key) for key in ("urls", "image", "volumeSource")},
+        "data": {key: without_blanks(source.get(key)) for key in ("urls", "image", "volumeSource")},
         "attempt": ctx.attempt,
     }
 

@@ -56,6 +56,6 @@ def _selector_faults(selector: LabelSelector) -> Iterator[str]:
 
 def _same_selector(old: LabelSelector, new: LabelSelector) -> bool:
     def expressions(selector: LabelSelector) -> set[str]:
-        return {e.model_dump_json() for e in selector.match_expressions}
+        return {e.model_dump_json(exclude_defaults=True) for e in selector.match_expressions}
 
     return old.match_labels == new.match_labels and expressions(old) == expressions(new)

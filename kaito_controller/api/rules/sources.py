@@ -35,8 +35,8 @@ def check_preset(preset: PresetSpec, path: str) -> Iterator[Violation]:
 
 
 def check_preset_change(old: PresetSpec | None, new: PresetSpec | None, path: str) -> Iterator[Violation]:
-    """The model of a Workspace is fixed as a whole."""
-    if (old.to_object() if old else None) != (new.to_object() if new else None):
+    """The model of a Workspace is fixed as a whole; absent, empty and default say the same."""
+    if (old and old.model_dump(exclude_defaults=True)) != (new and new.model_dump(exclude_defaults=True)):
         yield Violation(path, sentences.UNCHANGEABLE)
 
 

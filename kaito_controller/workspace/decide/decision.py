@@ -18,6 +18,7 @@ from typing import Any
 from controller_runtime.clock import rfc3339
 from controller_runtime.resources import Object, is_deleting, name_of
 from kaito_controller.api import reasons
+from kaito_controller.api.normal_form import without_blanks
 from kaito_controller.api.reasons import Kind
 from kaito_controller.workloads import Verdict as Likeness
 from kaito_controller.workloads import build_objects, compare, is_same_intent, pinned_nodes, restart_reason
@@ -95,7 +96,7 @@ def intent_of(snapshot: Snapshot) -> str:
     asked = snapshot.raw.get("inference") or {}
     if snapshot.mode is Mode.TUNING:
         asked = {**(snapshot.raw.get("tuning") or {}), "config": snapshot.context.tuning_config}
-    text = json.dumps(asked, sort_keys=True, separators=(",", ":"), default=_plain)
+    text = json.dumps(without_blanks(_plain(asked)), sort_keys=True, separators=(",", ":"), default=_plain)
     return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:16]
 
 
