@@ -13,9 +13,15 @@ from kaito_controller.workloads.context import (
     DEFAULT_CURL_IMAGE,
     HelperImages,
 )
+from kaito_controller.workloads.policy import TemplatePolicy
 from kaito_controller.workspace.state.snapshot import Limits
 
 ENV_PREFIX = "KAITO_"
+
+
+def listed(text: str) -> tuple[str, ...]:
+    """The entries of a list that is written with commas."""
+    return tuple(entry for entry in (part.strip() for part in text.split(",")) if entry)
 
 
 class ControllerSettings(OperatorSettings):
@@ -83,6 +89,36 @@ class ControllerSettings(OperatorSettings):
     adapter_base_image: str = Field(
         default=DEFAULT_ADAPTER_BASE_IMAGE, description="Base of the pushed adapter image; it must contain cp."
     )
+
+    template_secrets: Literal["allow", "refuse"] = Field(
+        default="allow",
+        description="allow: pod templates may read Secrets of their namespace, also those that their author may not read.",
+    )
+    template_metadata_prefixes: str = Field(
+        default="",
+        description="Further prefixes of labels and annotations that pod templates may carry, such as example.com/,team.io/.",
+    )
+    template_priority_classes: str = Field(
+        default="", description="PriorityClasses that pod templates may name, separated by commas; none when not given."
+    )
+    template_runtime_classes: str = Field(
+        default="", description="RuntimeClasses that pod templates may name, separated by commas; none when not given."
+    )
+    template_csi_drivers: str = Field(
+        default="",
+        description="Drivers of inline CSI volumes that Workspaces may use, separated by commas; none when not given.",
+    )
+
+    @property
+    def template_policy(self) -> TemplatePolicy:
+        """What pod templates may carry."""
+        return TemplatePolicy(
+            metadata_prefixes=listed(self.template_metadata_prefixes),
+            priority_classes=listed(self.template_priority_classes),
+            runtime_classes=listed(self.template_runtime_classes),
+            csi_drivers=listed(self.template_csi_drivers),
+            secrets=self.template_secrets == "allow",
+        )
 
     @property
     def limits(self) -> Limits:

@@ -10,6 +10,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from kaito_controller.workloads.policy import DEFAULT_POLICY, TemplatePolicy
+
 if TYPE_CHECKING:
     from kaito_controller.api.types import Workspace
     from kaito_controller.catalog.model import Preset
@@ -63,6 +65,9 @@ class WorkloadContext:
     """UID for preset and trainer images. None keeps the image's own user, which is root in the public preset images."""
     tuning_deadline_s: int | None = None
     """Upper bound on a whole tuning Job, all attempts included. None: no bound."""
+
+    template_policy: TemplatePolicy = DEFAULT_POLICY
+    """What pod templates of users may carry."""
 
     @property
     def name(self) -> str:

@@ -28,7 +28,7 @@ def build_template_deployment(ctx: WorkloadContext) -> Object:
     if inference is None or inference.template is None:
         raise ValueError(f"workspace {ctx.workspace.key} has no pod template")
     template = inference.template.to_object()
-    if found := violations(template):
+    if found := violations(template, ctx.template_policy):
         raise TemplateRefusedError(found)
     return served(
         ctx, "Deployment", {**workload_spec(ctx, _merged(ctx, inference, template)), **rollout(READINESS_TIMEOUT_S)}

@@ -75,6 +75,7 @@ def assemble(manager: Manager, settings: ControllerSettings, *, clock: Clock = S
         preset_run_as_user=settings.preset_run_as_user,
         tuning_deadline_s=settings.tuning_deadline_s,
         template_readiness_s=settings.template_readiness_timeout_s,
+        template_policy=settings.template_policy,
     )
     reconciler = WorkspaceReconciler(
         manager.client,

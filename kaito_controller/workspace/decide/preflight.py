@@ -19,7 +19,8 @@ from kaito_controller.api.validation import validate_create
 from kaito_controller.api.violation import Violation
 from kaito_controller.catalog.model import GIB, Catalog, InstanceType, ModelRequirements, Preset
 from kaito_controller.catalog.sizing import Fit, fit_inference, fit_tuning
-from kaito_controller.workloads import output_dir_violation, violations, volume_violations
+from kaito_controller.workloads import TemplatePolicy, output_dir_violation, violations, volume_violations
+from kaito_controller.workloads.policy import DEFAULT_POLICY
 from kaito_controller.workspace.state.snapshot import Mode, Verdict, Wanted
 
 SHOWN = 5
@@ -46,17 +47,19 @@ def examine(
     *,
     running: bool,
     template_readiness_s: float = 600.0,
+    template_policy: TemplatePolicy = DEFAULT_POLICY,
 ) -> Request:
     """`config`: the ConfigMap with the training configuration, if it exists. `running`: something was built already.
 
     `template_readiness_s`: how long a pod template of the user's own may load, since no preset says it.
+    `template_policy`: what it may carry.
     """
     mode = Mode.TUNING if workspace.tuning is not None and workspace.inference is None else Mode.INFERENCE
     preset = catalog.preset(workspace.preset.name) if workspace.preset else None
     needs = _needs(workspace, preset)
     fit = _fit(workspace, catalog, preset)
     wanted = _wanted(workspace.resource, needs, fit, catalog)
-    gate = _misfit(fit, running=running) or _broken(workspace, catalog, preset, running=running)
+    gate = _misfit(fit, running=running) or _broken(workspace, catalog, preset, template_policy, running=running)
     found: Mapping[str, Any] = {}
     if workspace.tuning is not None and gate is None:
         gate, found = _configuration(workspace, config)
@@ -113,7 +116,9 @@ def _some(known: InstanceType | None) -> int:
     return 1 if known is not None and known.gpus > 0 and known.accelerator == "nvidia" else 0
 
 
-def _broken(workspace: Workspace, catalog: Catalog, preset: Preset | None, *, running: bool) -> Verdict | None:
+def _broken(
+    workspace: Workspace, catalog: Catalog, preset: Preset | None, policy: TemplatePolicy, *, running: bool
+) -> Verdict | None:
     if running and workspace.preset is not None and preset is None:
         return Verdict(
             reasons.INVALID_SPEC,
@@ -121,17 +126,18 @@ def _broken(workspace: Workspace, catalog: Catalog, preset: Preset | None, *, ru
         )
     # What another version wrote into the status is no fault of the specification.
     told = [v for v in validate_create(workspace, catalog) if not v.field.startswith("status")]
-    found = [*told, *_templates(workspace)]
+    found = [*told, *_templates(workspace, policy)]
     if running:
         found = [violation for violation in found if not violation.field.startswith("resource")]
     return Verdict(reasons.INVALID_SPEC, _sentence(found)) if found else None
 
 
-def _templates(workspace: Workspace) -> Iterable[Violation]:
+def _templates(workspace: Workspace, policy: TemplatePolicy) -> Iterable[Violation]:
     if workspace.inference is not None and workspace.inference.template is not None:
-        yield from violations(workspace.inference.template.to_object())
+        yield from violations(workspace.inference.template.to_object(), policy)
     if workspace.tuning is not None and workspace.tuning.input.volume_source is not None:
-        yield from volume_violations(workspace.tuning.input.volume_source.to_object(), "tuning.input.volumeSource")
+        source = workspace.tuning.input.volume_source.to_object()
+        yield from volume_violations(source, "tuning.input.volumeSource", policy)
 
 
 def _sentence(found: Iterable[Violation]) -> str:

@@ -19,6 +19,7 @@ from controller_runtime.untrusted import integer, moment
 from kaito_controller.api.types import Workspace
 from kaito_controller.catalog.model import Catalog
 from kaito_controller.workloads.context import HelperImages, WorkloadContext
+from kaito_controller.workloads.policy import TemplatePolicy
 from kaito_controller.workspace.decide.deletion import Remains
 from kaito_controller.workspace.decide.preflight import Request, examine
 from kaito_controller.workspace.observe.caches import (
@@ -54,6 +55,7 @@ class Surroundings:
     preset_run_as_user: int | None = None
     tuning_deadline_s: int | None = None
     template_readiness_s: float = 600.0
+    template_policy: TemplatePolicy = field(default_factory=TemplatePolicy)
 
 
 class Absences:
@@ -98,6 +100,7 @@ class Observer:
             self._config(workspace),
             running=_runner(existing) is not None,
             template_readiness_s=self._around.template_readiness_s,
+            template_policy=self._around.template_policy,
         )
         machines = self._machines(raw, now)
         nodes = self._nodes(raw, request, machines)
@@ -216,6 +219,7 @@ class Observer:
             cluster_domain=around.cluster_domain,
             preset_run_as_user=around.preset_run_as_user,
             tuning_deadline_s=around.tuning_deadline_s,
+            template_policy=around.template_policy,
         )
 
 

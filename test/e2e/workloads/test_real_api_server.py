@@ -14,7 +14,7 @@ from controller_runtime.errors import Forbidden
 from hack.envtest import binaries
 from hack.envtest.control_plane import ControlPlane
 from kaito_controller.workloads import Verdict, build_objects, build_workload, compare, restart_reason, updated
-from test.unit.kaito_controller.workloads.cases import CASES
+from test.unit.kaito_controller.workloads.cases import ALL_LISTED, CASES, context, everything_allowed, workspace
 
 pytestmark = pytest.mark.envtest
 
@@ -26,6 +26,7 @@ RESOURCES = {
     "Job": resources.JOBS,
 }
 SERVICE_ACCOUNTS = resources.Resource("", "v1", "serviceaccounts", "ServiceAccount", namespaced=True)
+PRIORITY_CLASSES = resources.Resource("scheduling.k8s.io", "v1", "priorityclasses", "PriorityClass", namespaced=False)
 LEVEL = "pod-security.kubernetes.io/enforce"
 
 
@@ -74,6 +75,21 @@ def create_pod(client: Client, name: str, level: str, **fields: Any) -> None:
 @pytest.mark.parametrize("name", sorted(CASES))
 def test_every_pod_passes_pod_security_baseline(client: Client, name: str) -> None:
     create_pod(client, name, "baseline")
+
+
+def test_the_furthest_that_an_accepted_template_reaches_passes_pod_security_baseline(client: Client) -> None:
+    target = namespace(client, "baseline-everything", "baseline")
+    client.create(
+        PRIORITY_CLASSES,
+        {"apiVersion": "scheduling.k8s.io/v1", "kind": "PriorityClass", "metadata": {"name": "high"}, "value": 1},
+    )
+    subject = workspace("own", target, inference={"template": everything_allowed()})
+    template = build_workload(context(subject, template_policy=ALL_LISTED))["spec"]["template"]
+    pod = {"apiVersion": "v1", "kind": "Pod", "metadata": {**template["metadata"], "name": "pod", "namespace": target}}
+
+    stored = client.create(resources.PODS, {**pod, "spec": template["spec"]}, dry_run=True)
+
+    assert {volume["name"] for volume in stored["spec"]["volumes"]} == set("abcdefghi")
 
 
 @pytest.mark.parametrize(

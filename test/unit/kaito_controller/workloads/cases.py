@@ -11,7 +11,7 @@ import yaml
 
 from kaito_controller.api.types import Workspace
 from kaito_controller.catalog.loader import load_catalog
-from kaito_controller.workloads import WorkloadContext
+from kaito_controller.workloads import TemplatePolicy, WorkloadContext
 
 API_VERSIONS = ("1.30", kubernetes_validate.latest_version())
 UID = "6f1c2d3e-0000-4000-8000-000000000001"
@@ -41,6 +41,7 @@ def context(subject: Workspace, **fields: Any) -> WorkloadContext:
     """The context that the reconciler would give for it: preset from the catalogue, one node name per node."""
     count = subject.resource.count if subject.resource else 1
     defaults: dict[str, Any] = {
+        "template_policy": OURS,
         "preset": CATALOG.preset(subject.preset.name) if subject.preset else None,
         "node_names": tuple(f"node-{number}" for number in range(count)),
     }
@@ -73,6 +74,8 @@ def private(preset: str = "llama-2-7b") -> dict[str, Any]:
     return {"name": preset, "accessMode": "private", "presetOptions": options}
 
 
+OURS = TemplatePolicy(metadata_prefixes=("example.com/",))
+"""The cluster's operator lets templates carry the company's own annotations."""
 TEMPLATE = {
     "metadata": {"labels": {"team": "search"}, "annotations": {"example.com/note": "kept"}},
     "spec": {
@@ -193,3 +196,58 @@ def strings(value: Any, path: tuple[Any, ...] = ()) -> Iterator[tuple[tuple[Any,
 
 def as_yaml(objects: tuple[dict[str, Any], ...]) -> str:
     return yaml.safe_dump_all(objects, sort_keys=True, default_flow_style=False, width=140)
+
+
+def everything_allowed() -> dict[str, Any]:
+    """A pod template that reaches as far as `policy.violations` lets one reach."""
+    here = {"path": "/", "port": 8080, "scheme": "HTTP"}
+    probe = {"httpGet": here, "periodSeconds": 5}
+    confined = {
+        "appArmorProfile": {"type": "Localhost", "localhostProfile": "own"},
+        "seLinuxOptions": {"type": "container_kvm_t", "level": "s0:c1,c2"},
+        "seccompProfile": {"type": "Localhost", "localhostProfile": "own.json"},
+        "runAsUser": 0,
+        "runAsGroup": 0,
+    }
+    container = {
+        "image": "registry.example.com/own:1",
+        "lifecycle": {"postStart": {"httpGet": here}, "preStop": {"sleep": {"seconds": 1}}},
+        "securityContext": {**confined, "capabilities": {"add": ["NET_BIND_SERVICE"]}, "procMount": "Default"},
+        "env": [{"name": "A", "valueFrom": {"secretKeyRef": {"name": "s", "key": "k"}}}],
+        "envFrom": [{"secretRef": {"name": "s"}}, {"configMapRef": {"name": "c"}}],
+    }
+    sysctls = ("kernel.shm_rmid_forced", "net.ipv4.tcp_syncookies", "net.ipv4.ip_unprivileged_port_start")
+    claim = {"accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": "1Gi"}}}
+    return {
+        "metadata": {"labels": {"team": "a"}, "annotations": {"prometheus.io/scrape": "true"}},
+        "spec": {
+            "containers": [
+                {**container, "name": "own", "livenessProbe": probe, "startupProbe": {"tcpSocket": {"port": 1}}}
+            ],
+            "initContainers": [{**container, "name": "helper", "restartPolicy": "Always", "readinessProbe": probe}],
+            "securityContext": {
+                **confined,
+                "fsGroup": 0,
+                "sysctls": [{"name": name, "value": "1"} for name in sysctls],
+            },
+            "shareProcessNamespace": True,
+            "dnsPolicy": "Default",
+            "hostAliases": [{"ip": "10.0.0.1", "hostnames": ["a"]}],
+            "priorityClassName": "high",
+            "tolerations": [{"operator": "Exists"}],
+            "volumes": [
+                {"name": "a", "configMap": {"name": "c"}},
+                {"name": "b", "downwardAPI": {"items": []}},
+                {"name": "c", "emptyDir": {"medium": "Memory"}},
+                {"name": "d", "ephemeral": {"volumeClaimTemplate": {"spec": claim}}},
+                {"name": "e", "image": {"reference": "registry.example.com/data:1"}},
+                {"name": "f", "persistentVolumeClaim": {"claimName": "p"}},
+                {"name": "g", "projected": {"sources": [{"secret": {"name": "s"}}, {"configMap": {"name": "c"}}]}},
+                {"name": "h", "secret": {"secretName": "s"}},
+                {"name": "i", "csi": {"driver": "inline.csi.example.com", "volumeAttributes": {"a": "b"}}},
+            ],
+        },
+    }
+
+
+ALL_LISTED = TemplatePolicy(("example.com/",), ("high",), ("kata",), ("inline.csi.example.com",))

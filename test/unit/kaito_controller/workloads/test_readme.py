@@ -8,7 +8,7 @@ from pathlib import Path
 
 import kaito_controller.workloads as package
 from kaito_controller.api import labels
-from kaito_controller.workloads import HelperImages, Verdict, build_objects, tuning_steps
+from kaito_controller.workloads import HelperImages, Verdict, build_objects, template_fields, tuning_steps
 from kaito_controller.workloads.policy import SAFE_VOLUMES
 from kaito_controller.workloads.revision import ACCESS_HASH, OUTPUT_HASH, WORKSPACE_HASH
 from kaito_controller.workloads.tuning_config import RESERVED
@@ -67,8 +67,19 @@ def test_verdicts_and_annotations_are_complete() -> None:
     assert documented == {labels.TEMPLATE_HASH, WORKSPACE_HASH, OUTPUT_HASH, ACCESS_HASH}
 
 
+def test_what_a_template_may_carry_is_the_list_of_the_code() -> None:
+    documented = [
+        tuple(tuple(re.findall(r"`([^`]+)`", cell)) for cell in row) for row in rows("A template must not reach")
+    ]
+    assert documented == list(template_fields.allowed_rows())
+
+
 def test_refused_volumes_and_exit_codes_are_those_of_the_code() -> None:
-    (volumes,) = [row[1] for row in rows("## Pod templates that are refused") if row[0] == "`volumes`"]
+    (volumes,) = [row[1] for row in rows("Some of these only with a harmless value") if row[0] == "`volumes`"]
     assert tuple(re.findall(r"`(\w+)`", volumes)) == SAFE_VOLUMES
+    known = {row[0]: row[1] for row in rows("Some of these only with a harmless value")}
+    assert set(template_fields.ANNOTATION_PREFIXES) <= set(re.findall(r"`([^`]+/)`", known["keys of annotations"]))
+    names = set(re.findall(r"`([^`]+)`", known["keys of labels"])) - {"--template-metadata-prefixes"}
+    assert names == {*template_fields.LABEL_PREFIXES, *template_fields.REFUSED_NAMES}
     assert f"exit code {HOPELESS_CURL_EXITS[0]}, {HOPELESS_CURL_EXITS[1]} or {HOPELESS_CURL_EXITS[2]}" in README
     assert all(f"`/mnt/{folder}`" in README for folder in RESERVED)
