@@ -32,7 +32,13 @@ GENERATED: dict[str, Callable[[], dict[str, Any]]] = {
 }
 """Path from the root of the project to the function that makes the object."""
 
-PAGES = ("kaito_controller/README.md", "gpu_provisioner/README.md", "controller_runtime/README.md", "README.md")
+PAGES = (
+    "kaito_controller/README.md",
+    "kaito_controller/workloads/README.md",
+    "gpu_provisioner/README.md",
+    "controller_runtime/README.md",
+    "README.md",
+)
 """Pages with marked tables; excerpts come from the first page before theirs that has the row."""
 
 STAMPED = {

@@ -23,6 +23,7 @@ from kaito_controller.api import conditions
 from kaito_controller.api.reasons import REASONS
 from kaito_controller.settings import ENV_PREFIX as CONTROLLER_PREFIX
 from kaito_controller.settings import ControllerSettings
+from kaito_controller.workloads import template_fields
 from kaito_controller.workspace.metrics import NAMES, PHASES
 
 Row = tuple[str, ...]
@@ -54,6 +55,10 @@ def _condition_texts() -> dict[str, str]:
     return dict(re.findall(r'^[A-Z_]+ = "(\w+)"\n"""(.+)"""$', source, re.M))
 
 
+def _code(names: Iterable[str]) -> str:
+    return ", ".join(f"`{name}`" for name in names)
+
+
 ROWS: dict[str, Callable[[], Iterable[Row]]] = {
     "conditions": lambda: ((f"`{name}`", _condition_texts()[name]) for name in conditions.ALL),
     "controller-reasons": lambda: (
@@ -70,6 +75,7 @@ ROWS: dict[str, Callable[[], Iterable[Row]]] = {
     "provisioner-settings": _provisioner_settings,
     "provisioner-events": lambda: ((kind, f"`{reason}`", meaning) for kind, reason, meaning in EVENTS),
     "provisioner-metrics": _provisioner_metrics,
+    "template-fields": lambda: ((_code(places), _code(names)) for places, names in template_fields.allowed_rows()),
     "machinery-settings": lambda: map(_setting, describe_settings(OperatorSettings, "PREFIX")),
 }
 """Name in the mark → the rows that the code gives, cells unescaped."""
