@@ -291,7 +291,7 @@ class StatusCondition(ApiModel):
 class FailedAttempts(ApiModel):
     """The failures of the Machines for one of the nodes."""
 
-    ordinal: Annotated[int, Field(ge=0, lt=MAX_NODES)]
+    ordinal: Annotated[int, Field(ge=0, le=MAX_NODES - 1)]
     """Which node, from 0."""
     next: Annotated[int, Field(ge=0, le=1_000_000)] = 0
     """Number of the next attempt."""

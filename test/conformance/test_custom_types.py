@@ -157,6 +157,21 @@ def test_definition_with_a_broken_rule_is_invalid(api: RawApi) -> None:
     assert api.post(types.CRDS, body).code == 422
 
 
+@pytest.mark.parametrize("field", ["exclusiveMaximum", "exclusiveMinimum"])
+def test_definition_with_a_bound_of_newer_drafts_does_not_decode(api: RawApi, field: str) -> None:
+    body = types.definitions()[1]
+    body["metadata"]["name"] = f"newers.{types.GROUP}"
+    body["spec"]["names"] = {"plural": "newers", "kind": "Newer"}
+    schema = body["spec"]["versions"][0]["schema"]["openAPIV3Schema"]
+    schema["properties"]["spec"] = {"type": "object", "properties": {"n": {"type": "integer", field: 100}}}
+
+    refused = api.post(types.CRDS, body)
+
+    assert (refused.code, refused.reason) == (400, "BadRequest")
+    where = f"JSONSchemaProps.spec.versions.schema.openAPIV3Schema.properties.properties.{field}"
+    assert f"json: cannot unmarshal number into Go struct field {where} of type bool" in refused.body["message"]
+
+
 def test_discovery_lists_the_type(api: RawApi) -> None:
     found = api.get(f"/apis/{types.API_VERSION}").expect(200)
     entries = {entry["name"]: entry for entry in found["resources"]}

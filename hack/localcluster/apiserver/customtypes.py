@@ -7,7 +7,7 @@ from typing import Any
 
 from hack.localcluster.apiserver.cel import program
 from hack.localcluster.apiserver.cel_values import CelError
-from hack.localcluster.apiserver.errors import Cause, invalid
+from hack.localcluster.apiserver.errors import Cause, bad_request, invalid
 from hack.localcluster.apiserver.metadata import now_text
 from hack.localcluster.apiserver.registry import Object, Registry, ResourceType
 from hack.localcluster.apiserver.rules import check_rules, has_rules
@@ -16,6 +16,7 @@ from hack.localcluster.apiserver.store import Change, Store
 from hack.localcluster.apiserver.validation import MISSING, apply_defaults, prune, quoted, report_unknown, validate
 from hack.localcluster.apiserver.verbs import Write
 
+_BOOLEANS = ("exclusiveMaximum", "exclusiveMinimum", "nullable", "uniqueItems")
 _BLOCKING = frozenset(f"FieldValue{what}" for what in ("NotSupported", "Required", "TooLong", "TooMany", "TypeInvalid"))
 _UNCHECKED = "some validation rules were not checked because the object was invalid; correct the existing errors to complete validation"
 
@@ -64,6 +65,7 @@ class CustomTypes:
 
     def prepare_definition(self, kind: ResourceType, old: Object | None, new: Object) -> None:
         """Accept a CRD (422 if it is none): fill in names and the conditions that the real server's controllers would set."""
+        _check_decodable(new)
         causes = list(_definition_causes(new))
         if causes:
             raise invalid(kind, new["metadata"].get("name", ""), causes)
@@ -127,6 +129,26 @@ def _type(spec: Object, version: Object, storage_version: str) -> ResourceType:
 def _condition(kind: str, reason: str, message: str) -> dict[str, Any]:
     moment = now_text()
     return {"type": kind, "status": "True", "lastTransitionTime": moment, "reason": reason, "message": message}
+
+
+def _check_decodable(definition: Object) -> None:
+    """400 for a schema that Go's JSONSchemaProps cannot hold: JSON Schema's newer drafts have numbers where it has booleans."""
+    for version in definition["spec"].get("versions") or []:
+        wrong = _first_number((version.get("schema") or {}).get("openAPIV3Schema") or {}, "openAPIV3Schema")
+        if wrong:
+            head = 'CustomResourceDefinition in version "v1" cannot be handled as a CustomResourceDefinition'
+            field = f"JSONSchemaProps.spec.versions.schema.{wrong}"
+            raise bad_request(f"{head}: json: cannot unmarshal number into Go struct field {field} of type bool")
+
+
+def _first_number(node: Object, where: str) -> str:
+    """Path of the first number in a field that holds a boolean; names of properties are no part of it, as in Go's message."""
+    for field in _BOOLEANS:
+        if isinstance(node.get(field), int | float) and not isinstance(node[field], bool):
+            return f"{where}.{field}"
+    children = [("properties", child) for child in (node.get("properties") or {}).values()]
+    children += [(key, node[key]) for key in ("items", "additionalProperties") if isinstance(node.get(key), dict)]
+    return next(filter(None, (_first_number(child, f"{where}.{key}") for key, child in children)), "")
 
 
 def _definition_causes(definition: Object) -> Iterator[Cause]:
