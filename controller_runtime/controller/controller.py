@@ -15,6 +15,7 @@ from typing import Protocol
 
 from controller_runtime.backoff import ItemExponentialLimiter, Limiter
 from controller_runtime.clock import SYSTEM_CLOCK, Clock
+from controller_runtime.controller.budget import BUDGET_S, Budget
 from controller_runtime.controller.handlers import (
     Change,
     EnqueueingHandler,
@@ -31,7 +32,7 @@ from controller_runtime.controller.handlers import (
     negate,
     resource_version_changed,
 )
-from controller_runtime.controller.outcomes import RETRY_JITTER, Outcomes
+from controller_runtime.controller.outcomes import RETRY_JITTER, OnPoisoned, Outcomes
 from controller_runtime.controller.reconcile import Reconciler, Request, Result
 from controller_runtime.errors import FatalError
 from controller_runtime.logs import get_logger, reconcile_context
@@ -62,6 +63,7 @@ __all__ = [
 
 CACHE_SYNC_TIMEOUT_S = 120.0
 STUCK_AFTER_S = 300.0
+"""A worker that is busy with one key for so long makes the process unhealthy."""
 
 log = get_logger(__name__)
 
@@ -97,9 +99,12 @@ class Controller:
         needs_leader: bool = True,
         cache_sync_timeout_s: float | None = None,
         stuck_after_s: float = STUCK_AFTER_S,
+        budget_s: float = BUDGET_S,
+        on_poisoned: OnPoisoned | None = None,
     ) -> None:
         """`limiter` defaults to 5 ms doubling to 1000 s per key, with 10 % jitter. `workers` is the greatest number of reconciles
         at a time. A manager replaces `metrics` by its own. `stuck_after_s`: a longer reconcile makes the controller unhealthy.
+        `budget_s`: a longer one is named, and its key rests (see `budget`). `on_poisoned` shows at an object that it is parked.
         """
         if workers < 1:
             raise ValueError(f"controller {name}: workers is {workers}, it must be at least 1")
@@ -110,6 +115,9 @@ class Controller:
         self._clock = clock
         self._own_sync_timeout_s = cache_sync_timeout_s
         self._stuck_after_s = stuck_after_s
+        self._budget_s = budget_s
+        self._on_poisoned = on_poisoned
+        self._ended = threading.Event()
         limiter = ItemExponentialLimiter(jitter=RETRY_JITTER) if limiter is None else limiter
         self._queue: WorkQueue[Request] = WorkQueue(name, limiter=limiter, clock=clock)
         self._sources: list[tuple[Source, EnqueueingHandler]] = []
@@ -130,7 +138,8 @@ class Controller:
         when the controller itself does not say."""
         self._metrics = metrics.for_controller(self.name, self.workers)
         metrics.queues.add(self.name, self._queue.stats)
-        self._outcomes = Outcomes(self._queue, self._metrics, on_fatal)
+        self._outcomes = Outcomes(self._queue, self._metrics, on_fatal, self._on_poisoned)
+        self._budget = Budget(self.name, self._queue, self._metrics, self._clock, self._budget_s)
         self._sync_timeout_s = cache_sync_timeout_s if self._own_sync_timeout_s is None else self._own_sync_timeout_s
 
     def watch(self, informer: Source, mapper: Mapper, *, predicate: Predicate | None = None) -> None:
@@ -162,11 +171,15 @@ class Controller:
                 thread = threading.Thread(target=self._work, name=f"{self.name}-worker-{number}", daemon=True)
                 thread.start()
                 self._threads.append(thread)
+        threading.Thread(
+            target=self._budget.watch, args=(self._ended,), name=f"{self.name}-budget", daemon=True
+        ).start()
         log.info("workers started", controller=self.name, workers=self.workers)
 
     def stop(self, deadline_s: float | None = None) -> list[Request]:
         """Take no further keys, let each worker finish its current one. Returns the requests still held after `deadline_s` seconds."""
         deadline = None if deadline_s is None else self._clock.monotonic() + deadline_s
+        self._ended.set()
         held = self._queue.shut_down(hard=True, drain=True, deadline_s=deadline_s)
         with self._lock:
             registrations, self._registrations = self._registrations, []
@@ -198,7 +211,7 @@ class Controller:
         """Why this controller should be restarted, or None: a worker died, or one has been at the same key for too long."""
         if self._started and not self._queue.is_shutting_down and any(not t.is_alive() for t in self._threads):
             return f"controller {self.name}: a worker thread has died"
-        self._metrics.timeouts.inc(len(self._queue.newly_overdue(self._stuck_after_s)))
+        self._budget.look()
         stuck = {request: age for request, age in self._queue.held().items() if age > self._stuck_after_s}
         if stuck:
             request, age = max(stuck.items(), key=lambda entry: entry[1])
@@ -230,6 +243,10 @@ class Controller:
             self.process_next(None)
 
     def _reconcile(self, request: Request) -> None:
+        rest_s = self._budget.rest_s(request)
+        if rest_s > 0:
+            self._queue.add(request, priority=self._queue.priority_of(request), after_s=rest_s)
+            return
         started = self._clock.monotonic()
         self._metrics.active_workers.inc()
         with reconcile_context(self.name, request.namespace, request.name, uuid.uuid4().hex):
@@ -240,8 +257,10 @@ class Controller:
             else:
                 self._outcomes.succeeded(request, result)
             finally:
+                took_s = self._clock.monotonic() - started
                 self._metrics.active_workers.dec()
-                self._metrics.time.observe(self._clock.monotonic() - started)
+                self._metrics.time.observe(took_s)
+                self._budget.spent(request, took_s)
 
 
 def _checked(result: object) -> Result:

@@ -155,6 +155,28 @@ def test_stop_waits_for_the_running_reconcile_drops_the_rest_and_unregisters():
     assert source.removed == 1
 
 
+def test_a_reconcile_over_its_budget_is_counted_while_it_runs_and_its_key_rests_whatever_wakes_it():
+    it = Bench(budget_s=30)
+    counted = []
+
+    def slow(_request):
+        it.clock.advance(40)
+        it.controller.unhealthy()
+        counted.append(it.count("reconcile_timeouts_total"))
+        return Result()
+
+    it.reconciler.script = [slow]
+    it.controller.enqueue(A)
+    it.step()
+    it.controller.enqueue(A)
+
+    assert counted == [1]
+    assert it.runs_after(3 * 40 - 1) == 0
+    it.controller.enqueue(Request("ns", "other"))
+    assert it.runs_after(0) == 1, "others are not kept waiting"
+    assert it.runs_after(1) == 1
+
+
 def test_a_worker_that_is_stuck_makes_the_controller_unhealthy_and_counts_one_timeout():
     it = Bench(stuck_after_s=300)
     reports = []

@@ -2,7 +2,7 @@
 
 import pytest
 
-from controller_runtime.controller.controller import Result
+from controller_runtime.controller.controller import Request, Result
 from controller_runtime.errors import (
     AlreadyExists,
     Conflict,
@@ -125,6 +125,47 @@ def test_whatever_a_reconciler_raises_is_a_panic_that_is_retried_and_the_worker_
     assert it.count("reconcile_panics_total") == 1
     assert it.count("reconcile_total", result="error") == 1
     assert it.count("reconcile_total", result="success") == 1
+
+
+def test_a_poisoned_object_is_parked_and_shown_while_others_go_on():
+    shown = []
+    it = bench(
+        *[KeyError("bug")] * 5,
+        on_poisoned=lambda request, error, retry_s: shown.append((request, repr(error), retry_s)),
+    )
+    it.step()
+
+    assert it.runs_after(60) == 2
+    assert [(str(request), error) for request, error, _ in shown] == [("ns/a", "KeyError('bug')")]
+    assert 300 <= shown[0][2] <= 330
+    it.controller.enqueue(Request("ns", "b"))
+    it.step()
+    assert it.reconciler.seen[-1] == "ns/b"
+
+
+def test_a_parked_object_is_tried_again_at_an_event_and_after_a_while_and_forgotten_once_it_is_well():
+    shown = []
+    it = bench(*[KeyError("bug")] * 4, on_poisoned=lambda *parked: shown.append(parked))
+    it.step()
+    it.runs_after(1)
+    it.controller.enqueue(A)
+    it.step()
+
+    assert len(shown) == 2
+    assert it.runs_after(331) == 1
+    assert it.count("reconcile_total", result="success") == 1
+    it.reconciler.script = [KeyError("new")]
+    it.controller.enqueue(A)
+    it.step()
+    assert len(shown) == 2, "one failure after a success parks nothing"
+
+
+def test_a_hook_that_fails_itself_costs_no_worker():
+    it = bench(*[KeyError("bug")] * 3, on_poisoned=lambda *_: 1 / 0)
+    it.step()
+
+    assert it.runs_after(60) == 2
+    assert it.runs_after(331) == 1
 
 
 def test_a_reconciler_that_returns_no_result_is_a_panic():
