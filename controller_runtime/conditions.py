@@ -6,7 +6,7 @@ updates in place, and the order of a list never changes, so that a status which 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -53,7 +53,7 @@ def set_conditions(
 
     Fields of an existing condition that this program does not know survive. `existing` is not modified.
     """
-    merged = {str(condition.get("type")): dict(condition) for condition in existing or ()}
+    merged = {str(condition.get("type")): dict(condition) for condition in _listed(existing)}
     for condition in wanted:
         before = merged.get(condition.type, {})
         flipped = before.get("status") != condition.status
@@ -64,7 +64,7 @@ def set_conditions(
 
 def get_condition(conditions: Sequence[Mapping[str, Any]] | None, type_: str) -> Mapping[str, Any] | None:
     """The condition of that type, or None."""
-    return next((condition for condition in conditions or () if condition.get("type") == type_), None)
+    return next((condition for condition in _listed(conditions) if condition.get("type") == type_), None)
 
 
 def is_true(conditions: Sequence[Mapping[str, Any]] | None, type_: str) -> bool:
@@ -80,6 +80,12 @@ def is_false(conditions: Sequence[Mapping[str, Any]] | None, type_: str) -> bool
 def _has_status(conditions: Sequence[Mapping[str, Any]] | None, type_: str, status: str) -> bool:
     condition = get_condition(conditions, type_)
     return condition is not None and condition.get("status") == status
+
+
+def _listed(conditions: object) -> Iterator[Mapping[str, Any]]:
+    """Those that have the shape of one; nothing for what is no list. A status may have been written by anybody."""
+    if isinstance(conditions, list | tuple):
+        yield from (condition for condition in conditions if isinstance(condition, Mapping))
 
 
 def _clip(message: str) -> str:

@@ -26,7 +26,7 @@ _END = b"}]"
 _LEFT = ["cut"]
 _IN_ITS_PLACE = b'"managedFields":' + orjson.dumps(_LEFT)[:-1]
 
-READ_DEPTH = 100
+READ_DEPTH = 128
 """Levels of nesting that are kept of an object that the fast decoder refuses."""
 _TOKENS = re.compile(rb'"(?:[^"\\]|\\.)*"|[][{}]', re.DOTALL)
 

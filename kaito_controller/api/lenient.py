@@ -7,7 +7,7 @@ CRD was absent. A controller that raises on such an object would retry it for ev
 from __future__ import annotations
 
 import copy
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
@@ -16,6 +16,8 @@ from kaito_controller.api.violation import Violation, quote
 
 M = TypeVar("M", bound=BaseModel)
 
+MAX_DEPTH = 128
+"""Levels of nesting of a field that are read. A pod has some fifteen."""
 _MAX_ROUNDS = 50
 _MAX_REPORTED = 20
 
@@ -23,6 +25,11 @@ _MAX_REPORTED = 20
 def read_leniently(model: type[M], obj: Any) -> tuple[M, tuple[Violation, ...]]:
     """`obj` as `model`, and what had to be left out of it to get there."""
     rest: Any = dict(obj) if isinstance(obj, Mapping) else {}
+    deep = [str(key) for key, value in rest.items() if is_deeper_than(value, MAX_DEPTH)]
+    if deep:
+        told = f"is nested deeper than {MAX_DEPTH} levels; no field of Kubernetes is"
+        kept, found = read_leniently(model, {key: value for key, value in rest.items() if key not in deep})
+        return kept, (*(Violation(key, told, unit=key) for key in deep), *found)[:_MAX_REPORTED]
     violations: list[Violation] = []
     for round_number in range(_MAX_ROUNDS):
         try:
@@ -34,6 +41,20 @@ def read_leniently(model: type[M], obj: Any) -> tuple[M, tuple[Violation, ...]]:
                 violations.append(_to_violation(detail))
                 _drop(rest, list(detail["loc"]), missing=detail["type"] == "missing")
     return model.model_validate({}), tuple(violations[:_MAX_REPORTED])
+
+
+def is_deeper_than(value: Any, levels: int) -> bool:
+    """Whether maps and lists are nested in `value` beyond `levels`; without recursion, since that is what it guards."""
+    level = [value]
+    for _ in range(levels):
+        level = [child for item in level for child in _children(item)]
+        if not level:
+            return False
+    return any(isinstance(item, dict | list) for item in level)
+
+
+def _children(item: Any) -> Iterable[Any]:
+    return item.values() if isinstance(item, dict) else item if isinstance(item, list) else ()
 
 
 def _to_violation(detail: Mapping[str, Any]) -> Violation:

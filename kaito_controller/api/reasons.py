@@ -89,6 +89,13 @@ MODEL_DOES_NOT_FIT = _terminal(
     "Recreate the Workspace with an instance type or count from the message; nothing was ordered.",
 )
 
+INTERNAL_ERROR = _trouble(
+    "InternalError",
+    (WORKSPACE_READY,),
+    "The controller fails at this Workspace in a way that it did not foresee; nothing is changed here meanwhile, and the others go on.",
+    "Report it with the traceback from the controller's log; it is tried again slowly, and at each change of the Workspace.",
+)
+
 # --- nodes --------------------------------------------------------------------------------------------------------------------------
 MACHINES_READY = _good("MachinesReady", (MACHINE_READY,), "Every Machine of the Workspace is Ready.")
 MACHINES_NOT_NEEDED = _good("MachinesNotNeeded", (MACHINE_READY,), "Existing nodes qualify; no Machine was ordered.")

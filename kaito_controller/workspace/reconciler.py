@@ -36,6 +36,7 @@ from kaito_controller.workspace.conditions.status import (
     changes,
     conditions_of,
     deleting_conditions,
+    poisoned_conditions,
     status_of,
     workers_of,
 )
@@ -89,6 +90,16 @@ class WorkspaceReconciler:
         if not self._own_writes.are_visible(uid_of(raw)):
             return Result(requeue_after_s=LOOK_AGAIN_S)
         return self._delete(raw) if is_deleting(raw) else self._advance(raw)
+
+    def park(self, request: Request, error: BaseException, retry_in_s: float) -> None:
+        """Show at the Workspace that reconciling it goes on failing."""
+        raw = self._caches.workspaces.get(request.name, request.namespace)
+        if raw is None:
+            return
+        wanted = poisoned_conditions(raw, error, retry_in_s)
+        news = changes(raw, wanted)
+        if self._write_status(raw, wanted, (raw.get("status") or {}).get("workerNodes") or ()):
+            self._tell(raw, news)
 
     def _advance(self, raw: Object) -> Result:
         uid = uid_of(raw)

@@ -86,7 +86,7 @@ def assemble(manager: Manager, settings: ControllerSettings, *, clock: Clock = S
         metrics=WorkspaceMetrics(manager.registry, workspaces.list),
         clock=clock,
     )
-    controller = Controller(CONTROLLER, reconciler, workers=settings.workers, clock=clock)
+    controller = Controller(CONTROLLER, reconciler, workers=settings.workers, clock=clock, on_poisoned=reconciler.park)
     _watch(controller, informers, Mappers(caches, settings.release_namespace), settings)
     if machine_informer is not None:
         controller.watch(machine_informer, for_machine)

@@ -9,15 +9,20 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from pathlib import PurePath
 from typing import Any
 
 from controller_runtime.conditions import Condition, get_condition, set_conditions
 from controller_runtime.resources import Object, uid_of
+from controller_runtime.untrusted import entries, integer, mapping
 from kaito_controller.api import conditions as types
+from kaito_controller.api import reasons
 from kaito_controller.api.reasons import REASONS, Kind, Reason
 from kaito_controller.workspace.decide.decision import Decision
 from kaito_controller.workspace.state.records import read_record, stored_record, write_record
 from kaito_controller.workspace.state.snapshot import Mode, Snapshot, Verdict
+
+MOST_CONDITIONS = 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +43,7 @@ def conditions_of(snapshot: Snapshot, decision: Decision) -> tuple[Condition, ..
         (types.RESOURCE_READY, decision.nodes),
         (runs, decision.run),
         (types.WORKSPACE_READY, decision.overall),
+        (types.WORKSPACE_SUCCEEDED, decision.overall),
     )
     return tuple(_condition(kind, verdict, snapshot.generation) for kind, verdict in verdicts)
 
@@ -66,7 +72,7 @@ def deleting_conditions(raw: Object, verdict: Verdict) -> tuple[Condition, ...]:
 def status_of(raw: Object, wanted: Iterable[Condition], worker_nodes: Iterable[str], now: datetime) -> dict[str, Any]:
     """The whole status: conditions merged into what is there, workers sorted, and the record, which is there from the first status on."""
     before = raw.get("status") or {}
-    merged = set_conditions(before.get("conditions"), wanted, now)
+    merged = set_conditions(_maintained(before.get("conditions")), wanted, now)
     record = before.get("record") if stored_record(raw) is not None else _first_record(raw)
     return {**before, "workerNodes": sorted(worker_nodes), "conditions": merged, "record": record}
 
@@ -75,6 +81,32 @@ def _first_record(raw: Object) -> dict[str, Any]:
     """Says what is remembered of this Workspace, and thereby that what its annotations may say is not to be believed any more."""
     content = write_record(read_record(raw), uid_of(raw))
     return {key: value for key, value in content.items() if value is not None}
+
+
+def poisoned_conditions(raw: Object, error: BaseException, retry_in_s: float) -> tuple[Condition, ...]:
+    """What to show while the controller fails at a Workspace. The text says nothing that differs from try to try."""
+    told = (
+        f"The controller fails at this Workspace with {type(error).__name__} in {_place(error)}, a defect worth a report; its log holds "
+        f"the traceback. Nothing is changed meanwhile. It is tried again every {retry_in_s:.0f} s, and at each change of the Workspace."
+    )
+    generation = integer(mapping(raw.get("metadata")).get("generation"), most=2**63)
+    kinds = (types.WORKSPACE_READY, types.WORKSPACE_SUCCEEDED)
+    return tuple(Condition(kind, "Unknown", reasons.INTERNAL_ERROR.name, told, generation) for kind in kinds)
+
+
+def _place(error: BaseException) -> str:
+    """The file and line that raised it."""
+    trace = error.__traceback__
+    while trace is not None and trace.tb_next is not None:
+        trace = trace.tb_next
+    return (
+        "an unknown place" if trace is None else f"{PurePath(trace.tb_frame.f_code.co_filename).name}:{trace.tb_lineno}"
+    )
+
+
+def _maintained(conditions: object) -> list[Mapping[str, Any]]:
+    """Without those of other versions that nobody keeps true."""
+    return [entry for entry in entries(conditions, MOST_CONDITIONS) if entry.get("type") not in types.NOT_OURS]
 
 
 def changes(raw: Object, wanted: Iterable[Condition]) -> tuple[Change, ...]:

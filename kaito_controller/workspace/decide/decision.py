@@ -64,9 +64,9 @@ class Decision:
 
 def decide(snapshot: Snapshot) -> Decision:
     """Look once, decide everything."""
-    intent = intent_of(snapshot)
     if snapshot.gate is not None:
         return _frozen(snapshot, snapshot.gate)
+    intent = intent_of(snapshot)
     if snapshot.release is not None and snapshot.release.intent == intent:
         return _released(snapshot, snapshot.release)
     job = runner(snapshot)

@@ -166,7 +166,19 @@ def test_deep_nesting_is_kept_in_a_template_and_dropped_elsewhere() -> None:
     assert _judge(good("inference") | {"resource": _nested(150)}).malformed
 
 
+@pytest.mark.parametrize("levels", [300, 900])
+def test_nesting_beyond_what_can_be_walked_is_a_violation_and_no_exception(levels: int) -> None:
+    obj = good("template")
+    obj["inference"]["template"]["spec"]["deep"] = _nested(levels)
+
+    workspace = Workspace.from_object(obj)
+
+    assert "nested" in str(workspace.malformed[0])
+    assert workspace.metadata.name == obj["metadata"]["name"]
+
+
 def test_condition_types_are_listed_once_and_in_the_published_spelling() -> None:
     assert (
-        *("MachineReady", "ResourceReady", "InferenceReady", "JobStarted", "WorkspaceReady", "WorkspaceDeleting"),
+        *("MachineReady", "ResourceReady", "InferenceReady", "JobStarted"),
+        *("WorkspaceReady", "WorkspaceSucceeded", "WorkspaceDeleting"),
     ) == conditions.ALL

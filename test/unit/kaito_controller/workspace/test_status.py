@@ -11,15 +11,22 @@ from typing import Any
 import yaml
 
 from controller_runtime.clock import rfc3339
+from controller_runtime.conditions import Condition
 from controller_runtime.resources import Object, name_of
 from kaito_controller.api.reasons import REASONS
 from kaito_controller.workspace.conditions.pod_diagnosis import last_failure, pods_cause
-from kaito_controller.workspace.conditions.status import changes, conditions_of, deleting_conditions, status_of
+from kaito_controller.workspace.conditions.status import (
+    changes,
+    conditions_of,
+    deleting_conditions,
+    poisoned_conditions,
+    status_of,
+)
 from kaito_controller.workspace.decide.decision import Decision, decide
 from kaito_controller.workspace.decide.deletion import Remains, deletion_verdict, plan_deletion
 from kaito_controller.workspace.decide.plan import plan
 from kaito_controller.workspace.state.snapshot import MachinePhase, Snapshot
-from test.support.snapshots import START, machine, made_node, node, nodes, raw_workspace, snapshot
+from test.support.snapshots import START, UID, machine, made_node, node, nodes, raw_workspace, snapshot
 from test.support.workspace_world import tuning
 
 CONFIG = Path(__file__).resolve().parents[4] / "config"
@@ -131,7 +138,48 @@ def test_transition_time_stands_still_while_only_the_reason_changes() -> None:
 def test_every_condition_uses_a_reason_that_lists_it() -> None:
     for seen in (snapshot(), running(observedGeneration=1, readyReplicas=1, updatedReplicas=1), running()):
         for condition in conditions_of(seen, decide(seen)):
-            assert condition.type in REASONS[condition.reason].conditions
+            named = "WorkspaceReady" if condition.type == "WorkspaceSucceeded" else condition.type
+            assert named in REASONS[condition.reason].conditions
+
+
+def test_newer_name_of_the_overall_condition_says_the_same() -> None:
+    seen = running(observedGeneration=1, readyReplicas=1, updatedReplicas=1)
+
+    said = {c.type: (c.status, c.reason, c.message) for c in conditions_of(seen, decide(seen))}
+
+    assert said["WorkspaceSucceeded"] == said["WorkspaceReady"]
+
+
+def test_conditions_of_a_predecessor_are_taken_over_or_removed_and_those_of_strangers_stay() -> None:
+    raw = raw_workspace()
+    kinds = ("NodeClaimReady", "WorkspaceSucceeded", "example.com/Audited")
+    raw["status"] = {"conditions": [{"type": kind, "status": "True", "reason": "x"} for kind in kinds]}
+    seen = snapshot(raw)
+
+    after = status_of(raw, conditions_of(seen, decide(seen)), (), START)["conditions"]
+
+    found = {entry["type"]: entry["status"] for entry in after}
+    assert "NodeClaimReady" not in found
+    assert (found["WorkspaceSucceeded"], found["example.com/Audited"]) == ("False", "True")
+
+
+def test_poisoned_workspace_is_told_where_the_controller_fails_and_the_text_is_the_same_each_time() -> None:
+    raw = raw_workspace()
+    raw["status"] = {"conditions": "odd", "record": {"uid": UID}}
+
+    def fail() -> tuple[Condition, ...]:
+        try:
+            return (1 / 0,)  # type: ignore[return-value]  # it raises
+        except ZeroDivisionError as error:
+            return poisoned_conditions(raw, error, 300.0)
+
+    first, second = fail()
+    shown_now = status_of(raw, fail(), (), START)
+
+    assert (first.type, first.status, first.reason) == ("WorkspaceReady", "Unknown", "InternalError")
+    assert "ZeroDivisionError in test_status.py:" in first.message
+    assert second.type == "WorkspaceSucceeded"
+    assert len(shown_now["conditions"]) == 2
 
 
 def test_broken_specification_changes_nothing_and_is_terminal() -> None:
