@@ -15,6 +15,8 @@ Schema = dict[str, Any]
 
 _DROPPED = frozenset({"title", "$defs", "default", "propertyNames", "patternProperties", "examples"})
 
+_NUMERIC_IN_JSON_SCHEMA = frozenset({"exclusiveMaximum", "exclusiveMinimum"})
+
 
 def structural_schema(model: type[BaseModel], *, defaults: Collection[str] = ()) -> Schema:
     """The schema of `model`, keeping the defaults of the fields whose paths are in `defaults`."""
@@ -37,6 +39,11 @@ def _convert(node: Schema, definitions: Schema, path: str, defaults: frozenset[s
     if _is_quantity(node):
         return _quantity(node)
     result: Schema = {key: value for key, value in node.items() if key not in _DROPPED}
+    odd = _NUMERIC_IN_JSON_SCHEMA & result.keys()
+    if odd:
+        raise ValueError(
+            f"{path}: {', '.join(sorted(odd))} is a number in JSON schema and a boolean in a CRD; write ge or le"
+        )
     if result.get("type") == "integer":
         result.pop("format", None)  # servers up to 1.34 warn about int32 and int64; the bounds say as much
     if path in defaults:

@@ -11,6 +11,7 @@ from typing import Any
 import orjson
 from multidict import CIMultiDict
 
+from controller_runtime.untrusted import nesting
 from hack.localcluster.apiserver import discovery, protobuf, reading
 from hack.localcluster.apiserver.answers import Answer, error_answer, json_answer
 from hack.localcluster.apiserver.auth import Authenticator, impersonated
@@ -36,6 +37,9 @@ from hack.localcluster.apiserver.verbs import Caller
 from hack.localcluster.apiserver.watching import Watch
 from hack.localcluster.apiserver.webserver import web
 from hack.localcluster.faults import Call, Fault, FaultKind, FaultPlan
+
+MAX_NESTING = 200
+"""orjson reads 1024 levels and writes 254."""
 
 logger = logging.getLogger("localcluster.apiserver")
 _JSON = "application/json"
@@ -303,6 +307,12 @@ class Exchange:
         return response
 
 
+def _check_nesting(body: bytes) -> None:
+    """What could be read and not be written again must not be stored. Real servers take ten thousand levels."""
+    if body.count(b"{") + body.count(b"[") > MAX_NESTING and nesting(body.decode("utf-8", "replace")) > MAX_NESTING:
+        raise bad_request(f"the body is nested deeper than {MAX_NESTING} levels, the most that localcluster keeps")
+
+
 def decode(body: bytes, content_type: str) -> Any:
     """A request body as data: JSON, Kubernetes protobuf, or YAML where the content type says so."""
     if content_type == protobuf.CONTENT_TYPE:
@@ -311,6 +321,7 @@ def decode(body: bytes, content_type: str) -> Any:
         raise StatusError(
             415, f"the body of the request was in an unknown format - accepted media types include: {_JSON}"
         )
+    _check_nesting(body)
     try:
         return orjson.loads(body)
     except orjson.JSONDecodeError as error:

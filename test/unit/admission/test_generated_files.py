@@ -5,15 +5,17 @@ from __future__ import annotations
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import pytest
 import yaml
+from pydantic import BaseModel, Field
 
 from controller_runtime.version import VERSION
 from hack.generate.__main__ import ROOT, main, stale_files, wanted
 from hack.generate.crds import machine_crd, workspace_crd
 from hack.generate.policy import binding, policy
+from hack.generate.structural import structural_schema
 
 CRDS = {"workspaces": workspace_crd(), "machines": machine_crd()}
 MAX_CONFIG_MAP = 1024 * 1024
@@ -153,3 +155,13 @@ def test_the_catalogue_parameter_is_a_config_map_of_texts_well_below_the_limit()
     assert len(text) < MAX_CONFIG_MAP / 4
     assert data["sku.Standard_NC6s_v3.gpus"] == "1"
     assert all(isinstance(value, str) for value in data.values())
+
+
+def test_bound_that_is_a_number_here_and_a_boolean_in_a_crd_is_refused() -> None:
+    """A CRD with `exclusiveMaximum: 100` is refused by API servers, and its OpenAPI document by kubectl."""
+
+    class Odd(BaseModel):
+        ordinal: Annotated[int, Field(lt=100)] = 0
+
+    with pytest.raises(ValueError, match="ordinal: exclusiveMaximum"):
+        structural_schema(Odd)
