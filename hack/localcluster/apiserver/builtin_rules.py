@@ -6,6 +6,7 @@ import base64
 
 from hack.localcluster.apiserver.admission import POLICIES, policy_causes
 from hack.localcluster.apiserver.builtin_validation import type_rules
+from hack.localcluster.apiserver.container_validation import undecodable_quantity
 from hack.localcluster.apiserver.defaults import apply_defaults, give_job_identity
 from hack.localcluster.apiserver.errors import Cause, bad_request, invalid
 from hack.localcluster.apiserver.registry import Object, ResourceType
@@ -22,6 +23,9 @@ _ZERO_COUNTERS = {
     ("policy", "poddisruptionbudgets"): ("disruptionsAllowed", "currentHealthy", "desiredHealthy", "expectedPods"),
 }
 """Counters that a status always has, being plain integers in the server: a new object starts at zero, whatever its creator sent."""
+
+
+_NO_QUANTITY = "quantities must match the regular expression '^([+-]?[0-9.]+)([eEinumkKMGTP]*[-+]?[0-9]*)$'"
 
 
 class BuiltinRules:
@@ -59,6 +63,12 @@ def _check_schema(kind: ResourceType, old: Object | None, new: Object, write: Wr
         return []
     before = MISSING if old is None else old
     if subresource == "":
+        _drop_nulls(new)
+        if (amount := undecodable_quantity(new.get("spec"))) is not None:
+            raise bad_request(
+                f'{kind.kind} in version "{kind.version}" cannot be handled as a {kind.kind}: {amount}: {_NO_QUANTITY}'
+            )
+    if subresource == "":
         report_unknown(kind, prune(new, schema, old=before), write)
     causes = list(validate(new, schema, old=before))
     wrong = next((cause for cause in causes if cause.reason == "FieldValueTypeInvalid"), None)
@@ -69,6 +79,18 @@ def _check_schema(kind: ResourceType, old: Object | None, new: Object, write: Wr
     return [
         cause for cause in causes if not (cause.field.startswith("status") and cause.reason == "FieldValueRequired")
     ]
+
+
+def _drop_nulls(value: object) -> None:
+    """Go decodes null as if the field were not there."""
+    if isinstance(value, list):
+        for item in value:
+            _drop_nulls(item)
+    if isinstance(value, dict):
+        for name in [name for name, child in value.items() if child is None]:
+            del value[name]
+        for child in value.values():
+            _drop_nulls(child)
 
 
 def _initial_status(kind: ResourceType, new: Object) -> None:

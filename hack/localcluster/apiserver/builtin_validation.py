@@ -10,6 +10,7 @@ import re
 from collections.abc import Callable, Iterator
 from typing import Any
 
+from hack.localcluster.apiserver.container_validation import container_rules, pod_rules
 from hack.localcluster.apiserver.errors import Cause
 from hack.localcluster.apiserver.registry import Object, ResourceType
 from hack.localcluster.apiserver.selectors import matches_label_selector
@@ -115,6 +116,7 @@ def _pod_spec_rules(spec: Object, path: str) -> Iterator[Cause]:
     containers = spec.get("containers") or []
     if not containers:
         yield Cause(f"{path}.containers", "Required value", "FieldValueRequired")
+    yield from pod_rules(spec, path)
     volumes = {volume.get("name") for volume in spec.get("volumes") or []}
     seen: set[Any] = set()
     for part in ("initContainers", "containers"):
@@ -128,6 +130,7 @@ def _pod_spec_rules(spec: Object, path: str) -> Iterator[Cause]:
             if name in seen:
                 yield Cause(f"{where}.name", f"Duplicate value: {quoted(name)}", "FieldValueDuplicate")
             seen.add(name)
+            yield from container_rules(container, where)
             if not container.get("image"):
                 yield Cause(f"{where}.image", "Required value", "FieldValueRequired")
             for place, mount in enumerate(container.get("volumeMounts") or []):
