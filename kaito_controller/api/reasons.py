@@ -171,13 +171,13 @@ GPU_RELEASED = _terminal(
 WORKLOAD_PENDING = _waiting("WorkloadPending", _RUN, "The workload exists and has no running pod yet.")
 WORKLOAD_REFUSED = _trouble(
     "WorkloadRefused",
-    _RUN,
-    "The API server refused the Service, the workload or its pods.",
+    _ALL,
+    "The API server refuses the Service, the workload or its pods; found by a dry run, no node was ordered.",
     "Change what the message quotes (quota, policy, a field of the template).",
 )
 NAME_TAKEN = _trouble(
     "NameTaken",
-    _RUN,
+    _ALL,
     "An object of the name we need exists and belongs to somebody else.",
     "Rename or delete that object, or recreate the Workspace under another name.",
 )
@@ -196,8 +196,8 @@ IMAGE_PULL_FAILED = _trouble(
 )
 CONTAINER_CONFIG_INVALID = _trouble(
     "ContainerConfigInvalid",
-    _RUN,
-    "A Secret or ConfigMap that the pod needs is missing or lacks a key.",
+    _ALL,
+    "A Secret, ConfigMap or PersistentVolumeClaim that the pod needs is missing, or lacks a key.",
     "Create what the message names in the Workspace's namespace.",
 )
 MODEL_LOADING = _waiting(

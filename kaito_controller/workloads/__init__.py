@@ -8,6 +8,7 @@ from kaito_controller.workloads.context import HelperImages, WorkloadContext
 from kaito_controller.workloads.inference import build_inference_deployment, build_inference_stateful_set
 from kaito_controller.workloads.objects import build_objects, build_workload
 from kaito_controller.workloads.policy import TemplatePolicy, TemplateRefusedError, violations, volume_violations
+from kaito_controller.workloads.references import pod_references
 from kaito_controller.workloads.revision import Verdict, compare, intent_hash, is_same_intent, restart_reason, updated
 from kaito_controller.workloads.scheduling import pinned_nodes
 from kaito_controller.workloads.services import build_headless_service, build_service, is_distributed
@@ -44,6 +45,7 @@ __all__ = [
     "is_same_intent",
     "output_dir_violation",
     "pinned_nodes",
+    "pod_references",
     "resolve_output_dir",
     "restart_reason",
     "training_inputs",

@@ -7,6 +7,7 @@ it remembers (refusals, own writes) only saves work: all of it may be lost at an
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import replace
 
 from controller_runtime.client.api import KubeClient
 from controller_runtime.clock import Clock
@@ -31,6 +32,7 @@ from kaito_controller.api.reasons import Kind
 from kaito_controller.workspace.act.actions import Action, Delete, ReleaseNode
 from kaito_controller.workspace.act.apply import Applier
 from kaito_controller.workspace.act.consistency import LOOK_AGAIN_S, OwnWrites
+from kaito_controller.workspace.act.rehearsal import Rehearsals
 from kaito_controller.workspace.conditions.status import (
     Change,
     changes,
@@ -40,7 +42,7 @@ from kaito_controller.workspace.conditions.status import (
     status_of,
     workers_of,
 )
-from kaito_controller.workspace.decide.decision import Decision, decide
+from kaito_controller.workspace.decide.decision import Decision, begins, decide
 from kaito_controller.workspace.decide.deletion import deletion_verdict, plan_deletion
 from kaito_controller.workspace.decide.plan import plan
 from kaito_controller.workspace.metrics import WorkspaceMetrics
@@ -79,6 +81,7 @@ class WorkspaceReconciler:
         self._measures = Measures(metrics)
         self._clock = clock
         self._applier = Applier(client, clock)
+        self._rehearsals = Rehearsals(client, clock)
         self._refusals: dict[str, Refusal] = {}
 
     def reconcile(self, request: Request) -> Result:
@@ -107,7 +110,7 @@ class WorkspaceReconciler:
             raw = self._applier.add_finalizer(raw)
             self._own_writes.note(uid, [(labels.WORKSPACES, resource_version_of(raw))])
         snapshot = self._observer.snapshot(raw, self._refusals.get(uid))
-        decision = decide(snapshot)
+        snapshot, decision = self._rehearsed(snapshot, decide(snapshot))
         if decision.release is not None and changes(raw, conditions_of(snapshot, decision)):
             # Said before it is acted upon: the release has a reason of its own, which would hide the failure's.
             self._show(snapshot, decision, raw)
@@ -120,9 +123,18 @@ class WorkspaceReconciler:
                 return Result()  # the next look, with the record or the claims in the cache, says more
         if self._refusals.get(uid) != snapshot.refusal:
             snapshot = self._observer.snapshot(raw, self._refusals.get(uid))
-            decision = decide(snapshot)
+            snapshot, decision = self._rehearsed(snapshot, decide(snapshot))
         self._show(snapshot, decision, raw)
         return self._next_look(snapshot, decision, retry_in_s)
+
+    def _rehearsed(self, snapshot: Snapshot, decision: Decision) -> tuple[Snapshot, Decision]:
+        """Before nodes are taken for the first time: a gate where the API server would refuse what is to run on them."""
+        wanted = begins(snapshot, decision)
+        refused = self._rehearsals.of(snapshot.raw, wanted) if wanted else None
+        if refused is None:
+            return snapshot, decision
+        closed = replace(snapshot, gate=refused)
+        return closed, decide(closed)
 
     def _act(self, snapshot: Snapshot, decision: Decision, actions: tuple[Action, ...]) -> tuple[Object, float | None]:
         uid = uid_of(snapshot.raw)
@@ -220,3 +232,4 @@ class WorkspaceReconciler:
         self._refusals.pop(uid, None)
         self._own_writes.forget(uid)
         self._observer.forget(uid)
+        self._rehearsals.forget(uid)

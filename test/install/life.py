@@ -73,6 +73,7 @@ class Life:
         self.serve_and_tune()
         self.edit()
         self.pods_refused()
+        self.claim_missing()
         self.lose_labels()
         self.machine_deleted_under_a_running_model()
         self.pool_lost()
@@ -126,6 +127,21 @@ class Life:
         for document in refused_pods.policy(TEAM):
             self.product.kubectl("delete", document["kind"], document["metadata"]["name"])
         self.ready("good-distributed")
+
+    def claim_missing(self) -> None:
+        """A template mounts a claim that is not there: found before a node is ordered."""
+        workspace = good("template") | {
+            "resource": good("inference")["resource"],
+            "metadata": {"name": "mounts-a-claim"},
+        }
+        claim = {"name": "models", "persistentVolumeClaim": {"claimName": "models"}}
+        workspace["inference"]["template"]["spec"]["volumes"] = [claim]
+        self.apply(workspace)
+        self.wait(
+            lambda: self._condition("mounts-a-claim").get("reason") == "ContainerConfigInvalid",
+            "the claim to be missed",
+        )
+        self.product.kubectl("-n", TEAM, "delete", "workspace", "mounts-a-claim")
 
     def lose_labels(self) -> None:
         """The same for what serves."""

@@ -9,15 +9,20 @@ NAMESPACE_NAME = "kubernetes.io/metadata.name"
 WORDS = "no pods are let in before the auditor has been"
 
 
-def policy(namespace: str) -> tuple[Object, Object]:
-    """The ValidatingAdmissionPolicy and its binding, both named after the namespace."""
+def policy(namespace: str, *, dry_runs: bool = True) -> tuple[Object, Object]:
+    """The ValidatingAdmissionPolicy and its binding, both named after the namespace.
+
+    `dry_runs` False: it says nothing to a dry run, as a quota that is used up later or a webhook that takes no part in dry runs.
+    """
     meta = {"name": f"no-pods-in-{namespace}"}
     rule = {"apiGroups": [""], "apiVersions": ["v1"], "operations": ["CREATE"], "resources": ["pods"]}
     scope = {"namespaceSelector": {"matchLabels": {NAMESPACE_NAME: namespace}}}
     spec = {
         "failurePolicy": "Fail",
         "matchConstraints": {"resourceRules": [rule]},
-        "validations": [{"expression": "false", "message": WORDS, "reason": "Forbidden"}],
+        "validations": [
+            {"expression": "false" if dry_runs else "request.dryRun", "message": WORDS, "reason": "Forbidden"}
+        ],
     }
     binding = {"policyName": meta["name"], "validationActions": ["Deny"], "matchResources": scope}
     return (

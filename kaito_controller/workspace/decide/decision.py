@@ -80,6 +80,14 @@ def decide(snapshot: Snapshot) -> Decision:
     return _inference(snapshot, assignment, machines, nodes, intent)
 
 
+def begins(snapshot: Snapshot, decision: Decision) -> tuple[Object, ...]:
+    """What would be created if nodes were taken now and nothing runs yet: all objects, for no node in particular. Empty otherwise."""
+    assignment = decision.assignment
+    if not (assignment.order or assignment.claim) or runner(snapshot) is not None:
+        return ()
+    return _wanted_objects(snapshot, Assignment())
+
+
 def _where_it_runs(snapshot: Snapshot, job: Object | None) -> Snapshot:
     """A training run stays on its nodes while they are there: a node preferred later has no effect on the result, a restart costs hours."""
     if snapshot.mode is not Mode.TUNING or job is None or is_deleting(job) or has_failed(job):

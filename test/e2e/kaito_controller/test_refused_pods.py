@@ -26,10 +26,10 @@ WORKLOADS: dict[str, dict[str, Any]] = {
 }
 
 
-@pytest.fixture
-def closed(rig: Rig, namespace: str) -> Iterator[str]:
-    """A namespace that lets no pods in."""
-    documents = policy(namespace)
+@pytest.fixture(params=[True])
+def closed(rig: Rig, namespace: str, request: pytest.FixtureRequest) -> Iterator[str]:
+    """A namespace that lets no pods in; with the parameter False, dry runs are let in."""
+    documents = policy(namespace, dry_runs=request.param)
     rig.kubectl.apply(*documents)
     rig.wait_for(lambda: is_refused(rig, namespace), "the policy to be in force")
     yield namespace
@@ -38,12 +38,28 @@ def closed(rig: Rig, namespace: str) -> Iterator[str]:
 
 
 def is_refused(rig: Rig, namespace: str) -> bool:
-    tried = rig.kubectl.run(
-        "run", "tried", "-n", namespace, "--image=registry.example.com/any:1", "--dry-run=server", "--restart=Never"
-    )
+    tried = rig.kubectl.run("run", "tried", "-n", namespace, "--image=registry.example.com/any:1", "--restart=Never")
+    if tried.returncode == 0:
+        rig.kubectl("delete", "pod", "tried", "-n", namespace, "--now")
     return tried.returncode != 0 and WORDS in tried.stderr
 
 
+@pytest.mark.parametrize("kind", sampled(WORKLOADS, every=3))
+def test_pods_that_would_be_refused_are_found_before_a_node_is_ordered(rig: Rig, closed: str, kind: str) -> None:
+    rig.kubectl("create", "secret", "generic", "push", "-n", closed, "--from-literal=.dockerconfigjson={}")
+    rig.kubectl.apply(workspace("phi", closed, **WORKLOADS[kind]))
+
+    message = rig.wait_reason("phi", closed, "WorkloadRefused", "MachineReady")
+
+    assert WORDS in message
+    assert "Nothing was ordered" in message
+    assert rig.machines("phi", closed) == []
+    for document in policy(closed):
+        rig.kubectl("delete", document["kind"], document["metadata"]["name"])
+    rig.wait_ready("phi", closed, 120.0)
+
+
+@pytest.mark.parametrize("closed", [False], indirect=True)
 @pytest.mark.parametrize("kind", sampled(WORKLOADS, every=3))
 def test_refusal_is_quoted_until_the_pods_are_let_in(rig: Rig, closed: str, kind: str) -> None:
     rig.kubectl("create", "secret", "generic", "push", "-n", closed, "--from-literal=.dockerconfigjson={}")

@@ -1,0 +1,194 @@
+"""Dry runs before a node is ordered: asked once, answered in the server's words, asked again ever more rarely."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from controller_runtime.errors import ApiError, BadRequest, Forbidden, ServiceUnavailable
+from controller_runtime.resources import CONFIG_MAPS, PERSISTENT_VOLUME_CLAIMS, SERVICES, Object, Resource, name_of
+from kaito_controller.workloads import build_objects
+from kaito_controller.workspace.act.rehearsal import FIRST_PAUSE_S, LONGEST_PAUSE_S, Rehearsals
+from test.support.fake_clock import FakeClock
+from test.support.memory_client import MemoryClient
+from test.unit.kaito_controller.workloads.cases import CASES, UID, context, inference, workspace
+
+WORKSPACE: Object = {"kind": "Workspace", "metadata": {"name": "demo", "namespace": "default", "uid": UID}}
+QUOTA = 'pods "demo-dry-run" is forbidden: exceeded quota: no-pods, requested: pods=1, used: pods=0, limited: pods=0'
+
+
+class Server(MemoryClient):
+    """Refuses creations of one kind with an error, as long as there is one; counts what it is asked."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.errors: dict[str, ApiError] = {}
+        self.asked: list[tuple[str, bool]] = []
+
+    def create(
+        self, resource: Resource, obj: Mapping[str, Any], namespace: str | None = None, *, dry_run: bool = False
+    ) -> Object:
+        self.asked.append((resource.kind, dry_run))
+        if resource.kind in self.errors:
+            raise self.errors[resource.kind]
+        return super().create(resource, obj, namespace, dry_run=dry_run)
+
+    def has(self, resource: Resource, obj: Object) -> None:
+        """It is there already."""
+        super().create(resource, obj)
+
+
+@pytest.fixture
+def server() -> Server:
+    return Server()
+
+
+@pytest.fixture
+def clock() -> FakeClock:
+    return FakeClock()
+
+
+@pytest.fixture
+def rehearsals(server: Server, clock: FakeClock) -> Rehearsals:
+    return Rehearsals(server, clock)
+
+
+def objects(**sections: Any) -> list[Object]:
+    return build_objects(context(workspace("demo", **(sections or {"inference": inference()}))))
+
+
+def template(**pod: Any) -> dict[str, Any]:
+    return {"inference": {"template": {"spec": {"containers": [{"name": "own", "image": "r.io/own:1"}], **pod}}}}
+
+
+def test_all_objects_and_one_pod_are_tried_and_nothing_is_made(server: Server, rehearsals: Rehearsals) -> None:
+    assert rehearsals.of(WORKSPACE, objects()) is None
+
+    assert server.asked == [("Service", True), ("Deployment", True), ("Pod", True)]
+
+
+def test_what_passed_is_not_asked_about_again_until_it_changes(
+    server: Server, rehearsals: Rehearsals, clock: FakeClock
+) -> None:
+    rehearsals.of(WORKSPACE, objects())
+    asked = len(server.asked)
+    clock.advance(timedelta(days=1).total_seconds())
+
+    assert rehearsals.of(WORKSPACE, objects()) is None
+    assert len(server.asked) == asked
+    rehearsals.of(WORKSPACE, objects(**template()))
+    assert len(server.asked) == 2 * asked
+
+
+def test_a_refusal_is_told_in_the_servers_words_and_says_when_it_is_tried_again(
+    server: Server, rehearsals: Rehearsals
+) -> None:
+    server.errors["Pod"] = Forbidden(QUOTA, code=403, reason="Forbidden", call="POST /api/v1/namespaces/default/pods")
+
+    verdict = rehearsals.of(WORKSPACE, objects())
+
+    assert verdict is not None
+    assert verdict.until is not None
+    assert verdict.reason.name == "WorkloadRefused"
+    assert verdict.message.startswith(QUOTA)
+    assert "Nothing was ordered" in verdict.message
+
+
+def test_a_refusal_is_asked_about_again_ever_more_rarely_and_ends_when_it_ends(
+    server: Server, rehearsals: Rehearsals, clock: FakeClock
+) -> None:
+    server.errors["Pod"] = Forbidden(QUOTA, code=403, reason="Forbidden")
+    pauses = []
+    for _ in range(8):
+        verdict = rehearsals.of(WORKSPACE, objects())
+        assert verdict is not None
+        assert verdict.until is not None
+        asked = len(server.asked)
+        assert rehearsals.of(WORKSPACE, objects()) == verdict
+        assert len(server.asked) == asked
+        pause = (verdict.until - clock.now().replace(microsecond=0)).total_seconds()
+        pauses.append(pause)
+        clock.advance(pause + 1)
+
+    assert pauses[:3] == [FIRST_PAUSE_S, 2 * FIRST_PAUSE_S, 4 * FIRST_PAUSE_S]
+    assert pauses[-1] == LONGEST_PAUSE_S
+    server.errors.clear()
+    assert rehearsals.of(WORKSPACE, objects()) is None
+
+
+def test_a_server_in_trouble_is_no_refusal(server: Server, rehearsals: Rehearsals) -> None:
+    server.errors["Deployment"] = ServiceUnavailable("no", code=503)
+
+    with pytest.raises(ServiceUnavailable):
+        rehearsals.of(WORKSPACE, objects())
+    server.errors.clear()
+    assert rehearsals.of(WORKSPACE, objects()) is None
+
+
+def test_a_webhook_that_takes_no_part_in_dry_runs_stops_nothing(server: Server, rehearsals: Rehearsals) -> None:
+    told = 'admission webhook "a.example.com" does not support dry run'
+    server.errors["Pod"] = BadRequest(told, code=400, reason="BadRequest")
+
+    assert rehearsals.of(WORKSPACE, objects()) is None
+
+
+def test_a_template_that_the_server_cannot_read_is_refused(server: Server, rehearsals: Rehearsals) -> None:
+    server.errors["Deployment"] = BadRequest("json: cannot unmarshal string into Go struct field", code=400)
+
+    verdict = rehearsals.of(WORKSPACE, objects(**template()))
+
+    assert verdict is not None
+    assert verdict.message.startswith("json: cannot unmarshal string")
+
+
+def test_a_service_of_that_name_that_is_somebody_elses_is_found(server: Server, rehearsals: Rehearsals) -> None:
+    theirs = {"apiVersion": "v1", "kind": "Service", "metadata": {"name": "demo", "namespace": "default"}}
+    server.has(SERVICES, theirs)
+
+    verdict = rehearsals.of(WORKSPACE, objects())
+
+    assert verdict is not None
+    assert verdict.reason.name == "NameTaken"
+    assert "Service demo exists and belongs to somebody else" in verdict.message
+
+
+def test_our_own_service_that_is_there_already_is_fine(server: Server, rehearsals: Rehearsals) -> None:
+    server.has(SERVICES, objects()[0])
+
+    assert rehearsals.of(WORKSPACE, objects()) is None
+
+
+@pytest.mark.parametrize(
+    ("pod", "kind"),
+    [
+        ({"volumes": [{"name": "v", "persistentVolumeClaim": {"claimName": "models"}}]}, "PersistentVolumeClaim"),
+        ({"volumes": [{"name": "v", "configMap": {"name": "models"}}]}, "ConfigMap"),
+        ({"volumes": [{"name": "v", "projected": {"sources": [{"configMap": {"name": "models"}}]}}]}, "ConfigMap"),
+        (
+            {"initContainers": [{"name": "i", "image": "r.io/i:1", "envFrom": [{"configMapRef": {"name": "models"}}]}]},
+            "ConfigMap",
+        ),
+    ],
+)
+def test_what_the_pod_mounts_and_is_not_there_is_named(
+    server: Server, rehearsals: Rehearsals, clock: FakeClock, pod: dict[str, Any], kind: str
+) -> None:
+    verdict = rehearsals.of(WORKSPACE, objects(**template(**pod)))
+
+    assert verdict is not None
+    assert verdict.reason.name == "ContainerConfigInvalid"
+    assert f"{kind} models, which the pod needs, does not exist in namespace default" in verdict.message
+    resource = PERSISTENT_VOLUME_CLAIMS if kind == "PersistentVolumeClaim" else CONFIG_MAPS
+    server.has(resource, {"kind": kind, "metadata": {"name": "models", "namespace": "default"}})
+    clock.advance(FIRST_PAUSE_S + 1)
+    assert rehearsals.of(WORKSPACE, objects(**template(**pod))) is None
+
+
+def test_the_configuration_that_is_made_with_the_job_is_not_looked_for(rehearsals: Rehearsals) -> None:
+    made = build_objects(CASES["tuning-phi-3-qlora"]())
+
+    assert any(obj["kind"] == "ConfigMap" for obj in made)
+    assert rehearsals.of({"metadata": {**WORKSPACE["metadata"], "name": name_of(made[0])}}, made) is None
