@@ -97,7 +97,17 @@ def _selector_rules(at: str) -> list[Rule]:
     def key_form(key: str) -> str:
         return f"{fits(key, patterns.LABEL_KEY)} && {fits(key, patterns.LABEL_KEY_LENGTHS)}"
 
-    reserved = f"[{', '.join(text(label) for label in labels.RESERVED_NODE_LABELS)}]"
+    ordered = f"[{', '.join(text(label) for label in labels.ORDERED_LABELS)}]"
+
+    def own(key: str) -> str:
+        return f"{key} in {ordered} || !{fits(key, labels.SYSTEM_LABEL)}"
+
+    def can_be_had(key: str, value: str) -> str:
+        limited = ((name, can) for name, can in labels.ORDERED_LABELS.items() if can)
+        return " && ".join(
+            f"({key} != {text(name)} || {value} in [{', '.join(map(text, can))}])" for name, can in limited
+        )
+
     values = "(!has(e.values) || e.values.all(value, {}))".format
     value_form = fits("value", patterns.LABEL_VALUE)
     conflict = each(
@@ -128,8 +138,13 @@ def _selector_rules(at: str) -> list[Rule]:
         ),
         Rule(
             at,
-            f"{labels_all(f'!(key in {reserved})')} && {each(f'!(e.key in {reserved})')}",
+            f"{labels_all(own('key'))} && {each(own('e.key'))}",
             sentences.SELECTOR_RESERVED,
+        ),
+        Rule(
+            at,
+            f"{labels_all(can_be_had('key', 'self.matchLabels[key]'))} && {each(values(can_be_had('e.key', 'value')))}",
+            sentences.SELECTOR_ORDERED,
         ),
         Rule(at, conflict, sentences.SELECTOR_CONFLICT),
         Rule(at, f"{subset('self', 'oldSelf')} && {subset('oldSelf', 'self')}", sentences.UNCHANGEABLE),

@@ -43,5 +43,19 @@ TEMPLATE_HASH = "kaito.sh/template-hash"
 FINALIZER = "workspace.finalizer.kaito.sh"
 """Held on a Workspace until its Machines are gone."""
 
-RESERVED_NODE_LABELS = (WORKSPACE, WORKSPACE_NAMESPACE, PROVISIONER_NAME)
-"""Labels that say whose a node is. A Workspace may not set them through its labelSelector, or it could claim another's node."""
+ORDERED_LABELS: dict[str, tuple[str, ...]] = {
+    "karpenter.sh/capacity-type": ("on-demand", "spot"),
+    "kubernetes.io/arch": ("amd64",),
+    "kubernetes.io/os": ("linux",),
+    "topology.kubernetes.io/zone": (),
+}
+"""Labels that kubelet and cloud put on a Node, and that may be asked for: existing nodes must carry them, and a new node is
+ordered so (a requirement of its Machine); they are never written onto a Node. With the values that can be had; () for any."""
+
+_ANY_OF = r"([-a-z0-9]+\.)*"
+SYSTEM_LABEL = (
+    rf"({_ANY_OF}(kubernetes\.io|k8s\.io|karpenter\.sh|kaito\.sh|kaito\.io)|{_ANY_OF}karpenter\.(azure\.com|k8s\.aws)|"
+    r"kubernetes\.azure\.com|eks\.amazonaws\.com|cloud\.google\.com)/.*"
+)
+"""Label keys that belong to us, to Kubernetes, to node provisioners and to clouds: they say what a node is and whose. Written by a
+user onto a new Node, they would make it lie, claim another's node, or be refused by the cloud."""

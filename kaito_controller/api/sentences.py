@@ -29,9 +29,11 @@ SELECTOR_OPERATOR = (
 SELECTOR_KEY = "has a key that is no label key; use letters, digits, '-', '_' and '.', at most 63, with an optional DNS prefix and '/'"
 SELECTOR_VALUE = "has a value that is no label value; use at most 63 letters, digits, '-', '_' and '.', starting and ending alphanumeric"
 SELECTOR_RESERVED = (
-    "must not set kaito.sh/workspace, kaito.sh/workspacenamespace or karpenter.sh/provisioner-name, "
-    "which say whose a node is; choose a label of your own"
+    "must not use label keys of kaito.sh, kubernetes.io, k8s.io, karpenter.sh or a cloud, which say whose a node is and what it is; "
+    "choose a label of your own, resource.instanceType or resource.preferredNodes; only topology.kubernetes.io/zone, "
+    "karpenter.sh/capacity-type, kubernetes.io/arch and kubernetes.io/os can be asked for"
 )
+SELECTOR_ORDERED = "asks for a node that cannot be had; use karpenter.sh/capacity-type on-demand or spot, kubernetes.io/arch amd64, kubernetes.io/os linux"
 SELECTOR_CONFLICT = "asks for two values of one label key; keep one of them"
 NODE_NAME = "is no node name; use the name that kubectl get nodes shows"
 

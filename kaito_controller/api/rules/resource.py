@@ -48,8 +48,10 @@ def _selector_faults(selector: LabelSelector) -> Iterator[str]:
     values = [*selector.match_labels.values(), *(v for e in expressions for v in e.values)]
     if not all(patterns.fits(patterns.LABEL_VALUE, value) for value in values):
         yield sentences.SELECTOR_VALUE
-    if any(key in labels.RESERVED_NODE_LABELS for key in keys):
+    if any(patterns.fits(labels.SYSTEM_LABEL, key) and key not in labels.ORDERED_LABELS for key in keys):
         yield sentences.SELECTOR_RESERVED
+    if any((can := labels.ORDERED_LABELS.get(key)) and value not in can for key, value in pairs):
+        yield sentences.SELECTOR_ORDERED
     if len(set(pairs)) != len({key for key, _ in pairs}):
         yield sentences.SELECTOR_CONFLICT
 

@@ -16,6 +16,8 @@ from controller_runtime.resources import Object, annotations_of, finalizers_of, 
 from controller_runtime.untrusted import EARLIEST, integer, moment
 from gpu_provisioner.api import conditions, labels
 from gpu_provisioner.api import reasons as machine_reasons
+from kaito_controller.api import patterns
+from kaito_controller.api.labels import ORDERED_LABELS, SYSTEM_LABEL
 from kaito_controller.workspace.state import naming
 from kaito_controller.workspace.state.records import MOST_ATTEMPTS
 from kaito_controller.workspace.state.snapshot import Limits, MachinePhase, MachineView, Wanted
@@ -45,6 +47,7 @@ WAITING_REASONS = frozenset(
 )
 """Reasons that a healthy Machine passes through."""
 
+_PLATFORM = {labels.ARCH: "amd64", labels.OS: "linux"}
 DELETED_BY_OTHERS = "MachineDeleted"
 TOO_LATE = "MachineTimedOut"
 NODE_LOST = "NodeLost"
@@ -112,7 +115,7 @@ def build_machine(workspace: Object, order: Order, wanted: Wanted) -> Object:
         "metadata": {
             "name": name,
             "labels": {
-                **wanted.match_labels,
+                **node_labels(wanted.match_labels),
                 labels.PROVISIONER_NAME: labels.DEFAULT_PROVISIONER,
                 labels.WORKSPACE: meta["name"],
                 labels.WORKSPACE_NAMESPACE: meta["namespace"],
@@ -129,13 +132,25 @@ def build_machine(workspace: Object, order: Order, wanted: Wanted) -> Object:
                 _is_in(labels.INSTANCE_TYPE, wanted.instance_type),
                 _is_in(labels.PROVISIONER_NAME, labels.DEFAULT_PROVISIONER),
                 _is_in(labels.MACHINE_TYPE, labels.MACHINE_TYPE_GPU),
-                _is_in(labels.ARCH, "amd64"),
-                _is_in(labels.OS, "linux"),
+                *(
+                    _is_in(key, value)
+                    for key, value in sorted({**_PLATFORM, **ordered_labels(wanted.match_labels)}.items())
+                ),
             ],
             "resources": {"requests": {labels.STORAGE: str(wanted.disk_gb)}},
             "taints": [{"key": "sku", "value": "gpu", "effect": "NoSchedule"}],
         },
     }
+
+
+def ordered_labels(wanted: Mapping[str, str]) -> dict[str, str]:
+    """Those that become requirements: kubelet and cloud put them on the Node, nobody else may."""
+    return {key: value for key, value in wanted.items() if key in ORDERED_LABELS}
+
+
+def node_labels(wanted: Mapping[str, str]) -> dict[str, str]:
+    """Those that are written onto the Node: the author's own. A Workspace that is older than the rule may name others."""
+    return {key: value for key, value in wanted.items() if not patterns.fits(SYSTEM_LABEL, key)}
 
 
 def _is_in(key: str, value: str) -> dict[str, Any]:

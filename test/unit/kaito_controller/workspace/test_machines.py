@@ -91,6 +91,29 @@ def test_ordered_machine_is_what_the_contract_says() -> None:
     }
 
 
+def test_what_kubelet_and_cloud_say_of_a_node_is_ordered_and_never_written_onto_it() -> None:
+    wanted = {
+        "apps": "phi",
+        "topology.kubernetes.io/zone": "eastus-1",
+        "karpenter.sh/capacity-type": "spot",
+        "kaito.sh/machine-uid": "forged",
+        "kubernetes.io/hostname": "forged",
+        "kubernetes.azure.com/mode": "system",
+    }
+
+    machine = build_machine(raw_workspace(), Order(0, 0), Wanted(1, "Standard_NC6s_v3", wanted))
+
+    required = {r["key"]: r["values"] for r in machine["spec"]["requirements"]}
+    assert required["topology.kubernetes.io/zone"] == ["eastus-1"]
+    assert required["karpenter.sh/capacity-type"] == ["spot"]
+    assert sorted(machine["metadata"]["labels"]) == [
+        "apps",
+        "kaito.sh/workspace",
+        "kaito.sh/workspacenamespace",
+        "karpenter.sh/provisioner-name",
+    ]
+
+
 def test_name_fits_an_agent_pool_and_differs_by_uid_ordinal_and_attempt() -> None:
     names = {machine_name(uid, o, a) for uid in ("u", "v") for o in range(3) for a in range(3)}
 
