@@ -33,7 +33,10 @@ SELECTOR_RESERVED = (
     "choose a label of your own, resource.instanceType or resource.preferredNodes; only topology.kubernetes.io/zone, "
     "karpenter.sh/capacity-type, kubernetes.io/arch and kubernetes.io/os can be asked for"
 )
-SELECTOR_ORDERED = "asks for a node that cannot be had; use karpenter.sh/capacity-type on-demand or spot, kubernetes.io/arch amd64, kubernetes.io/os linux"
+SELECTOR_ORDERED = (
+    "asks for a node that cannot be had; use karpenter.sh/capacity-type on-demand or spot, kubernetes.io/arch amd64 and "
+    "kubernetes.io/os linux, which is what every model image is built for"
+)
 SELECTOR_CONFLICT = "asks for two values of one label key; keep one of them"
 NODE_NAME = "is no node name; use the name that kubectl get nodes shows"
 
