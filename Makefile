@@ -4,6 +4,7 @@ VENV   ?= .venv
 PY      = $(VENV)/bin/python
 comma   = ,
 READY   = $(VENV)/.ready
+PRODUCT = controller_runtime gpu_provisioner kaito_controller
 
 .DEFAULT_GOAL := help
 .PHONY: help setup test test-again test-long test-long-again zoo lint format types imports manifests checks bench demo up test-image test-prometheus test-envtest lock clean
@@ -32,9 +33,15 @@ $(DEMO_READY): pyproject.toml
 
 setup: $(READY) ## Create the virtual environment with everything the tests need
 
-lint: $(READY) ## Lint and formatting
+# The output of a check only when it fails.
+quietly = out=$$($(1) 2>&1) || { echo "$$out"; exit 1; }
+
+lint: $(READY) ## Lint, formatting, spelling, undeclared and unused dependencies
 	@$(VENV)/bin/ruff check .
 	@$(VENV)/bin/ruff format --check .
+	@$(VENV)/bin/codespell
+	@$(call quietly,$(VENV)/bin/deptry .)
+	@$(call quietly,$(VENV)/bin/deptry $(PRODUCT) --optional-dependencies-dev-groups demo$(comma)dev$(comma)bench)
 
 format: $(READY) ## Rewrite the tree in house format
 	@$(VENV)/bin/ruff check --fix-only --quiet .

@@ -19,7 +19,6 @@ from typing import Annotated, Any, Literal, NoReturn, TypeVar, Union, get_args, 
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, ValidationError, model_validator
 from pydantic.fields import FieldInfo
-from pydantic_core import PydanticUndefined
 
 from controller_runtime.version import VERSION
 
@@ -212,9 +211,9 @@ def _env_names(name: str, field: FieldInfo, env_prefix: str) -> tuple[str, ...]:
 
 
 def _default_text(field: FieldInfo) -> str:
-    default = field.get_default(call_default_factory=True, validated_data={})
-    if default is PydanticUndefined:
+    if field.is_required():
         return "required"
+    default = field.get_default(call_default_factory=True, validated_data={})
     if default is None or default == "":
         return "none"
     if isinstance(default, bool):
