@@ -7,7 +7,7 @@ READY   = $(VENV)/.ready
 PRODUCT = controller_runtime gpu_provisioner kaito_controller
 
 .DEFAULT_GOAL := help
-.PHONY: help setup test test-again test-long test-long-again zoo lint format types imports manifests checks bench demo up test-image test-prometheus test-envtest lock clean
+.PHONY: help setup test unit test-again test-long test-long-again zoo lint format types imports manifests checks bench demo up test-image test-prometheus test-envtest lock docs release clean
 
 help: ## Show this list
 	@awk -F':.*## ' '/^[a-z][a-z-]*:.*## / {printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -53,8 +53,11 @@ types: $(READY) ## Static types (mypy strict on the shipped packages)
 imports: $(READY) ## The dependency rules between the packages
 	@$(VENV)/bin/lint-imports
 
-test: lint types imports ## Everything that needs no cloud: lint, types, import contracts, every suite
-	@$(PY) -m pytest -n 2 --dist loadscope
+test: lint types imports ## Everything that needs no cloud: lint, types, import contracts, every suite (PKG=NAME: one package's suites alone)
+	@$(PY) -m pytest -n 2 --dist loadscope $(if $(PKG),$(or $(wildcard test/*/$(PKG)),$(error PKG=$(PKG): no folder test/*/$(PKG); try gpu_provisioner)))
+
+unit: $(READY) ## The unit tests: the inner loop (PKG=NAME: of one package)
+	@$(PY) -m pytest -n 2 --dist loadscope -m "not (long or envtest or image or prometheus or slow)" test/unit/$(PKG)
 
 test-long: $(READY) ## The whole of what `make test` samples: every crash point, every failure end to end
 	@$(PY) -m pytest -n 2 --dist loadscope -m long -o cache_dir=.pytest_cache/long
@@ -102,6 +105,19 @@ lock: ## Lock the image's dependencies with their hashes, after pyproject.toml c
 test-envtest: $(READY) ## The suites on a real control plane (needs Go, or binaries named by KUBEBUILDER_ASSETS)
 	@$(PY) -m hack.envtest test $(FLAGS)
 
+# Two tools with environments of their own: $(1) is the folder in hack/ that says what it needs.
+define tool
+	@test -x .venv-$(1)/bin/python || $(PYTHON) -m venv .venv-$(1)
+	@.venv-$(1)/bin/python -m pip install --quiet --disable-pip-version-check -r hack/$(1)/requirements.txt
+	@NO_MKDOCS_2_WARNING=1 .venv-$(1)/bin/python -m hack.$(1)
+endef
+
+docs: ## The documentation as a site in build/site, links checked
+	$(call tool,docs)
+
+release: ## Wheel, sdist, chart, manifests and SBOM in dist/, each checked
+	$(call tool,release)
+
 BENCH_READY = $(VENV)/.bench-ready
 $(BENCH_READY): $(READY)
 	$(call install,dev$(comma)bench)
@@ -110,4 +126,4 @@ bench: $(BENCH_READY) ## Measure the machinery against bare loops and its peers 
 	@$(PY) -m test.bench
 
 clean: ## Remove what the other targets made
-	rm -rf $(VENV) .venv-checks .venv-lock .mypy_cache .ruff_cache .pytest_cache .hypothesis build *.egg-info
+	rm -rf $(VENV) .venv-* dist .mypy_cache .ruff_cache .pytest_cache .hypothesis build *.egg-info

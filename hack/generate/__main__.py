@@ -37,13 +37,14 @@ PAGES = (
     "kaito_controller/workloads/README.md",
     "gpu_provisioner/README.md",
     "controller_runtime/README.md",
-    "README.md",
+    "docs/use.md",
+    "docs/operate.md",
 )
 """Pages with marked tables; excerpts come from the first page before theirs that has the row."""
 
 STAMPED = {
     "Dockerfile": r'(?<=image\.version=")[^"]+',
-    "README.md": r"(?<=/kaito-operator:)\d[\w.-]*",
+    "docs/install.md": r"(?<=/kaito-operator:)\d[\w.-]*",
     "config/manager/gpu-provisioner.yaml": r"(?<=image: kaito-operator:)\S+",
     "config/manager/kaito-controller.yaml": r"(?<=image: kaito-operator:)\S+",
 }

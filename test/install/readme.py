@@ -1,4 +1,4 @@
-"""The top README taken apart: its commands, its tables, its paths."""
+"""What readers are told, taken apart: commands, tables and paths of the top README and of the pages in `docs/`."""
 
 from __future__ import annotations
 
@@ -8,7 +8,10 @@ from pathlib import Path
 
 from hack.render.kustomize import ROOT
 
-README = (ROOT / "README.md").read_text()
+PAGES = [ROOT / name for name in ("README.md", "docs/install.md", "docs/use.md", "docs/operate.md")]
+PAGES += sorted({*(ROOT / "docs").glob("*.md"), ROOT / "CONTRIBUTING.md", ROOT / "SECURITY.md"} - {*PAGES})
+"""In the order in which somebody new reads them."""
+README = "\n".join(page.read_text("utf-8") for page in PAGES)
 FENCE = re.compile(r"(?P<before>[^\n]*)\n```(?P<kind>[^\n]*)\n(?P<code>.*?)\n```", re.S)
 REASON = re.compile(r"<!-- no-test: (.+?) -->")
 PROGRAMS = (

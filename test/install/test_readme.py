@@ -1,4 +1,4 @@
-"""What the top README says is so: its tables are those of the packages, its links lead somewhere, its values exist."""
+"""What the documentation says is so: its tables are those of the packages, its links lead somewhere, its values exist."""
 
 from __future__ import annotations
 
@@ -16,8 +16,22 @@ from test.install import readme, shipped
 from test.install.readme import README, Table, tables
 
 PACKAGES = [path for path in ROOT.glob("*/**/README.md") if not {".venv", ".venv-checks"} & set(path.parts)]
-TOP = tables(ROOT / "README.md")
-OWN_TABLES = {"reference", "condition", "what happens", "more quickstarts", "option", "instead of `config/default`"}
+TOP = [table for page in readme.PAGES for table in tables(page)]
+OWN_TABLES = {
+    "command",
+    "condition",
+    "instead of `config/default`",
+    "more quickstarts",
+    "option",
+    "page",
+    "party",
+    "reference",
+    "stage",
+    "surface",
+    "what",
+    "what happens",
+    "word",
+}
 """First columns of tables that no package has; the others repeat rows of a package's table, word by word."""
 OWN_FIGURES = (
     "writes of ",
@@ -59,25 +73,31 @@ def test_every_figure_says_what_measures_it() -> None:
         assert command in ("make bench", "make demo") or (ROOT / command).is_file(), f"{figure}: {source}"
 
 
-def test_every_relative_link_and_path_exists() -> None:
-    links = re.findall(r"\]\((?!https?:|#)([^)#]+)", README)
+@pytest.mark.parametrize("page", readme.PAGES, ids=lambda page: page.name)
+def test_every_relative_link_and_path_exists(page: Path) -> None:
+    text = page.read_text("utf-8")
+    links = {page.parent / link for link in re.findall(r"\]\((?!https?:|#)([^)#]+)", text)}
     paths = re.findall(
-        r"(?:^|[\s`])((?:config|manifests|hack|test|kaito_controller|gpu_provisioner|controller_runtime)/[\w./-]+)",
-        README,
+        r"(?:^|[\s`])((?:config|docs|manifests|hack|test|kaito_controller|gpu_provisioner|controller_runtime)/[\w./-]+)",
+        text,
     )
 
-    missing = {path for path in (*links, *paths) if not (ROOT / path.rstrip(".,:;")).exists()}
-    assert links
-    assert not missing
+    assert not {path for path in (*links, *(ROOT / path.rstrip(".,:;") for path in paths)) if not path.exists()}
 
 
-def test_every_link_into_a_page_meets_a_heading() -> None:
-    anchors = re.findall(r"\]\(([^)#]+)#([^)]+)\)", README)
+@pytest.mark.parametrize("page", readme.PAGES, ids=lambda page: page.name)
+def test_every_link_into_a_page_meets_a_heading(page: Path) -> None:
+    for target, anchor in re.findall(r"\]\(([^)#]+)#([^)]+)\)", page.read_text("utf-8")):
+        headings = re.findall(r"^#+ (.+)$", (page.parent / target).read_text(), re.M)
+        assert anchor in {re.sub(r"[^\w -]", "", h).lower().replace(" ", "-") for h in headings}, f"{target}#{anchor}"
 
-    assert anchors
-    for page, anchor in anchors:
-        headings = re.findall(r"^#+ (.+)$", (ROOT / page).read_text(), re.M)
-        assert anchor in {re.sub(r"[^\w -]", "", h).lower().replace(" ", "-") for h in headings}, f"{page}#{anchor}"
+
+def test_the_top_readme_leads_to_every_page() -> None:
+    top = (ROOT / "README.md").read_text("utf-8")
+    reached = {name for page in readme.PAGES for name in re.findall(r"\]\(([^)#]+)", page.read_text("utf-8"))}
+
+    assert {page.name for page in readme.PAGES} - {"README.md"} <= {Path(name).name for name in reached}
+    assert "(docs/install.md)" in top
 
 
 @pytest.mark.parametrize("target", sorted(set(re.findall(r"`?make ([a-z-]+)`?", README))))

@@ -29,7 +29,13 @@ RUN_ELSEWHERE = {
 NOT_RUN = {
     "make bench": "measures for minutes, and what it says depends on the machine",
     "python -m test.bench.workspaces": "measures for minutes, and what it says depends on the machine",
+    "make docs": "downloads the site generator; .ci/run runs it",
+    "make format": "writes into the tree; make lint runs it with --check",
     "make manifests": "writes into the tree; test_rendered.py runs its two generators with --check",
+    "make release": "builds everything anew; .ci/run runs it",
+    "make test PKG=gpu_provisioner": "a part of make test",
+    "make unit": "a part of make test",
+    "pre-commit install": "writes into the checkout; each hook is a command of make lint",
 }
 """Commands in running text that no test runs, with the reason."""
 HELM_IS_RUN_BY = "test/install/test_chart_with_helm.py"
