@@ -77,11 +77,15 @@ def check_wheel(version: str) -> None:
     (wheel,) = DIST.glob("*.whl")
     with tempfile.TemporaryDirectory() as folder:
         venv.create(folder, with_pip=True)
-        _run("-m", "pip", "install", "--quiet", "--disable-pip-version-check", str(wheel), python=f"{folder}/bin/python")
+        _run(
+            "-m", "pip", "install", "--quiet", "--disable-pip-version-check", str(wheel), python=f"{folder}/bin/python"
+        )
         for program in ("kaito-controller", "gpu-provisioner"):
             said = subprocess.run([f"{folder}/bin/{program}", "--version"], capture_output=True, text=True, check=False)
             if said.stdout != f"{program} {version}\n":
-                raise ReleaseFailed(f"{program} of the wheel says {said.stdout}{said.stderr} instead of its version {version}")
+                raise ReleaseFailed(
+                    f"{program} of the wheel says {said.stdout}{said.stderr} instead of its version {version}"
+                )
 
 
 def write_sums() -> None:
