@@ -44,6 +44,16 @@ def helper_resources() -> Object:
     return {"requests": {"cpu": "50m", "memory": "64Mi"}, "limits": {"memory": "1Gi"}}
 
 
+def keep_last_words(pod: Object) -> Object:
+    """The pod spec, whose failing containers pass on the end of their log where they say nothing else.
+
+    The API's default takes last words from a file that no model server writes, so a Workspace could not repeat any.
+    """
+    for container in [*(pod.get("initContainers") or []), *pod["containers"]]:
+        container.setdefault("terminationMessagePolicy", "FallbackToLogsOnError")
+    return pod
+
+
 def probes(readiness_timeout_s: int) -> Object:
     """Probes whose patience is the preset's: until the model is loaded only the startup probe runs.
 

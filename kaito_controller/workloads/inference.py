@@ -14,7 +14,7 @@ from kaito_controller.api.normal_form import without_blanks
 from kaito_controller.api.types import InferenceSpec, PresetSpec
 from kaito_controller.workloads import adapters, security
 from kaito_controller.workloads.argv import flags, literal
-from kaito_controller.workloads.containers import TORCH_PORT, gpu_resources, ports, probes
+from kaito_controller.workloads.containers import TORCH_PORT, gpu_resources, keep_last_words, ports, probes
 from kaito_controller.workloads.context import WorkloadContext
 from kaito_controller.workloads.images import model_image, preset_pull_secrets, pull_secrets
 from kaito_controller.workloads.metadata import headless_name, object_labels, object_meta, selector_labels
@@ -99,7 +99,7 @@ def pod_template(ctx: WorkloadContext, *, distributed: bool) -> Object:
     secrets = pull_secrets(preset_pull_secrets(preset_spec), adapters.adapter_pull_secrets(inference.adapters))
     if secrets:
         spec["imagePullSecrets"] = secrets
-    return {"metadata": {"labels": object_labels(ctx)}, "spec": spec}
+    return {"metadata": {"labels": object_labels(ctx)}, "spec": keep_last_words(spec)}
 
 
 def _server(ctx: WorkloadContext, mounted: list[Mounted], *, distributed: bool) -> Object:

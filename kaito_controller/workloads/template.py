@@ -11,6 +11,7 @@ from copy import deepcopy
 from controller_runtime.resources import Object
 from kaito_controller.api.types import InferenceSpec
 from kaito_controller.workloads import adapters, security
+from kaito_controller.workloads.containers import keep_last_words
 from kaito_controller.workloads.context import WorkloadContext
 from kaito_controller.workloads.images import pull_secrets
 from kaito_controller.workloads.inference import rollout, served, workload_spec
@@ -46,7 +47,10 @@ def _merged(ctx: WorkloadContext, inference: InferenceSpec, template: Object) ->
     if inference.adapters:
         _add_adapters(spec, inference)
     kept = {"annotations": dict(meta["annotations"])} if meta.get("annotations") else {}
-    return {"metadata": {"labels": {**(meta.get("labels") or {}), **object_labels(ctx)}, **kept}, "spec": spec}
+    return {
+        "metadata": {"labels": {**(meta.get("labels") or {}), **object_labels(ctx)}, **kept},
+        "spec": keep_last_words(spec),
+    }
 
 
 def _add_adapters(spec: Object, inference: InferenceSpec) -> None:

@@ -15,7 +15,7 @@ from kaito_controller.api.types import PresetSpec, TuningSpec
 from kaito_controller.catalog.model import Launcher
 from kaito_controller.workloads import security, tuning_data, tuning_output
 from kaito_controller.workloads.argv import flags, literal
-from kaito_controller.workloads.containers import container_name, gpu_resources, ports
+from kaito_controller.workloads.containers import container_name, gpu_resources, keep_last_words, ports
 from kaito_controller.workloads.context import WorkloadContext
 from kaito_controller.workloads.images import model_image, preset_pull_secrets, pull_secrets
 from kaito_controller.workloads.inference import home_env
@@ -142,7 +142,7 @@ def _pod_spec(ctx: WorkloadContext, tuning: TuningSpec, steps: Steps) -> Object:
     }
     if secrets := _secrets(ctx, tuning)["pull"]:
         spec["imagePullSecrets"] = secrets
-    return spec
+    return keep_last_words(spec)
 
 
 def _trainer(ctx: WorkloadContext, image: str, mounted: list[Mounted]) -> Object:

@@ -9,7 +9,7 @@ Manifest = dict[str, Any]
 
 def pod_spec(**overrides: Any) -> Manifest:
     """One container `main` of image `app:1`; keys of the container and of the pod spec may be given."""
-    container_keys = ("image", "ports", "resources", "readinessProbe", "command")
+    container_keys = ("image", "ports", "resources", "readinessProbe", "command", "terminationMessagePolicy")
     container = {"name": "main", "image": "app:1", **{k: v for k, v in overrides.items() if k in container_keys}}
     return {"containers": [container], **{k: v for k, v in overrides.items() if k not in container_keys}}
 

@@ -184,7 +184,9 @@ class PodLife:
             oom = run.fault.kind is PodFaultKind.OOM
             run.exit_code = 137 if oom else run.fault.exit_code
             run.reason = "OOMKilled" if oom else ("Error" if run.exit_code else "Completed")
-            run.message = run.fault.message
+            # Played programs write to their log only, and the kubelet reads that on request only.
+            if run.exit_code and container.get("terminationMessagePolicy") == "FallbackToLogsOnError":
+                run.message = run.fault.message
 
     def _restart(self, pod: Object, container: Object, run: ContainerRun, now: Moment) -> None:
         run.last = _terminated_state(run)

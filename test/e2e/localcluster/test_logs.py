@@ -53,7 +53,7 @@ def test_logs_of_a_crash_are_its_last_words(
     client: Client, cluster: LocalCluster, kubectl: Kubectl, eventually: Callable[..., Object]
 ) -> None:
     cluster.actors.pod_faults.add(PodFault(PodFaultKind.CRASH, pod="sick-*", message="CUDA error: no device"))
-    kubectl.apply(deployment("sick"))
+    kubectl.apply(deployment("sick", terminationMessagePolicy="FallbackToLogsOnError"))
     eventually(PODS, the_pod(client, "sick"), lambda p: restarts(p) > 0)
     *_, last_words, end = kubectl("logs", "deployment/sick", "--previous").splitlines()
     assert (last_words, end) == ("CUDA error: no device", "localcluster: ended with exit code 1 (Error)")

@@ -222,7 +222,7 @@ def test_crash_that_is_over_lets_the_pod_get_ready(
     cluster.actors.pod_faults.add(
         PodFault(PodFaultKind.CRASH, pod="flaky", message="CUDA error: out of memory", times=1)
     )
-    kubectl.apply(pod("flaky"))
+    kubectl.apply(pod("flaky", terminationMessagePolicy="FallbackToLogsOnError"))
     ready = eventually(
         PODS, "flaky", lambda p: is_ready(p) and p["status"]["containerStatuses"][0]["restartCount"] == 1
     )

@@ -177,11 +177,18 @@ def test_image_is_pulled_once_per_node() -> None:
 def test_rule_with_times_lets_later_runs_succeed() -> None:
     faults = PodFaults()
     faults.add(PodFault(PodFaultKind.CRASH, image="app:*", times=1, message="boom"))
-    status = Stage(pod(), faults).at(60)
+    status = Stage(pod(container={"terminationMessagePolicy": "FallbackToLogsOnError"}), faults).at(60)
     assert ready(status)
     assert status["containerStatuses"][0]["restartCount"] == 1
     assert status["containerStatuses"][0]["lastState"]["terminated"]["message"] == "boom"
     assert faults.to_json() == []
+
+
+def test_last_words_stay_in_the_log_unless_the_pod_asks_for_them() -> None:
+    faults = PodFaults()
+    faults.add(PodFault(PodFaultKind.CRASH, image="app:*", times=1, message="boom"))
+    status = Stage(pod(), faults).at(60)
+    assert "message" not in status["containerStatuses"][0]["lastState"]["terminated"]
 
 
 def test_pod_that_never_gets_ready_runs_all_the_same() -> None:
