@@ -7,7 +7,7 @@ READY   = $(VENV)/.ready
 PRODUCT = controller_runtime gpu_provisioner kaito_controller
 
 .DEFAULT_GOAL := help
-.PHONY: help setup test unit test-again test-long test-long-again zoo lint format types imports manifests checks bench demo up test-image test-prometheus test-envtest lock docs release clean
+.PHONY: help setup test unit test-again test-long test-long-again zoo lint format types imports manifests checks bench demo up test-image test-prometheus test-envtest test-cluster test-cluster-again lock docs release clean
 
 help: ## Show this list
 	@awk -F':.*## ' '/^[a-z][a-z-]*:.*## / {printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -104,6 +104,14 @@ lock: ## Lock the image's dependencies with their hashes, after pyproject.toml c
 
 test-envtest: $(READY) ## The suites on a real control plane (needs Go, or binaries named by KUBEBUILDER_ASSETS)
 	@$(PY) -m hack.envtest test $(FLAGS)
+
+# One process: all its tests share one cluster, and their order is theirs.
+CLUSTER_TESTS = $(PY) -m hack.envtest nodes && $(PY) -m pytest -p no:randomly -m cluster -o cache_dir=.pytest_cache/cluster --durations=10
+test-cluster: $(READY) ## The product as pods on real nodes: kubelet, containerd, DNS, registry (needs root on Linux, and Go once)
+	@$(CLUSTER_TESTS) test/cluster
+
+test-cluster-again: $(READY)
+	@$(CLUSTER_TESTS) --last-failed --last-failed-no-failures none test/cluster
 
 # Two tools with environments of their own: $(1) is the folder in hack/ that says what it needs.
 define tool

@@ -22,6 +22,15 @@ CONTROL_PLANE = {
     "kube-controller-manager": "k8s.io/kubernetes/cmd/kube-controller-manager",
     "kube-scheduler": "k8s.io/kubernetes/cmd/kube-scheduler",
 }
+KUBERNETES_NODE = {
+    "kubelet": "k8s.io/kubernetes/cmd/kubelet",
+    "kube-proxy": "k8s.io/kubernetes/cmd/kube-proxy",
+}
+CONTAINERD = {
+    "containerd": "github.com/containerd/containerd/v2/cmd/containerd",
+    "containerd-shim-runc-v2": "github.com/containerd/containerd/v2/cmd/containerd-shim-runc-v2",
+    "ctr": "github.com/containerd/containerd/v2/cmd/ctr",
+}
 CLIENT_TOOLS = {
     "helm": "helm.sh/helm/v3/cmd/helm",
     "crane": "github.com/google/go-containerregistry/cmd/crane",
@@ -79,11 +88,25 @@ def client_tools() -> Toolset:
     return Toolset(module, CLIENT_TOOLS, _required_version(module, "helm.sh/helm/v3"))
 
 
-def ensure(tools: Toolset) -> Path:
-    """The folder with the binaries, built first where they are missing; raises BuildFailed."""
+def node_tools(minor: str) -> list[Toolset]:
+    """What a real node and the servers of a cluster need: kubelet and kube-proxy, containerd, CoreDNS, a registry."""
+    kubernetes, nodes = HERE / f"kubernetes-{minor}", HERE / "nodes"
+    containerd, coredns = "github.com/containerd/containerd/v2", "github.com/coredns/coredns"
+    registry = "github.com/distribution/distribution/v3"
+    return [
+        Toolset(nodes / "containerd", CONTAINERD, _required_version(nodes / "containerd", containerd)),
+        Toolset(nodes / "coredns", {"coredns": "."}, _required_version(nodes / "coredns", coredns)),
+        Toolset(nodes / "registry", {"registry": "."}, _required_version(nodes / "registry", registry)),
+        Toolset(kubernetes, KUBERNETES_NODE, _required_version(kubernetes, "k8s.io/kubernetes")),
+    ]
+
+
+def ensure(tools: Toolset, *names: str) -> Path:
+    """The folder with the binaries, all or those named built first where they are missing; raises BuildFailed."""
     tools.folder.mkdir(parents=True, exist_ok=True)
     for name in tools.missing():
-        _build(tools, name)
+        if not names or name in names:
+            _build(tools, name)
     return tools.folder
 
 

@@ -1,7 +1,8 @@
 """A real Kubernetes control plane on loopback: etcd, kube-apiserver, kube-controller-manager, kube-scheduler.
 
-There are no kubelets and no nodes: localcluster's actors supply those as ordinary API clients. RBAC is on, every request is audited to a
-file, and each identity gets its own client certificate or a token from the TokenRequest API, so that the shipped roles are what is tested.
+There are no kubelets and no nodes here: localcluster's actors supply those as ordinary API clients, or `nodes/` as real ones. RBAC is
+on, every request is audited to a file, and each identity gets its own client certificate or a token from the TokenRequest API, so that
+the shipped roles are what is tested.
 """
 
 from __future__ import annotations
@@ -16,14 +17,18 @@ import subprocess
 import tempfile
 import time
 import urllib.request
+from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import Any
+from typing import Any, Protocol
 
 import trustme
 import yaml
 
 START_TIMEOUT_S = 90.0
+FIRST_SERVICE_ADDRESS = "10.96.0.1"
+"""Of the Service `kubernetes`."""
+FLAGS_WITHOUT_NODES = ("--bind-address=127.0.0.1", "--endpoint-reconciler-type=none", "--authorization-mode=RBAC")
 AUDIT_POLICY = {
     "apiVersion": "audit.k8s.io/v1",
     "kind": "Policy",
@@ -36,16 +41,40 @@ class ControlPlaneFailed(RuntimeError):
     """A component did not come up; the message ends with the last lines it wrote."""
 
 
-class ControlPlane:
-    """Start with `with ControlPlane(folder) as plane:`; everything it made is gone afterwards."""
+class Program(Protocol):
+    """A running component: `subprocess.Popen`, or what a `Host` gives for one."""
 
-    def __init__(self, binaries: Path, *, controllers: bool = True) -> None:
+    def poll(self) -> int | None: ...
+    def wait(self, timeout: float | None = None) -> int: ...
+    def kill(self) -> None: ...
+    def send_signal(self, number: int, /) -> None: ...
+
+
+class Host(Protocol):
+    """Where the components run when that is not this machine's own network: real nodes reach them at `address`."""
+
+    address: str
+
+    def start(self, command: Sequence[str], log: Path) -> Program: ...
+
+
+class ControlPlane:
+    """Start with `with ControlPlane(folder) as plane:`; everything it made is gone afterwards.
+
+    With a `host`, the components run there and serve real kubelets; whoever gives one also makes the API server's port of this
+    machine's loopback lead there (`port`).
+    """
+
+    def __init__(
+        self, binaries: Path, *, controllers: bool = True, host: Host | None = None, folder: Path | None = None
+    ) -> None:
         self.binaries = binaries
-        self.folder = Path(tempfile.mkdtemp(prefix="envtest-"))
+        self.folder = folder or Path(tempfile.mkdtemp(prefix="envtest-"))
         self.url = ""
         self._controllers = controllers
+        self._host = host
         self._ports = {name: free_port() for name in ("etcd", "peer", "api")}
-        self._processes: dict[str, subprocess.Popen[bytes]] = {}
+        self._processes: dict[str, Program] = {}
         self._authority = trustme.CA()
 
     def __enter__(self) -> ControlPlane:
@@ -65,6 +94,11 @@ class ControlPlane:
     def kubeconfig(self) -> Path:
         """The administrator's kubeconfig."""
         return self.folder / "admin.kubeconfig"
+
+    @property
+    def port(self) -> int:
+        """Of the API server."""
+        return self._ports["api"]
 
     @property
     def audit_log(self) -> Path:
@@ -117,20 +151,32 @@ class ControlPlane:
         revision = self._etcd("kv/range", {"key": "AA=="})["header"]["revision"]
         self._etcd("kv/compaction", {"revision": revision, "physical": True})
 
-    def write_certificate_kubeconfig(self, path: Path, user: str, groups: list[str]) -> Path:
-        """A kubeconfig that authenticates as `user` in `groups` by client certificate."""
+    def write_certificate_kubeconfig(
+        self, path: Path, user: str, groups: list[str], *, server: str = "", folder: str = ""
+    ) -> Path:
+        """A kubeconfig that authenticates as `user` in `groups` by client certificate.
+
+        `server` instead of the loopback address; `folder`: where its reader finds the files that now lie beside it.
+        """
         organization = groups[0] if groups else None
         certificate = self._authority.issue_cert(
             "client@envtest.invalid", common_name=user, organization_name=organization
         )
         certificate.private_key_pem.write_to_path(str(path.with_suffix(".key")))
         certificate.cert_chain_pems[0].write_to_path(str(path.with_suffix(".crt")))
-        credentials = {"client-certificate": str(path.with_suffix(".crt")), "client-key": str(path.with_suffix(".key"))}
-        return self._write_kubeconfig(path, user, credentials)
+        files = Path(folder or path.parent) / path.name
+        credentials = {
+            "client-certificate": str(files.with_suffix(".crt")),
+            "client-key": str(files.with_suffix(".key")),
+        }
+        authority = Path(folder or self.folder) / "ca.crt"
+        return self._write_kubeconfig(path, user, credentials, server=server or self.url, authority=authority)
 
     def write_token_kubeconfig(self, path: Path, user: str, token_file: Path) -> Path:
         """A kubeconfig that authenticates with the bearer token in `token_file` (re-read by clients when it rotates)."""
-        return self._write_kubeconfig(path, user, {"tokenFile": str(token_file)})
+        return self._write_kubeconfig(
+            path, user, {"tokenFile": str(token_file)}, server=self.url, authority=self.folder / "ca.crt"
+        )
 
     def audit_events(self) -> list[dict[str, Any]]:
         """Every audited request so far, oldest first; the user name of a caller who could not be authenticated is empty."""
@@ -159,9 +205,8 @@ class ControlPlane:
         (self.folder / "audit-policy.yaml").write_text(yaml.safe_dump(AUDIT_POLICY))
         return [
             f"--etcd-servers=http://127.0.0.1:{self._ports['etcd']}",
-            "--bind-address=127.0.0.1",
             f"--secure-port={self._ports['api']}",
-            "--endpoint-reconciler-type=none",
+            *(self._flags_for_nodes() if self._host else FLAGS_WITHOUT_NODES),
             f"--tls-cert-file={self.folder / 'server.crt'}",
             f"--tls-private-key-file={self.folder / 'server.key'}",
             f"--client-ca-file={self.folder / 'ca.crt'}",
@@ -169,11 +214,26 @@ class ControlPlane:
             f"--service-account-signing-key-file={self.folder / 'accounts.key'}",
             "--service-account-issuer=https://kubernetes.default.svc",
             "--service-cluster-ip-range=10.96.0.0/16",
-            "--authorization-mode=RBAC",
             f"--audit-policy-file={self.folder / 'audit-policy.yaml'}",
             f"--audit-log-path={self.audit_log}",
             "--audit-log-mode=blocking",
             "--shutdown-delay-duration=0",
+        ]
+
+    def _flags_for_nodes(self) -> list[str]:
+        """Kubelets and pods reach the API server, which reaches kubelets (logs, exec) at their nodes' addresses."""
+        assert self._host
+        client = self.write_certificate_kubeconfig(
+            self.folder / "kubelet-client.kubeconfig", "kube-apiserver-kubelet-client", ["system:masters"]
+        )
+        return [
+            "--bind-address=0.0.0.0",
+            f"--advertise-address={self._host.address}",
+            "--authorization-mode=Node,RBAC",
+            "--enable-admission-plugins=NodeRestriction",
+            f"--kubelet-client-certificate={client.with_suffix('.crt')}",
+            f"--kubelet-client-key={client.with_suffix('.key')}",
+            "--kubelet-preferred-address-types=InternalIP",
         ]
 
     def _start_controllers(self) -> None:
@@ -187,8 +247,9 @@ class ControlPlane:
         self._spawn("kube-scheduler", *common)
 
     def _write_certificates(self) -> None:
+        addresses = [self._host.address, FIRST_SERVICE_ADDRESS] if self._host else []
         server = self._authority.issue_cert(
-            "127.0.0.1", "localhost", "kubernetes.default.svc", common_name="kube-apiserver"
+            "127.0.0.1", "localhost", "kubernetes.default.svc", *addresses, common_name="kube-apiserver"
         )
         accounts = self._authority.issue_cert("accounts.envtest.invalid")
         self._authority.cert_pem.write_to_path(str(self.folder / "ca.crt"))
@@ -196,8 +257,10 @@ class ControlPlane:
         server.private_key_pem.write_to_path(str(self.folder / "server.key"))
         accounts.private_key_pem.write_to_path(str(self.folder / "accounts.key"))
 
-    def _write_kubeconfig(self, path: Path, user: str, credentials: dict[str, str]) -> Path:
-        cluster = {"server": self.url, "certificate-authority": str(self.folder / "ca.crt")}
+    def _write_kubeconfig(
+        self, path: Path, user: str, credentials: dict[str, str], *, server: str, authority: Path
+    ) -> Path:
+        cluster = {"server": server, "certificate-authority": str(authority)}
         document = {
             "apiVersion": "v1",
             "kind": "Config",
@@ -217,7 +280,11 @@ class ControlPlane:
             raise ControlPlaneFailed(
                 f"{binary} is missing: run `python -m hack.envtest build`, or put it into the folder that KUBEBUILDER_ASSETS names"
             )
-        with (self.folder / f"{name}.log").open("ab") as log:
+        log_file = self.folder / f"{name}.log"
+        if self._host:
+            self._processes[name] = self._host.start([str(binary), *flags], log_file)
+            return
+        with log_file.open("ab") as log:
             self._processes[name] = subprocess.Popen([str(binary), *flags], stdout=log, stderr=log, cwd=self.folder)
 
     def _end(self, name: str, how: signal.Signals = signal.SIGTERM) -> None:

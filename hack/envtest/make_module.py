@@ -18,7 +18,9 @@ HERE = Path(__file__).parent
 TOOLS = (
     "k8s.io/kubernetes/cmd/kube-apiserver",
     "k8s.io/kubernetes/cmd/kube-controller-manager",
+    "k8s.io/kubernetes/cmd/kube-proxy",
     "k8s.io/kubernetes/cmd/kube-scheduler",
+    "k8s.io/kubernetes/cmd/kubelet",
     "go.etcd.io/etcd/server/v3",
 )
 

@@ -14,6 +14,13 @@ BUILD, FINAL = 0, 1
 """The stages."""
 
 
+def bases() -> list[str]:
+    """The image that each stage begins with, by the defaults of the arguments before the first stage."""
+    defaults = dict(re.findall(r"^ARG (\w+)=(\S+)$", TEXT.partition("\nFROM ")[0], re.M))
+    named = re.findall(r"^FROM (\S+)", TEXT, re.M)
+    return [re.sub(r"\$\{(\w+)\}", lambda match: defaults[match[1]], name) for name in named]
+
+
 def _instructions(stage: int) -> list[tuple[str, str]]:
     """(name, the rest) of a stage; a line that ends in a backslash goes on in the next one."""
     lines = re.sub(r"^#.*\n", "", TEXT, flags=re.M).replace("\\\n", " ").splitlines()
@@ -22,7 +29,8 @@ def _instructions(stage: int) -> list[tuple[str, str]]:
         name, _, rest = line.partition(" ")
         if name == "FROM":
             found.append([])
-        found[-1].append((name, rest.strip()))
+        if found:
+            found[-1].append((name, rest.strip()))
     return found[stage]
 
 

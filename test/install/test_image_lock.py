@@ -44,7 +44,7 @@ def test_the_build_backend_is_the_locked_one() -> None:
 
 
 def test_images_are_pinned_by_digest_and_the_last_one_runs_as_nobody_special() -> None:
-    bases = re.findall(r"^FROM (\S+)", dockerfile.TEXT, re.M)
+    bases = dockerfile.bases()
     assert len(bases) == 2
     assert all(re.search(r"@sha256:[0-9a-f]{64}$", base) for base in bases)
     assert re.findall(r"^USER (\S+)", dockerfile.TEXT, re.M) == ["65532:65532"]

@@ -96,7 +96,7 @@ class ArmServer(LoopbackServer):
             )
         self._check_common(method, target, query)
         if target.resource == "operations":
-            return self._operation(target, parts.path, parts.query)
+            return self._operation(target, parts.path, parts.query, headers)
         if target.resource == "managedClusters":
             return self._cluster(method)
         if not target.name:
@@ -127,7 +127,9 @@ class ArmServer(LoopbackServer):
         if method == "DELETE":
             operation = self.pools.delete(name, if_match=headers.get("if-match", ""))
             return (
-                Reply(204) if operation is None else Reply(202, None, self._operation_headers(operation, location=True))
+                Reply(204)
+                if operation is None
+                else Reply(202, None, self._operation_headers(operation, headers, location=True))
             )
         status, resource, operation = self.pools.put(
             name,
@@ -135,7 +137,7 @@ class ArmServer(LoopbackServer):
             if_match=headers.get("if-match", ""),
             if_none_match=headers.get("if-none-match", ""),
         )
-        return Reply(status, resource, self._operation_headers(operation))
+        return Reply(status, resource, self._operation_headers(operation, headers))
 
     def _list(self, method: str, url: str, headers: Mapping[str, str], query: Mapping[str, str]) -> Reply:
         if method != "GET":
@@ -169,19 +171,22 @@ class ArmServer(LoopbackServer):
             },
         )
 
-    def _operation(self, target: Target, path: str, query: str) -> Reply:
+    def _operation(self, target: Target, path: str, query: str, asked: Mapping[str, str]) -> Reply:
         operation = self.pools.operation(target.name)
         under_way = operation.state is OperationState.IN_PROGRESS
         headers = self._retry_after() if under_way else {}
         if target.form == "operations":
             return Reply(200, operation.body(), headers)
         if under_way:
-            return Reply(202, None, {**headers, "Location": f"{self.url}{path}?{query}"})
+            return Reply(202, None, {**headers, "Location": f"{self._base(asked)}{path}?{query}"})
         return Reply(204)
 
-    def _operation_headers(self, operation: Operation, *, location: bool = False) -> dict[str, str]:
+    def _operation_headers(
+        self, operation: Operation, asked: Mapping[str, str], *, location: bool = False
+    ) -> dict[str, str]:
         identity = self.pools.identity
-        base = f"{self.url}/subscriptions/{identity.subscription_id}/providers/Microsoft.ContainerService/locations/{identity.location}"
+        place = f"/subscriptions/{identity.subscription_id}/providers/Microsoft.ContainerService/locations/{identity.location}"
+        base = f"{self._base(asked)}{place}"
         headers = {
             "Azure-AsyncOperation": f"{base}/operations/{operation.id}?api-version=2017-08-31",
             **self._retry_after(),

@@ -1,0 +1,170 @@
+"""The images that a cluster of real nodes needs, built by buildah and kept as OCI layouts in the cache, by what they are made of.
+
+Public registries cannot be counted on, so bases are put together from Debian's packages (mmdebstrap: packages are extracted, nothing is
+configured): Debian 12's Python 3.11 is also what the distroless base holds. The operators' image is built by the project's own Dockerfile.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from hack.envtest import binaries
+
+ROOT = Path(__file__).parents[3]
+HERE = Path(__file__).parent
+UNWANTED = ("/usr/share/doc/*", "/usr/share/man/*", "/usr/share/locale/*", "/usr/share/lintian/*")
+PACKAGES = {
+    "build-base": [
+        "python3-venv",
+        "python3-pip-whl",
+        "python3-setuptools-whl",
+        "dash",
+        "coreutils",
+        "sed",
+        "findutils",
+    ],
+    "runtime-base": ["python3-minimal", "libpython3-stdlib", "tzdata", "netbase"],
+    "curl-base": ["curl"],
+}
+CERTIFICATES = "/etc/ssl/certs"
+"""Bound into builds: whatever this machine trusts, a proxy's own authority perhaps, pip must trust too."""
+OPERATOR_FILES = (
+    "Dockerfile",
+    "pyproject.toml",
+    "README.md",
+    "LICENSE",
+    "hack/image",
+    "controller_runtime",
+    "gpu_provisioner",
+    "kaito_controller",
+)
+FROM_SCRATCH = "FROM scratch\nADD base.tar /\n"
+
+
+class ImageFailed(RuntimeError):
+    """An image could not be built; the message ends with what the builder said."""
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How an image is made: a Containerfile and its context (name in the context → file or folder), and other images as its arguments."""
+
+    name: str
+    containerfile: str
+    context: Mapping[str, Path] = field(default_factory=dict)
+    arguments: Mapping[str, str] = field(default_factory=dict)
+
+    def key(self) -> str:
+        """Changes with whatever the image is made of."""
+        digest = hashlib.sha256(repr((self.name, self.containerfile, sorted(self.arguments.items()))).encode())
+        for name, path in sorted(self.context.items()):
+            for file in _files(path):
+                digest.update(f"{name}/{file.relative_to(path)}".encode())
+                digest.update(file.read_bytes())
+        return digest.hexdigest()[:16]
+
+
+class Images:
+    """The cache; `layout` gives an OCI layout folder, made first where it is missing."""
+
+    def __init__(self) -> None:
+        self.folder = binaries.cache_folder() / "images"
+        self.folder.mkdir(parents=True, exist_ok=True)
+
+    def layout(self, recipe: Recipe) -> Path:
+        """The image as an OCI layout."""
+        target = self.folder / f"{recipe.name}-{recipe.key()}"
+        if not (target / "index.json").exists():
+            self._build(recipe, target)
+        return target
+
+    def base_tar(self, name: str) -> Path:
+        """The extracted packages of a base."""
+        key = hashlib.sha256(" ".join([*PACKAGES[name], *UNWANTED]).encode()).hexdigest()[:16]
+        target = self.folder / f"{name}-{key}.tar"
+        if not target.exists():
+            print(f"making {name} from Debian's packages (once per machine) ...", flush=True)
+            partial = target.with_suffix(".partial.tar")
+            options = [f"--dpkgopt=path-exclude={pattern}" for pattern in UNWANTED]
+            included = f"--include={','.join(PACKAGES[name])}"
+            _run(["mmdebstrap", "--variant=extract", *options, included, "bookworm", str(partial)], f"the base {name}")
+            partial.rename(target)
+        return target
+
+    def base(self, name: str) -> Recipe:
+        """A base as an image."""
+        return Recipe(name, FROM_SCRATCH, {"base.tar": self.base_tar(name)})
+
+    def imported(self, recipe: Recipe) -> str:
+        """The name by which another image's Containerfile can begin with this one."""
+        name = f"localhost/{recipe.name}:{recipe.key()}"
+        if subprocess.run([*self._buildah(), "images", "--quiet", name], capture_output=True, check=False).returncode:
+            self._commit(recipe, name)
+        return name
+
+    def _build(self, recipe: Recipe, target: Path) -> None:
+        name = f"localhost/{recipe.name}:{recipe.key()}"
+        self._commit(recipe, name)
+        partial = target.with_name(f"{target.name}.partial")
+        shutil.rmtree(partial, ignore_errors=True)
+        _run([*self._buildah(), "push", "--quiet", name, f"oci:{partial}:{recipe.name}"], f"the image {recipe.name}")
+        partial.rename(target)
+
+    def _commit(self, recipe: Recipe, name: str) -> None:
+        print(f"building the image {recipe.name} ...", flush=True)
+        with tempfile.TemporaryDirectory(prefix="image-") as folder:
+            for inside, path in recipe.context.items():
+                _copy(path, Path(folder) / inside)
+            (Path(folder) / "Containerfile").write_text(recipe.containerfile)
+            arguments = [f"--build-arg={key}={value}" for key, value in recipe.arguments.items()]
+            volume = f"--volume={CERTIFICATES}:{CERTIFICATES}:ro"
+            bud = ["bud", "--quiet", "--isolation=chroot", "--format=oci", "--layers=false", volume, *arguments]
+            bud += [f"--env={name}={os.environ[name]}" for name in ("PIP_INDEX_URL", "PIP_CERT") if name in os.environ]
+            _run(
+                [*self._buildah(), *bud, f"--file={folder}/Containerfile", f"--tag={name}", folder], f"the image {name}"
+            )
+
+    def _buildah(self) -> list[str]:
+        return [
+            "buildah",
+            "--storage-driver=overlay",
+            f"--root={self.folder / 'buildah'}",
+            f"--runroot={self.folder / 'buildah-run'}",
+        ]
+
+
+def operator(images: Images, *, marker: str = "") -> Recipe:
+    """The operators' image by the project's Dockerfile. `marker` makes another image with the same content, to upgrade to."""
+    arguments = {
+        "BUILD_BASE": images.imported(images.base("build-base")),
+        "RUNTIME_BASE": images.imported(images.base("runtime-base")),
+    }
+    text = (ROOT / "Dockerfile").read_text() + (f"LABEL upgrade={marker}\n" if marker else "")
+    return Recipe("kaito-operator", text, {name: ROOT / name for name in OPERATOR_FILES}, arguments)
+
+
+def _files(path: Path) -> Iterable[Path]:
+    if path.is_file():
+        return [path]
+    return sorted(file for file in path.rglob("*") if file.is_file() and "__pycache__" not in file.parts)
+
+
+def _copy(source: Path, target: Path) -> None:
+    target.parent.mkdir(parents=True, exist_ok=True)
+    if source.is_dir():
+        shutil.copytree(source, target, ignore=shutil.ignore_patterns("__pycache__"), symlinks=True)
+    else:
+        shutil.copy2(source, target)
+
+
+def _run(command: list[str], what: str) -> None:
+    reply = subprocess.run(command, capture_output=True, text=True, check=False)
+    if reply.returncode:
+        raise ImageFailed(f"{what} could not be built:\n{(reply.stderr or reply.stdout)[-3000:]}")

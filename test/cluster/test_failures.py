@@ -1,0 +1,157 @@
+"""What only a kubelet can show: pulls that fail, crashes with last words, memory limits, lost readiness, full disks, drains, silence.
+
+All on one GPU node that somebody brought, so that nothing waits for a machine.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from hack.envtest.nodes import stock
+from hack.envtest.nodes.cluster import NodeCluster
+from hack.envtest.nodes.node import Node
+from hack.envtest.nodes.registry import OPEN
+from test.cluster.user import User
+from test.support.processes import wait_until
+
+POOL = "brought"
+SIZE = "Standard_NC6s_v3"
+NAME = "own"
+NODE_TIMEOUT_S = 90.0
+
+
+@pytest.fixture(scope="session")
+def gpu_node(cluster: NodeCluster) -> Node:
+    """A node that is there before any Workspace, with a GPU."""
+    cluster.cloud.pools.add_canary(POOL, vm_size=SIZE)
+
+    def shown() -> str:
+        nodes = cluster.kubectl.json("get", "nodes", "-l", f"agentpool={POOL}")["items"]
+        return next(
+            (n["metadata"]["name"] for n in nodes if "nvidia.com/gpu" in n["status"].get("allocatable", {})), ""
+        )
+
+    return cluster.vms.node(wait_until(shown, NODE_TIMEOUT_S, "a brought node with a GPU", step_s=0.5))
+
+
+def own(node: Node, *command: str, image: str = stock.MODEL, limits: dict[str, str] | None = None) -> dict[str, Any]:
+    """A Workspace with a pod template of the user's, on that node. `command` is Python; the model server when there is none."""
+    program = ["python3", "-c", *command] if command else ["python3", "/workspace/inference_api.py"]
+    container: dict[str, Any] = {
+        "name": "server",
+        "image": image,
+        "command": program,
+        "ports": [{"containerPort": 5000}],
+        "readinessProbe": {"httpGet": {"path": "/healthz", "port": 5000}, "periodSeconds": 2, "failureThreshold": 2},
+    }
+    if limits:
+        container["resources"] = {"limits": limits}
+    labels = {"agentpool": POOL}
+    return {
+        "apiVersion": "kaito.sh/v1alpha1",
+        "kind": "Workspace",
+        "metadata": {"name": NAME},
+        "resource": {
+            "instanceType": SIZE,
+            "preferredNodes": [node.name],
+            "labelSelector": {"matchLabels": labels},
+        },
+        "inference": {"template": {"metadata": {}, "spec": {"containers": [container]}}},
+    }
+
+
+def test_template_of_the_user_serves_on_a_brought_node_without_a_machine(user: User, gpu_node: Node) -> None:
+    user.apply(own(gpu_node))
+    user.wait_ready(NAME)
+
+    (pod,) = user.pods(NAME)
+    assert pod["spec"]["nodeName"] == gpu_node.name
+    assert user.machines(NAME) == []
+
+
+def test_image_that_cannot_be_pulled_is_named(user: User, gpu_node: Node) -> None:
+    image = f"{OPEN}/no-such-model:1"
+    user.apply(own(gpu_node, image=image))
+
+    assert image in user.wait_reason(NAME, "ImagePullFailed")
+
+
+def test_last_words_of_a_crash_loop_are_repeated(user: User, gpu_node: Node) -> None:
+    user.apply(own(gpu_node, "raise SystemExit('no weights below /models')"))
+
+    message = user.wait_reason(NAME, "ContainerCrashing")
+
+    assert "no weights below /models" in message
+    assert "exit code 1" in message or "with 1" in message or "code 1" in message, message
+
+
+def test_real_memory_limit_is_told_as_such(user: User, gpu_node: Node) -> None:
+    user.apply(own(gpu_node, "x = bytearray(300 << 20); print(len(x))", limits={"memory": "64Mi"}))
+
+    user.wait_reason(NAME, "OutOfMemory")
+
+
+def test_lost_readiness_is_told_and_regained(user: User, gpu_node: Node) -> None:
+    user.apply(own(gpu_node))
+    user.wait_ready(NAME)
+    (pod,) = user.pods(NAME)
+    inside = ["exec", pod["metadata"]["name"], "--", "python3", "-c"]
+
+    user.kubectl(*inside, "open('/tmp/unhealthy', 'w').close()")
+    user.wait(lambda: user.condition(NAME).get("status") == "False", "readiness to be lost")
+    user.kubectl(*inside, "import os; os.remove('/tmp/unhealthy')")
+
+    user.wait_ready(NAME)
+    assert [p["metadata"]["uid"] for p in user.pods(NAME)] == [pod["metadata"]["uid"]]
+
+
+def test_drained_node_lets_the_pod_go_and_takes_it_back(cluster: NodeCluster, user: User, gpu_node: Node) -> None:
+    user.apply(own(gpu_node))
+    user.wait_ready(NAME)
+    (before,) = user.pods(NAME)
+
+    cluster.kubectl(
+        "drain", gpu_node.name, "--ignore-daemonsets", "--delete-emptydir-data", "--timeout=90s", timeout_s=100
+    )
+    try:
+        user.wait(lambda: user.condition(NAME).get("status") == "False", "the drain to be told")
+    finally:
+        cluster.kubectl("uncordon", gpu_node.name)
+
+    user.wait_ready(NAME)
+    (after,) = user.pods(NAME)
+    assert after["metadata"]["uid"] != before["metadata"]["uid"]
+
+
+def test_full_disk_evicts_the_pod_and_the_workspace_recovers(cluster: NodeCluster, user: User, gpu_node: Node) -> None:
+    user.apply(own(gpu_node))
+    user.wait_ready(NAME)
+    gpu_node.sandbox.run(
+        "sh", "-c", "fallocate -l $(($(df --output=avail -B1 /var/lib | tail -1) - 50000000)) /var/lib/filler"
+    )
+    try:
+        user.wait(
+            lambda: any(pod["status"].get("reason") == "Evicted" for pod in user.objects("pods")),
+            "the pod to be evicted",
+        )
+        user.wait(lambda: user.condition(NAME).get("status") == "False", "the eviction to be told")
+    finally:
+        gpu_node.sandbox.run("rm", "/var/lib/filler")
+
+    user.wait_ready(NAME)
+
+
+def test_silent_kubelet_is_told_after_the_grace_and_comes_back(user: User, gpu_node: Node) -> None:
+    user.apply(own(gpu_node))
+    user.wait_ready(NAME)
+    (pod,) = user.pods(NAME)
+    gpu_node.stop_kubelet()
+    try:
+        user.wait(lambda: user.condition(NAME).get("status") == "False", "the silence to be told")
+    finally:
+        gpu_node.start_kubelet()
+
+    user.wait_ready(NAME)
+    assert [p["metadata"]["uid"] for p in user.pods(NAME)] == [pod["metadata"]["uid"]]
