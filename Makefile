@@ -7,7 +7,7 @@ READY   = $(VENV)/.ready
 PRODUCT = controller_runtime gpu_provisioner kaito_controller
 
 .DEFAULT_GOAL := help
-.PHONY: help setup test unit test-again test-long test-long-again zoo lint format types imports manifests checks bench demo up test-image test-prometheus test-envtest test-cluster test-cluster-again lock docs release clean
+.PHONY: help setup test unit test-again test-long test-long-again zoo lint format types imports manifests checks bench fuzz demo up test-image test-prometheus test-envtest test-cluster test-cluster-again lock docs release clean
 
 help: ## Show this list
 	@awk -F':.*## ' '/^[a-z][a-z-]*:.*## / {printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -81,6 +81,10 @@ $(CHECKS_READY): hack/checks/requirements.txt
 	@test -x .venv-checks/bin/python || $(PYTHON) -m venv .venv-checks
 	@.venv-checks/bin/python -m pip install --quiet --disable-pip-version-check -r hack/checks/requirements.txt
 	@touch $@
+
+DURATION ?= 60
+fuzz: $(READY) ## Throw hostile objects at both operators for DURATION seconds; what does harm becomes a seed
+	@$(PY) -m test.fuzz --duration-s $(DURATION)
 
 checks: $(CHECKS_READY) ## Static checks: manifests, Dockerfile, shell, YAML, Python security, planted secrets
 	@hack/checks/run.sh .venv-checks/bin

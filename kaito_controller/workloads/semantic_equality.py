@@ -6,7 +6,7 @@ A comparison that took these for edits would rewrite the object for ever.
 
 from __future__ import annotations
 
-from decimal import Decimal, InvalidOperation
+from decimal import Decimal
 from typing import Any
 
 _SUFFIXES = {
@@ -56,9 +56,10 @@ def quantity(value: Any) -> Decimal | str | None:
     if (number and number[-1] in "+-") or factor is None:
         number, factor = text, Decimal(1)
     try:
-        return Decimal(number) * factor
-    except InvalidOperation:
+        found = Decimal(number) * factor
+    except ArithmeticError:  # No number, or one beyond what can be computed with.
         return text
+    return found if found.is_finite() else text
 
 
 def _contains_map(live: Any, meant: dict[str, Any], key: str) -> bool:

@@ -268,6 +268,12 @@ def test_text_that_is_no_quantity_equals_only_itself() -> None:
     assert quantity(None) is None
 
 
+@pytest.mark.parametrize("odd", ["1e999999999", "1e-999999999", "NaN", "sNaN", "Infinity", "9" * 5000 + "E"])
+def test_quantity_beyond_what_can_be_computed_with_is_compared_and_raises_nothing(odd: str) -> None:
+    assert contains({"requests": {"cpu": odd}}, {"requests": {"cpu": odd}})
+    assert not contains({"requests": {"cpu": odd}}, {"requests": {"cpu": "1"}})
+
+
 def test_adapters_of_a_running_model_can_be_taken_away_again() -> None:
     many = build_workload(context(workspace(inference=inference("falcon-7b", adapters=THREE_ADAPTERS))))
     assert compare(as_stored(many), build_workload(served())) is Verdict.ROLL_OUT

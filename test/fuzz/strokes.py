@@ -1,0 +1,367 @@
+"""What a stranger may send: objects and changes for everything that the operators read back, drawn by hypothesis. Pure.
+
+A stroke is one request, as JSON, so that a seed file can hold it. Whether the API server takes it is not judged here: it is the
+server's part to refuse what breaks a schema, and ours to survive what it lets through.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from hypothesis import strategies as st
+
+from test.support.workspaces.generate import generate
+
+Stroke = dict[str, Any]
+"""`method`, `path`, `body`, and `kind` (the content type) for a PATCH."""
+
+TEAM = "strangers"
+RELEASE = "kaito-workspace"
+NAMES = ("a", "b", "c")
+MERGE = "application/merge-patch+json"
+WORKSPACES = f"/apis/kaito.sh/v1alpha1/namespaces/{TEAM}/workspaces"
+MACHINES = "/apis/karpenter.sh/v1alpha5/machines"
+CORE = f"/api/v1/namespaces/{TEAM}"
+_DEEP = "[" * 60_000
+_BOMB = json.dumps(
+    {
+        "0": {
+            "next": 1,
+            "failed": 6_000_000_000,
+            "machine": "m",
+            "reason": "r",
+            "message": "",
+            "at": "2026-01-02T03:04:05Z",
+        }
+    }
+)
+
+texts = st.one_of(
+    st.sampled_from(
+        [
+            *("", "6000000000", "-1", "1e999", "NaN", "9" * 5000, "٣", "true", "null", "[]", "{}", _DEEP, _BOMB),
+            *(
+                '{"0":{"failed":2000,"at":"9999-12-31T23:59:59-23:59"}}',
+                '{"0":{"next":1e999,"at":"0001-01-01T00:00:00+23:59"}}',
+            ),
+            *(
+                '"\\ud800"',
+                "a/b/c",
+                "//",
+                "a/b",
+                "strangers/a/uid",
+                "x" * 10_000,
+                "\x00",
+                "é\u202e",
+                "(" * 2000 + "a" * 2000,
+            ),
+            *("now", "2026-01-02T03:04:05Z", "default", "Standard_NC6s_v3"),
+        ]
+    ),
+    st.text(max_size=40),
+)
+moments = st.sampled_from(
+    [
+        "2026-01-02T03:04:05Z",
+        "9999-12-31T23:59:59Z",
+        "0001-01-01T00:00:00Z",
+        "1970-01-01T00:00:00Z",
+        "2999-12-31T23:59:59Z",
+    ]
+)
+numbers = st.one_of(st.sampled_from([0, 1, -1, 2**31 - 1, 2**31, 2**63 - 1, 10**18]), st.integers(-5, 5))
+scalars = st.one_of(st.none(), st.booleans(), numbers, texts, st.floats(allow_nan=False, allow_infinity=False))
+junk = st.recursive(
+    scalars,
+    lambda inner: st.one_of(st.lists(inner, max_size=3), st.dictionaries(st.text(max_size=8), inner, max_size=3)),
+    max_leaves=8,
+)
+names = st.sampled_from(NAMES)
+
+
+def nested(levels: int) -> Any:
+    value: Any = "bottom"
+    for _ in range(levels):
+        value = {"deeper": value}
+    return value
+
+
+annotation_keys = st.sampled_from(
+    [
+        *("kaito.sh/machine-attempts", "kaito.sh/released", "kaito.sh/tuned-run", "kaito.sh/try-again", "kaito.sh/enablelb"),
+        *("kaito.sh/workspace-uid", "kaito.sh/machine-ordinal", "kaito.sh/machine-attempt", "kaito.sh/claimed-by"),
+        *("kaito.sh/creation-timestamp", "karpenter.sh/machine-linked", "karpenter.sh/do-not-evict", "x"),
+    ]
+)  # fmt: skip
+annotations = st.dictionaries(annotation_keys, texts, max_size=5)
+labels = st.dictionaries(
+    st.sampled_from(
+        ["kaito.sh/workspace", "kaito.sh/workspacenamespace", "apps", "agentpool", "kubernetes.azure.com/agentpool",
+         "karpenter.sh/provisioner-name", "node.kubernetes.io/instance-type", "kaito.sh/machine-uid"]
+    ),
+    st.sampled_from(["", "a", "b", TEAM, "phi", "default", "Standard_NC6s_v3", "x" * 63]),
+    max_size=5,
+)  # fmt: skip
+conditions = st.lists(
+    st.fixed_dictionaries(
+        {
+            "type": st.sampled_from(
+                ["Ready", "MachineLaunched", "MachineInitialized", "WorkspaceReady", "InferenceReady", "PodScheduled",
+                 "Complete", "Failed", "ReplicaFailure", "WorkspaceSucceeded"]
+            ),
+            "status": st.sampled_from(["True", "False", "Unknown"]),
+            "reason": st.sampled_from(["x", "LaunchFailed", "InvalidMachine", "InternalError", "Unschedulable", "NotOurs_1:2"]),
+            "message": texts,
+            "lastTransitionTime": moments,
+        }
+    ),
+    max_size=4,
+    unique_by=lambda entry: entry["type"],
+)  # fmt: skip
+
+
+def stroke(method: str, path: str, body: Any) -> Stroke:
+    return {"method": method, "path": path, "body": body, **({"kind": MERGE} if method == "PATCH" else {})}
+
+
+def meta(name: str, *, labels: Any = None, annotations: Any = None, **more: Any) -> Stroke:
+    return {"name": name, "labels": labels or {}, "annotations": annotations or {}, **more}
+
+
+@st.composite
+def workspaces(draw: st.DrawFn) -> Stroke:
+    """Any Workspace, plausible or broken, now and then with a template nested beyond reason."""
+    obj = next(iter(generate(draw(st.integers(0, 10**6)), 1)))
+    obj["metadata"] = meta(draw(names), annotations=draw(annotations), namespace=TEAM)
+    depth = draw(st.sampled_from([0, 0, 0, 50, 150, 900, 1500]))
+    if depth and isinstance(obj.get("inference"), dict):
+        container = {"name": "c", "image": "registry.example.com/a:1"}
+        obj["inference"] = {"template": {"spec": {"containers": [container], "deep": nested(depth)}}}
+    return stroke("POST", WORKSPACES, {"apiVersion": "kaito.sh/v1alpha1", "kind": "Workspace", **obj})
+
+
+@st.composite
+def workspace_changes(draw: st.DrawFn) -> Stroke:
+    body = {"metadata": {"annotations": draw(annotations), "labels": draw(labels)}}
+    return stroke("PATCH", f"{WORKSPACES}/{draw(names)}", body)
+
+
+@st.composite
+def workspace_statuses(draw: st.DrawFn) -> Stroke:
+    """Another program's status, within the schema or not."""
+    failure = st.fixed_dictionaries(
+        {"ordinal": numbers, "next": numbers, "failed": numbers, "message": texts, "at": moments}
+    )
+    record = st.fixed_dictionaries(
+        {},
+        optional={
+            "uid": texts,
+            "request": texts,
+            "tunedRun": texts,
+            "attempts": st.lists(failure, max_size=3),
+            "release": junk,
+        },
+    )
+    status = {
+        "record": draw(st.one_of(record, junk)),
+        "conditions": draw(conditions),
+        "workerNodes": draw(st.one_of(junk, st.lists(texts, max_size=3))),
+    }
+    keep = draw(st.lists(st.sampled_from(sorted(status)), unique=True, min_size=1))
+    return stroke("PATCH", f"{WORKSPACES}/{draw(names)}/status", {"status": {key: status[key] for key in keep}})
+
+
+@st.composite
+def machines(draw: st.DrawFn) -> Stroke:
+    marks = {"kaito.sh/workspace": draw(names), "kaito.sh/workspacenamespace": TEAM} | draw(labels)
+    requirement = {
+        "key": "node.kubernetes.io/instance-type",
+        "operator": "In",
+        "values": draw(st.lists(st.sampled_from(["Standard_NC6s_v3", "", "x"]), max_size=2)),
+    }
+    spec = {
+        "machineTemplateRef": {"name": "x"},
+        "requirements": [requirement],
+        "resources": {"requests": {"storage": draw(st.one_of(numbers, texts))}},
+    }
+    body = {
+        "apiVersion": "karpenter.sh/v1alpha5",
+        "kind": "Machine",
+        "metadata": meta(f"ws{draw(numbers) % 9}00000000", labels=marks, annotations=draw(annotations)),
+        "spec": spec,
+    }
+    return stroke("POST", MACHINES, body)
+
+
+@st.composite
+def machine_statuses(draw: st.DrawFn) -> Stroke:
+    status = {
+        "conditions": draw(conditions),
+        "nodeName": draw(texts),
+        "providerID": draw(texts),
+        "capacity": draw(st.one_of(junk, st.just({"nvidia.com/gpu": "9" * 30}))),
+    }
+    keep = draw(st.lists(st.sampled_from(sorted(status)), unique=True, min_size=1))
+    return stroke(
+        "PATCH", f"{MACHINES}/ws{draw(numbers) % 9}00000000/status", {"status": {key: status[key] for key in keep}}
+    )
+
+
+@st.composite
+def nodes(draw: st.DrawFn) -> Stroke:
+    ready = {
+        "type": "Ready",
+        "status": draw(st.sampled_from(["True", "False"])),
+        "lastTransitionTime": draw(moments),
+        "message": draw(texts),
+    }
+    quantity = draw(st.sampled_from(["1", "0", "-1", "9" * 400, "1e400", "1Ki", "٣"]))
+    status = {
+        "conditions": [ready],
+        "allocatable": {"nvidia.com/gpu": quantity},
+        "capacity": {"nvidia.com/gpu": quantity},
+    }
+    name = f"stranger-{draw(names)}"
+    body = {
+        "apiVersion": "v1",
+        "kind": "Node",
+        "metadata": meta(name, labels=draw(labels), annotations=draw(annotations)),
+        "status": status,
+    }
+    return draw(
+        st.sampled_from(
+            [stroke("POST", "/api/v1/nodes", body), stroke("PATCH", f"/api/v1/nodes/{name}/status", {"status": status})]
+        )
+    )
+
+
+@st.composite
+def config_maps(draw: st.DrawFn) -> Stroke:
+    """Training configurations, and the catalogue, as text that is no YAML, or too much of it."""
+    yaml = st.sampled_from(
+        [
+            *(
+                "training_config: {LoraConfig: {r: 8}}",
+                "a: &a [*a]",
+                "training_config: {ModelConfig: {x: 9999-99-99}}",
+                _DEEP,
+            ),
+            *(
+                'training_config: {TrainingArguments: {output_dir: "\\ud800"}}',
+                "training_config: {TrainingArguments: {n: 1" + "0" * 5000 + "}}",
+            ),
+            *(
+                "training_config: {QuantizationConfig: {load_in_4bit: .nan}}",
+                "{" * 5000,
+                "? " * 5000,
+                "a: 190:20:30.15",
+                "!!python/object:os.system x",
+            ),
+        ]
+    )
+    name, where = draw(
+        st.sampled_from([("qlora-params-template", TEAM), ("lora-params-template", TEAM), ("kaito-catalogue", RELEASE)])
+    )
+    key = draw(st.sampled_from(["training_config.yaml", "presets.yaml", "instance_types.yaml", "x"]))
+    body = {
+        "apiVersion": "v1",
+        "kind": "ConfigMap",
+        "metadata": meta(name, labels=draw(labels)),
+        "data": {key: draw(st.one_of(yaml, texts))},
+    }
+    path = f"/api/v1/namespaces/{where}/configmaps"
+    return draw(
+        st.sampled_from([stroke("POST", path, body), stroke("PATCH", f"{path}/{name}", {"data": body["data"]})])
+    )
+
+
+@st.composite
+def events(draw: st.DrawFn) -> Stroke:
+    """About a workload of which pods are missing; its times and note are whatever the reporter says."""
+    kind = draw(st.sampled_from(["Job", "StatefulSet", "Deployment"]))
+    about = {"kind": kind, "name": draw(names), "namespace": TEAM, "uid": draw(texts)}
+    body = {
+        "apiVersion": "events.k8s.io/v1", "kind": "Event", "metadata": meta(f"e{draw(st.integers(0, 9))}", namespace=TEAM),
+        "regarding": about,
+        "reason": "FailedCreate", "note": draw(texts)[:1000], "type": "Warning", "action": "x",
+        "eventTime": "2026-01-02T03:04:05.000000Z", "reportingController": "x", "reportingInstance": "x",
+        "series": draw(st.sampled_from([None, {"count": 2, "lastObservedTime": "9999-12-31T23:59:59.000000Z"}])),
+    }  # fmt: skip
+    return stroke("POST", f"/apis/events.k8s.io/v1/namespaces/{TEAM}/events", body)
+
+
+@st.composite
+def pods(draw: st.DrawFn) -> Stroke:
+    name = f"pod-{draw(names)}"
+    ended = {"exitCode": draw(numbers), "reason": draw(texts), "message": draw(texts), "finishedAt": draw(moments)}
+    state = draw(
+        st.sampled_from(
+            [
+                {"terminated": ended},
+                {"waiting": {"reason": "ImagePullBackOff", "message": ended["message"]}},
+                {"running": {"startedAt": ended["finishedAt"]}},
+            ]
+        )
+    )
+    container = {
+        "name": "c",
+        "image": "i",
+        "imageID": "",
+        "ready": False,
+        "restartCount": 1,
+        "state": state,
+        "lastState": {"terminated": ended},
+    }
+    status = {
+        "phase": draw(st.sampled_from(["Pending", "Running", "Failed"])),
+        "conditions": draw(conditions),
+        "containerStatuses": [container],
+    }
+    if draw(st.booleans()):
+        return stroke("PATCH", f"{CORE}/pods/{name}/status", {"status": status})
+    body = {
+        "apiVersion": "v1",
+        "kind": "Pod",
+        "metadata": meta(name, labels={"kaito.sh/workspace": draw(names)} | draw(labels)),
+        "spec": {"containers": [{"name": "c", "image": "i"}]},
+    }
+    return stroke("POST", f"{CORE}/pods", body)
+
+
+@st.composite
+def workloads(draw: st.DrawFn) -> Stroke:
+    """A Deployment of the Workspace's name, or a change to the one that the controller made."""
+    name = draw(names)
+    path = f"/apis/apps/v1/namespaces/{TEAM}/deployments"
+    quantity = draw(st.sampled_from(["1", "1e999999999", "NaN", "sNaN", "1e-999999999", "9" * 100, "x"]))
+    container = {"name": "c", "image": "i", "resources": {"limits": {"cpu": quantity}}}
+    template = {"metadata": {"labels": {"a": "b"}}, "spec": {"containers": [container]}}
+    body = {
+        "apiVersion": "apps/v1",
+        "kind": "Deployment",
+        "metadata": meta(name, labels=draw(labels), annotations=draw(annotations)),
+        "spec": {
+            "replicas": draw(st.sampled_from([0, 1, 3])),
+            "selector": {"matchLabels": {"a": "b"}},
+            "template": template,
+        },
+    }
+    change = {
+        "metadata": {"annotations": draw(annotations), "labels": draw(labels)},
+        "spec": {"replicas": draw(st.sampled_from([0, 1, 5]))},
+    }
+    return draw(st.sampled_from([stroke("POST", path, body), stroke("PATCH", f"{path}/{name}", change)]))
+
+
+@st.composite
+def removals(draw: st.DrawFn) -> Stroke:
+    return stroke("DELETE", draw(st.sampled_from([f"{WORKSPACES}/{name}" for name in NAMES])), None)
+
+
+any_stroke = st.one_of(
+    workspaces(), workspaces(), workspace_changes(), workspace_changes(), workspace_statuses(), machines(), machine_statuses(),
+    nodes(), config_maps(), events(), pods(), workloads(), removals(),
+)  # fmt: skip
+volleys = st.lists(any_stroke, min_size=4, max_size=12)
+"""Requests that are sent one after another, before anybody looks whether the operators still live."""
