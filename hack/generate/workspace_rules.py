@@ -239,6 +239,7 @@ def _tuning_rules() -> list[Rule]:
 
 def _input_rules(at: str) -> list[Rule]:
     kinds = ("persistentVolumeClaim", "csi", "ephemeral", "configMap")
+    clear = f"!{fits('self', patterns.URL)} || {fits('self', patterns.URL_HOST)}"
     safe = f"!{fits('self', patterns.METADATA_URL)}"
     same_name = f"{or_empty('self', 'name')} == {or_empty('oldSelf', 'name')}"
     return [
@@ -249,6 +250,7 @@ def _input_rules(at: str) -> list[Rule]:
         ),
         Rule(at, same_name, f"name {sentences.UNCHANGEABLE}"),
         _full_form(f"{at}.urls[]", patterns.URL, sentences.URL),
+        Rule(f"{at}.urls[]", clear, sentences.URL_HOST, with_value("self", sentences.URL_HOST)),
         Rule(f"{at}.urls[]", safe, sentences.METADATA_URL, with_value("self", sentences.METADATA_URL)),
         Rule(f"{at}.volumeSource", only_one(*(f"has(self.{kind})" for kind in kinds)), sentences.VOLUME_KIND),
         _form(f"{at}.image", patterns.IMAGE_TO_PULL, sentences.IMAGE_TO_PULL),

@@ -31,10 +31,26 @@ IMAGE_TO_PUSH = f"{_HOST}{_PATH}{_TAG}"
 
 URL = r"https?://[!-~]+"
 """Printable ASCII without blanks: the downloader gets all URLs in one blank-separated variable."""
+_USER = r"([^/?#@\\]*@)?"
+_OCTET = r"(25[0-5]|2[0-4][0-9]|1[0-9][0-9]|[1-9]?[0-9])"
+_NAME = r"([a-z0-9_]([-a-z0-9_]*[a-z0-9_])?\.)*[a-z]([-a-z0-9]*[a-z0-9])?\.?"
+"""A name whose last label starts with a letter: whatever ends in a number, `0x7f` and `0177` too, is read as an address by programs."""
+_PUBLIC_IPV6 = r"\[(2[0-9a-f]{3}|3[0-9a-f]{3}):[0-9a-f:]+\]"
+"""Global unicast, without an IPv4 address inside."""
+_AFTER = r"(:[0-9]{1,5})?([/?#].*)?"
+URL_HOST = rf"(?i:https?://{_USER}({_NAME}|({_OCTET}\.){{3}}{_OCTET}|{_PUBLIC_IPV6}){_AFTER})"
+"""A host in a form that can be read in one way only: a DNS name, four decimal numbers, or a public IPv6 address in brackets.
+
+Everything else that some program takes for an address (`2852039166`, `0xA9FEA9FE`, `0251.0376.0251.0376`, `[::ffff:169.254.169.254]`,
+percent signs, backslashes) is refused as a form, so that the next rule looks at addresses and not at spellings.
+"""
 METADATA_URL = (
-    r"https?://([^/@]*@)?(169\.254\.[0-9.]+|168\.63\.129\.16|\[fd00:ec2::254\]|metadata\.google\.internal)([:/?#].*)?"
+    rf"(?i:https?://{_USER}(169\.254\.[0-9.]+|168\.63\.129\.16|100\.100\.100\.200|192\.0\.0\.192|(0|127|22[4-9]|2[345][0-9])\.[0-9.]+|"
+    rf"\[2002:[0-9a-f:]+\]|([-a-z0-9_.]+\.)?localhost|metadata|metadata\.google\.internal|metadata\.azure\.(internal|com)|"
+    rf"instance-data(\.ec2\.internal)?)\.?{_AFTER})"
 )
-"""The cloud's metadata services, which hand out credentials to whoever asks from the node."""
+"""The metadata services of clouds, which hand out credentials to whoever asks from the node, the node itself, and addresses that are no
+server's: link-local, loopback, multicast, 6to4. What a name resolves to shows only in the pod."""
 STRENGTH = r"0+(\.[0-9]*)?|\.[0-9]+|0*1(\.0*)?"
 """A decimal from 0 to 1."""
 LORA = r"(?i:lora)"

@@ -77,7 +77,11 @@ METHOD_MISSING = "is missing; use lora or qlora"
 CONFIG_NAME = "cannot be the name of a ConfigMap; use the lower-case name that kubectl get configmaps shows"
 INPUT_SOURCES = "give exactly one of urls, volumeSource and image"
 URL = "is no URL that can be downloaded; write http:// or https:// and no blanks"
-METADATA_URL = "points at the cloud's metadata service; give the URL of a data file"
+URL_HOST = (
+    "has a host that can be read in several ways; "
+    "write it as a DNS name, as four decimal numbers, or as a public IPv6 address in brackets"
+)
+METADATA_URL = "points at the cloud's metadata service or at the node itself; give the URL of a data file"
 VOLUME_KIND = (
     "give exactly one of persistentVolumeClaim, csi, ephemeral and configMap; other kinds of volume are not mounted"
 )

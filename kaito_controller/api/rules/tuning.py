@@ -51,6 +51,8 @@ def _check_input(source: DataSource) -> Iterator[Violation]:
         field = f"{_INPUT}.urls[{index}]"
         if not patterns.fits(patterns.URL, url):
             yield Violation(field, f"{quote(url)} {sentences.URL}", f"{_INPUT}.urls")
+        elif not patterns.fits(patterns.URL_HOST, url):
+            yield Violation(field, f"{quote(url)} {sentences.URL_HOST}", f"{_INPUT}.urls")
         elif patterns.fits(patterns.METADATA_URL, url):
             yield Violation(field, f"{quote(url)} {sentences.METADATA_URL}", f"{_INPUT}.urls")
     if source.volume_source is not None:

@@ -19,6 +19,7 @@ from kaito_controller.workloads import (
     build_objects,
     build_tuning_config_map,
     build_tuning_job,
+    build_workload,
     output_dir_violation,
     pinned_nodes,
     resolve_output_dir,
@@ -26,6 +27,7 @@ from kaito_controller.workloads import (
 )
 from kaito_controller.workloads.tuning_data import curl_argv, file_names
 from test.unit.kaito_controller.workloads.cases import (
+    CASES,
     CATALOG,
     DATA_URL,
     QLORA,
@@ -298,3 +300,15 @@ def test_a_run_without_a_result_fails_the_packager(tmp_path: Path) -> None:
 def test_a_preset_that_cannot_be_tuned_is_refused_with_its_name() -> None:
     with pytest.raises(ValueError, match="falcon-7b-instruct cannot be tuned"):
         job(preset="falcon-7b-instruct")
+
+
+def test_the_optional_network_policy_selects_the_pods_of_a_tuning_run() -> None:
+    folder = Path(__file__).resolve().parents[4] / "config" / "tuning-network-policy"
+    policy = yaml.safe_load((folder / "policy.yaml").read_text("utf-8"))
+    template = build_workload(CASES["tuning-phi-3-qlora"]())["spec"]["template"]
+
+    wanted = policy["spec"]["podSelector"]["matchLabels"]
+
+    assert wanted.items() <= template["metadata"]["labels"].items()
+    serving = build_workload(CASES["inference-phi-3-mini"]())["spec"]["template"]
+    assert not wanted.items() <= serving["metadata"]["labels"].items()
