@@ -14,7 +14,7 @@ from kaito_controller.workloads.context import (
     HelperImages,
 )
 from kaito_controller.workloads.policy import TemplatePolicy
-from kaito_controller.workspace.state.snapshot import Limits
+from kaito_controller.workspace.state.snapshot import BroughtNodes, Limits
 
 ENV_PREFIX = "KAITO_"
 
@@ -108,6 +108,21 @@ class ControllerSettings(OperatorSettings):
         default="",
         description="Drivers of inline CSI volumes that Workspaces may use, separated by commas; none when not given.",
     )
+
+    brought_node_selector: str = Field(
+        default="",
+        description="Labels such as pool=gpu,team=a that a node must carry to be used without an order; any GPU node when not given.",
+    )
+    brought_node_namespaces: str = Field(
+        default="",
+        description="Namespaces whose Workspaces may use nodes without an order, separated by commas; all when not given.",
+    )
+
+    @property
+    def brought_nodes(self) -> BroughtNodes:
+        """Which nodes that nobody ordered may be used."""
+        pairs = (entry.partition("=") for entry in listed(self.brought_node_selector))
+        return BroughtNodes({key: value for key, _, value in pairs}, listed(self.brought_node_namespaces))
 
     @property
     def template_policy(self) -> TemplatePolicy:

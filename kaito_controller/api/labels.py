@@ -43,6 +43,9 @@ TEMPLATE_HASH = "kaito.sh/template-hash"
 FINALIZER = "workspace.finalizer.kaito.sh"
 """Held on a Workspace until its Machines are gone."""
 
+NODE_OFFER = "kaito.sh/allow-workspaces"
+"""On a Node without GPUs: `true` offers it to Workspaces all the same (CPU pod templates)."""
+
 ORDERED_LABELS: dict[str, tuple[str, ...]] = {
     "karpenter.sh/capacity-type": ("on-demand", "spot"),
     "kubernetes.io/arch": ("amd64",),

@@ -76,6 +76,7 @@ def assemble(manager: Manager, settings: ControllerSettings, *, clock: Clock = S
         tuning_deadline_s=settings.tuning_deadline_s,
         template_readiness_s=settings.template_readiness_timeout_s,
         template_policy=settings.template_policy,
+        brought_nodes=settings.brought_nodes,
     )
     reconciler = WorkspaceReconciler(
         manager.client,

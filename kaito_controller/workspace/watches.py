@@ -45,6 +45,7 @@ def _facts(node: Object) -> tuple[object, ...]:
         ready.get("lastTransitionTime"),
         (status.get("allocatable") or {}).get(GPU),
         bool((node.get("spec") or {}).get("unschedulable")),
+        (node.get("spec") or {}).get("taints"),
         labels_of(node),
         annotations_of(node).get(naming.CLAIM),
         is_deleting(node),
@@ -67,7 +68,7 @@ class Mappers:
             found.add(Request(claim.namespace, claim.name))
         wanting = [f"node/{name_of(node)}"]
         if not found:
-            wanting.append(instance_type_of(node))
+            wanting.append(instance_type_of(node).lower())
         for value in wanting:
             found |= {Request.for_object(w) for w in self._caches.workspaces.by_index(WANTING, value)}
         return found

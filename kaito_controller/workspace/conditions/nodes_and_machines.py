@@ -34,7 +34,7 @@ def machine_verdict(snapshot: Snapshot, assignment: Assignment) -> Verdict:
             reasons.MACHINE_API_MISSING,
             f"{assignment.short} of {wanted.count} nodes are missing and Machines cannot be ordered: the CRD machines.karpenter.sh is "
             f"not installed. Install it and a provisioner, or bring free Ready nodes of instance type {wanted.instance_type} "
-            f"with the labels {labels}.",
+            f"with the labels {labels}.{_told(assignment)}",
         )
     if snapshot.refusal is not None and snapshot.refusal.machine and (assignment.order or assignment.failures):
         return Verdict(reasons.MACHINE_REFUSED, snapshot.refusal.message)
@@ -110,9 +110,14 @@ def _pending(snapshot: Snapshot, assignment: Assignment, waiting: list[MachineVi
     return Verdict(
         reasons.MACHINES_PENDING,
         f"Waiting for {names} to become Ready, ordered at {rfc3339(start)}; "
-        f"an attempt counts as failed at {rfc3339(until)}.",
+        f"an attempt counts as failed at {rfc3339(until)}.{_told(assignment)}",
         look if look > snapshot.now else until,
     )
+
+
+def _told(assignment: Assignment) -> str:
+    """Which nodes the user may have counted on, and why they are not used."""
+    return "".join(f" {sentence}" for sentence in assignment.passed_over)
 
 
 def _silent(snapshot: Snapshot, machine: MachineView) -> Verdict:

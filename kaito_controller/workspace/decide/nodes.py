@@ -24,6 +24,7 @@ from kaito_controller.workspace.decide.attempts import (
     record_failures,
     removable,
 )
+from kaito_controller.workspace.decide.eligibility import is_of_type, obstacle, passed_over
 from kaito_controller.workspace.state.machines import Order
 from kaito_controller.workspace.state.records import Failure
 from kaito_controller.workspace.state.snapshot import MachinePhase, MachineView, NodeView, Snapshot
@@ -50,6 +51,8 @@ class Assignment:
     """Machines on their way out whose place must wait for them."""
     short: int = 0
     """Places that nothing fills and nothing will, because Machines cannot be ordered."""
+    passed_over: tuple[str, ...] = ()
+    """Sentences about nodes that are not used although they were named or match; only while nodes are missing."""
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -81,7 +84,12 @@ def assign(snapshot: Snapshot, *, wants_nodes: bool) -> Assignment:
         blocked=blocked,
         leaving=leaving,
         short=short,
+        passed_over=passed_over(snapshot, chosen_names) if short or missing > 0 or _awaits(chosen_machines) else (),
     )
+
+
+def _awaits(machines: Iterable[MachineView]) -> bool:
+    return any(machine.phase is MachinePhase.PENDING for machine in machines)
 
 
 def _split(snapshot: Snapshot) -> tuple[tuple[MachineView, ...], tuple[MachineView, ...]]:
@@ -144,7 +152,7 @@ def _preferred(snapshot: Snapshot, by_node: Mapping[str, MachineView]) -> list[N
         node
         for node in found
         if node is not None
-        and (node.name in by_node or _is_ours(node, snapshot) or (_is_free(node) and _selected(node, snapshot)))
+        and (node.name in by_node or _is_ours(node, snapshot) or not obstacle(node, snapshot))
         and not _gave_out(node, snapshot)
     ]
 
@@ -169,18 +177,10 @@ def _free(snapshot: Snapshot, taken: set[str]) -> list[NodeView]:
         (
             node
             for node in snapshot.nodes.values()
-            if node.name not in taken and _is_free(node) and node.instance_type == wanted and _selected(node, snapshot)
+            if node.name not in taken and is_of_type(node, wanted) and not obstacle(node, snapshot)
         ),
         key=lambda node: node.name,
     )
-
-
-def _is_free(node: NodeView) -> bool:
-    return node.claim is None and not node.owner and node.ready and not node.deleting and not node.unschedulable
-
-
-def _selected(node: NodeView, snapshot: Snapshot) -> bool:
-    return all(node.labels.get(key) == value for key, value in snapshot.wanted.match_labels.items())
 
 
 def _is_ours(node: NodeView, snapshot: Snapshot) -> bool:

@@ -102,7 +102,7 @@ def _wanted(
     share = -(-needs.gpu_count // resource.count) if needs and needs.world_size > 1 else needs.gpu_count if needs else 0
     return Wanted(
         count=resource.count,
-        instance_type=resource.instance_type,
+        instance_type=known.name if known is not None else resource.instance_type,
         match_labels=resource.node_labels,
         preferred=tuple(resource.preferred_nodes),
         gpus_per_node=fit.gpus_per_pod if fit and fit.ok else share or _some(known),

@@ -23,6 +23,7 @@ BY_WORKSPACE = "workspace"
 BY_NODE = "node"
 BY_OWNER = "owner"
 FREE = "free"
+HELD = "held"
 CLAIMED_BY = "claimed-by"
 WANTING = "wanting"
 BY_CONFIG = "config"
@@ -97,9 +98,22 @@ def owner_uid(obj: Object) -> Iterable[str]:
 
 
 def _free_type(node: Object) -> Iterable[str]:
-    if owner_key(node) or read_claim(node) or is_deleting(node):
+    if _is_held(node) or is_deleting(node):
         return ()
-    found = instance_type_of(node)
+    return _type_of(node)
+
+
+def _held_type(node: Object) -> Iterable[str]:
+    return _type_of(node) if _is_held(node) else ()
+
+
+def _is_held(node: Object) -> bool:
+    return bool(owner_key(node)) or read_claim(node) is not None
+
+
+def _type_of(node: Object) -> Iterable[str]:
+    """In lower case: Azure's names are the same in any letter case."""
+    found = instance_type_of(node).lower()
     return (found,) if found else ()
 
 
@@ -114,7 +128,7 @@ def _wanting(workspace: Object) -> Iterable[str]:
     preferred = [f"node/{name}" for name in resource.get("preferredNodes") or []]
     if is_true((workspace.get("status") or {}).get("conditions"), conditions.RESOURCE_READY):
         return preferred
-    return [*preferred, str(resource.get("instanceType") or DEFAULT_INSTANCE_TYPE)]
+    return [*preferred, str(resource.get("instanceType") or DEFAULT_INSTANCE_TYPE).lower()]
 
 
 def _config_of(workspace: Object) -> Iterable[str]:
@@ -127,6 +141,6 @@ def _config_of(workspace: Object) -> Iterable[str]:
 
 WORKSPACE_INDICES = {WANTING: _wanting, BY_CONFIG: _config_of}
 MACHINE_INDICES = {BY_WORKSPACE: _workspace_of, BY_NODE: _node_of}
-NODE_INDICES = {FREE: _free_type, CLAIMED_BY: _claimed_by}
+NODE_INDICES = {FREE: _free_type, HELD: _held_type, CLAIMED_BY: _claimed_by}
 POD_INDICES = {BY_WORKSPACE: _workspace_of_pod}
 OWNED_INDICES = {BY_OWNER: owner_uid}

@@ -8,14 +8,15 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
 
 from controller_runtime.clock import Clock
-from controller_runtime.conditions import get_condition
+from controller_runtime.conditions import get_condition, is_true
 from controller_runtime.resources import Object, annotations_of, is_deleting, labels_of, name_of, namespace_of, uid_of
 from controller_runtime.untrusted import integer, moment
+from kaito_controller.api.conditions import RESOURCE_READY
 from kaito_controller.api.types import Workspace
 from kaito_controller.catalog.model import Catalog
 from kaito_controller.workloads.context import HelperImages, WorkloadContext
@@ -28,17 +29,29 @@ from kaito_controller.workspace.observe.caches import (
     BY_WORKSPACE,
     CLAIMED_BY,
     FREE,
+    HELD,
     Caches,
+    instance_type_of,
     read_claim,
 )
 from kaito_controller.workspace.observe.pod_rejections import PodRefusals
 from kaito_controller.workspace.state import naming
 from kaito_controller.workspace.state.machines import belongs_to, owner_key, read_machine
 from kaito_controller.workspace.state.records import read_record, stored_record
-from kaito_controller.workspace.state.snapshot import Limits, MachinePhase, MachineView, NodeView, Refusal, Snapshot
+from kaito_controller.workspace.state.snapshot import (
+    BroughtNodes,
+    Limits,
+    MachinePhase,
+    MachineView,
+    NodeView,
+    Refusal,
+    Snapshot,
+)
 
 GPU = "nvidia.com/gpu"
 MOST_GPUS = 1024
+EXPLAINED = 10
+"""Nodes that others hold and that are looked at to say so; more than a message names."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +69,7 @@ class Surroundings:
     tuning_deadline_s: int | None = None
     template_readiness_s: float = 600.0
     template_policy: TemplatePolicy = field(default_factory=TemplatePolicy)
+    brought_nodes: BroughtNodes = field(default_factory=BroughtNodes)
 
 
 class Absences:
@@ -116,6 +130,7 @@ class Observer:
             context=self._context(workspace, request),
             gate=request.gate,
             readiness_timeout_s=request.readiness_timeout_s,
+            brought_nodes=self._around.brought_nodes,
             machine_api=self._caches.machines.available,
             machines=machines,
             nodes=nodes,
@@ -178,16 +193,23 @@ class Observer:
         named = {m.node_name for m in machines if m.node_name} | set(request.wanted.preferred)
         found = [node for node in map(cache.get, sorted(named)) if node is not None]
         found += cache.by_index(CLAIMED_BY, uid_of(raw))
-        found += cache.by_index(FREE, request.wanted.instance_type)
+        instance_type = request.wanted.instance_type.lower()
+        found += cache.by_index(FREE, instance_type)
+        if not is_true((raw.get("status") or {}).get("conditions"), RESOURCE_READY):
+            found += cache.by_index(HELD, instance_type)[:EXPLAINED]
         return {name_of(node): self._view(node) for node in found}
 
     def _view(self, node: Object) -> NodeView:
         """A Node that does not carry its owner's labels still belongs to the Machine that names it."""
-        view = _read_node(node)
+        view = replace(_read_node(node), is_gpu_type=self._has_gpus(instance_type_of(node)))
         if view.owner:
             return view
         owners = [owner_key(machine) for machine in self._caches.machines.by_index(BY_NODE, view.name)]
-        return _read_node(node, owner=owners[0]) if owners else view
+        return replace(view, owner=owners[0]) if owners else view
+
+    def _has_gpus(self, instance_type: str) -> bool:
+        known = self._around.catalog().instance_type(instance_type)
+        return known.gpus > 0 if known is not None else instance_type.lower().startswith("standard_n")
 
     def _lost(self, pods: tuple[Object, ...]) -> tuple[str, ...]:
         homes = {str((pod.get("spec") or {}).get("nodeName") or "") for pod in pods} - {""}
@@ -227,7 +249,7 @@ def _runner(existing: Mapping[tuple[str, str], Object]) -> Object | None:
     return next((obj for (kind, _), obj in existing.items() if kind in ("Deployment", "StatefulSet", "Job")), None)
 
 
-def _read_node(node: Object, owner: str = "") -> NodeView:
+def _read_node(node: Object) -> NodeView:
     status = node.get("status") or {}
     condition = get_condition(status.get("conditions"), "Ready") or {}
     ready = condition.get("status") == "True"
@@ -239,7 +261,8 @@ def _read_node(node: Object, owner: str = "") -> NodeView:
         gpus=_count((status.get("allocatable") or {}).get(GPU)),
         labels=labels_of(node),
         claim=read_claim(node),
-        owner=owner or owner_key(node),
+        owner=owner_key(node),
+        taints=tuple(taint for taint in (node.get("spec") or {}).get("taints") or () if isinstance(taint, dict)),
         unschedulable=bool((node.get("spec") or {}).get("unschedulable")),
         deleting=is_deleting(node),
         since=moment(condition.get("lastTransitionTime")),

@@ -96,9 +96,25 @@ class NodeView:
     message: str = ""
     """What the Ready condition says, when it is not True."""
 
+    taints: tuple[Mapping[str, str], ...] = ()
+    is_gpu_type: bool = False
+    """Its instance type is known to have GPUs, whether or not the device plugin shows them already."""
+
     @property
     def instance_type(self) -> str:
-        return self.labels.get("node.kubernetes.io/instance-type", "")
+        return self.labels.get("node.kubernetes.io/instance-type") or self.labels.get(
+            "beta.kubernetes.io/instance-type", ""
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class BroughtNodes:
+    """Which nodes that nobody ordered may be used, and by whom; set by the operator of the cluster."""
+
+    selector: Mapping[str, str] = field(default_factory=dict)
+    """Labels that such a node must carry; none: any."""
+    namespaces: tuple[str, ...] = ()
+    """Namespaces whose Workspaces may use them; none: all."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,6 +174,7 @@ class Snapshot:
     """For the builders; the nodes and the GPUs per pod are filled in once they are chosen."""
     gate: Verdict | None = None
     """Why nothing may be ordered or changed (specification, fit, training configuration), or None."""
+    brought_nodes: BroughtNodes = field(default_factory=BroughtNodes)
     readiness_timeout_s: float = 600.0
     machine_api: bool = True
     """Machines can be ordered: their CRD is installed."""

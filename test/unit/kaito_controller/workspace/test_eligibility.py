@@ -1,0 +1,128 @@
+"""Which nodes that nobody ordered a Workspace may take, and what is said about the others."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from kaito_controller.workspace.conditions.nodes_and_machines import machine_verdict
+from kaito_controller.workspace.decide.eligibility import obstacle
+from kaito_controller.workspace.decide.nodes import assign
+from kaito_controller.workspace.state.snapshot import BroughtNodes, Claim
+from test.support.snapshots import TYPE, node, nodes, raw_workspace, snapshot
+
+LABELS = {"node.kubernetes.io/instance-type": TYPE, "apps": "phi"}
+DISTRIBUTED = {
+    "inference": {
+        "preset": {
+            "name": "llama-2-13b-chat",
+            "accessMode": "private",
+            "presetOptions": {"image": "r.io/llama:1"},
+        }
+    }
+}
+
+
+@pytest.mark.parametrize(
+    ("fields", "said"),
+    [
+        ({"claim": Claim("default", "other", "u")}, "is held by Workspace other"),
+        ({"owner": "default/other"}, "is held by Workspace other"),
+        ({"owner": "secret-team/other"}, "is held by a Workspace of another namespace"),
+        ({"deleting": True}, "is being deleted"),
+        ({"unschedulable": True}, "is cordoned (kubectl uncordon n)"),
+        ({"ready": False}, "is not Ready"),
+        ({"labels": {**LABELS, "kubernetes.azure.com/mode": "system"}}, "is a system node"),
+        (
+            {"taints": ({"key": "CriticalAddonsOnly", "value": "true", "effect": "NoSchedule"},)},
+            "has the taint CriticalAddonsOnly=true",
+        ),
+        ({"taints": ({"key": "sku", "value": "gpu", "effect": "NoExecute"},)}, "has the taint sku=gpu:NoExecute"),
+        ({"gpus": 0}, "has no GPU, and no label kaito.sh/allow-workspaces=true"),
+        ({"labels": {"node.kubernetes.io/instance-type": TYPE}}, "lacks the labels apps=phi"),
+    ],
+)
+def test_a_node_that_cannot_be_taken_says_why(fields: dict[str, Any], said: str) -> None:
+    assert obstacle(node("n", **fields), snapshot()).startswith(said)
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {},
+        {"gpus": 0, "is_gpu_type": True},
+        {"gpus": 0, "labels": {**LABELS, "kaito.sh/allow-workspaces": "true"}},
+        {
+            "taints": (
+                {"key": "sku", "value": "gpu", "effect": "NoSchedule"},
+                {"key": "nvidia.com/gpu", "effect": "NoSchedule"},
+            )
+        },
+        {"taints": ({"key": "anything", "effect": "PreferNoSchedule"},)},
+    ],
+)
+def test_a_node_that_is_meant_for_this_can_be_taken(fields: dict[str, Any]) -> None:
+    assert obstacle(node("n", **fields), snapshot()) == ""
+
+
+def test_a_toleration_of_the_template_opens_no_node() -> None:
+    spec = {"containers": [{"name": "a", "image": "r.io/a:1"}], "tolerations": [{"operator": "Exists"}]}
+    world = snapshot(raw_workspace(inference={"template": {"spec": spec}}))
+    tainted = node("n", taints=({"key": "CriticalAddonsOnly", "effect": "NoSchedule"},))
+
+    assert obstacle(tainted, world) != ""
+
+
+def test_settings_say_which_nodes_may_be_used_and_by_whom() -> None:
+    offered = node("n", labels={**LABELS, "pool": "gpu"})
+    only_pool = snapshot(brought_nodes=BroughtNodes({"pool": "gpu"}))
+    only_others = snapshot(brought_nodes=BroughtNodes(namespaces=("team-a",)))
+
+    assert obstacle(offered, only_pool) == ""
+    assert "--brought-node-selector" in obstacle(node("n"), only_pool)
+    assert "--brought-node-namespaces" in obstacle(offered, only_others)
+
+
+def test_a_node_with_fewer_gpus_than_the_model_needs_is_left_alone_and_said_so() -> None:
+    raw = raw_workspace(preferred=("small",), **DISTRIBUTED)
+    raw["resource"]["instanceType"] = "Standard_NC48ads_A100_v4"
+    world = snapshot(raw, nodes=nodes(node("small", gpus=1)))
+
+    decided = assign(world, wants_nodes=True)
+
+    assert decided.nodes == ()
+    assert decided.passed_over == (
+        "Preferred node small is not used: it has 1 of the 2 nvidia.com/gpu that the model needs on each node.",
+    )
+
+
+def test_what_is_ordered_instead_of_a_preferred_node_says_why() -> None:
+    world = snapshot(raw_workspace(preferred=("absent", "cordoned")), nodes=nodes(node("cordoned", unschedulable=True)))
+
+    message = machine_verdict(world, assign(world, wants_nodes=True)).message
+
+    assert "Preferred node absent is not used: it does not exist." in message
+    assert "Preferred node cordoned is not used: it is cordoned (kubectl uncordon cordoned)." in message
+
+
+def test_matching_nodes_that_others_hold_are_named_when_nothing_can_be_ordered() -> None:
+    taken = [node(f"n{i}", claim=Claim("default", "other", "u")) for i in range(5)]
+    world = snapshot(nodes=nodes(*taken), machine_api=False)
+
+    message = machine_verdict(world, assign(world, wants_nodes=True)).message
+
+    assert "Node n0 matches and is not used: it is held by Workspace other." in message
+    assert "So it is with 2 more." in message
+
+
+def test_nothing_is_said_of_others_nodes_once_nothing_is_missing() -> None:
+    world = snapshot(nodes=nodes(node("mine"), node("theirs", owner="default/other")))
+
+    assert assign(world, wants_nodes=True).passed_over == ()
+
+
+def test_letter_case_of_a_nodes_instance_type_does_not_matter() -> None:
+    brought = node("n", labels={**LABELS, "node.kubernetes.io/instance-type": TYPE.lower()})
+
+    assert [n.name for n in assign(snapshot(nodes=nodes(brought)), wants_nodes=True).nodes] == ["n"]
