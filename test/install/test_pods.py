@@ -93,10 +93,18 @@ def test_probes_and_services_name_ports_that_the_container_has(name: str) -> Non
 
     assert f"--metrics-bind-address=:{ports['metrics']}" in container["args"]
     assert f"--health-probe-bind-address=:{ports['probes']}" in container["args"]
-    for probe, path in (("livenessProbe", "/healthz"), ("readinessProbe", "/readyz")):
+    for probe, path in (("startupProbe", "/healthz"), ("livenessProbe", "/healthz"), ("readinessProbe", "/readyz")):
         assert container[probe]["httpGet"] == {"path": path, "port": "probes"}
     targets = [p["targetPort"] for d in shipped.of_kind(shipped.base(), "Service") for p in d["spec"]["ports"]]
     assert set(targets) == {"metrics"}
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_slow_start_on_a_busy_node_is_no_reason_to_kill(name: str) -> None:
+    container = shipped.container(shipped.deployments()[name])
+
+    assert container["startupProbe"]["periodSeconds"] * container["startupProbe"]["failureThreshold"] >= 120
+    assert "initialDelaySeconds" not in container["livenessProbe"], "the startup probe is the delay"
 
 
 @pytest.mark.parametrize("name", NAMES)
