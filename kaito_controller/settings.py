@@ -118,6 +118,11 @@ class ControllerSettings(OperatorSettings):
         description="Namespaces whose Workspaces may use nodes without an order, separated by commas; all when not given.",
     )
 
+    load_balancer_namespaces: str = Field(
+        default="",
+        description="Namespaces in which the annotation kaito.sh/enablelb makes a load balancer, separated by commas; * for all.",
+    )
+
     @property
     def brought_nodes(self) -> BroughtNodes:
         """Which nodes that nobody ordered may be used."""

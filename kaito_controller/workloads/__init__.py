@@ -11,7 +11,12 @@ from kaito_controller.workloads.policy import TemplatePolicy, TemplateRefusedErr
 from kaito_controller.workloads.references import pod_references
 from kaito_controller.workloads.revision import Verdict, compare, intent_hash, is_same_intent, restart_reason, updated
 from kaito_controller.workloads.scheduling import pinned_nodes
-from kaito_controller.workloads.services import build_headless_service, build_service, is_distributed
+from kaito_controller.workloads.services import (
+    asks_for_load_balancer,
+    build_headless_service,
+    build_service,
+    is_distributed,
+)
 from kaito_controller.workloads.template import build_template_deployment
 from kaito_controller.workloads.tuning import Steps, build_tuning_job, training_inputs, tuning_steps
 from kaito_controller.workloads.tuning_config import (
@@ -30,6 +35,7 @@ __all__ = [
     "TemplateRefusedError",
     "Verdict",
     "WorkloadContext",
+    "asks_for_load_balancer",
     "build_headless_service",
     "build_inference_deployment",
     "build_inference_stateful_set",

@@ -66,6 +66,8 @@ class WorkloadContext:
     tuning_deadline_s: int | None = None
     """Upper bound on a whole tuning Job, all attempts included. None: no bound."""
 
+    load_balancer: bool = False
+    """The namespace may ask for Services of type LoadBalancer, which may be reachable from the Internet and cost money."""
     template_policy: TemplatePolicy = DEFAULT_POLICY
     """What pod templates of users may carry."""
 

@@ -25,7 +25,7 @@ def build_service(ctx: WorkloadContext) -> Object:
     and is never ready, so its port would otherwise be unreachable for as long as there is something to see.
     """
     spec = {
-        "type": "LoadBalancer" if _wants_load_balancer(ctx) else "ClusterIP",
+        "type": "LoadBalancer" if ctx.load_balancer and asks_for_load_balancer(ctx) else "ClusterIP",
         "selector": _client_selector(ctx),
         "ports": [
             _port("http", SERVICE_PORT, _target_port(ctx)),
@@ -49,7 +49,8 @@ def build_headless_service(ctx: WorkloadContext) -> Object:
     return sealed({"apiVersion": "v1", "kind": "Service", "metadata": meta, "spec": spec})
 
 
-def _wants_load_balancer(ctx: WorkloadContext) -> bool:
+def asks_for_load_balancer(ctx: WorkloadContext) -> bool:
+    """The author wants one; whether there is one is the operator's decision, by namespace."""
     return ctx.workspace.metadata.annotations.get(labels.ENABLE_LOAD_BALANCER) == "True"
 
 

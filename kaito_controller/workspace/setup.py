@@ -32,7 +32,7 @@ from kaito_controller.api import labels
 from kaito_controller.api.tuning_config import KEY
 from kaito_controller.catalog.loader import load_catalog
 from kaito_controller.catalog.model import Catalog
-from kaito_controller.settings import ControllerSettings
+from kaito_controller.settings import ControllerSettings, listed
 from kaito_controller.workspace.act.actions import MACHINES
 from kaito_controller.workspace.act.consistency import OwnWrites
 from kaito_controller.workspace.metrics import WorkspaceMetrics
@@ -77,6 +77,7 @@ def assemble(manager: Manager, settings: ControllerSettings, *, clock: Clock = S
         template_readiness_s=settings.template_readiness_timeout_s,
         template_policy=settings.template_policy,
         brought_nodes=settings.brought_nodes,
+        load_balancer_namespaces=listed(settings.load_balancer_namespaces),
     )
     reconciler = WorkspaceReconciler(
         manager.client,

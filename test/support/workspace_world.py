@@ -42,6 +42,7 @@ SETTINGS: dict[str, Any] = {
     "metrics_bind_address": "0",
     "health_probe_bind_address": "0",
     "release_namespace": RELEASE_NAMESPACE,
+    "load_balancer_namespaces": "*",
     "workers": 4,
     "graceful_shutdown_timeout_s": 4.0,
 }

@@ -7,17 +7,24 @@ nodes are given back, since nobody should pay for GPUs that crash in a loop.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import datetime, timedelta
+from typing import Any
 
 from controller_runtime.clock import rfc3339
 from controller_runtime.conditions import get_condition
 from controller_runtime.resources import Object, name_of
-from controller_runtime.untrusted import EARLIEST, integer, later, moment
+from controller_runtime.untrusted import EARLIEST, entries, integer, later, mapping, moment
 from kaito_controller.api import reasons
 from kaito_controller.api.conditions import INFERENCE_READY
+from kaito_controller.api.labels import ENABLE_LOAD_BALANCER
 from kaito_controller.api.reasons import Kind
+from kaito_controller.workloads import asks_for_load_balancer
 from kaito_controller.workspace.conditions.pod_diagnosis import workload_cause
+from kaito_controller.workspace.state.records import shorten
 from kaito_controller.workspace.state.snapshot import Snapshot, Verdict
+
+MOST_ENTRIES = 64
 
 
 def inference_verdict(snapshot: Snapshot, workload: Object | None, *, settled: bool, nodes: Verdict) -> Verdict:
@@ -25,9 +32,8 @@ def inference_verdict(snapshot: Snapshot, workload: Object | None, *, settled: b
 
     A replica on a node that is gone is counted as ready until its pod is collected, a minute later; nothing answers there any more.
     """
-    if workload is not None and settled and is_serving(workload) and not snapshot.lost_nodes:
-        total = wanted_replicas(workload)
-        return Verdict(reasons.INFERENCE_SERVING, f"{total} of {total} replicas answer their health check.")
+    if workload is not None and settled and is_serving(workload, snapshot.wanted.count) and not snapshot.lost_nodes:
+        return Verdict(reasons.INFERENCE_SERVING, _serving(snapshot, workload))
     if nodes.reason.kind is not Kind.GOOD:
         return nodes
     if snapshot.refusal is not None and not snapshot.refusal.machine:
@@ -42,18 +48,58 @@ def inference_verdict(snapshot: Snapshot, workload: Object | None, *, settled: b
     return _unready(snapshot, workload)
 
 
-def is_serving(workload: Object) -> bool:
-    """All replicas are ready, updated, and counted for the generation that was asked for."""
-    wanted = wanted_replicas(workload)
+def is_serving(workload: Object, wanted: int) -> bool:
+    """As many replicas as the Workspace asks for are ready, updated, and counted for the generation that was asked for.
+
+    Not as many as the object says: somebody may have scaled it, and nobody ordered nodes for the others.
+    """
     status = workload.get("status") or {}
     seen = _count(status.get("observedGeneration")) >= _count(workload["metadata"].get("generation"))
     ready, updated = _count(status.get("readyReplicas")), _count(status.get("updatedReplicas"))
     return seen and ready >= wanted and updated >= wanted
 
 
-def wanted_replicas(workload: Object) -> int:
-    """`spec.replicas`, 1 when it is not given."""
-    return _count((workload.get("spec") or {}).get("replicas")) or 1
+def serves_partly(workload: Object) -> bool:
+    """At least one replica answers. Those of a Deployment are independent; the ranks of a StatefulSet serve together or not at all."""
+    return workload["kind"] == "Deployment" and _ready(workload) > 0
+
+
+def _ready(workload: Object) -> int:
+    return _count((workload.get("status") or {}).get("readyReplicas"))
+
+
+def scaled_by(workload: Object, wanted: int) -> str:
+    """A sentence about who set another number of replicas than the Workspace's, "" when nobody did."""
+    replicas = _count((workload.get("spec") or {}).get("replicas"))
+    if replicas == wanted:
+        return ""
+    managed = _maps(workload["metadata"].get("managedFields"))
+    owners = [
+        str(e.get("manager")) for e in managed if "f:replicas" in mapping(mapping(e.get("fieldsV1")).get("f:spec"))
+    ]
+    who = f" by {shorten(owners[-1], 60)}" if owners else ""
+    return (
+        f" {workload['kind']} {name_of(workload)} was scaled to {replicas}{who}, while the Workspace asks for {wanted}, one on "
+        "each of its nodes: stop what scales it, or create a Workspace with another count."
+    )
+
+
+def _serving(snapshot: Snapshot, workload: Object) -> str:
+    total = snapshot.wanted.count
+    does = "answer their health check" if _has_probe(workload) else "run (the template has no readiness probe)"
+    told = f"{total} of {total} replicas {does}.{scaled_by(workload, total)}"
+    if asks_for_load_balancer(snapshot.context) and not snapshot.context.load_balancer:
+        told += f" The annotation {ENABLE_LOAD_BALANCER} has no effect in this namespace (--load-balancer-namespaces of the operator)."
+    return told
+
+
+def _has_probe(workload: Object) -> bool:
+    containers = _maps(mapping(mapping(mapping(workload.get("spec")).get("template")).get("spec")).get("containers"))
+    return any(container.get("readinessProbe") for container in containers)
+
+
+def _maps(value: object) -> list[Mapping[str, Any]]:
+    return [mapping(entry) for entry in entries(value, MOST_ENTRIES)]
 
 
 def _count(value: object) -> int:
@@ -70,6 +116,8 @@ def failure_deadline(snapshot: Snapshot, workload: Object) -> datetime:
 def _unready(snapshot: Snapshot, workload: Object) -> Verdict:
     gives_up = failure_deadline(snapshot, workload)
     cause = workload_cause(snapshot, workload)
+    if serves_partly(workload) and _ready(workload) < snapshot.wanted.count:
+        return _partly(snapshot, workload, cause)
     if cause is not None and cause.reason.kind is Kind.TROUBLE:
         return Verdict(
             cause.reason, f"{cause.message} The nodes are given back at {rfc3339(gives_up)} if it lasts.", gives_up
@@ -85,6 +133,14 @@ def _unready(snapshot: Snapshot, workload: Object) -> Verdict:
         return Verdict(reasons.MODEL_LOADING, text, ready_by)
     text = f"Waiting for the pods of {workload['kind']} {name_of(workload)}, which have until {rfc3339(ready_by)}."
     return Verdict(reasons.WORKLOAD_PENDING, text, ready_by)
+
+
+def _partly(snapshot: Snapshot, workload: Object, cause: Verdict | None) -> Verdict:
+    """Nothing of it is given back: what serves is in use."""
+    total = snapshot.wanted.count
+    why = f" {cause.message}" if cause is not None else ""
+    told = f"{_ready(workload)} of {total} replicas serve, and nothing is given back while one does.{why}{scaled_by(workload, total)}"
+    return Verdict(cause.reason if cause is not None else reasons.MODEL_LOADING, told)
 
 
 def _late(snapshot: Snapshot, workload: Object, gives_up: datetime) -> Verdict:

@@ -22,7 +22,12 @@ from kaito_controller.api.normal_form import without_blanks
 from kaito_controller.api.reasons import Kind
 from kaito_controller.workloads import Verdict as Likeness
 from kaito_controller.workloads import build_objects, compare, is_same_intent, pinned_nodes, restart_reason
-from kaito_controller.workspace.conditions.inference import failure_deadline, inference_verdict, is_serving
+from kaito_controller.workspace.conditions.inference import (
+    failure_deadline,
+    inference_verdict,
+    is_serving,
+    serves_partly,
+)
 from kaito_controller.workspace.conditions.nodes_and_machines import gpus_per_pod, machine_verdict, resource_verdict
 from kaito_controller.workspace.conditions.tuning import has_failed, has_succeeded, release_of, tuning_verdicts
 from kaito_controller.workspace.decide.nodes import Assignment, assign
@@ -160,7 +165,8 @@ def _inference(snapshot: Snapshot, assignment: Assignment, machines: Verdict, no
     late = (
         workload is not None
         and settled
-        and not is_serving(workload)
+        and not is_serving(workload, snapshot.wanted.count)
+        and not serves_partly(workload)
         and snapshot.now >= failure_deadline(snapshot, workload)
     )
     if late and ready:

@@ -70,6 +70,8 @@ class Surroundings:
     template_readiness_s: float = 600.0
     template_policy: TemplatePolicy = field(default_factory=TemplatePolicy)
     brought_nodes: BroughtNodes = field(default_factory=BroughtNodes)
+    load_balancer_namespaces: tuple[str, ...] = ()
+    """Whose Workspaces may ask for a load balancer; `*`: all."""
 
 
 class Absences:
@@ -242,6 +244,7 @@ class Observer:
             preset_run_as_user=around.preset_run_as_user,
             tuning_deadline_s=around.tuning_deadline_s,
             template_policy=around.template_policy,
+            load_balancer=bool({"*", workspace.metadata.namespace} & set(around.load_balancer_namespaces)),
         )
 
 

@@ -42,6 +42,7 @@ def context(subject: Workspace, **fields: Any) -> WorkloadContext:
     count = subject.resource.count if subject.resource else 1
     defaults: dict[str, Any] = {
         "template_policy": OURS,
+        "load_balancer": True,
         "preset": CATALOG.preset(subject.preset.name) if subject.preset else None,
         "node_names": tuple(f"node-{number}" for number in range(count)),
     }

@@ -263,3 +263,63 @@ def test_node_preferred_later_neither_moves_nor_restarts_a_run() -> None:
     assert decision.assignment.names == ("node-0",)
     assert decision.obsolete == ""
     assert decide(seen(("spare",))).assignment.names == ("spare",)
+
+
+def two_replicas(ready: int, replicas: int = 2, **meta: Any) -> Snapshot:
+    """A Deployment of two that was made long ago, well past every time limit."""
+    world = {"machines": (machine(0), machine(1)), "nodes": nodes(made_node(0), made_node(1))}
+    raw = raw_workspace(count=2)
+    deployment = deepcopy(next(o for o in decide(snapshot(raw, **world)).desired if o["kind"] == "Deployment"))
+    deployment["metadata"] |= {"uid": "d", "generation": 1, "creationTimestamp": "2026-01-02T03:04:05Z", **meta}
+    deployment["spec"]["replicas"] = replicas
+    deployment["status"] = {"observedGeneration": 1, "readyReplicas": ready, "updatedReplicas": replicas}
+    objects = {(o["kind"], name_of(o)): o for o in decide(snapshot(raw, **world)).desired}
+    return snapshot(raw, after_s=1e6, **world, existing={**objects, ("Deployment", "phi"): deployment})
+
+
+def test_a_model_of_which_one_replica_serves_is_never_given_back() -> None:
+    decision = decide(two_replicas(1))
+
+    assert decision.release is None
+    assert decision.run.message.startswith("1 of 2 replicas serve, and nothing is given back while one does.")
+
+
+def test_a_model_of_which_no_replica_serves_is_given_back_in_the_end() -> None:
+    assert decide(two_replicas(0)).release is not None
+
+
+def test_replicas_that_a_scaler_asks_for_are_not_waited_for_and_the_scaler_is_named() -> None:
+    entry = {"manager": "keda", "fieldsV1": {"f:spec": {"f:replicas": {}}}}
+    decision = decide(two_replicas(2, replicas=5, managedFields=[entry]))
+
+    assert decision.run.reason.name == "InferenceServing"
+    assert "was scaled to 5 by keda, while the Workspace asks for 2" in decision.run.message
+
+
+def test_what_has_no_probe_is_said_to_run_and_not_to_answer_one() -> None:
+    container = {"name": "own", "image": "r.io/own:1"}
+    raw = raw_workspace(inference={"template": {"spec": {"containers": [container]}}})
+    world = {"machines": (machine(),), "nodes": nodes(made_node(0))}
+    objects = {(o["kind"], name_of(o)): deepcopy(o) for o in decide(snapshot(raw, **world)).desired}
+    deployment = objects[("Deployment", "phi")]
+    deployment["metadata"] |= {"uid": "d", "generation": 1, "creationTimestamp": "2026-01-02T03:04:05Z"}
+    deployment["status"] = {"observedGeneration": 1, "readyReplicas": 1, "updatedReplicas": 1}
+
+    message = decide(snapshot(raw, **world, existing=objects)).run.message
+
+    assert message == "1 of 1 replicas run (the template has no readiness probe)."
+
+
+def test_an_annotation_that_has_no_effect_is_said_to_have_none() -> None:
+    raw = raw_workspace()
+    raw["metadata"]["annotations"] = {"kaito.sh/enablelb": "True"}
+    world = {"machines": (machine(),), "nodes": nodes(made_node(0))}
+    objects = {(o["kind"], name_of(o)): deepcopy(o) for o in decide(snapshot(raw, **world)).desired}
+    deployment = objects[("Deployment", "phi")]
+    deployment["metadata"] |= {"uid": "d", "generation": 1, "creationTimestamp": "2026-01-02T03:04:05Z"}
+    deployment["status"] = {"observedGeneration": 1, "readyReplicas": 1, "updatedReplicas": 1}
+
+    message = decide(snapshot(raw, **world, existing=objects)).run.message
+
+    assert "kaito.sh/enablelb has no effect in this namespace" in message
+    assert objects[("Service", "phi")]["spec"]["type"] == "ClusterIP"
