@@ -30,6 +30,7 @@ from controller_runtime.untrusted import mapping
 from kaito_controller.api import labels
 from kaito_controller.api.reasons import Kind
 from kaito_controller.workspace.act.actions import Action, Delete, ReleaseNode
+from kaito_controller.workspace.act.api_rejections import REFUSED_RETRY_S
 from kaito_controller.workspace.act.apply import Applier
 from kaito_controller.workspace.act.consistency import LOOK_AGAIN_S, OwnWrites
 from kaito_controller.workspace.act.rehearsal import Rehearsals
@@ -54,8 +55,6 @@ from kaito_controller.workspace.state.snapshot import Refusal, Snapshot, Verdict
 
 log = get_logger(__name__)
 
-REFUSED_RETRY_S = 60.0
-"""Nothing announces that a refusal would not be repeated."""
 EVENT_ACTION = "Reconcile"
 
 

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from controller_runtime.errors import BadRequest, Forbidden, Invalid, NotFound, RequestTooLarge, TerminalApiError
-from controller_runtime.resources import Object, controller_of, name_of
-from kaito_controller.workspace.act.actions import Action, Create
+from controller_runtime.resources import Object, controller_of, name_of, namespace_of
+from controller_runtime.untrusted import entries
+from kaito_controller.workspace.act.actions import Action, Create, Replace
 from kaito_controller.workspace.state.machines import owner_key
 from kaito_controller.workspace.state.records import shorten
 from kaito_controller.workspace.state.snapshot import Refusal
@@ -32,9 +33,44 @@ class SchemaTooOldError(Exception):
         )
 
 
+REFUSED_RETRY_S = 60.0
+"""Nothing announces that a refusal would not be repeated."""
+_AGAIN = f"It is tried again every {REFUSED_RETRY_S:.0f} s."
+
+
+def taken(error: NameTakenError) -> Refusal:
+    """What to show for a name that is somebody else's."""
+    return Refusal(f"{error} {_AGAIN}", taken=True)
+
+
 def refusal_of(action: Action, error: TerminalApiError) -> Refusal:
     """What to show for an action that was refused."""
-    what = f"{action.kind} {name_of(action.obj)}" if isinstance(action, Create) else type(action).__name__
-    told = f"{what}: {shorten(str(error), 400)}"
+    if isinstance(action, Replace) and _is_about_the_selector(error):
+        return Refusal(f"{_another_selector(action.live)} {_AGAIN}")
+    told = f"{_what(action)}: {shorten(str(error), 400).rstrip('.')}. {_AGAIN}"
     is_machine = isinstance(action, Create) and action.kind == "Machine"
     return Refusal(f"The API server refuses the Machine: {told}" if is_machine else told, machine=is_machine)
+
+
+def _what(action: Action) -> str:
+    match action:
+        case Create():
+            return f"{action.kind} {name_of(action.obj)}"
+        case Replace():
+            return f"{action.desired['kind']} {name_of(action.desired)}"
+        case _:
+            return type(action).__name__
+
+
+def _is_about_the_selector(error: TerminalApiError) -> bool:
+    return isinstance(error, Invalid) and any(
+        cause.get("field") == "spec.selector" for cause in entries(error.details.get("causes"), 32)
+    )
+
+
+def _another_selector(live: Object) -> str:
+    kind, name = str(live["kind"]), name_of(live)
+    return (
+        f"{kind} {name} selects its pods by other labels, which cannot be changed. Delete the {kind} and it is made anew: "
+        f"kubectl delete {kind.lower()} {name} -n {namespace_of(live)}."
+    )

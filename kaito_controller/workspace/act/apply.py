@@ -44,7 +44,7 @@ from kaito_controller.workspace.act.actions import (
     RemoveFinalizer,
     Replace,
 )
-from kaito_controller.workspace.act.api_rejections import REFUSED, NameTakenError, SchemaTooOldError, refusal_of
+from kaito_controller.workspace.act.api_rejections import REFUSED, NameTakenError, SchemaTooOldError, refusal_of, taken
 from kaito_controller.workspace.act.drift_backoff import Repairs
 from kaito_controller.workspace.act.node_marks import NodeMarks
 from kaito_controller.workspace.state import naming
@@ -93,8 +93,8 @@ class Applier:
             except REFUSED as error:
                 log.warning("refused by the API server", action=type(action).__name__, error=str(error))
                 refusal = refusal or refusal_of(action, error)
-            except NameTakenError as taken:
-                refusal = refusal or Refusal(str(taken), taken=True)
+            except NameTakenError as error:
+                refusal = refusal or taken(error)
             except SchemaTooOldError as old:
                 log.warning("the Workspace CRD is too old", error=str(old))
                 return Outcome(workspace, Refusal(str(old), machine=True), tuple(written))

@@ -32,13 +32,13 @@ def inference_verdict(snapshot: Snapshot, workload: Object | None, *, settled: b
 
     A replica on a node that is gone is counted as ready until its pod is collected, a minute later; nothing answers there any more.
     """
+    refused = _refused(snapshot)
+    if refused is not None and nodes.reason.kind is Kind.GOOD:
+        return refused  # of any object of the set: a model that answers is no use when its Service is somebody else's
     if workload is not None and settled and is_serving(workload, snapshot.wanted.count) and not snapshot.lost_nodes:
         return Verdict(reasons.INFERENCE_SERVING, _serving(snapshot, workload))
     if nodes.reason.kind is not Kind.GOOD:
         return nodes
-    if snapshot.refusal is not None and not snapshot.refusal.machine:
-        kind = reasons.NAME_TAKEN if snapshot.refusal.taken else reasons.WORKLOAD_REFUSED
-        return Verdict(kind, snapshot.refusal.message)
     if workload is None:
         return Verdict(reasons.WORKLOAD_PENDING, f"The workload {snapshot.name} is being created on the chosen nodes.")
     if not settled:
@@ -46,6 +46,13 @@ def inference_verdict(snapshot: Snapshot, workload: Object | None, *, settled: b
             reasons.ROLLING_OUT, f"{workload['kind']} {name_of(workload)} is being changed to what is asked for now."
         )
     return _unready(snapshot, workload)
+
+
+def _refused(snapshot: Snapshot) -> Verdict | None:
+    refusal = snapshot.refusal
+    if refusal is None or refusal.machine:
+        return None
+    return Verdict(reasons.NAME_TAKEN if refusal.taken else reasons.WORKLOAD_REFUSED, refusal.message)
 
 
 def is_serving(workload: Object, wanted: int) -> bool:

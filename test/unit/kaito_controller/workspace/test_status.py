@@ -12,8 +12,11 @@ import yaml
 
 from controller_runtime.clock import rfc3339
 from controller_runtime.conditions import Condition
+from controller_runtime.errors import Forbidden, Invalid
 from controller_runtime.resources import Object, name_of
 from kaito_controller.api.reasons import REASONS
+from kaito_controller.workspace.act.actions import Replace
+from kaito_controller.workspace.act.api_rejections import refusal_of
 from kaito_controller.workspace.conditions.pod_diagnosis import last_failure, pods_cause
 from kaito_controller.workspace.conditions.status import (
     changes,
@@ -25,7 +28,7 @@ from kaito_controller.workspace.conditions.status import (
 from kaito_controller.workspace.decide.decision import Decision, decide
 from kaito_controller.workspace.decide.deletion import Remains, deletion_verdict, plan_deletion
 from kaito_controller.workspace.decide.plan import plan
-from kaito_controller.workspace.state.snapshot import MachinePhase, Snapshot
+from kaito_controller.workspace.state.snapshot import MachinePhase, Refusal, Snapshot
 from test.support.snapshots import START, UID, machine, made_node, node, nodes, raw_workspace, snapshot
 from test.support.workspace_world import tuning
 
@@ -323,3 +326,34 @@ def test_an_annotation_that_has_no_effect_is_said_to_have_none() -> None:
 
     assert "kaito.sh/enablelb has no effect in this namespace" in message
     assert objects[("Service", "phi")]["spec"]["type"] == "ClusterIP"
+
+
+def test_a_service_that_is_somebody_elses_is_part_of_readiness() -> None:
+    seen = replace(
+        running(observedGeneration=1, readyReplicas=1, updatedReplicas=1),
+        refusal=Refusal("Service phi exists", taken=True),
+    )
+
+    found, decision = shown(seen)
+
+    assert found["WorkspaceReady"] == ("False", "NameTaken")
+    assert decision.release is None
+
+
+def test_a_selector_that_cannot_be_changed_is_cured_by_deleting_the_object() -> None:
+    live = {"kind": "Deployment", "metadata": {"name": "phi", "namespace": "default"}}
+    causes = {"causes": [{"field": "spec.selector", "message": "field is immutable"}]}
+
+    told = refusal_of(Replace(live, live, repair=False), Invalid("immutable", code=422, details=causes)).message
+
+    assert "kubectl delete deployment phi -n default" in told
+
+
+def test_a_refusal_says_what_was_refused_and_when_it_is_tried_again() -> None:
+    live = {"kind": "Deployment", "metadata": {"name": "phi", "namespace": "default"}}
+
+    told = refusal_of(
+        Replace(live, live, repair=False), Forbidden("exceeded quota", code=403, reason="Forbidden")
+    ).message
+
+    assert told == "Deployment phi: exceeded quota (403 Forbidden). It is tried again every 60 s."
