@@ -1,8 +1,8 @@
-"""How long to wait before trying again.
+"""How long to wait before trying again, and how often something may be done.
 
-`Backoff` serves one loop (a reflector, an elector): ask it for the next pause, reset it after success. The limiters serve a work
-queue: they keep one history per key, with the names and the arithmetic of client-go, so that their series can be compared.
-Nothing here waits; callers do that with their `Clock`.
+`Backoff` serves one loop (a reflector, an elector): ask it for the next pause, reset it after success. The limiter serves a work queue: it
+keeps one history per key, with the name and the arithmetic of client-go, so that its series can be compared. The bucket
+serves whoever has a budget per second. Nothing here waits; callers do that with their `Clock`.
 """
 
 from __future__ import annotations
@@ -12,12 +12,8 @@ import threading
 from collections.abc import Hashable
 from typing import Protocol
 
-from controller_runtime.clock import SYSTEM_CLOCK, Clock
-
 ITEM_BASE_S = 0.005
 ITEM_CAP_S = 1000.0
-BUCKET_RATE_PER_S = 10.0
-BUCKET_BURST = 100
 
 
 class Backoff:
@@ -114,51 +110,24 @@ class ItemExponentialLimiter:
         return len(self._failures)
 
 
-class BucketLimiter:
-    """One token bucket over all keys: `burst` tries at once, then `rate_per_s`. A token is spent even if its key waits already."""
+class TokenBucket:
+    """`burst` takings at once, then `rate_per_s`. Not thread-safe: who owns it locks. Moments are those of one monotonic clock."""
 
-    def __init__(
-        self, rate_per_s: float = BUCKET_RATE_PER_S, burst: int = BUCKET_BURST, *, clock: Clock = SYSTEM_CLOCK
-    ) -> None:
+    __slots__ = ("_burst", "_rate_per_s", "_seen_at", "_tokens")
+
+    def __init__(self, rate_per_s: float, burst: float, now: float) -> None:
+        if rate_per_s <= 0 or burst < 1:
+            raise ValueError(f"a token bucket needs rate_per_s > 0 and burst >= 1; got {rate_per_s=} {burst=}")
         self._rate_per_s = rate_per_s
-        self._burst = burst
-        self._clock = clock
-        self._lock = threading.Lock()
+        self._burst = float(burst)
         self._tokens = float(burst)
-        self._seen_at = clock.monotonic()
+        self._seen_at = now
 
-    def when(self, key: Hashable) -> float:
-        with self._lock:
-            now = self._clock.monotonic()
-            self._tokens = min(self._burst, self._tokens + (now - self._seen_at) * self._rate_per_s)
-            self._seen_at = now
-            self._tokens -= 1
-            return max(0.0, -self._tokens / self._rate_per_s)
-
-    def num_requeues(self, key: Hashable) -> int:
-        return 0
-
-    def forget(self, key: Hashable) -> None:
-        """A bucket keeps no history of keys."""
-
-
-class MaxOfLimiter:
-    """The strictest of several limiters; all of them advance."""
-
-    def __init__(self, *limiters: Limiter) -> None:
-        self._limiters = limiters
-
-    def when(self, key: Hashable) -> float:
-        return max(limiter.when(key) for limiter in self._limiters)
-
-    def num_requeues(self, key: Hashable) -> int:
-        return max(limiter.num_requeues(key) for limiter in self._limiters)
-
-    def forget(self, key: Hashable) -> None:
-        for limiter in self._limiters:
-            limiter.forget(key)
-
-
-def classic_limiter(clock: Clock = SYSTEM_CLOCK) -> Limiter:
-    """client-go's default: per key 5 ms doubling to 1000 s, and 10 per second (burst 100) over all keys."""
-    return MaxOfLimiter(ItemExponentialLimiter(), BucketLimiter(clock=clock))
+    def take(self, now: float) -> float:
+        """Take a token; 0.0 when there was one, else the seconds until there is (and nothing is taken)."""
+        self._tokens = min(self._burst, self._tokens + (now - self._seen_at) * self._rate_per_s)
+        self._seen_at = now
+        if self._tokens < 1:
+            return (1 - self._tokens) / self._rate_per_s
+        self._tokens -= 1
+        return 0.0

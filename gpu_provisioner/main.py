@@ -13,13 +13,16 @@ from controller_runtime.errors import ControllerRuntimeError
 from controller_runtime.logs import configure_logging, get_logger
 from controller_runtime.manager.manager import Manager
 from controller_runtime.settings import SettingsError, load_settings
+from controller_runtime.startup import patiently
 from controller_runtime.version import user_agent
 from gpu_provisioner.cloud.azure.agent_pools import AzureAgentPools
-from gpu_provisioner.cloud.port import Auth, CloudError
+from gpu_provisioner.cloud.port import Auth, CloudError, Unknown
 from gpu_provisioner.settings import ENV_PREFIX, PROG, ProvisionerSettings
 from gpu_provisioner.setup import build_provisioner
 
 UNUSABLE = 2
+CLOUD_PATIENCE_S = 5.0
+"""Long enough for a hiccup; Machines meanwhile are nobody's business, and what is known of them is shown once the manager runs."""
 
 
 def main(argv: Sequence[str] | None = None, environ: Mapping[str, str] | None = None) -> int:
@@ -58,9 +61,15 @@ def check_cloud(pools: AzureAgentPools) -> None:
     Raises Auth. Azure being down or busy is no reason not to start.
     """
     log = get_logger(__name__)
-    try:
+
+    def look() -> int:
         pools.check_credential()
-        found = len(pools.list())
+        return len(pools.list())
+
+    try:
+        found = patiently(
+            look, "azure", worth_another_try=lambda error: isinstance(error, Unknown), patience_s=CLOUD_PATIENCE_S
+        )
     except Auth:
         raise
     except CloudError as error:

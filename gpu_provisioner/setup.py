@@ -9,6 +9,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from controller_runtime.backoff import ItemExponentialLimiter
+from controller_runtime.cache.own_writes import OwnWrites
 from controller_runtime.clock import SYSTEM_CLOCK, Clock
 from controller_runtime.controller.controller import Controller, Request
 from controller_runtime.manager.manager import Manager
@@ -53,6 +54,7 @@ def build_provisioner(
     machine_cache = manager.informer(MACHINES)
     node_cache = manager.informer(NODES, indexers={NODES_BY_POOL: pool_of_node})
     memory, refusals = Memory(clock), RefusalMemory(clock)
+    own_writes = OwnWrites({MACHINES: machine_cache, NODES: node_cache}, clock)
     observer = Observer(
         nodes=node_cache,
         client=manager.client,
@@ -66,11 +68,10 @@ def build_provisioner(
     recorder = manager.recorder(PROG)
     reconciler = MachineReconciler(
         machines=machine_cache,
-        nodes=node_cache,
-        memory=memory,
+        own_writes=own_writes,
         client=manager.client,
         observer=observer,
-        applier=Applier(manager.client, view, refusals, memory, observer, limits),
+        applier=Applier(manager.client, view, refusals, memory, own_writes, observer, limits),
         recorder=recorder,
         metrics=metrics,
         limits=limits,
@@ -79,7 +80,7 @@ def build_provisioner(
     collector = GarbageReconciler(
         GarbageObserver(machine_cache, node_cache, view, Memory(clock)),
         GarbageApplier(manager.client, view, recorder, metrics),
-        memory,
+        (memory, own_writes),
         period_s=settings.gc_period_s / settings.time_scale,
         safe_age_s=settings.gc_safe_age_s / settings.time_scale,
     )

@@ -13,17 +13,16 @@ from collections import deque
 from collections.abc import Callable, Iterable
 from typing import Protocol
 
-import structlog
-
 from controller_runtime.cache.store import Change
 from controller_runtime.clock import Clock
+from controller_runtime.logs import get_logger
 from controller_runtime.resources import Object
 
 SQUEEZE_AT = 1024
 BATCH = 256
 MIN_RESYNC_S = 1.0
 
-_log = structlog.get_logger(__name__)
+_log = get_logger(__name__)
 
 
 class EventHandler(Protocol):

@@ -1,4 +1,4 @@
-"""What the frames of a watch mean: changes for the sink, bookmarks, the end of a streamed list, the server's own errors.
+"""What the frames of a watch mean: changes for the sink, bookmarks, the server's own errors. And what a reflector counts.
 
 It is the reflector's inner loop, so it works on whole batches. Frames that make no sense are counted and skipped; a frame that says
 ERROR ends the watch. Which pause or list follows is the reflector's business.
@@ -6,25 +6,22 @@ ERROR ends the watch. Which pause or list follows is the reflector's business.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 from typing import Protocol
 
-import structlog
-
-from controller_runtime.cache.reflector_stats import ReflectorStats
 from controller_runtime.client.api import Frame, Transform, WatchStream
 from controller_runtime.client.status import error_from_status
 from controller_runtime.clock import Clock
 from controller_runtime.errors import ApiError
-from controller_runtime.resources import Object, annotations_of, key_of, resource_version_of
+from controller_runtime.logs import get_logger
+from controller_runtime.resources import Object, resource_version_of
 
 SILENCE_AFTER_BOOKMARK_S = 90.0
 """API servers send a bookmark about every 60 s. Once one was seen on a watch, this much silence means that the peer is gone."""
 
-INITIAL_EVENTS_END = "k8s.io/initial-events-end"
-
 _CHANGES = frozenset(("ADDED", "MODIFIED", "DELETED"))
-_log = structlog.get_logger(__name__)
+_log = get_logger(__name__)
 
 
 class Sink(Protocol):
@@ -42,6 +39,35 @@ class Sink(Protocol):
 
     def note(self, resource_version: str) -> None:
         """Nothing older than this is still to come."""
+
+
+@dataclass(slots=True)
+class ReflectorStats:
+    """Numbers of one reflector since it was made.
+
+    Plain attributes written by the one thread that owns them and read at scrape time, so that the hot path pays for no metrics library.
+    """
+
+    lists: int = 0
+    items_in_last_list: int = 0
+    list_duration_s: float = 0.0
+    watches: int = 0
+    short_watches: int = 0
+    events: int = 0
+    frames: int = 0
+    bookmarks: int = 0
+    unknown_events: int = 0
+    last_frame_at: float = 0.0
+    errors: dict[str, int] = field(default_factory=dict)
+    relists: dict[str, int] = field(default_factory=dict)
+
+    def count_error(self, reason: str) -> None:
+        """A failure of a list or watch, by kind."""
+        self.errors[reason] = self.errors.get(reason, 0) + 1
+
+    def count_relist(self, reason: str) -> None:
+        """A list that became necessary after the first one, by cause."""
+        self.relists[reason] = self.relists.get(reason, 0) + 1
 
 
 class ErrorEvent(Exception):
@@ -62,24 +88,12 @@ class FrameReader:
         clock: Clock,
         *,
         transform: Transform | None,
-        on_list: Callable[[], None],
     ) -> None:
         self.silence_limit_s = 0.0
         self._sink = sink
         self._stats = stats
         self._clock = clock
         self._transform = transform
-        self._on_list = on_list
-        self._collecting: dict[str, Object] | None = None
-
-    @property
-    def is_collecting(self) -> bool:
-        """True while the watch still streams its initial list."""
-        return self._collecting is not None
-
-    def collect(self, *, wanted: bool) -> None:
-        """Take the coming frames for a streamed list that replaces everything once it is complete."""
-        self._collecting = {} if wanted else None
 
     def follow(self, stream: WatchStream) -> None:
         """Read `stream` to its end. Raises `ErrorEvent` and what `WatchStream.batches` raises."""
@@ -118,15 +132,8 @@ class FrameReader:
 
     def _apply(self, changes: list[tuple[str, Object]]) -> None:
         self._stats.events += len(changes)
-        if self._collecting is None:
-            if changes:
-                self._sink.apply(changes)
-            return
-        for kind, obj in changes:
-            if kind == "DELETED":
-                self._collecting.pop(key_of(obj), None)
-            else:
-                self._collecting[key_of(obj)] = obj
+        if changes:
+            self._sink.apply(changes)
 
     def _take_special(self, stream: WatchStream, kind: str, obj: Object) -> None:
         if kind == "BOOKMARK":
@@ -140,18 +147,7 @@ class FrameReader:
     def _take_bookmark(self, stream: WatchStream, obj: Object) -> None:
         self._stats.bookmarks += 1
         version = resource_version_of(obj)
-        if self._collecting is not None:
-            if annotations_of(obj).get(INITIAL_EVENTS_END) == "true":
-                self._end_collecting(version)
-        elif version:
+        if version:
             self._sink.note(version)
         self.silence_limit_s = SILENCE_AFTER_BOOKMARK_S
         stream.expect_frame_within(SILENCE_AFTER_BOOKMARK_S)
-
-    def _end_collecting(self, version: str) -> None:
-        items = [*(self._collecting or {}).values()]
-        self._collecting = None
-        self._sink.replace(items, version)
-        self._stats.lists += 1
-        self._stats.items_in_last_list = len(items)
-        self._on_list()

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 
-import structlog
-
+from controller_runtime.logs import get_logger
 from controller_runtime.resources import Object
 
 IndexFunc = Callable[[Object], Iterable[str]]
 """The values under which an object is found, such as the UID of its owner. Must be pure."""
 
-_log = structlog.get_logger(__name__)
+_log = get_logger(__name__)
 
 
 class Index:

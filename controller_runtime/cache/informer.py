@@ -15,11 +15,11 @@ from collections.abc import Mapping, Sequence
 from typing import Protocol
 
 from controller_runtime.cache.dispatcher import Delivery, EventHandler
+from controller_runtime.cache.frames import ReflectorStats
 from controller_runtime.cache.gc_tuning import relax_collector
 from controller_runtime.cache.indexer import IndexFunc
 from controller_runtime.cache.mutation import copy_object
 from controller_runtime.cache.reflector import Reflector
-from controller_runtime.cache.reflector_stats import ReflectorStats
 from controller_runtime.cache.store import Changes, Objects, Store
 from controller_runtime.client.api import PAGE_SIZE, KubeClient, Transform
 from controller_runtime.clock import SYSTEM_CLOCK, Clock
@@ -82,7 +82,6 @@ class Informer:
         indexers: Mapping[str, IndexFunc] | None = None,
         transform: Transform | None = None,
         resync_period_s: float = 0.0,
-        streaming_list: bool = False,
         page_size: int = PAGE_SIZE,
         clock: Clock = SYSTEM_CLOCK,
     ) -> None:
@@ -104,7 +103,6 @@ class Informer:
             label_selector=label_selector,
             field_selector=field_selector,
             transform=transform,
-            streaming_list=streaming_list,
             page_size=page_size,
             clock=clock,
         )

@@ -12,23 +12,18 @@ from __future__ import annotations
 import random
 import threading
 
-import structlog
-
-from controller_runtime.cache.frames import ErrorEvent, FrameReader, Sink
+from controller_runtime.cache.frames import ErrorEvent, FrameReader, ReflectorStats, Sink
 from controller_runtime.cache.freshness import ordinal
 from controller_runtime.cache.gc_tuning import quiet_collector
 from controller_runtime.cache.reflector_backoff import Patience
-from controller_runtime.cache.reflector_stats import ReflectorStats
 from controller_runtime.client.api import PAGE_SIZE, WATCH_TIMEOUT_S, KubeClient, ObjectList, Transform, WatchStream
 from controller_runtime.client.connection import Interrupt
 from controller_runtime.client.status import is_resource_version_too_large
 from controller_runtime.clock import SYSTEM_CLOCK, Clock
 from controller_runtime.errors import (
     ApiError,
-    BadRequest,
     ConnectionFailed,
     Expired,
-    Invalid,
     MalformedReply,
     NotFound,
     ServerTimeout,
@@ -36,6 +31,7 @@ from controller_runtime.errors import (
     TooManyRequests,
     TransientApiError,
 )
+from controller_runtime.logs import get_logger
 from controller_runtime.resources import Resource
 
 SHORT_WATCH_S = 1.0
@@ -46,7 +42,7 @@ TROUBLE_AFTER_S = 90.0
 ANY_VERSION = "0"
 LATEST = ""
 
-_log = structlog.get_logger(__name__)
+_log = get_logger(__name__)
 
 
 class Reflector:
@@ -62,7 +58,6 @@ class Reflector:
         label_selector: str | None = None,
         field_selector: str | None = None,
         transform: Transform | None = None,
-        streaming_list: bool = False,
         page_size: int = PAGE_SIZE,
         clock: Clock = SYSTEM_CLOCK,
         rng: random.Random | None = None,
@@ -74,12 +69,11 @@ class Reflector:
         self._namespace = namespace
         self._label_selector = label_selector
         self._field_selector = field_selector
-        self._streaming_list = streaming_list
         self._page_size = page_size
         self._clock = clock
         self._rng = rng or random.Random()
         self._patience = Patience(clock, self._rng)
-        self._frames = FrameReader(sink, self.stats, clock, transform=transform, on_list=self._note_success)
+        self._frames = FrameReader(sink, self.stats, clock, transform=transform)
         self._stopping = threading.Event()
         self._interrupt = Interrupt()
         self._stream: WatchStream | None = None
@@ -125,13 +119,12 @@ class Reflector:
 
     def _round(self, *, relist: bool) -> bool:
         """One list if need be, then one watch until it ends. True when the next round has to list."""
-        if relist and not self._streaming_list:
+        if relist:
             try:
                 self._list()
             except ApiError as error:
                 self._pause(error)
                 return True
-        self._frames.collect(wanted=relist and self._streaming_list)
         return self._watch()
 
     def _list(self) -> None:
@@ -197,7 +190,7 @@ class Reflector:
             self.stats.count_error(type(error).__name__)
             self._log.info("the watch broke off; resuming", error=str(error))
         except ApiError as error:
-            return self._refused(error)
+            return self._recover(error, relist=not isinstance(error, TransientApiError))
         finally:
             self._stream = None
         return self._after_end(self._clock.monotonic() - started, self.stats.frames - frames_before)
@@ -213,41 +206,28 @@ class Reflector:
             label_selector=self._label_selector,
             field_selector=self._field_selector,
             timeout_s=timeout_s,
-            send_initial_events=self._frames.is_collecting,
         )
         self._frames.silence_limit_s = timeout_s
         self.stats.last_frame_at = self._clock.monotonic()
         self._stream = stream
-        if not self._frames.is_collecting:
-            self._note_success()
+        self._note_success()
         return stream
-
-    def _refused(self, error: ApiError) -> bool:
-        """The watch was not opened."""
-        if self._frames.is_collecting and isinstance(error, BadRequest | Invalid):
-            self._log.info("the server does not stream lists; using paged lists", error=str(error))
-            self._streaming_list = False
-            return True
-        return self._recover(error, relist=not isinstance(error, TransientApiError))
 
     def _after_end(self, lived_s: float, frames: int) -> bool:
         """The watch ended without an error of its own: as a rule its time was up."""
         if lived_s >= SHORT_WATCH_S:
             self._quick_rewatches = 0
-            return self._frames.is_collecting
+            return False
         if frames == 0:
             self.stats.short_watches += 1
             return self._recover(None, relist=True)
         self._quick_rewatches += 1
         if self._quick_rewatches > MAX_QUICK_REWATCHES:
             return self._recover(None, relist=False)
-        return self._frames.is_collecting
+        return False
 
     def _recover(self, error: ApiError | None, *, relist: bool) -> bool:
         """Pause after a failure (None: a watch that closed at once); True when a list must follow."""
-        relist = relist or self._frames.is_collecting
-        if error is not None and _version_is_unavailable(error) and self._frames.is_collecting:
-            self._version_unavailable = True
         if relist and not self._stopping.is_set():
             self.stats.count_relist(type(error).__name__ if error is not None else "ShortWatch")
         self._pause(error)

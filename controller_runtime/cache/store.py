@@ -9,12 +9,11 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterable, Mapping, Sequence
 
-import structlog
-
 from controller_runtime.cache.freshness import Freshness
 from controller_runtime.cache.indexer import Index
 from controller_runtime.cache.indexer import IndexFunc as IndexFunc  # Part of this module's interface.
 from controller_runtime.cache.mutation import detects_mutation, freeze
+from controller_runtime.logs import get_logger
 from controller_runtime.resources import Object
 
 Change = tuple[Object | None, Object | None, bool]
@@ -24,7 +23,7 @@ Changes = list[Change]
 Objects = list[Object]
 # Spelled here because the class has a method `list`, which hides the type from its annotations.
 
-_log = structlog.get_logger(__name__)
+_log = get_logger(__name__)
 
 
 class Store:

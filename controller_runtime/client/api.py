@@ -151,5 +151,4 @@ class KubeClient(Protocol):
         label_selector: str | None = None,
         field_selector: str | None = None,
         timeout_s: float = WATCH_TIMEOUT_S,
-        send_initial_events: bool = False,
     ) -> WatchStream: ...

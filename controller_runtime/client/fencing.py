@@ -137,7 +137,6 @@ class GuardedClient(KubeClient):
         label_selector: str | None = None,
         field_selector: str | None = None,
         timeout_s: float = WATCH_TIMEOUT_S,
-        send_initial_events: bool = False,
     ) -> WatchStream:
         return self._client.watch(
             resource,
@@ -146,7 +145,6 @@ class GuardedClient(KubeClient):
             label_selector=label_selector,
             field_selector=field_selector,
             timeout_s=timeout_s,
-            send_initial_events=send_initial_events,
         )
 
     @contextmanager

@@ -1,9 +1,8 @@
-"""How fast this process may send requests.
+"""How many requests this process may have in flight.
 
-Two brakes, both optional for a caller and both in front of the network. `RequestBucket` is client-go's QPS/burst limit, off by
-default since the API server has priority and fairness. `AdaptiveGate` is always on and normally wide open: each 429 halves the number
-of requests in flight, each success widens it again by a little (additive increase, multiplicative decrease, as TCP does).
-Neither obeys Retry-After: that is for the one who retries, who learns it from the error.
+`AdaptiveGate` is always on and normally wide open: each 429 halves the number of requests in flight, each success widens it again by
+a little (additive increase, multiplicative decrease, as TCP does). There is no limit of requests per second: API servers have priority
+and fairness. Retry-After is not obeyed here: that is for the one who retries, who learns it from the error.
 """
 
 from __future__ import annotations
@@ -16,32 +15,6 @@ from controller_runtime.clock import SYSTEM_CLOCK, Clock
 from controller_runtime.errors import TooManyRequests
 
 GATE_CEILING = 64.0
-
-
-class RequestBucket:
-    """`qps` requests per second after a burst; `take` waits for its turn."""
-
-    def __init__(self, qps: float, burst: int, *, clock: Clock = SYSTEM_CLOCK) -> None:
-        if qps <= 0 or burst < 1:
-            raise ValueError(f"a request limit needs qps > 0 and burst >= 1; got {qps=} {burst=}")
-        self._qps = qps
-        self._burst = burst
-        self._clock = clock
-        self._lock = threading.Lock()
-        self._tokens = float(burst)
-        self._seen_at = clock.monotonic()
-
-    def take(self) -> float:
-        """Wait until a request may go; returns the seconds waited."""
-        with self._lock:
-            now = self._clock.monotonic()
-            self._tokens = min(self._burst, self._tokens + (now - self._seen_at) * self._qps)
-            self._seen_at = now
-            self._tokens -= 1
-            delay_s = max(0.0, -self._tokens / self._qps)
-        if delay_s:
-            self._clock.wait_event(threading.Event(), delay_s)
-        return delay_s
 
 
 class AdaptiveGate:

@@ -22,7 +22,6 @@ from kubernetes.utils.keepalive import tcp_keepalive_socket_options
 from controller_runtime.client.api import KubeClient, ObjectList, PatchType, Propagation, WatchEvent, WatchStream
 from controller_runtime.client.connection import use_our_connections
 from controller_runtime.client.exchange import RequestObserver
-from controller_runtime.client.flow_control import RequestBucket
 from controller_runtime.client.kubeconfig import UserEntry, user_entry
 from controller_runtime.client.rest import RestClient
 from controller_runtime.client.transport import Timeouts, Transport
@@ -61,14 +60,12 @@ class Client(RestClient):
         connect_timeout_s: float = 5.0,
         read_timeout_s: float = 30.0,
         total_timeout_s: float = 120.0,
-        qps: float | None = None,
-        burst: int = 30,
         observer: RequestObserver | None = None,
         clock: Clock = SYSTEM_CLOCK,
     ) -> Client:
         """Connect as the kubeconfig says; without one, as the pod's service account when inside a pod, else as `kubectl` would.
 
-        `qps` turns on a client-side rate limit. Timeouts are in seconds: to connect, between two reads, and for a whole exchange.
+        Timeouts are in seconds: to connect, between two reads, and for a whole exchange.
         Nothing is sent yet. Raises `FatalError`, naming file and cure, when the configuration cannot be used.
         """
         endpoint = KubernetesEndpoint(None if kubeconfig is None else os.fspath(kubeconfig), context, clock=clock)
@@ -76,7 +73,6 @@ class Client(RestClient):
             endpoint,
             user_agent=user_agent,
             timeouts=Timeouts(connect_timeout_s, read_timeout_s, total_timeout_s),
-            bucket=RequestBucket(qps, burst, clock=clock) if qps else None,
             clock=clock,
         )
         if observer is not None:

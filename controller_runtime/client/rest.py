@@ -130,7 +130,6 @@ class RestClient:
         label_selector: str | None = None,
         field_selector: str | None = None,
         timeout_s: float = WATCH_TIMEOUT_S,
-        send_initial_events: bool = False,
     ) -> HttpWatchStream:
         path = _collection_path(resource, namespace)
         query: Query = {
@@ -140,8 +139,6 @@ class RestClient:
             "labelSelector": label_selector,
             "fieldSelector": field_selector,
             "timeoutSeconds": int(timeout_s),
-            "sendInitialEvents": True if send_initial_events else None,
-            "resourceVersionMatch": "NotOlderThan" if send_initial_events else None,
         }
         read_timeout_s = timeout_s + WATCH_GRACE_S
         response = self._transport.open(path, query=query, read_timeout_s=read_timeout_s)

@@ -17,7 +17,7 @@ import urllib3
 from urllib3.exceptions import HTTPError
 
 from controller_runtime.client.exchange import Exchange, RequestObserver
-from controller_runtime.client.flow_control import AdaptiveGate, RequestBucket
+from controller_runtime.client.flow_control import AdaptiveGate
 from controller_runtime.client.reply import explain, read_body
 from controller_runtime.client.status import error_from_reply, is_eviction_refusal
 from controller_runtime.clock import SYSTEM_CLOCK, Clock
@@ -78,14 +78,12 @@ class Transport:
         *,
         user_agent: str,
         timeouts: Timeouts = Timeouts(),  # frozen
-        bucket: RequestBucket | None = None,
         gate: AdaptiveGate | None = None,
         clock: Clock = SYSTEM_CLOCK,
     ) -> None:
         self._endpoint = endpoint
         self._user_agent = user_agent
         self._timeouts = timeouts
-        self._bucket = bucket
         self._gate = gate or AdaptiveGate(clock=clock)
         self._clock = clock
         self._observers: list[RequestObserver] = []
@@ -117,8 +115,6 @@ class Transport:
     ) -> bytes:
         """One exchange; returns the body of a 2xx reply, raises `ApiError` for anything else."""
         call = self._call(method, path, query, body, content_type)
-        if self._bucket is not None:
-            self._bucket.take()
         with self._gate.slot(self._timeouts.read_s):
             try:
                 reply = self._with_fresh_credentials(call, self._exchange)

@@ -21,16 +21,9 @@ from controller_runtime.controller.handlers import (
     EnqueueingHandler,
     Mapper,
     Predicate,
-    all_of,
-    annotations_changed,
-    any_of,
-    finalizers_or_deletion_changed,
     for_object,
     for_owner,
     generation_changed,
-    labels_changed,
-    negate,
-    resource_version_changed,
 )
 from controller_runtime.controller.outcomes import RETRY_JITTER, OnPoisoned, Outcomes
 from controller_runtime.controller.reconcile import Reconciler, Request, Result
@@ -49,16 +42,9 @@ __all__ = [
     "Reconciler",
     "Request",
     "Result",
-    "all_of",
-    "annotations_changed",
-    "any_of",
-    "finalizers_or_deletion_changed",
     "for_object",
     "for_owner",
     "generation_changed",
-    "labels_changed",
-    "negate",
-    "resource_version_changed",
 ]
 
 CACHE_SYNC_TIMEOUT_S = 120.0

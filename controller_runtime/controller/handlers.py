@@ -15,9 +15,7 @@ from controller_runtime.controller.reconcile import Request
 from controller_runtime.queue.workqueue import LOW_PRIORITY
 from controller_runtime.resources import (
     Object,
-    annotations_of,
     controller_of,
-    labels_of,
     namespace_of,
     resource_version_of,
 )
@@ -72,58 +70,15 @@ def _group_of(reference: Mapping[str, Any]) -> str:
     return group
 
 
-def resource_version_changed(change: Change) -> bool:
-    """Predicate: drops resyncs."""
-    return _differs(change, resource_version_of)
-
-
 def generation_changed(change: Change) -> bool:
     """Predicate: passes changes of spec and the start of a deletion; drops resyncs, labels, annotations, status.
 
     Only for types whose API server counts generations: an object without one never passes.
     """
-    return _differs(change, lambda obj: (obj.get("metadata") or {}).get("generation"))
-
-
-def labels_changed(change: Change) -> bool:
-    """Predicate: labels differ."""
-    return _differs(change, labels_of)
-
-
-def annotations_changed(change: Change) -> bool:
-    """Predicate: annotations differ."""
-    return _differs(change, annotations_of)
-
-
-def finalizers_or_deletion_changed(change: Change) -> bool:
-    """Predicate: finalizers or the deletion mark differ."""
-
-    def relevant(obj: Object) -> object:
-        metadata = obj.get("metadata") or {}
-        return metadata.get("finalizers") or [], bool(metadata.get("deletionTimestamp"))
-
-    return _differs(change, relevant)
-
-
-def _differs(change: Change, read: Callable[[Object], object]) -> bool:
     if change.old is None or change.new is None:
         return True
-    return read(change.old) != read(change.new)
-
-
-def all_of(*predicates: Predicate) -> Predicate:
-    """Every one must pass."""
-    return lambda change: all(predicate(change) for predicate in predicates)
-
-
-def any_of(*predicates: Predicate) -> Predicate:
-    """One must pass."""
-    return lambda change: any(predicate(change) for predicate in predicates)
-
-
-def negate(predicate: Predicate) -> Predicate:
-    """Passes what `predicate` stops."""
-    return lambda change: not predicate(change)
+    before, after = ((obj.get("metadata") or {}).get("generation") for obj in (change.old, change.new))
+    return before != after
 
 
 class EnqueueingHandler:

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Generic, TypeVar
 
-from controller_runtime.backoff import Backoff
+from controller_runtime.backoff import Backoff, TokenBucket
 from controller_runtime.clock import rfc3339_micro
 from controller_runtime.resources import EVENTS, Object
 
@@ -128,7 +128,7 @@ class Correlator:
     def __init__(self) -> None:
         self._series: _Recent[Occurrence, Series] = _Recent()
         self._notes: _Recent[Hashable, _Notes] = _Recent()
-        self._buckets: _Recent[Hashable, tuple[float, float]] = _Recent()
+        self._buckets: _Recent[Hashable, TokenBucket] = _Recent()
         self.dropped = 0
 
     def correlate(self, occurrence: Occurrence, now: datetime, now_s: float, unique: str) -> Series | None:
@@ -164,11 +164,9 @@ class Correlator:
 
     def _take_token(self, occurrence: Occurrence, now_s: float) -> bool:
         of = (occurrence.namespace, occurrence.regarding, occurrence.controller)
-        tokens, seen_s = self._buckets.get(of) or (float(BURST), now_s)
-        tokens = min(float(BURST), tokens + (now_s - seen_s) / REFILL_S)
-        granted = tokens >= 1
-        self._buckets.put(of, (tokens - 1 if granted else tokens, now_s))
-        return granted
+        bucket = self._buckets.get(of) or TokenBucket(1 / REFILL_S, BURST, now_s)
+        self._buckets.put(of, bucket)
+        return bucket.take(now_s) == 0.0
 
 
 class _Recent(Generic[K, V]):

@@ -9,7 +9,7 @@ from controller_runtime.clock import Clock
 from controller_runtime.manager.certificate import ServingCertificate
 from controller_runtime.manager.health import Checks, probe_handler
 from controller_runtime.manager.http_server import HttpServer
-from controller_runtime.metrics.endpoint import AccessReviewer, metrics_handler
+from controller_runtime.manager.metrics_endpoint import AccessReviewer, metrics_handler
 from controller_runtime.metrics.registry import CertificateMetrics
 from controller_runtime.settings import OperatorSettings
 

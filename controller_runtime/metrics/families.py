@@ -6,20 +6,15 @@ controller-runtime that names a bucket would find nothing.
 
 from __future__ import annotations
 
-import threading
+from bisect import bisect_left
 from collections.abc import Callable, Iterator, Sequence
-from typing import TYPE_CHECKING
+from dataclasses import dataclass
 
-from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily
+from prometheus_client import Histogram
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
 from prometheus_client.registry import Collector
+from prometheus_client.samples import Sample
 from prometheus_client.utils import floatToGoString
-
-from controller_runtime.metrics.histogram import Histogram
-
-if TYPE_CHECKING:
-    from prometheus_client import Metric
-
-    from controller_runtime.queue.workqueue import QueueStats
 
 MAX_PRIORITY_LABELS = 25
 OVERFLOW_LABEL = "exceeded_cardinality_limit"
@@ -31,47 +26,61 @@ def go_float(value: float) -> str:
     return text.removesuffix(".0")
 
 
-class LabelledHistogram(Collector):
-    """A histogram with labels; `labels(...)` gives the child to observe with, present at zero from then on."""
+class GoHistogram(Histogram):
+    """prometheus_client's histogram, with Go's spelling of the bucket bounds."""
 
-    def __init__(self, name: str, help_: str, label_names: Sequence[str], bounds: Sequence[float]) -> None:
-        self._name = name
-        self._help = help_
-        self._label_names = list(label_names)
-        self._bounds = bounds
-        self._lock = threading.Lock()
-        self._children: dict[tuple[str, ...], LockedHistogram] = {}
-
-    def labels(self, *values: str) -> LockedHistogram:
-        with self._lock:
-            return self._children.setdefault(values, LockedHistogram(self._bounds))
-
-    def describe(self) -> list[Metric]:
-        return [HistogramMetricFamily(self._name, self._help, labels=self._label_names)]
-
-    def collect(self) -> Iterator[Metric]:
-        family = HistogramMetricFamily(self._name, self._help, labels=self._label_names)
-        with self._lock:
-            children = list(self._children.items())
-        for values, child in children:
-            add_histogram(family, list(values), child.copy())
-        yield family
+    def collect(self) -> list[Metric]:
+        families = [*super().collect()]
+        for family in families:
+            family.samples = [_respelled(sample) for sample in family.samples]
+        return families
 
 
-class LockedHistogram:
-    """One child of a labelled histogram."""
+def _respelled(sample: Sample) -> Sample:
+    if "le" not in sample.labels:
+        return sample
+    return sample._replace(labels={**sample.labels, "le": go_float(float(sample.labels["le"]))})
+
+
+class Tally:
+    """A histogram cheap enough for the hot path of the work queue, whose lock its counting needs anyway; samples are made when somebody
+    scrapes. Counts per bucket (upper bounds inclusive, plus one for +Inf) and the sum. Not thread-safe: the owner locks.
+    """
+
+    __slots__ = ("bounds", "counts", "total")
 
     def __init__(self, bounds: Sequence[float]) -> None:
-        self._lock = threading.Lock()
-        self._histogram = Histogram(bounds)
+        self.bounds = tuple(bounds)
+        self.counts = [0] * (len(self.bounds) + 1)
+        self.total = 0.0
 
     def observe(self, value: float) -> None:
-        with self._lock:
-            self._histogram.observe(value)
+        self.counts[bisect_left(self.bounds, value)] += 1
+        self.total += value
 
-    def copy(self) -> Histogram:
-        with self._lock:
-            return self._histogram.copy()
+    def cumulative(self) -> list[int]:
+        """Observations at or below each bound, the last one for +Inf: what Prometheus calls buckets."""
+        running = 0
+        return [running := running + count for count in self.counts]
+
+    def copy(self) -> Tally:
+        twin = Tally(self.bounds)
+        twin.counts = list(self.counts)
+        twin.total = self.total
+        return twin
+
+
+@dataclass(frozen=True, slots=True)
+class QueueStats:
+    """What a scrape shows of a work queue. Depth counts dirty keys by priority, including those that wait for their worker to finish."""
+
+    depth: dict[int, int]
+    adds: int
+    retries: int
+    unfinished_s: float
+    longest_running_s: float
+    queue_duration: Tally
+    work_duration: Tally
 
 
 class WorkQueueCollector(Collector):
@@ -131,7 +140,7 @@ class WorkQueueCollector(Collector):
         yield from (depth, adds, queued, worked, unfinished, longest, retries)
 
 
-def add_histogram(family: HistogramMetricFamily, labels: list[str], histogram: Histogram) -> None:
+def add_histogram(family: HistogramMetricFamily, labels: list[str], histogram: Tally) -> None:
     bounds = [go_float(bound) for bound in (*histogram.bounds, float("inf"))]
     counts = [float(count) for count in histogram.cumulative()]
     family.add_metric(labels, list(zip(bounds, counts, strict=True)), histogram.total)

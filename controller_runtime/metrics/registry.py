@@ -19,7 +19,7 @@ from prometheus_client import (
 )
 
 from controller_runtime.client.exchange import Exchange
-from controller_runtime.metrics.families import LabelledHistogram, WorkQueueCollector
+from controller_runtime.metrics.families import GoHistogram, WorkQueueCollector
 
 RECONCILE_RESULTS = ("success", "error", "requeue", "requeue_after")
 
@@ -83,13 +83,13 @@ class ControllerMetrics:
             by_controller,
             registry=registry,
         )
-        self.reconcile_time = LabelledHistogram(
+        self.reconcile_time = GoHistogram(
             name + "reconcile_time_seconds",
             "Length of time per reconciliation per controller",
             by_controller,
-            RECONCILE_TIME_BUCKETS,
+            buckets=RECONCILE_TIME_BUCKETS,
+            registry=registry,
         )
-        registry.register(self.reconcile_time)
         self.max_concurrent = Gauge(
             name + "max_concurrent_reconciles",
             "Maximum number of concurrent reconciles per controller",
@@ -194,7 +194,5 @@ class CertificateMetrics:
         )
 
 
-def _by_verb(registry: CollectorRegistry, name: str, help_: str, bounds: Sequence[float]) -> LabelledHistogram:
-    histogram = LabelledHistogram("rest_client_" + name, help_, ["verb", "host"], bounds)
-    registry.register(histogram)
-    return histogram
+def _by_verb(registry: CollectorRegistry, name: str, help_: str, bounds: Sequence[float]) -> GoHistogram:
+    return GoHistogram("rest_client_" + name, help_, ["verb", "host"], buckets=bounds, registry=registry)

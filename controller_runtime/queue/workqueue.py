@@ -21,7 +21,7 @@ from typing import Generic, TypeVar
 
 from controller_runtime.backoff import ItemExponentialLimiter, Limiter
 from controller_runtime.clock import SYSTEM_CLOCK, Clock
-from controller_runtime.metrics.histogram import Histogram
+from controller_runtime.metrics.families import QueueStats, Tally
 from controller_runtime.queue.delaying import Delays
 from controller_runtime.queue.priority import Item, Lanes
 
@@ -46,19 +46,6 @@ class _Held:
     since: float
     priority: int
     overdue: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class QueueStats:
-    """What a scrape shows. Depth counts dirty keys by priority, including those that wait for their worker to finish."""
-
-    depth: dict[int, int]
-    adds: int
-    retries: int
-    unfinished_s: float
-    longest_running_s: float
-    queue_duration: Histogram
-    work_duration: Histogram
 
 
 class WorkQueue(Generic[K]):
@@ -89,8 +76,8 @@ class WorkQueue(Generic[K]):
         self._adds = 0
         self._retries = 0
         self._depth: dict[int, int] = {0: 0}
-        self._queue_duration = Histogram(DURATION_BUCKETS)
-        self._work_duration = Histogram(DURATION_BUCKETS)
+        self._queue_duration = Tally(DURATION_BUCKETS)
+        self._work_duration = Tally(DURATION_BUCKETS)
 
     def add(self, key: K, *, priority: int = 0, after_s: float | None = None, rate_limited: bool = False) -> None:
         """Ask for a run of `key`, now or after a delay; ignored once shutting down.

@@ -11,7 +11,7 @@ import threading
 from collections.abc import Callable
 from typing import TypeVar
 
-from controller_runtime.backoff import Backoff
+from controller_runtime.backoff import Backoff, TokenBucket
 from controller_runtime.clock import SYSTEM_CLOCK, Clock
 from gpu_provisioner.cloud.port import AgentPools, BudgetSpent, CloudError, Pool, PoolSpec, Throttled, Unknown
 
@@ -39,9 +39,7 @@ class Gate:
         self._clock = clock
         self._lock = threading.Lock()
         self._rate = requests_per_s
-        self._burst = float(burst)
-        self._tokens = float(burst)
-        self._filled_at = clock.monotonic()
+        self._bucket = TokenBucket(requests_per_s, burst, clock.monotonic())
         self._closed_until = clock.monotonic()
         self._why: CloudError | None = None
         self._throttled_pause_s = throttled_pause_s
@@ -53,12 +51,10 @@ class Gate:
         with self._lock:
             if now < self._closed_until:
                 raise BudgetSpent(self._closed_text(), retry_after_s=self._closed_until - now)
-            self._tokens = min(self._burst, self._tokens + (now - self._filled_at) * self._rate)
-            self._filled_at = now
-            if self._tokens < 1:
+            wait_s = self._bucket.take(now)
+            if wait_s:
                 text = f"the budget of {self._rate:g} requests per second is used up"
-                raise BudgetSpent(text, retry_after_s=(1 - self._tokens) / self._rate)
-            self._tokens -= 1
+                raise BudgetSpent(text, retry_after_s=wait_s)
 
     def succeeded(self) -> None:
         """Azure answered sensibly: an outage, if there was one, is over."""

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
 
+from controller_runtime.cache.own_writes import OwnWrites
 from controller_runtime.client.api import KubeClient, PatchType
 from controller_runtime.errors import Conflict, NotFound, TooManyRequests
 from controller_runtime.resources import NODES, PODS, resource_version_of
@@ -42,6 +43,7 @@ class Applier:
     view: PoolView
     refusals: RefusalMemory
     memory: Memory
+    own_writes: OwnWrites
     observer: Observer
     limits: Limits
 
@@ -115,7 +117,7 @@ class Applier:
     def _patch_node(self, snapshot: Snapshot, action: PatchNode) -> Snapshot:
         kind = PatchType.STRATEGIC if action.patch.additive else PatchType.MERGE
         written = self.client.patch(NODES, action.name, action.patch.body, patch_type=kind)
-        self.memory.wrote(snapshot.machine.uid, NODES, resource_version_of(written))
+        self.own_writes.note(snapshot.machine.uid, [(NODES, resource_version_of(written))])
         patched = NodeView.from_object(written)
         return replace(snapshot, nodes=tuple(patched if n.name == patched.name else n for n in snapshot.nodes))
 
@@ -133,6 +135,7 @@ class Applier:
         patch = {"metadata": {"resourceVersion": machine.resource_version, "finalizers": kept or None}}
         _ignoring_gone(lambda: self.client.patch(MACHINES, machine.name, patch))
         self.memory.forget(machine.uid)
+        self.own_writes.forget(machine.uid)
         self.view.forget(machine.name)
 
     def _evict(self, snapshot: Snapshot, pods: list[PodView]) -> Snapshot:

@@ -11,12 +11,8 @@ from collections.abc import Collection, Hashable
 from dataclasses import dataclass, field
 
 from controller_runtime.clock import SYSTEM_CLOCK, Clock
-from controller_runtime.resources import Resource
 from gpu_provisioner.cloud.port import CloudError
 from gpu_provisioner.machine.snapshot import Attempt
-
-CACHE_PATIENCE_S = 10.0
-"""A version that has not come by then never will: the server was restored from a backup, or its versions are not comparable."""
 
 
 @dataclass(slots=True)
@@ -25,7 +21,6 @@ class _Record:
     failures: dict[str, int] = field(default_factory=dict)
     refused: dict[str, tuple[CloudError, float]] = field(default_factory=dict)
     blocked_pods: frozenset[str] = frozenset()
-    written: dict[Resource, tuple[str, float]] = field(default_factory=dict)
 
 
 class Memory:
@@ -80,17 +75,6 @@ class Memory:
         """As noted last."""
         with self._lock:
             return tuple(sorted(self._record(uid).blocked_pods))
-
-    def wrote(self, uid: str, resource: Resource, resource_version: str) -> None:
-        """An object of this Machine was written here; its cache is behind until it shows that version."""
-        with self._lock:
-            self._record(uid).written[resource] = (resource_version, self._clock.monotonic())
-
-    def unseen_write(self, uid: str, resource: Resource) -> str:
-        """The version that the cache has to show before it is believed; "" when there is none or it has had time enough."""
-        with self._lock:
-            version, at = self._record(uid).written.get(resource, ("", 0.0))
-        return version if self._clock.monotonic() - at < CACHE_PATIENCE_S else ""
 
     def forget(self, uid: str) -> None:
         """The Machine is gone."""

@@ -10,19 +10,19 @@ import random
 from collections.abc import Mapping
 from typing import Any, Protocol
 
+from controller_runtime.cache.own_writes import OwnWrites
 from controller_runtime.client.api import KubeClient
 from controller_runtime.clock import SYSTEM_CLOCK, Clock
 from controller_runtime.controller.controller import Request, Result
 from controller_runtime.errors import NotFound
 from controller_runtime.events.recorder import EventRecorder
 from controller_runtime.logs import get_logger
-from controller_runtime.resources import NODES, Object, resource_version_of
+from controller_runtime.resources import Object, resource_version_of
 from gpu_provisioner.api import conditions, labels
 from gpu_provisioner.api.machine import Machine
 from gpu_provisioner.api.resource import MACHINES
 from gpu_provisioner.machine.apply import Applier
 from gpu_provisioner.machine.limits import Limits
-from gpu_provisioner.machine.memory import Memory
 from gpu_provisioner.machine.observe import Observer
 from gpu_provisioner.machine.ownership import is_managed
 from gpu_provisioner.machine.plan import Action, CreatePool, DeleteMachine, ReleaseNode, RemoveFinalizer, plan
@@ -43,8 +43,6 @@ class Cache(Protocol):
 
     def get(self, name: str, namespace: str | None = None) -> Object | None: ...
 
-    def has_seen(self, resource_version: str) -> bool: ...
-
 
 class MachineReconciler:
     """Implements controller_runtime's Reconciler for Machines with an owner label."""
@@ -53,8 +51,7 @@ class MachineReconciler:
         self,
         *,
         machines: Cache,
-        nodes: Cache,
-        memory: Memory,
+        own_writes: OwnWrites,
         client: KubeClient,
         observer: Observer,
         applier: Applier,
@@ -64,8 +61,8 @@ class MachineReconciler:
         clock: Clock = SYSTEM_CLOCK,
         rng: random.Random | None = None,
     ) -> None:
-        self._caches = {MACHINES: machines, NODES: nodes}
-        self._memory = memory
+        self._machines = machines
+        self._own_writes = own_writes
         self._client = client
         self._observer = observer
         self._applier = applier
@@ -77,14 +74,14 @@ class MachineReconciler:
 
     def reconcile(self, request: Request) -> Result:
         """One step for the Machine of that name. Raises ApiError for the queue to retry."""
-        stored = self._caches[MACHINES].get(request.name)
+        stored = self._machines.get(request.name)
         if stored is None:
             return Result()
         machine = Machine.from_object(stored)
         guarded = labels.FINALIZER in machine.finalizers
         if not is_managed(machine.labels) or (machine.deleting and not guarded):
             return Result()
-        if self._is_behind(machine):
+        if not self._own_writes.are_visible(machine.uid):
             # The write's own event will come; deciding now would only repeat it and meet a conflict.
             return Result(BEHIND_S)
         if not guarded:
@@ -92,20 +89,12 @@ class MachineReconciler:
             return Result()
         return self._step(stored, machine)
 
-    def _is_behind(self, machine: Machine) -> bool:
-        """Whether a cache does not show yet what was written here for this Machine."""
-        for resource, cache in self._caches.items():
-            version = self._memory.unseen_write(machine.uid, resource)
-            if version and not cache.has_seen(version):
-                return True
-        return False
-
     def _add_finalizer(self, machine: Machine) -> None:
         """Committed before anything can be ordered, and bound to the version that was read: the Machine was alive then."""
         finalizers = [*machine.finalizers, labels.FINALIZER]
         patch = {"metadata": {"resourceVersion": machine.resource_version, "finalizers": finalizers}}
         written = self._client.patch(MACHINES, machine.name, patch)
-        self._memory.wrote(machine.uid, MACHINES, resource_version_of(written))
+        self._own_writes.note(machine.uid, [(MACHINES, resource_version_of(written))])
 
     def _step(self, stored: Object, machine: Machine) -> Result:
         snapshot = self._observer.observe(machine)
@@ -126,7 +115,7 @@ class MachineReconciler:
             written = self._client.patch(MACHINES, snapshot.machine.name, patch, subresource="status")
         except NotFound:  # deleted for good between the read and the write: nothing is left to describe
             return False
-        self._memory.wrote(snapshot.machine.uid, MACHINES, resource_version_of(written))
+        self._own_writes.note(snapshot.machine.uid, [(MACHINES, resource_version_of(written))])
         self._tell(written, stored.get("status") or {}, snapshot)
         return True
 

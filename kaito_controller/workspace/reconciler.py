@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import replace
 
+from controller_runtime.cache.own_writes import LOOK_AGAIN_S, OwnWrites
 from controller_runtime.client.api import KubeClient
 from controller_runtime.clock import Clock
 from controller_runtime.conditions import Condition
@@ -32,7 +33,6 @@ from kaito_controller.api.reasons import Kind
 from kaito_controller.workspace.act.actions import Action, Delete, ReleaseNode
 from kaito_controller.workspace.act.api_rejections import REFUSED_RETRY_S
 from kaito_controller.workspace.act.apply import Applier
-from kaito_controller.workspace.act.consistency import LOOK_AGAIN_S, OwnWrites
 from kaito_controller.workspace.act.rehearsal import Rehearsals
 from kaito_controller.workspace.conditions.status import (
     Change,

@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping
 from functools import lru_cache
 
 from controller_runtime.cache.informer import Informer
+from controller_runtime.cache.own_writes import OwnWrites
 from controller_runtime.clock import SYSTEM_CLOCK, Clock
 from controller_runtime.controller.controller import Controller, EnqueueingHandler, Request, for_object, for_owner
 from controller_runtime.errors import FatalError
@@ -27,6 +28,7 @@ from controller_runtime.resources import (
     labels_of,
     name_of,
 )
+from controller_runtime.startup import patiently
 from controller_runtime.version import register_build_info
 from kaito_controller.api import labels
 from kaito_controller.api.tuning_config import KEY
@@ -34,7 +36,6 @@ from kaito_controller.catalog.loader import load_catalog
 from kaito_controller.catalog.model import Catalog
 from kaito_controller.settings import ControllerSettings, listed
 from kaito_controller.workspace.act.actions import MACHINES
-from kaito_controller.workspace.act.consistency import OwnWrites
 from kaito_controller.workspace.metrics import WorkspaceMetrics
 from kaito_controller.workspace.observe.caches import (
     MACHINE_INDICES,
@@ -122,7 +123,7 @@ class CatalogSource:
 
 
 def _machines(manager: Manager, settings: ControllerSettings, clock: Clock) -> tuple[MachineSource, Informer | None]:
-    if is_installed(manager.client):
+    if patiently(lambda: is_installed(manager.client), "the API server", clock=clock):
         informer = manager.informer(MACHINES, indexers=MACHINE_INDICES)
         return MachineSource(manager.client, clock=clock, informer=informer), informer
     if settings.machine_api == "required":

@@ -15,7 +15,9 @@ import tempfile
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Self, TypeVar
+from typing import NoReturn, Self, TypeVar
+
+from tenacity import RetryCallState, Retrying, retry_if_result, stop_after_delay, wait_fixed
 
 ROOT = Path(__file__).resolve().parents[2]
 T = TypeVar("T")
@@ -29,14 +31,17 @@ def wait_until(
     condition: Callable[[], T], timeout_s: float = 20.0, what: str = "the condition", step_s: float = 0.02
 ) -> T:
     """The first truthy value of `condition`; AssertionError naming `what` and the last value after `timeout_s`."""
-    deadline = time.monotonic() + timeout_s
-    while True:
-        value = condition()
-        if value:
-            return value
-        if time.monotonic() > deadline:
-            raise AssertionError(f"{what} did not come true within {timeout_s:g} s; last seen: {value!r}")
-        time.sleep(step_s)
+
+    def fail(state: RetryCallState) -> NoReturn:
+        last = state.outcome.result() if state.outcome else None
+        raise AssertionError(f"{what} did not come true within {timeout_s:g} s; last seen: {last!r}")
+
+    return Retrying(
+        retry=retry_if_result(lambda value: not value),
+        wait=wait_fixed(step_s),
+        stop=stop_after_delay(timeout_s),
+        retry_error_callback=fail,
+    )(condition)
 
 
 class Process:

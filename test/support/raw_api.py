@@ -8,15 +8,15 @@ from __future__ import annotations
 import base64
 import json
 import tempfile
-import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 from urllib.parse import quote
 
 import urllib3
 import yaml
+from tenacity import RetryCallState, Retrying, retry_if_result, stop_after_delay, wait_fixed
 
 MERGE = "application/merge-patch+json"
 JSON_PATCH = "application/json-patch+json"
@@ -159,10 +159,14 @@ class RawApi:
 
 def eventually(probe: Callable[[], Any], wanted: Callable[[Any], bool], patience_s: float = PATIENCE_S) -> Any:
     """Probe until the result is as wanted; AssertionError with the last one after `patience_s`."""
-    end = time.monotonic() + patience_s
-    while True:
-        found = probe()
-        if wanted(found):
-            return found
-        assert time.monotonic() < end, f"not within {patience_s} s; last seen: {found}"
-        time.sleep(0.02)
+
+    def fail(state: RetryCallState) -> NoReturn:
+        last = state.outcome.result() if state.outcome else None
+        raise AssertionError(f"not within {patience_s} s; last seen: {last}")
+
+    return Retrying(
+        retry=retry_if_result(lambda found: not wanted(found)),
+        wait=wait_fixed(0.02),
+        stop=stop_after_delay(patience_s),
+        retry_error_callback=fail,
+    )(probe)

@@ -14,12 +14,12 @@ from datetime import timedelta
 import pytest
 
 from controller_runtime import logs
+from controller_runtime.cache.own_writes import OwnWrites
 from controller_runtime.clock import SYSTEM_CLOCK
 from controller_runtime.controller.controller import Controller
 from controller_runtime.controller.reconcile import Request, Result
 from controller_runtime.manager.runnables import Runnables
 from controller_runtime.resources import CONFIG_MAPS, PODS
-from kaito_controller.workspace.act.consistency import OwnWrites
 from kaito_controller.workspace.act.drift_backoff import Repairs
 from kaito_controller.workspace.act.node_marks import Reservations
 from kaito_controller.workspace.observe.observer import Absences

@@ -325,8 +325,8 @@ CACHES = (
         "provisioner-ignores-own-writes",
         "Decisions are made on a cache that does not show our last write: work is repeated, and meets conflicts.",
         "gpu_provisioner/machine/reconciler.py",
-        "        if self._is_behind(machine):\n",
-        "        if self._is_behind(machine) and not machine.name:\n",
+        "        if not self._own_writes.are_visible(machine.uid):\n",
+        "        if not machine.name and not self._own_writes.are_visible(machine.uid):\n",
         (f"{_STALE}/test_machines.py::test_nothing_is_repeated_while_the_cache_of_machines_stands_still",),
     ),
     Mutant(

@@ -87,6 +87,7 @@ class World:
         """A new provisioner process: nothing is remembered."""
         self.dead = False
         self.informers: dict[Resource, DirectInformer] = {}
+        self.name = "gpu-provisioner"
         self.registry = new_registry(process=False)
         self.metrics_registry = self.registry
         self.client = self.server.client("gpu-provisioner", self.gate)

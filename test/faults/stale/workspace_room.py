@@ -142,6 +142,7 @@ class _Operator:
 
     def __init__(self, room: Room) -> None:
         self._room = room
+        self.name = "kaito-controller"
         self.registry = new_registry(process=False)
         self.client = RoomClient(room.direct, "kaito-controller", room.requests.append)
         settings = ControllerSettings(**SETTINGS)

@@ -2,14 +2,7 @@ import random
 
 import pytest
 
-from controller_runtime.backoff import (
-    Backoff,
-    BucketLimiter,
-    ItemExponentialLimiter,
-    MaxOfLimiter,
-    classic_limiter,
-)
-from test.support.fake_clock import FakeClock
+from controller_runtime.backoff import Backoff, ItemExponentialLimiter, TokenBucket
 
 
 def test_pauses_double_up_to_the_cap_and_start_over_after_a_reset():
@@ -85,38 +78,25 @@ def test_jitter_keeps_keys_that_failed_together_apart():
     assert all(1.0 <= delay < 1.1 for delay in delays)
 
 
-def test_the_bucket_lets_its_burst_pass_and_then_spaces_keys_100_ms_apart():
-    clock = FakeClock()
-    limiter = BucketLimiter(clock=clock)
+def test_the_bucket_lets_its_burst_pass_and_then_one_every_100_ms():
+    bucket = TokenBucket(10.0, 100, now=7.0)
 
-    assert [limiter.when(number) for number in range(100)] == [0.0] * 100
-    assert [limiter.when("a"), limiter.when("a"), limiter.when("b")] == pytest.approx([0.1, 0.2, 0.3])
+    assert [bucket.take(7.0) for _ in range(100)] == [0.0] * 100
+    assert bucket.take(7.0) == pytest.approx(0.1)
+    assert bucket.take(7.06) == pytest.approx(0.04), "a refusal costs nothing"
+    assert bucket.take(7.11) == 0.0
+    assert bucket.take(7.11) == pytest.approx(0.09)
 
 
 def test_the_bucket_refills_with_time_but_not_beyond_its_burst():
-    clock = FakeClock()
-    limiter = BucketLimiter(10.0, 5, clock=clock)
+    bucket = TokenBucket(10.0, 5, now=0.0)
     for _ in range(5):
-        limiter.when("a")
-    clock.advance(3600)
+        bucket.take(0.0)
 
-    assert [limiter.when("a") for _ in range(6)] == pytest.approx([0.0] * 5 + [0.1])
-
-
-def test_the_strictest_limiter_wins_and_all_of_them_advance():
-    clock = FakeClock()
-    item, bucket = ItemExponentialLimiter(), BucketLimiter(10.0, 1, clock=clock)
-    limiter = MaxOfLimiter(item, bucket)
-
-    assert [limiter.when("a"), limiter.when("a")] == pytest.approx([0.005, 0.1])
-    assert item.num_requeues("a") == 2
-    assert limiter.num_requeues("a") == 2
-    limiter.forget("a")
-    assert item.num_requeues("a") == 0
+    assert [bucket.take(3600.0) for _ in range(6)] == pytest.approx([0.0] * 5 + [0.1])
 
 
-def test_the_classic_limiter_is_client_gos_default():
-    limiter = classic_limiter(FakeClock())
-
-    assert limiter.when("a") == pytest.approx(0.005)
-    assert limiter.when("a") == pytest.approx(0.010)
+@pytest.mark.parametrize(("rate", "burst"), [(0, 1), (-1, 1), (1, 0)])
+def test_a_bucket_that_could_never_let_anything_through_is_refused(rate, burst):
+    with pytest.raises(ValueError, match="rate_per_s > 0 and burst >= 1"):
+        TokenBucket(rate, burst, now=0.0)

@@ -1,25 +1,11 @@
-"""The two brakes in front of the network."""
+"""The brake in front of the network."""
 
 import pytest
 
-from controller_runtime.client.flow_control import AdaptiveGate, RequestBucket
+from controller_runtime.client.flow_control import AdaptiveGate
 from controller_runtime.errors import TooManyRequests
 from controller_runtime.resources import PODS
-from test.support.jumping_clock import JumpingClock
 from test.support.scripted_server import ScriptedServer
-
-
-def test_a_bucket_lets_a_burst_through_and_then_keeps_the_rate():
-    clock = JumpingClock()
-    bucket = RequestBucket(10, 3, clock=clock)
-    waited = [bucket.take() for _ in range(6)]
-    assert waited == pytest.approx([0, 0, 0, 0.1, 0.1, 0.1])
-
-
-@pytest.mark.parametrize(("qps", "burst"), [(0, 1), (-1, 1), (1, 0)])
-def test_a_bucket_that_could_never_let_anything_through_is_refused(qps, burst):
-    with pytest.raises(ValueError, match="qps > 0 and burst >= 1"):
-        RequestBucket(qps, burst)
 
 
 def test_the_gate_halves_with_each_429_and_widens_slowly_with_each_success():

@@ -2,7 +2,7 @@ import pytest
 
 from controller_runtime.errors import ServiceUnavailable
 from controller_runtime.manager.http_server import Query
-from controller_runtime.metrics.endpoint import AccessReviewer, metrics_handler
+from controller_runtime.manager.metrics_endpoint import AccessReviewer, metrics_handler
 from controller_runtime.metrics.registry import ControllerMetrics, new_registry
 from controller_runtime.resources import SUBJECT_ACCESS_REVIEWS, TOKEN_REVIEWS
 from test.support.fake_clock import FakeClock

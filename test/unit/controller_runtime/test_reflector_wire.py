@@ -137,35 +137,6 @@ def test_an_empty_collection_is_synced_too(rig):
     assert r.informer.keys() == []
 
 
-def test_a_streamed_list_appears_at_once_at_its_bookmark_and_the_same_watch_goes_on(rig):
-    end = {"kind": "Pod", "metadata": {"resourceVersion": "10", "annotations": {"k8s.io/initial-events-end": "true"}}}
-    frames = [("ADDED", pod("a", 7)), ("ADDED", pod("b", 5)), ("BOOKMARK", end), ("ADDED", pod("c", 11))]
-    r = rig([refuse(500)], [events(*frames, then=lambda wire: wire.hold())], streaming_list=True)
-    r.keys("n/a", "n/b", "n/c")
-    r.told(("add", "a", "7", True), ("add", "b", "5", True), ("add", "c", "11", False))
-    query = r.server.watches()[0].query
-    assert (query["sendInitialEvents"], query["resourceVersionMatch"]) == ("true", "NotOlderThan")
-    assert "resourceVersion" not in query
-    assert len(r.server.requests) == 1
-
-
-@pytest.mark.parametrize(("code", "reason"), [(400, "BadRequest"), (422, "Invalid")])
-def test_a_server_that_cannot_stream_lists_gets_a_paged_one_without_a_pause(rig, code, reason):
-    r = rig([pod_list(10, pod("a", 3))], [refuse(code, reason), hold], streaming_list=True)
-    r.keys("n/a")
-    assert r.clock.pauses == []
-
-
-def test_a_streamed_list_that_breaks_off_leaves_the_cache_alone_and_starts_again(rig):
-    end = {"kind": "Pod", "metadata": {"resourceVersion": "10", "annotations": {"k8s.io/initial-events-end": "true"}}}
-    broken = events(("ADDED", pod("ghost", 5)), then=lambda wire: wire.connection.close())
-    whole = events(("ADDED", pod("a", 7)), ("BOOKMARK", end), then=lambda wire: wire.hold())
-    r = rig([refuse(500)], [broken, whole], streaming_list=True)
-    r.keys("n/a")
-    r.told(("add", "a", "7", True))
-    assert "resourceVersion" not in r.server.watches()[1].query, "the version of a synthetic event says nothing"
-
-
 def test_a_resync_repeats_the_cache_to_its_handler_only_and_sends_the_server_nothing(rig):
     clock, resyncing = FakeClock(), Recorder()
     r = rig([pod_list(10, pod("a", 3))], [hold], clock=clock)
@@ -182,8 +153,7 @@ def test_a_resync_repeats_the_cache_to_its_handler_only_and_sends_the_server_not
     r.told(("add", "a", "3", True))
 
 
-@pytest.mark.parametrize("streamed", [False, True], ids=["paged list", "streamed list"])
-def test_a_transform_sees_each_object_once_and_the_cache_keeps_version_and_uid_but_no_managed_fields(rig, streamed):
+def test_a_transform_sees_each_object_once_and_the_cache_keeps_version_and_uid_but_no_managed_fields(rig):
     seen = []
 
     def note(obj):
@@ -192,10 +162,7 @@ def test_a_transform_sees_each_object_once_and_the_cache_keeps_version_and_uid_b
         return obj
 
     initial, later = [pod("a", 3), pod("b", 4)], ("MODIFIED", pod("a", 11))
-    end = {"kind": "Pod", "metadata": {"resourceVersion": "10", "annotations": {"k8s.io/initial-events-end": "true"}}}
-    frames = [*[("ADDED", obj) for obj in initial], ("BOOKMARK", end), later] if streamed else [later]
-    watch = events(*frames, then=lambda wire: wire.hold())
-    r = rig([pod_list(10, *initial)], [watch], streaming_list=streamed, transform=note)
+    r = rig([pod_list(10, *initial)], [events(later, then=lambda wire: wire.hold())], transform=note)
     r.told(("add", "a", "3", True), ("add", "b", "4", True), ("update", "a", "11"))
 
     assert seen == [("a", False), ("b", False), ("a", False)]
