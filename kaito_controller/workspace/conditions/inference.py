@@ -131,7 +131,8 @@ def _unready(snapshot: Snapshot, workload: Object) -> Verdict:
         )
     ready_by = gives_up - timedelta(seconds=snapshot.limits.failed_workload_grace_s)
     if snapshot.now >= ready_by:
-        return _late(snapshot, workload, gives_up)
+        told = f"{_late(snapshot, workload)} The nodes are given back at {rfc3339(gives_up)} if it lasts."
+        return Verdict(reasons.READINESS_TIMED_OUT, told, gives_up)
     if cause is not None:
         return Verdict(cause.reason, f"{cause.message} It has until {rfc3339(ready_by)}.", ready_by)
     running = [pod for pod in snapshot.pods if (pod.get("status") or {}).get("phase") == "Running"]
@@ -150,19 +151,22 @@ def _partly(snapshot: Snapshot, workload: Object, cause: Verdict | None) -> Verd
     return Verdict(cause.reason if cause is not None else reasons.MODEL_LOADING, told)
 
 
-def _late(snapshot: Snapshot, workload: Object, gives_up: datetime) -> Verdict:
+def failure(snapshot: Snapshot, workload: Object) -> Verdict:
+    """Why a workload is given up, without a deadline, which has passed by then."""
+    cause = workload_cause(snapshot, workload)
+    if cause is not None and cause.reason.kind is Kind.TROUBLE:
+        return cause
+    return Verdict(reasons.READINESS_TIMED_OUT, _late(snapshot, workload))
+
+
+def _late(snapshot: Snapshot, workload: Object) -> str:
     pod = next((name_of(pod) for pod in snapshot.pods), "")
     look = (
         f"kubectl logs -n {snapshot.namespace} {pod}"
         if pod
         else f"kubectl describe -n {snapshot.namespace} {workload['kind']}/{name_of(workload)}"
     )
-    return Verdict(
-        reasons.READINESS_TIMED_OUT,
-        f"{workload['kind']} {name_of(workload)} did not become ready within {snapshot.readiness_timeout_s:.0f} s. Look: {look}. "
-        f"The nodes are given back at {rfc3339(gives_up)} if it lasts.",
-        gives_up,
-    )
+    return f"{workload['kind']} {name_of(workload)} did not become ready within {snapshot.readiness_timeout_s:.0f} s. Look: {look}."
 
 
 def _not_ready_since(snapshot: Snapshot) -> datetime:

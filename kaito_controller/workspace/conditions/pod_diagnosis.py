@@ -7,13 +7,16 @@ must act) or waiting; of several, the one that needs a person is shown.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from typing import Any
 
 from controller_runtime.conditions import get_condition
 from controller_runtime.resources import Object, is_deleting, name_of
 from kaito_controller.api import reasons
 from kaito_controller.api.reasons import Kind
+from kaito_controller.workloads import pinned_nodes
 from kaito_controller.workspace.state.records import shorten
 from kaito_controller.workspace.state.snapshot import Snapshot, Verdict
 
@@ -26,10 +29,15 @@ CONFIG_FAILURES = frozenset({"CreateContainerConfigError", "CreateContainerError
 QUOTE = 300
 """Characters that are quoted of another program's message."""
 
+_ALL_NODES = re.compile(r"^\d+/\d+ nodes are available: ")
+_OTHER_NODES = re.compile(r"\d+ node\(s\) didn't match Pod's node affinity/selector")
+
 
 def workload_cause(snapshot: Snapshot, workload: Object) -> Verdict | None:
     """Why the pods of a workload do not run, or cannot even be made; of several causes, the one that needs a person."""
     cause = pods_cause(snapshot.pods)
+    if cause is not None and cause.reason is reasons.POD_UNSCHEDULABLE:
+        return replace(cause, message=cause.message + _cordoned(snapshot, workload))
     if cause is not None and cause.reason.kind is Kind.TROUBLE:
         return cause
     return _refused_pods(snapshot, workload) or cause
@@ -82,10 +90,25 @@ def last_failure(pods: Iterable[Object]) -> str:
 def _unscheduled(pod: Object, status: Status) -> Verdict | None:
     for condition in status.get("conditions") or []:
         if condition.get("type") == "PodScheduled" and condition.get("status") == "False":
-            said = shorten(str(condition.get("message") or condition.get("reason") or ""), QUOTE)
-            since = _since(condition)
-            return Verdict(reasons.POD_UNSCHEDULABLE, f"Pod {name_of(pod)} cannot be scheduled{since}: {said}")
+            said = shorten(_about_its_nodes(str(condition.get("message") or condition.get("reason") or "")), QUOTE)
+            nodes = ", ".join(pinned_nodes({"spec": {"template": {"spec": pod.get("spec")}}}))
+            where = f" on {nodes}" if nodes else ""
+            text = f"Pod {name_of(pod)} cannot be scheduled{where}{_since(condition)}: {said.rstrip('.')}."
+            return Verdict(reasons.POD_UNSCHEDULABLE, text)
     return None
+
+
+def _about_its_nodes(said: str) -> str:
+    """The scheduler's sentence without what it says of all the other nodes and of preemption, which bury the cause."""
+    told, _, _ = said.partition(" preemption:")
+    told = _ALL_NODES.sub("", told, count=1)
+    clauses = [clause for clause in told.rstrip(". ").split(", ") if not _OTHER_NODES.search(clause)]
+    return ", ".join(clauses) or said
+
+
+def _cordoned(snapshot: Snapshot, workload: Object) -> str:
+    names = [name for name in pinned_nodes(workload) if name in snapshot.nodes and snapshot.nodes[name].unschedulable]
+    return "".join(f" Node {name} is cordoned: kubectl uncordon {name}." for name in names)
 
 
 def _containers(status: Status) -> list[Status]:
@@ -103,9 +126,10 @@ def _container_cause(pod: Object, container: Status) -> Verdict | None:
     said = shorten(str(waiting.get("message") or reason), QUOTE)
     where = f'container "{container.get("name")}" of pod {name_of(pod)}'
     if reason in PULL_FAILURES:
-        return Verdict(
-            reasons.IMAGE_PULL_FAILED, f'Image "{container.get("image")}" for {where} cannot be pulled: {said}'
+        told = (
+            f'Image "{container.get("image")}" for {where} cannot be pulled: {said.rstrip(".")}. {_pull_secrets(pod)}'
         )
+        return Verdict(reasons.IMAGE_PULL_FAILED, told)
     if reason in CONFIG_FAILURES:
         return Verdict(reasons.CONTAINER_CONFIG_INVALID, f"{where[0].upper()}{where[1:]} cannot be set up: {said}")
     before = (container.get("lastState") or {}).get("terminated")
@@ -114,6 +138,11 @@ def _container_cause(pod: Object, container: Status) -> Verdict | None:
     if reason == "PodInitializing":
         return None
     return Verdict(reasons.POD_STARTING, f"Waiting for {where}: its image is pulled and its volumes are mounted.")
+
+
+def _pull_secrets(pod: Object) -> str:
+    named = [str(entry.get("name")) for entry in (pod.get("spec") or {}).get("imagePullSecrets") or []]
+    return f"Its pull secrets: {', '.join(named)}." if named else "It names no pull secret."
 
 
 def _crash(pod: Object, container: Status, ended: Status) -> Verdict:

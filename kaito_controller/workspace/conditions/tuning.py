@@ -58,7 +58,9 @@ def failure_message(snapshot: Snapshot, job: Object) -> str:
     why = f"{condition.get('reason', '')}: {condition.get('message', '')}".strip(": ").rstrip(".")
     step = last_failure(snapshot.pods)
     attempts = integer((job.get("status") or {}).get("failed"), most=2**31)
-    told = f"Job {name_of(job)} failed after {attempts} attempts ({shorten(why, 200)})"
+    told = (
+        f"Job {name_of(job)} failed after {attempts} {'attempt' if attempts == 1 else 'attempts'} ({shorten(why, 200)})"
+    )
     return f"{told}: {step}." if step else f"{told}."
 
 

@@ -23,6 +23,7 @@ from kaito_controller.api.reasons import Kind
 from kaito_controller.workloads import Verdict as Likeness
 from kaito_controller.workloads import build_objects, compare, is_same_intent, pinned_nodes, restart_reason
 from kaito_controller.workspace.conditions.inference import (
+    failure,
     failure_deadline,
     inference_verdict,
     is_serving,
@@ -169,8 +170,9 @@ def _inference(snapshot: Snapshot, assignment: Assignment, machines: Verdict, no
         and not serves_partly(workload)
         and snapshot.now >= failure_deadline(snapshot, workload)
     )
-    if late and ready:
-        release = Release(intent, run.reason.name, run.message, snapshot.now.replace(microsecond=0))
+    if late and ready and workload is not None:
+        told = failure(snapshot, workload)
+        release = Release(intent, told.reason.name, told.message, snapshot.now.replace(microsecond=0))
     kept = desired if ready else tuple(obj for obj in desired if obj["kind"] not in RUNNERS)
     return Decision(assignment, machines, nodes, run, run, release=release, desired=kept)
 

@@ -181,7 +181,8 @@ def _overdue(
 ) -> _Verdict:
     if since is not None and now - since >= timedelta(seconds=limit_s):
         last = f"; last word: {reason} {message}".rstrip() if reason or message else ""
-        return MachinePhase.FAILED, TOO_LATE, f"not Ready within {limit_s:.0f} s{last}", since
+        told = "was Ready, and has not been for" if phase is MachinePhase.DEGRADED else "not Ready within"
+        return MachinePhase.FAILED, TOO_LATE, f"{told} {limit_s:.0f} s{last}", since
     return phase, reason, message, since
 
 

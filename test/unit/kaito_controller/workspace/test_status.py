@@ -17,7 +17,7 @@ from controller_runtime.resources import Object, name_of
 from kaito_controller.api.reasons import REASONS
 from kaito_controller.workspace.act.actions import Replace
 from kaito_controller.workspace.act.api_rejections import refusal_of
-from kaito_controller.workspace.conditions.pod_diagnosis import last_failure, pods_cause
+from kaito_controller.workspace.conditions.pod_diagnosis import last_failure, pods_cause, workload_cause
 from kaito_controller.workspace.conditions.status import (
     changes,
     conditions_of,
@@ -357,3 +357,44 @@ def test_a_refusal_says_what_was_refused_and_when_it_is_tried_again() -> None:
     ).message
 
     assert told == "Deployment phi: exceeded quota (403 Forbidden). It is tried again every 60 s."
+
+
+def pinned_pod(**status: Any) -> Object:
+    term = {"matchFields": [{"key": "metadata.name", "operator": "In", "values": ["node-0"]}]}
+    affinity = {"nodeAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": {"nodeSelectorTerms": [term]}}}
+    spec = {"affinity": affinity, "imagePullSecrets": [{"name": "acr"}]}
+    return {"metadata": {"name": "phi-1", "namespace": "default"}, "spec": spec, "status": status}
+
+
+UNSCHEDULED = (
+    "0/26 nodes are available: 1 node(s) were unschedulable, 25 node(s) didn't match Pod's node affinity/selector. "
+    "preemption: 0/26 nodes are available: 26 Preemption is not helpful for scheduling."
+)
+
+
+def test_a_pod_that_finds_no_room_names_its_node_and_the_cure_and_leaves_out_all_others() -> None:
+    seen = running(observedGeneration=1)
+    condition = {"type": "PodScheduled", "status": "False", "message": UNSCHEDULED}
+    seen = replace(seen, pods=(pinned_pod(conditions=[condition]),), nodes=nodes(made_node(0, unschedulable=True)))
+
+    cause = workload_cause(seen, seen.existing[("Deployment", "phi")])
+
+    assert cause is not None
+    assert cause.message == (
+        "Pod phi-1 cannot be scheduled on node-0: 1 node(s) were unschedulable. Node node-0 is cordoned: kubectl uncordon node-0."
+    )
+
+
+def test_an_image_that_cannot_be_pulled_names_the_pull_secrets() -> None:
+    waiting = {"waiting": {"reason": "ImagePullBackOff", "message": "401 Unauthorized"}}
+    cause = pods_cause([pinned_pod(containerStatuses=[{"name": "phi", "image": "r.io/a:1", "state": waiting}])])
+
+    assert cause is not None
+    assert cause.message.endswith("cannot be pulled: 401 Unauthorized. Its pull secrets: acr.")
+
+
+def test_what_was_given_up_quotes_no_deadline_that_has_passed() -> None:
+    release = decide(two_replicas(0)).release
+
+    assert release is not None
+    assert "given back at" not in release.message
