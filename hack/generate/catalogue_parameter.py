@@ -10,6 +10,7 @@ CEL cannot parse YAML, so what it compares and what it says is worked out here, 
     preset.<name>.counts               the cure when they cannot be spread over the nodes
     preset.<name>.inference[.<count>]  what each node must offer (the count only for distributed presets): .gpus .gpu-bytes
     preset.<name>.tuning.<method>      .node-bytes .text and .fits.<cloud>
+    sku-name.<name in lower case>      the name as the cloud writes it: Azure's are the same in any letter case
     sku.<name>                         .gpus .gpu-bytes .accelerator .cloud .offer
 
 A key `preset.<name>.yaml` or `sku.<name>.yaml` is an entry that a user added: the policy then leaves its numbers to the controller.
@@ -89,6 +90,7 @@ def _need_keys(prefix: str, need: NodeNeed | None, catalog: Catalog) -> Iterator
 
 
 def _instance_type_keys(instance_type: InstanceType) -> Iterator[tuple[str, str]]:
+    yield f"sku-name.{instance_type.name.lower()}", instance_type.name
     prefix = f"sku.{instance_type.name}"
     yield f"{prefix}.gpus", str(instance_type.gpus)
     yield f"{prefix}.gpu-bytes", str(instance_type.gpu_memory_bytes)

@@ -93,7 +93,12 @@ def _variables() -> list[tuple[str, str]]:
         ("builtIn", "(variables.presetKey + '.access') in params.data && !variables.added"),
         ("distributed", "variables.builtIn && (variables.presetKey + '.world') in params.data"),
         ("type", "has(object.resource) ? object.resource.instanceType : ''"),
-        ("typeKey", "'sku.' + variables.type"),
+        ("typeLower", "variables.type.lowerAscii()"),
+        (
+            "typeName",
+            "('sku-name.' + variables.typeLower) in params.data ? params.data['sku-name.' + variables.typeLower] : variables.type",
+        ),
+        ("typeKey", "'sku.' + variables.typeName"),
         ("typeAdded", "(variables.typeKey + '.yaml') in params.data"),
         ("typeBuiltIn", "(variables.typeKey + '.gpus') in params.data && !variables.typeAdded"),
         ("count", "has(object.resource) ? object.resource.count : 1"),
@@ -137,15 +142,15 @@ def _private_preset() -> tuple[str, str, str]:
 
 def _types() -> list[tuple[str, str, str]]:
     field = "'resource.instanceType: '"
-    known = "variables.typeBuiltIn || variables.typeAdded || variables.type == '' || variables.type.startsWith('Standard_N')"
+    known = "variables.typeBuiltIn || variables.typeAdded || variables.type == '' || variables.typeLower.startsWith('standard_n')"
     return [
         (
-            f"!variables.creating || {known} || variables.type.startsWith('Standard_D')",
+            f"!variables.creating || {known} || variables.typeLower.startsWith('standard_d')",
             f"{field} + {with_value('variables.type', sentences.TYPE_UNKNOWN)}",
             f"resource.instanceType {sentences.TYPE_UNKNOWN}",
         ),
         (
-            f"!variables.creating || {known} || variables.preset == '' || !variables.type.startsWith('Standard_D')",
+            f"!variables.creating || {known} || variables.preset == '' || !variables.typeLower.startsWith('standard_d')",
             f"{field} + {with_value('variables.type', sentences.TYPE_WITHOUT_GPU)}",
             f"resource.instanceType {sentences.TYPE_WITHOUT_GPU}",
         ),

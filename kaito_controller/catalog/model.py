@@ -125,8 +125,11 @@ class Catalog:
         return self.presets.get(name)
 
     def instance_type(self, name: str) -> InstanceType | None:
-        """The instance type of exactly that name."""
-        return self.instance_types.get(name)
+        """The instance type of that name, in whatever letter case: Azure's names do not differ by it."""
+        found = self.instance_types.get(name)
+        if found is not None:
+            return found
+        return next((known for known in self.instance_types.values() if known.name.lower() == name.lower()), None)
 
     def with_config_map(self, data: Mapping[str, str]) -> tuple[Catalog, list[str]]:
         """This catalogue plus the entries of a ConfigMap, and one sentence for each entry that could not be used.

@@ -43,7 +43,10 @@ class Cel:
     def run(self, expression: str, inputs: Object) -> Any:
         """The value for inputs that are CEL values already; a CEL error raises."""
         if expression not in self._programs:
-            functions = {"hasValue": lambda old: celtypes.BoolType(bool(old))}
+            functions = {
+                "hasValue": lambda old: celtypes.BoolType(bool(old)),
+                "lowerAscii": lambda text: celtypes.StringType(str(text).lower()),
+            }
             tree = self._environment.compile(expression)
             self._programs[expression] = self._environment.program(tree, functions=functions)
         return self._programs[expression].evaluate(inputs)

@@ -56,9 +56,9 @@ def check_adapters(workspace: Workspace, catalog: Catalog) -> Iterator[Violation
 
 def _check_instance_type(name: str, known: InstanceType | None, preset: PresetSpec | None) -> Iterator[Violation]:
     """Sizes newer than the catalogue pass when Azure would call them GPU (N) sizes; CPU (D) sizes pass for templates."""
-    if known is not None or name.startswith("Standard_N"):
+    if known is not None or name.lower().startswith("standard_n"):
         return
-    if not name.startswith("Standard_D"):
+    if not name.lower().startswith("standard_d"):
         yield Violation(_TYPE, f"{quote(name)} {sentences.TYPE_UNKNOWN}", CREATE_ONLY)
     elif preset is not None:
         yield Violation(_TYPE, f"{quote(name)} {sentences.TYPE_WITHOUT_GPU}", CREATE_ONLY)

@@ -103,7 +103,7 @@ def _plausible(rng: random.Random) -> Object:
     catalog = load_catalog()
     if rng.random() < 0.7:
         obj["resource"]["instanceType"] = rng.choice(
-            [*catalog.instance_types, "Standard_N1", "Standard_D2", "m5.large"]
+            [*catalog.instance_types, "Standard_N1", "Standard_D2", "m5.large", "standard_nc6s_V3"]
         )
     if rng.random() < 0.5:
         obj["resource"]["count"] = rng.choice([1, 1, 2, 3, 4, 8, 9])

@@ -126,3 +126,10 @@ def test_letter_case_of_a_nodes_instance_type_does_not_matter() -> None:
     brought = node("n", labels={**LABELS, "node.kubernetes.io/instance-type": TYPE.lower()})
 
     assert [n.name for n in assign(snapshot(nodes=nodes(brought)), wants_nodes=True).nodes] == ["n"]
+
+
+def test_a_type_in_another_letter_case_is_ordered_as_the_cloud_writes_it() -> None:
+    raw = raw_workspace()
+    raw["resource"]["instanceType"] = TYPE.upper()
+
+    assert snapshot(raw).wanted.instance_type == TYPE
