@@ -7,7 +7,7 @@ READY   = $(VENV)/.ready
 PRODUCT = controller_runtime gpu_provisioner kaito_controller
 
 .DEFAULT_GOAL := help
-.PHONY: help setup test unit test-again test-long test-long-again zoo lint format types imports manifests checks bench fuzz demo up test-image test-prometheus test-envtest test-cluster test-cluster-again lock docs release clean
+.PHONY: help setup test unit test-again test-long test-long-again zoo lint format types imports manifests checks bench fuzz demo up test-image test-prometheus test-envtest test-cluster test-cluster-again model-env test-model lock lock-model docs release clean
 
 help: ## Show this list
 	@awk -F':.*## ' '/^[a-z][a-z-]*:.*## / {printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -105,6 +105,19 @@ lock: ## Lock the image's dependencies with their hashes, after pyproject.toml c
 	@test -x .venv-lock/bin/pip-compile || { $(PYTHON) -m venv .venv-lock && .venv-lock/bin/python -m pip install --quiet pip-tools==7.6.2; }
 	@.venv-lock/bin/pip-compile --quiet --generate-hashes --strip-extras --allow-unsafe --no-header --no-emit-index-url --no-emit-find-links \
 		--output-file hack/image/requirements.txt pyproject.toml
+
+# The model runtime has an environment of its own: PyTorch and its kin, without which everything else is tested.
+MODEL_PY = .venv-model/bin/python
+model-env:
+	@$(PYTHON) test/support/model_env.py .venv-model
+
+test-model: model-env ## The model server and the trainer with real libraries and small models, on a CPU (downloads about 0.9 GB once)
+	@OMP_NUM_THREADS=1 $(MODEL_PY) -m pytest -m model -o filterwarnings=default test/model
+
+lock-model: model-env ## Lock the model runtime's dependencies, after model_runtime/requirements/*.in changed
+	@cd model_runtime/requirements && for lock in cpu-test:3.11 gpu:3.12; do \
+		../../$(MODEL_PY) -m uv pip compile --quiet --generate-hashes --python-version $${lock#*:} --python-platform x86_64-manylinux_2_28 \
+			--no-header --no-annotate --no-emit-index-url --no-emit-find-links $${lock%:*}.in -o $${lock%:*}.txt; done
 
 test-envtest: $(READY) ## The suites on a real control plane (needs Go, or binaries named by KUBEBUILDER_ASSETS)
 	@$(PY) -m hack.envtest test $(FLAGS)

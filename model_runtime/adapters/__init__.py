@@ -1,0 +1,1 @@
+"""LoRA adapters: finding, checking, combining and pulling them."""

@@ -1,0 +1,1 @@
+"""The model server: start-up, engines, HTTP routes, metrics, shutdown."""
