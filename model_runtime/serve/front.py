@@ -1,0 +1,232 @@
+"""What stands in front of every engine: health, `/chat`, limits, refusals, and the end of a request whose client is gone.
+
+It answers from the first second on: while weights are fetched and loaded `/metrics` works, `/health` says what is being waited for, and
+inference is refused with 503. It never refuses health, metrics or the list of models for want of capacity.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import math
+from collections.abc import Callable
+
+from model_runtime.contract import CHAT_PATH, HEALTH_PATHS, METRICS_PATH
+from model_runtime.serve import chat_v03
+from model_runtime.serve.clock import now_s
+from model_runtime.serve.engine.base import Engine, Message, Receive, Scope, Send, Started
+from model_runtime.serve.exchange import (
+    BodyTooLarge,
+    ClientGone,
+    Replay,
+    Reply,
+    call,
+    json_reply,
+    openai_error,
+    read_body,
+    respond,
+)
+from model_runtime.serve.metrics import FrontMetrics
+from model_runtime.serve.settings import ServeSettings
+
+log = logging.getLogger(__name__)
+
+LONGEST_RETRY_AFTER_S = 60
+_SMOOTHING = 0.2
+"""Weight of the newest request in the running mean of durations."""
+
+
+class Front:
+    """The ASGI application that the server runs."""
+
+    def __init__(self, settings: ServeSettings, metrics: FrontMetrics) -> None:
+        self._settings = settings
+        self._metrics = metrics
+        self._engine: Engine | None = None
+        self._started: Started | None = None
+        self._in_flight = 0
+        self._mean_duration_s = 1.0
+        self._idle = asyncio.Event()
+        self._idle.set()
+        self.stage = "starting"
+        """What is being done before the model can generate, for /health."""
+        self.draining = False
+
+    def attach(self, engine: Engine, started: Started) -> None:
+        """From now on requests reach the engine."""
+        self._engine, self._started = engine, started
+
+    @property
+    def in_flight(self) -> int:
+        """Inference requests accepted and not finished."""
+        return self._in_flight
+
+    async def drained(self) -> None:
+        """Returns when no request runs any more."""
+        await self._idle.wait()
+
+    def trouble(self) -> str | None:
+        """Why no text can be generated now; None while it can."""
+        if self.draining:
+            return "shutting down"
+        if self._engine is None:
+            return self.stage
+        return self._engine.trouble()
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """ASGI."""
+        if scope["type"] != "http":
+            return
+        path, method = scope["path"], scope["method"]
+        if path in HEALTH_PATHS:
+            await respond(send, self._health())
+        elif path == METRICS_PATH:
+            await respond(send, await self._all_metrics(scope))
+        elif path == "/":
+            await respond(send, json_reply(200, {"message": "Server is running"}))
+        elif method == "POST":
+            await self._inference(scope, receive, send)
+        elif self._started is None:
+            await respond(send, self._not_now())
+        else:
+            await self._started.app(scope, receive, send)
+
+    def _health(self) -> Reply:
+        trouble = self.trouble()
+        self._metrics.ready.set(trouble is None)
+        if trouble is None:
+            return json_reply(200, {"status": "Healthy"})
+        return json_reply(503, {"status": "Unhealthy", "detail": trouble})
+
+    async def _all_metrics(self, scope: Scope) -> Reply:
+        self._metrics.ready.set(self.trouble() is None)
+        self._metrics.in_flight.set(self._in_flight)
+        text = self._metrics.text()
+        if self._started is not None:
+            text += (await call(self._started.app, scope, METRICS_PATH, None, "GET")).body
+        return Reply(200, text, (("content-type", "text/plain; version=0.0.4; charset=utf-8"),))
+
+    # -- inference -----------------------------------------------------------------------------------------------------------------
+
+    async def _inference(self, scope: Scope, receive: Receive, send: Send) -> None:
+        refusal = self._refusal()
+        if refusal is not None:
+            await respond(send, refusal)
+            return
+        body = await self._body(scope, receive, send)
+        if body is None:
+            return
+        # Looked at again: a slow body holds no place, and places may be gone when it has come.
+        refusal = self._refusal()
+        if refusal is not None:
+            await respond(send, refusal)
+            return
+        self._enter()
+        begun = now_s()
+        try:
+            await self._until_client_leaves(scope, body, receive, send)
+        finally:
+            self._leave(now_s() - begun)
+
+    def _refusal(self) -> Reply | None:
+        if self._started is None or self.draining:
+            return self._not_now()
+        if self._in_flight < self._started.max_num_seqs + self._settings.max_waiting_requests:
+            return None
+        self._metrics.refused.labels("busy").inc()
+        message = (
+            f"{self._in_flight} requests are running or waiting, and --max-waiting-requests="
+            f"{self._settings.max_waiting_requests} lets no more wait; retry later."
+        )
+        return openai_error(429, "TooManyRequests", message, {"retry-after": str(self._retry_after_s())})
+
+    def _retry_after_s(self) -> int:
+        """About when a place is free: the mean request, for as many rounds as are waiting."""
+        width = self._started.max_num_seqs if self._started else 1
+        return max(
+            1,
+            min(LONGEST_RETRY_AFTER_S, math.ceil(self._mean_duration_s * self._settings.max_waiting_requests / width)),
+        )
+
+    def _not_now(self) -> Reply:
+        self._metrics.refused.labels("draining" if self.draining else "loading").inc()
+        message = f"The model cannot answer yet: {self.stage}." if not self.draining else "The server is shutting down."
+        headers = {"retry-after": "5", **({"connection": "close"} if self.draining else {})}
+        return openai_error(503, "ServiceUnavailable", message, headers)
+
+    def _enter(self) -> None:
+        self._in_flight += 1
+        self._idle.clear()
+
+    def _leave(self, duration_s: float) -> None:
+        self._in_flight -= 1
+        self._mean_duration_s += _SMOOTHING * (duration_s - self._mean_duration_s)
+        if self._in_flight == 0:
+            self._idle.set()
+
+    async def _body(self, scope: Scope, receive: Receive, send: Send) -> bytes | None:
+        """The body; None when the request was answered with a refusal."""
+        settings = self._settings
+        try:
+            return await read_body(scope, receive, settings.max_body_bytes, settings.client_timeout_s)
+        except BodyTooLarge:
+            reason, status, kind = "body", 413, "RequestEntityTooLarge"
+            message = f"The body is larger than --max-body-bytes={settings.max_body_bytes}; send less."
+        except ClientGone:
+            reason, status, kind = "client", 408, "RequestTimeout"
+            message = f"The body did not arrive within --client-timeout-s={settings.client_timeout_s:g}."
+        self._metrics.refused.labels(reason).inc()
+        await respond(send, openai_error(status, kind, message, {"connection": "close"}))
+        return None
+
+    async def _until_client_leaves(self, scope: Scope, body: bytes, receive: Receive, send: Send) -> None:
+        """Runs the request, and cancels it when its client has left or takes nothing any more."""
+        gone = asyncio.Event()
+        work = asyncio.create_task(self._answer(scope, body, Replay(body, gone), self._patient(send)))
+        watch = asyncio.create_task(_disconnected(receive))
+        try:
+            await asyncio.wait({work, watch}, return_when=asyncio.FIRST_COMPLETED)
+            if not work.done():
+                gone.set()
+                work.cancel()
+            await work
+        except (asyncio.CancelledError, ClientGone):
+            log.debug("%s: the client left; its request was cancelled", scope["path"])
+            if not work.done():
+                work.cancel()
+                raise
+        finally:
+            watch.cancel()
+
+    async def _answer(self, scope: Scope, body: bytes, receive: Receive, send: Send) -> None:
+        assert self._started is not None and self._engine is not None  # noqa: PT018, S101 - _refusal has looked
+        if scope["path"] == CHAT_PATH:
+            forwards = self._engine.forwards_generate_kwargs
+            pipeline = self._settings.pipeline
+            await respond(send, await chat_v03.chat(self._started.app, scope, body, pipeline, any_argument=forwards))
+        else:
+            await self._started.app(scope, receive, send)
+
+    def _patient(self, send: Send) -> Send:
+        async def patient(message: Message) -> None:
+            try:
+                await asyncio.wait_for(send(message), self._settings.client_timeout_s)
+            except TimeoutError:
+                raise ClientGone from None
+
+        return patient
+
+
+async def _disconnected(receive: Receive) -> None:
+    while (await receive())["type"] != "http.disconnect":
+        pass
+
+
+def stage_setter(front: Front) -> Callable[[str], None]:
+    """Tells /health and the log."""
+
+    def say(stage: str) -> None:
+        front.stage = stage
+        log.info("%s", stage)
+
+    return say

@@ -1,0 +1,49 @@
+"""`python3 -m model_runtime.serve`: the model server as a program. Exit code 0 after SIGTERM, 1 with a sentence about what is wrong."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import sys
+from collections.abc import Sequence
+
+from model_runtime.errors import report
+from model_runtime.serve.settings import ParsedSettings, parse
+
+log = logging.getLogger("model_runtime.serve")
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Runs one server."""
+    logging.basicConfig(level=logging.INFO, stream=sys.stderr, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    try:
+        parsed = parse(sys.argv[1:] if argv is None else argv, os.environ)
+        _prepare(parsed)
+        asyncio.run(_serve(parsed))
+    except Exception as error:
+        report(error, log)
+        return 1
+    return 0
+
+
+async def _serve(parsed: ParsedSettings) -> None:
+    from model_runtime.serve.server import serve  # needs its settings first: imports take seconds
+
+    await serve(parsed, os.environ)
+
+
+def _prepare(parsed: ParsedSettings) -> None:
+    logging.getLogger().setLevel(parsed.settings.log_level.upper())
+    for name in ("httpx", "httpx2", "urllib3", "filelock"):
+        logging.getLogger(name).setLevel(logging.WARNING)
+    # Whatever is loaded comes from files; only model_runtime.weights talks to a hub, and only when it is told to.
+    settings = parsed.settings
+    if not (settings.weights.startswith("hf://") or settings.allow_remote_files):
+        os.environ.setdefault("HF_HUB_OFFLINE", "1")
+    os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+    os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
+    if parsed.ignored:
+        log.warning(
+            "flags that this server does not know are ignored: %s", ", ".join(f"--{name}" for name in parsed.ignored)
+        )

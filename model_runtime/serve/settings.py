@@ -1,0 +1,179 @@
+"""The server's settings: flags of ours, the flags of KAITO 0.3's presets under their old names, and `inference_config.yaml`.
+
+A flag beats the environment (`MODEL_RUNTIME_<NAME>`), which beats the configuration file, which beats the default. Flags that nobody here
+knows are reported and ignored, because published presets carry flags of programs that this one replaces; a known flag with an unusable
+value is refused.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from model_runtime.contract import ADAPTER_ROOT, PORT, WEIGHTS_FOLDER
+from model_runtime.errors import UserError
+
+ENVIRONMENT_PREFIX = "MODEL_RUNTIME_"
+ALIASES = {
+    "pretrained_model_name_or_path": "weights",
+    "torch_dtype": "dtype",
+    "served_model_name": "model_name",
+    "kaito_config_file": "config",
+    "config_file": "config",
+}
+"""Names that published presets and KAITO's later versions use, to ours."""
+
+Combination = Literal["svd", "linear", "cat", "ties", "dare_ties", "dare_linear", "magnitude_prune"]
+
+
+class ServeSettings(BaseModel):
+    """Everything that a start can vary. Sizes are in bytes, times in seconds."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    engine: Literal["auto", "vllm", "transformers"] = Field(
+        "auto", description="auto: vLLM on a GPU of compute capability 8.0 or newer, else Transformers."
+    )
+    model_name: str = Field("", description="Name in /v1/models; the weights' folder or repository when not given.")
+    weights: str = Field(
+        WEIGHTS_FOLDER,
+        description="Folder; or hf://owner/name@revision; or oci://registry/repository@digest (or :tag).",
+    )
+    weights_folder: Path = Field(
+        Path("/mnt/weights"), description="Where weights from the network are kept; a mount that may be written to."
+    )
+    allow_remote_files: bool = Field(
+        False, description="KAITO 0.3: an owner/name in --weights is a repository of the hub, not a folder."
+    )
+    revision: str = Field("", description="Commit of the hub's repository, when --weights does not name one.")
+    hf_endpoint: str = Field("https://huggingface.co", description="The hub, or a mirror of it.")
+    hf_token_file: Path | None = Field(None, description="File with the hub's token.")
+    adapters_folder: Path = Field(Path(ADAPTER_ROOT), description="Every folder below with an adapter is loaded.")
+    combination_type: Combination = Field(
+        "svd", description="How adapters with strengths are combined into one (PEFT's names)."
+    )
+    allow_runtime_adapters: bool = Field(
+        False,
+        description="Serve /v1/load_lora_adapter and /v1/unload_lora_adapter; who reaches the port can then change adapters.",
+    )
+    pipeline: Literal["text-generation", "conversational"] = Field(
+        "text-generation", description="What /chat asks for when a request has neither prompt nor messages."
+    )
+    dtype: str = Field("auto", description="Data type of the weights: auto, or a name such as bfloat16.")
+    trust_remote_code: bool = Field(False, description="Run code that comes with the weights.")
+    chat_template: Path | None = Field(None, description="File with a chat template, for a tokenizer that has none.")
+    max_model_len: int = Field(
+        0, ge=0, description="Longest prompt plus answer in tokens; 0: what the model and the cache allow."
+    )
+    max_num_seqs: int = Field(
+        0, ge=0, description="Requests generated at a time; 0: 256 with vLLM, 16 with Transformers."
+    )
+    max_waiting_requests: int = Field(
+        64, ge=0, description="Requests that may wait; one more is refused with 429 and Retry-After."
+    )
+    max_body_bytes: int = Field(8 * 2**20, gt=0, description="Largest request body; a larger one is refused with 413.")
+    client_timeout_s: float = Field(
+        30.0, gt=0, description="A client that neither sends nor takes data for so long is dropped."
+    )
+    drain_timeout_s: float = Field(25.0, ge=0, description="After SIGTERM, time for running requests to end.")
+    stall_timeout_s: float = Field(
+        120.0, gt=0, description="Requests are running and no token came for so long: /health says 503."
+    )
+    cache_blocks: int = Field(64, gt=0, description="Transformers on a CPU: blocks of the key-value cache.")
+    block_tokens: int = Field(32, ge=4, description="Transformers on a CPU: tokens in each block.")
+    batch_tokens: int = Field(256, gt=0, description="Transformers on a CPU: tokens computed in one step.")
+    gpu_memory_utilization: float = Field(
+        0.0,
+        ge=0,
+        le=1,
+        description="vLLM: share of GPU memory; 0: what is free at the start less 600 MiB, at most 0.95.",
+    )
+    host: str = Field("0.0.0.0", description="Address to listen on.")  # noqa: S104 - a pod's own network
+    port: int = Field(PORT, ge=0, le=65535, description="Port to listen on; LOCAL_RANK is added to it.")
+    config: Path | None = Field(None, description="inference_config.yaml.")
+    log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="Least level logged.")
+
+
+class ParsedSettings(BaseModel):
+    """Settings, what was not understood, and what is meant for vLLM alone."""
+
+    model_config = ConfigDict(frozen=True)
+
+    settings: ServeSettings
+    ignored: tuple[str, ...] = ()
+    vllm: dict[str, Any] = Field(default_factory=dict)
+    """The section `vllm` of the configuration file: any engine flag."""
+
+
+def parse(argv: Sequence[str], environment: Mapping[str, str]) -> ParsedSettings:
+    """Settings of one start; UserError names the flag, its value and the cure."""
+    flags = {ALIASES.get(key, key): value for key, value in _flags(argv).items()}
+    known = ServeSettings.model_fields
+    values = {name: environment[_variable(name)] for name in known if environment.get(_variable(name))}
+    values |= {key: value for key, value in flags.items() if key in known}
+    vllm, ours = _config_file(values.get("config"))
+    settings = _validated({**ours, **values})
+    rank = environment.get("LOCAL_RANK", "0")
+    if settings.port and rank.isdigit():
+        settings = settings.model_copy(update={"port": settings.port + int(rank)})
+    return ParsedSettings(settings=settings, ignored=tuple(sorted(set(flags) - set(known))), vllm=vllm)
+
+
+def _variable(name: str) -> str:
+    return ENVIRONMENT_PREFIX + name.upper()
+
+
+def _flags(argv: Sequence[str]) -> dict[str, str]:
+    """`--key=value`, `--key value` and a bare `--key` ("true"), as the parsers of KAITO 0.3 read them."""
+    found: dict[str, str] = {}
+    words = list(argv)
+    while words:
+        word = words.pop(0)
+        if not word.startswith("--"):
+            raise UserError("argument", word, "not a flag", "write --name=value")
+        key, equals, value = word[2:].partition("=")
+        if not equals:
+            value = words.pop(0) if words and not words[0].startswith("--") else "true"
+        found[key.replace("-", "_")] = value
+    return found
+
+
+def _config_file(path: str | None) -> tuple[dict[str, Any], dict[str, Any]]:
+    """(section vllm, our own keys); other keys of KAITO's file are for its own start-up and ignored."""
+    if path is None:
+        return {}, {}
+    try:
+        content = yaml.safe_load(Path(path).read_text())
+    except (OSError, yaml.YAMLError) as error:
+        raise UserError(
+            "--config", path, f"cannot be read ({error})", "name a YAML file that the container can read"
+        ) from error
+    if not isinstance(content, dict | None):
+        raise UserError("--config", path, "is not a mapping", "start it with `vllm:`")
+    content = content or {}
+    vllm = content.get("vllm") or {}
+    if not isinstance(vllm, dict):
+        raise UserError(f"vllm of {path}", str(vllm), "is not a mapping", "write `flag: value` lines below it")
+    ours = {key: value for key, value in content.items() if key in ServeSettings.model_fields and key != "config"}
+    shared = {key: vllm[wire] for wire, key in _SHARED.items() if wire in vllm}
+    return vllm, shared | ours
+
+
+_SHARED = {"max-model-len": "max_model_len", "max-num-seqs": "max_num_seqs", "served-model-name": "model_name"}
+"""Keys of the section `vllm` that the other engine has to heed too."""
+
+
+def _validated(values: Mapping[str, Any]) -> ServeSettings:
+    try:
+        return ServeSettings.model_validate(values)
+    except ValidationError as error:
+        first = error.errors()[0]
+        name = ".".join(str(part) for part in first["loc"])
+        cure = ServeSettings.model_fields[str(first["loc"][0])].description or ""
+        raise UserError(
+            f"--{name.replace('_', '-')}", str(first["input"]), first["msg"].lower(), f"it means: {cure.rstrip('.')}"
+        ) from error
