@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -35,8 +36,13 @@ def require_weights(section: ModelSection) -> None:
         raise UserError(PATH, name, "no such folder", cure)
     if not (folder / "config.json").is_file():
         raise UserError(PATH, name, "holds no config.json", cure)
-    if not any(next(folder.glob(pattern), None) for pattern in WEIGHT_FILES):
+    files = [path for pattern in WEIGHT_FILES for path in sorted(folder.glob(pattern))]
+    if not files:
         raise UserError(PATH, name, "holds no weight files (*.safetensors)", cure)
+    closed = [path.name for path in files if not os.access(path, os.R_OK)]
+    if closed:
+        problem = f"user {os.geteuid()} may not read {closed[0]}"
+        raise UserError(PATH, name, problem, "make the files readable for every user")
 
 
 def load_tokenizer(section: ModelSection, *, chat: bool) -> PreTrainedTokenizerBase:

@@ -53,7 +53,7 @@ class Report:
         yield (
             f"memory: {_gib(memory.low)} to {_gib(memory.high)} on {self.hardware.name}, which has "
             f"{_gib(self.hardware.memory_bytes)} (weights {_gib(memory.weights)}, adapter {_gib(memory.adapter)}, "
-            f"activations {_gib(memory.activations)}, logits {_gib(memory.logits)})"
+            f"activations {_gib(memory.activations)}, in passing {_gib(memory.passing)})"
         )
         yield f"time: {duration(self.seconds[0])} to {duration(self.seconds[1])} after loading"
 
@@ -123,7 +123,8 @@ def planned_steps(arguments: SFTConfig, rows: int, processes: int) -> int:
         return int(arguments.max_steps)
     batches = math.ceil(rows / (arguments.per_device_train_batch_size * processes))
     each = max(math.ceil(batches / arguments.gradient_accumulation_steps), 1)
-    return math.ceil(float(arguments.num_train_epochs) * each)
+    total: int = math.ceil(arguments.num_train_epochs * each)
+    return total
 
 
 def checkpoints_activations(arguments: SFTConfig) -> bool:
@@ -154,7 +155,11 @@ def _seconds(
 
 def _too_large(report: Report) -> UserError:
     memory, has = report.memory, report.hardware.memory_bytes
-    parts: dict[str, Any] = {"weights": memory.weights, "adapter": memory.adapter, "activations": memory.activations}
+    parts: dict[str, Any] = {
+        "weights": memory.weights,
+        "adapter": memory.adapter,
+        "activations": memory.activations + memory.passing,
+    }
     largest = max(parts, key=parts.__getitem__)
     cures = {
         "weights": "use method qlora, or a larger GPU",

@@ -167,7 +167,7 @@ def parse_config(sections: Mapping[str, Any], environment: Mapping[str, str] = o
     return TrainingConfig(
         model=read["ModelConfig"],
         quantization=quantization,
-        lora=_target_modules(environment) | read["LoraConfig"].model_dump(exclude_unset=True),
+        lora=_target_modules(environment) | _set(read["LoraConfig"]),
         training={**OUR_TRAINING_DEFAULTS, **_set(read["TrainingArguments"])},
         dataset=read["DatasetConfig"],
         collator=read["DataCollator"],

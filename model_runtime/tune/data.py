@@ -15,6 +15,7 @@ from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.compute as pc
+import pyarrow.parquet as pq
 from datasets import Dataset, load_dataset
 
 from model_runtime import contract
@@ -79,6 +80,8 @@ def find_source(section: DatasetSection, environment: Mapping[str, str], mount: 
 
 def read_rows(source: Source, cache: Path) -> tuple[Dataset, Form]:
     """The rows with the columns of their form alone. Raises UserError for unreadable files, other columns and empty cells."""
+    if source.kind == "parquet" and _is_empty(source.path):
+        raise UserError("data file", source.path, "holds no rows", "give it at least one")
     try:
         rows = load_dataset(source.kind, data_files=[str(source.path)], split="train", cache_dir=str(cache))
     except Exception as error:  # the readers of five formats raise what they like
@@ -172,6 +175,14 @@ def _refuse_rows(empty: pa.ChunkedArray, column: str, source: Source) -> None:
         raise UserError(
             "data file", source.path, f"its column {column} is empty in {which}", "fill or remove these rows"
         )
+
+
+def _is_empty(path: Path) -> bool:
+    """The reader of parquet files stumbles over one without rows."""
+    try:
+        return bool(pq.read_metadata(path).num_rows == 0)
+    except (pa.ArrowInvalid, OSError):
+        return False
 
 
 def _innermost(error: BaseException) -> BaseException:

@@ -54,8 +54,7 @@ def main(
     transformers_logging.disable_progress_bar()
     clock = clock or Clock()
     progress = Progress(clock)
-    if not options.check:
-        serve(progress, port(environment))
+    server = None if options.check else serve(progress, port(environment))
     try:
         said = _run(options.check, environment, clock, progress)
     except training.Interrupted as stopped:
@@ -66,6 +65,10 @@ def main(
         progress.update(phase="failed", message=str(told))
         report(told, log)
         return 1
+    finally:
+        if server is not None:
+            server.shutdown()
+            server.server_close()
     if not options.check and environment.get("RANK", "0") == "0":
         _last_words(said)
     return 0

@@ -18,7 +18,6 @@ from model_runtime.tune.clock import Clock
 RECORD = "training_run.json"
 CARD = "README.md"
 _READABLE = 0o644
-_ENTERABLE = 0o755
 
 
 class Adapter(Protocol):
@@ -55,7 +54,6 @@ def write(output: Path, adapter: Adapter, record: Mapping[str, Any], card: str, 
         for name in (*contract.ADAPTER_FILES, CARD, RECORD):
             (folder / name).chmod(_READABLE)
             (folder / name).rename(output / name)
-    output.chmod(output.stat().st_mode | _ENTERABLE)
     sentinel = output / contract.COMPLETION_FILE
     sentinel.write_text(f"Fine-Tuning completed at {clock.now():%Y-%m-%d-%H-%M-%S}\n", encoding="utf-8")
     sentinel.chmod(_READABLE)
