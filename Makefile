@@ -112,12 +112,12 @@ model-env:
 	@$(PYTHON) test/support/model_env.py .venv-model
 
 test-model: model-env ## The model server and the trainer with real libraries and small models, on a CPU (downloads about 0.9 GB once)
-	@OMP_NUM_THREADS=1 $(MODEL_PY) -m pytest -m model -o filterwarnings=default test/model
+	@OMP_NUM_THREADS=1 $(MODEL_PY) -m pytest -m model -o filterwarnings=default --timeout 600 test/model
 
 lock-model: model-env ## Lock the model runtime's dependencies, after model_runtime/requirements/*.in changed
-	@cd model_runtime/requirements && for lock in cpu-test:3.11 gpu:3.12; do \
-		../../$(MODEL_PY) -m uv pip compile --quiet --generate-hashes --python-version $${lock#*:} --python-platform x86_64-manylinux_2_28 \
-			--no-header --no-annotate --no-emit-index-url --no-emit-find-links $${lock%:*}.in -o $${lock%:*}.txt; done
+	@cd model_runtime/requirements && for lock in cpu-test gpu; do \
+		../../$(MODEL_PY) -m uv pip compile --quiet --generate-hashes --python-version 3.11 --python-platform x86_64-manylinux_2_28 \
+			--no-header --no-annotate --no-emit-index-url --no-emit-find-links $${lock}.in -o $${lock}.txt; done
 
 test-envtest: $(READY) ## The suites on a real control plane (needs Go, or binaries named by KUBEBUILDER_ASSETS)
 	@$(PY) -m hack.envtest test $(FLAGS)

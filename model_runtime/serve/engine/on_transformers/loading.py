@@ -63,6 +63,9 @@ def load(folder: Path, settings: ServeSettings) -> Loaded:
             "--weights", folder, f"holds no tokenizer ({_first_line(error)})", "add tokenizer.json"
         ) from error
     tokenizer.chat_template = _chat_template(settings, tokenizer)
+    if tokenizer.chat_template is None and settings.pipeline == "conversational":
+        cure = "name one with --chat-template, or use --pipeline=text-generation"
+        raise UserError("--pipeline", settings.pipeline, "the tokenizer has no chat template", cure)
     model = _model(folder, settings)
     return Loaded(model, tokenizer, _end_tokens(model, tokenizer), _context(model))
 

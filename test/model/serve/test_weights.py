@@ -1,0 +1,146 @@
+"""S6: weights from a hub and from a registry, and from nowhere else than the setting says."""
+
+from __future__ import annotations
+
+import json
+import os
+import tarfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from hack.envtest import binaries
+from model_runtime.adapters.pull import pull
+from model_runtime.errors import UserError
+from test.model.serve.lora import make_adapter
+from test.model.serve.running import failed_start, serving
+from test.support.hub_server import COMMIT, Hub
+from test.support.hub_server import serving as hub_serving
+from test.support.processes import Process
+
+pytestmark = pytest.mark.model
+
+REPOSITORY = "owner/tiny"
+
+
+@pytest.fixture
+def hub(llama: Path) -> Iterator[Hub]:
+    with hub_serving(Hub(REPOSITORY, llama, token="secret")) as running:
+        yield running
+
+
+@pytest.fixture
+def flags(hub: Hub, tmp_path: Path) -> list[str]:
+    (tmp_path / "token").write_text("secret\n")
+    kept = f"--weights-folder={tmp_path / 'kept'}"
+    return [
+        f"--weights=hf://{REPOSITORY}@{COMMIT}",
+        f"--hf-endpoint={hub.url}",
+        f"--hf-token-file={tmp_path / 'token'}",
+        kept,
+    ]
+
+
+def test_the_hub_is_asked_once_and_the_weights_are_verified(hub: Hub, flags: list[str], tmp_path: Path) -> None:
+    with serving(tmp_path, *flags) as server:
+        assert server.get("/v1/models").json["data"][0]["id"] == "tiny"
+        assert (
+            server.metric("model_runtime_weights_fetched_bytes") == server.metric("model_runtime_weights_bytes") > 10**6
+        )
+    asked = len(hub.requests)
+    with serving(tmp_path, *flags) as server:
+        assert server.complete("The sky", max_tokens=2)
+        assert "is here and verified" in server.process.output
+    assert len(hub.requests) == asked
+
+
+def test_a_download_that_broke_off_is_continued_and_metrics_answer_meanwhile(
+    hub: Hub, flags: list[str], tmp_path: Path
+) -> None:
+    hub.break_after = 600_000
+    with serving(tmp_path, *flags, ready=False) as server:
+        assert server.get("/metrics").status == 200
+        assert server.get("/health").status == 503
+        server.process.wait_for(lambda: server.get("/health").status == 200, 240, "/health")
+    assert any(asked.startswith("bytes=") and asked != "bytes=0-" for asked in hub.ranges)
+
+
+def test_a_damaged_file_is_removed_and_told(hub: Hub, flags: list[str], tmp_path: Path) -> None:
+    hub.damage = True
+    message = failed_start(tmp_path, *flags)
+    assert "model.safetensors" in message
+    assert not (tmp_path / "kept" / "owner--tiny" / "model.safetensors").exists()
+
+
+def test_a_repository_that_is_not_there_or_not_open_is_told_with_the_cure(hub: Hub, tmp_path: Path) -> None:
+    message = failed_start(
+        tmp_path, f"--weights=hf://{REPOSITORY}", f"--hf-endpoint={hub.url}", f"--weights-folder={tmp_path}"
+    )
+    assert message.endswith(f"is not on {hub.url}; check owner and name; a private repository needs --hf-token-file.")
+
+
+# -- registry ------------------------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def crane() -> str:
+    return str(binaries.ensure(binaries.client_tools()) / "crane")
+
+
+@pytest.fixture
+def registry(crane: str, tmp_path: Path) -> Iterator[str]:
+    environment = {"HOME": str(tmp_path), "PATH": os.environ["PATH"]}
+    with Process(
+        [crane, "registry", "serve", "--address=127.0.0.1:0"], env=environment, log_dir=tmp_path
+    ).start() as process:
+        yield f"127.0.0.1:{process.wait_for_output(r'serving on port (\d+)', 20)[1]}"
+
+
+def push(crane: str, image: str, files: dict[str, Path], tmp_path: Path) -> None:
+    """An image of one layer on no base: what has no `cp`."""
+    layer = tmp_path / "layer.tar"
+    with tarfile.open(layer, "w") as archive:
+        for name, path in files.items():
+            archive.add(path, name)
+    with Process([crane, "append", "-f", str(layer), "-t", image], log_dir=tmp_path).start() as process:
+        assert process.wait_for_exit(60) == 0, process.output
+
+
+def test_weights_come_out_of_an_artifact(crane: str, registry: str, llama: Path, tmp_path: Path) -> None:
+    image = f"{registry}/models/tiny:1"
+    push(crane, image, {f"weights/{path.name}": path for path in llama.iterdir()}, tmp_path)
+    with serving(tmp_path, f"--weights=oci://{image}", f"--weights-folder={tmp_path / 'kept'}") as server:
+        assert server.get("/v1/models").json["data"][0]["id"] == "tiny"
+        assert server.complete("The sky", max_tokens=2)
+
+
+def test_an_adapter_image_without_a_base_is_unpacked(crane: str, registry: str, llama: Path, tmp_path: Path) -> None:
+    made = make_adapter(llama, tmp_path / "made", 1)
+    (made / "adapter_config.json").chmod(0o600)
+    push(crane, f"{registry}/adapters/first:1", {"data": made, "etc/other": made / "README.md"}, tmp_path)
+    pull(f"{registry}/adapters/first:1", tmp_path / "first")
+    for path in made.iterdir():
+        assert (tmp_path / "first" / path.name).read_bytes() == path.read_bytes()
+    assert (tmp_path / "first" / "adapter_config.json").stat().st_mode & 0o777 == 0o644
+    assert sorted(path.name for path in (tmp_path / "first").iterdir()) == sorted(path.name for path in made.iterdir())
+
+
+def test_an_image_without_an_adapter_is_told(crane: str, registry: str, llama: Path, tmp_path: Path) -> None:
+    push(crane, f"{registry}/other:1", {"data/config.json": llama / "config.json"}, tmp_path)
+    with pytest.raises(
+        UserError, match=r"holds no /data/adapter_config.json; build it with the adapter's files in /data"
+    ):
+        pull(f"{registry}/other:1", tmp_path / "other")
+
+
+def test_a_tag_that_is_not_there_is_told_in_the_termination_message(registry: str, tmp_path: Path) -> None:
+    message = failed_start(tmp_path, f"--weights=oci://{registry}/none:1", f"--weights-folder={tmp_path}")
+    assert message.endswith("check repository, tag and digest.")
+
+
+def test_a_folder_is_never_looked_for_on_the_network(hub: Hub, tmp_path: Path) -> None:
+    message = failed_start(tmp_path, f"--weights={REPOSITORY}", f"--hf-endpoint={hub.url}")
+    assert "is no folder" in message
+    assert hub.requests == []
+    assert json.dumps(hub.ranges) == "[]"
