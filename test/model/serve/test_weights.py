@@ -94,7 +94,8 @@ def registry(crane: str, tmp_path: Path) -> Iterator[str]:
     with Process(
         [crane, "registry", "serve", "--address=127.0.0.1:0"], env=environment, log_dir=tmp_path
     ).start() as process:
-        yield f"127.0.0.1:{process.wait_for_output(r'serving on port (\d+)', 20)[1]}"
+        port = process.wait_for_output(r"serving on port (\d+)", 60)[1]
+        yield f"127.0.0.1:{port}"
 
 
 def push(crane: str, image: str, files: dict[str, Path], tmp_path: Path) -> None:
