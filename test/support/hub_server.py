@@ -21,7 +21,7 @@ class Hub:
     def __init__(self, repository: str, folder: Path, token: str = "") -> None:
         self.repository, self.folder, self.token = repository, folder, token
         self.break_after: int | None = None
-        """Bytes of the next large file after which the connection is cut; once."""
+        """Bytes after which the connection is cut, for the first file that has more; once."""
         self.damage = False
         """Large files arrive with their last byte changed."""
         self.requests: list[str] = []
@@ -107,7 +107,8 @@ class _Handler(BaseHTTPRequestHandler):
             start = int(asked.removeprefix("bytes=").split("-")[0])
             headers["Content-Range"] = f"bytes {start}-{len(content) - 1}/{len(content)}"
             status, content = 206, content[start:]
-        cut = self.hub.break_after if large and body else None
+        wanted = self.hub.break_after
+        cut = wanted if body and wanted is not None and len(content) > wanted else None
         if cut is not None:
             self.hub.break_after = None
         self._send(status, content, headers, body=body, cut=cut)
