@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from controller_runtime.errors import BadRequest, Forbidden, Invalid, NotFound, RequestTooLarge, TerminalApiError
-from controller_runtime.resources import Object, controller_of, name_of, namespace_of
+from controller_runtime.resources import Object, annotations_of, controller_of, labels_of, name_of, namespace_of
 from controller_runtime.untrusted import entries
+from kaito_controller.api import labels
+from kaito_controller.workloads.metadata import MANAGED_BY
 from kaito_controller.workspace.act.actions import Action, Create, Replace
 from kaito_controller.workspace.state.machines import owner_key
 from kaito_controller.workspace.state.records import shorten
@@ -12,6 +14,20 @@ from kaito_controller.workspace.state.snapshot import Refusal
 
 REFUSED = (Forbidden, Invalid, BadRequest, RequestTooLarge, NotFound)
 """Answers that will be the same until something outside changes."""
+
+
+def is_left_behind(live: Object, workspace: Object) -> bool:
+    """An object that was made for a Workspace of this name, and that lost its owner: restored from a backup, as a rule.
+
+    It carries our labels and the hash that only this program writes, and no controller owns it; another Workspace of the name cannot exist.
+    """
+    found = labels_of(live)
+    return (
+        controller_of(live) is None
+        and found.get(labels.WORKSPACE) == name_of(workspace)
+        and found.get("app.kubernetes.io/managed-by") == MANAGED_BY
+        and labels.TEMPLATE_HASH in annotations_of(live)
+    )
 
 
 class NameTakenError(Exception):

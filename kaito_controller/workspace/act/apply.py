@@ -44,7 +44,14 @@ from kaito_controller.workspace.act.actions import (
     RemoveFinalizer,
     Replace,
 )
-from kaito_controller.workspace.act.api_rejections import REFUSED, NameTakenError, SchemaTooOldError, refusal_of, taken
+from kaito_controller.workspace.act.api_rejections import (
+    REFUSED,
+    NameTakenError,
+    SchemaTooOldError,
+    is_left_behind,
+    refusal_of,
+    taken,
+)
 from kaito_controller.workspace.act.drift_backoff import Repairs
 from kaito_controller.workspace.act.node_marks import NodeMarks
 from kaito_controller.workspace.state import naming
@@ -148,6 +155,8 @@ class Applier:
         if action.kind == "Machine":
             return [] if _is_our_machine(live, workspace) else self._skip_attempt(workspace, obj, live)
         owner = controller_of(live)
+        if is_left_behind(live, workspace) and not is_deleting(live):
+            return [(resource, self._client.replace(resource, updated(live, obj)))]
         if owner is None or owner.get("uid") != uid_of(workspace):
             raise NameTakenError(live)
         if labels_of(live).get(labels.WORKSPACE) is None and not is_deleting(live):

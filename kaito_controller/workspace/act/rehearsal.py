@@ -32,7 +32,7 @@ from kaito_controller.api import reasons
 from kaito_controller.workloads import intent_hash, pod_references
 from kaito_controller.workloads.revision import digest
 from kaito_controller.workspace.act.actions import RESOURCES
-from kaito_controller.workspace.act.api_rejections import REFUSED, NameTakenError
+from kaito_controller.workspace.act.api_rejections import REFUSED, NameTakenError, is_left_behind
 from kaito_controller.workspace.state.records import shorten
 from kaito_controller.workspace.state.snapshot import Verdict
 
@@ -108,7 +108,7 @@ class Rehearsals:
             live = self._client.get(resource, name_of(obj), namespace_of(obj))
         except NotFound:
             return
-        if (controller_of(live) or {}).get("uid") != uid_of(workspace):
+        if (controller_of(live) or {}).get("uid") != uid_of(workspace) and not is_left_behind(live, workspace):
             raise NameTakenError(live)
 
     def _missing(self, objects: list[Object]) -> Iterator[str]:

@@ -9,8 +9,18 @@ from typing import Any
 import pytest
 
 from controller_runtime.errors import ApiError, BadRequest, Forbidden, ServiceUnavailable
-from controller_runtime.resources import CONFIG_MAPS, PERSISTENT_VOLUME_CLAIMS, SERVICES, Object, Resource, name_of
+from controller_runtime.resources import (
+    CONFIG_MAPS,
+    PERSISTENT_VOLUME_CLAIMS,
+    SERVICES,
+    Object,
+    Resource,
+    controller_of,
+    name_of,
+)
 from kaito_controller.workloads import build_objects
+from kaito_controller.workspace.act.actions import Create
+from kaito_controller.workspace.act.apply import Applier
 from kaito_controller.workspace.act.rehearsal import FIRST_PAUSE_S, LONGEST_PAUSE_S, Rehearsals
 from test.support.fake_clock import FakeClock
 from test.support.memory_client import MemoryClient
@@ -159,6 +169,38 @@ def test_our_own_service_that_is_there_already_is_fine(server: Server, rehearsal
     server.has(SERVICES, objects()[0])
 
     assert rehearsals.of(WORKSPACE, objects()) is None
+
+
+def test_our_own_service_without_an_owner_is_fine_and_is_adopted(server: Server, rehearsals: Rehearsals) -> None:
+    """A backup brings objects back without the owner, whose UID is another one now."""
+    left = objects()[0]
+    left["metadata"].pop("ownerReferences")
+    server.has(SERVICES, left)
+
+    assert rehearsals.of(WORKSPACE, objects()) is None
+    outcome = Applier(server).apply(WORKSPACE, [Create(objects()[0])])
+
+    assert outcome.refusal is None
+    assert controller_of(server.get(SERVICES, "demo", "default")) is not None
+
+
+@pytest.mark.parametrize(
+    "metadata",
+    [
+        {"labels": {"kaito.sh/workspace": "demo"}},
+        {"labels": {"kaito.sh/workspace": "demo", "app.kubernetes.io/managed-by": "kaito-controller"}},
+        {"annotations": {"kaito.sh/template-hash": "x"}},
+    ],
+)
+def test_a_service_that_only_looks_like_ours_is_not_adopted(
+    server: Server, rehearsals: Rehearsals, metadata: dict[str, Any]
+) -> None:
+    server.has(SERVICES, {"kind": "Service", "metadata": {"name": "demo", "namespace": "default", **metadata}})
+
+    verdict = rehearsals.of(WORKSPACE, objects())
+
+    assert verdict is not None
+    assert verdict.reason.name == "NameTaken"
 
 
 @pytest.mark.parametrize(
