@@ -62,6 +62,13 @@ REVIEWED = (
     Waiver(r"/apiserver/rbac\.py$", KEYWORD, r"authorization\.k8s\.io", "name of an API group"),
     Waiver(r"/api/sentences\.py$", KEYWORD, r"(cannot be the name of a|is missing; name the) Secret.*", "sentences"),
     Waiver(r"^test/support/workspaces/good\.yaml$", KEYWORD, r"push", "name of a Secret object that tests make"),
+    Waiver(
+        r"^hack/envtest/nodes/registry\.py$",
+        KEYWORD,
+        r"let-me-in|pusher:.*|of one cluster only",
+        "login of a registry that lives as long as one test",
+    ),
+    Waiver(r"^test/cluster/", KEYWORD, r"registry-secret", "name of a Secret object that tests make"),
     Waiver(r"^test/bench/contenders\.py$", KEYWORD, r"bench", "token of a server that knows no others"),
     Waiver(
         r"^test/bench/objects\.py$", HEX, r"0123456789abcdef0123456789abcdef|5d4f8c7b9", "labels of made-up objects"

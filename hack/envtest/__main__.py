@@ -24,6 +24,9 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--minors", nargs="+", choices=binaries.minors(), default=binaries.minors(), help="(test)")
     parser.add_argument("--suite", action="append", choices=[suite.name for suite in suites.SUITES], help="(test)")
     parser.add_argument("--repeat-failed", action="store_true", help="run what failed once more, and say so (test)")
+    parser.add_argument(
+        "--older-briefly", action="store_true", help="older minors: only suites in which minors have differed (test)"
+    )
     parser.add_argument("--nodes", type=int, default=0, help="real nodes: kubelet, containerd, DNS, registry (up)")
     parser.add_argument(
         "--product", action="store_true", help="with both operators installed from an image (up --nodes)"
@@ -39,7 +42,12 @@ def main(argv: list[str] | None = None) -> int:
             return prepare_nodes(arguments.minor)
         if arguments.command == "up":
             return up_with_nodes(arguments) if arguments.nodes else up(arguments.minor)
-        return suites.run(arguments.minors, arguments.suite, repeat_failed=arguments.repeat_failed)
+        return suites.run(
+            arguments.minors,
+            arguments.suite,
+            repeat_failed=arguments.repeat_failed,
+            older_briefly=arguments.older_briefly,
+        )
     except KeyboardInterrupt:
         print("envtest: interrupted; everything that was started is stopped", file=sys.stderr)
         return 130

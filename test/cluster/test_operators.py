@@ -68,7 +68,7 @@ def test_rolling_upgrade_under_load_changes_no_workspace(product: Product, user:
 
     before, old = world(), leader(product, "kaito-controller")["metadata"]["name"]
 
-    image = product.install(marker="next")
+    image = product.install(label="next")
 
     user.wait(lambda: leader(product, "kaito-controller").get("metadata", {}).get("name", old) != old, "a new leader")
     assert leader(product, "kaito-controller")["spec"]["containers"][0]["image"] == image

@@ -140,14 +140,24 @@ class Images:
         ]
 
 
-def operator(images: Images, *, marker: str = "") -> Recipe:
-    """The operators' image by the project's Dockerfile. `marker` makes another image with the same content, to upgrade to."""
+def operator(images: Images) -> Recipe:
+    """The operators' image by the project's Dockerfile."""
     arguments = {
         "BUILD_BASE": images.imported(images.base("build-base")),
         "RUNTIME_BASE": images.imported(images.base("runtime-base")),
     }
-    text = (ROOT / "Dockerfile").read_text() + (f"LABEL upgrade={marker}\n" if marker else "")
+    text = (ROOT / "Dockerfile").read_text()
     return Recipe("kaito-operator", text, {name: ROOT / name for name in OPERATOR_FILES}, arguments)
+
+
+def relabelled(images: Images, recipe: Recipe, label: str) -> Recipe:
+    """Another image with the same content, to upgrade to."""
+    return Recipe(
+        f"{recipe.name}-{label}",
+        f"ARG BASE\nFROM ${{BASE}}\nLABEL upgrade={label}\n",
+        {},
+        {"BASE": images.imported(recipe)},
+    )
 
 
 def _files(path: Path) -> Iterable[Path]:

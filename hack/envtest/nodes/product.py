@@ -30,9 +30,12 @@ class Product:
         self.kubectl = cluster.kubectl
         self._tag = 0
 
-    def install(self, *, marker: str = "") -> str:
-        """Build, push, apply and wait; again with another `marker` it is an upgrade. The image's name."""
-        layout = self.cluster.images.layout(images.operator(self.cluster.images, marker=marker))
+    def install(self, *, label: str = "") -> str:
+        """Build, push, apply and wait; again with a `label`, which makes another image, it is an upgrade. The image's name."""
+        recipe = images.operator(self.cluster.images)
+        if label:
+            recipe = images.relabelled(self.cluster.images, recipe, label)
+        layout = self.cluster.images.layout(recipe)
         self._tag += 1
         self.cluster.open.push(layout, f"{REPOSITORY}:{self._tag}")
         overlay = self.write_overlay(str(self._tag))

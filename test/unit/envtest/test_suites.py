@@ -64,6 +64,18 @@ def test_what_failed_is_repeated_on_a_fresh_server_and_named(tmp_path: Path) -> 
     assert count.repeated[0].endswith("test_flaky::test_second_time_lucky")
 
 
+def test_suite_that_an_older_minor_does_without_has_no_count_there() -> None:
+    results = {("one", "2.0"): Count(3, 0, 0), ("two", "2.0"): Count(4, 0, 0), ("one", "1.0"): Count(3, 0, 0)}
+
+    lines = suites.table(results, [Suite("one", ("a",), every_minor=True), Suite("two", ("b",))], ["2.0", "1.0"])
+
+    assert lines.splitlines()[2:] == [
+        "| one | 3 passed | 3 passed |",
+        "| two | 4 passed | – |",
+        "| **all** | 7 passed | 3 passed |",
+    ]
+
+
 def test_what_fails_twice_has_failed(tmp_path: Path) -> None:
     (tmp_path / "test_bad.py").write_text("def test_good():\n    pass\ndef test_bad():\n    assert False\n")
 
