@@ -16,6 +16,10 @@ ITEM_BASE_S = 0.005
 ITEM_CAP_S = 1000.0
 
 
+_SHARED = random.Random()
+"""The state of a generator is 2.5 KB; one for each of thousands of backoffs would be most of their memory. Its `random` is thread-safe."""
+
+
 class Backoff:
     """A growing pause: base, base*factor, ... up to cap, each stretched by a random share of up to `jitter`.
 
@@ -40,7 +44,7 @@ class Backoff:
         self._cap_s = cap_s
         self._factor = factor
         self._jitter = jitter
-        self._rng = rng or random.Random()
+        self._rng = rng or _SHARED
         self._nominal_s = base_s
 
     def next(self) -> float:
@@ -85,7 +89,7 @@ class ItemExponentialLimiter:
         self._base_s = base_s
         self._cap_s = cap_s
         self._jitter = jitter
-        self._rng = rng or random.Random()
+        self._rng = rng or _SHARED
         self._lock = threading.Lock()
         self._failures: dict[Hashable, int] = {}
 

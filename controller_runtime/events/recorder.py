@@ -66,6 +66,10 @@ class EventBroadcaster:
         """Occurrences that were not recorded, because of the limit per object or a full queue."""
         return self._correlator.dropped
 
+    def __len__(self) -> int:
+        """Series remembered; bounded in number and age."""
+        return len(self._correlator)
+
     def recorder(self, component: str) -> EventRecorder:
         """A recorder that signs as `component`."""
         return _Recorder(self, component[:MAX_NAME_LENGTH])

@@ -281,3 +281,18 @@ def test_a_malformed_event_is_refused_where_it_is_made(stage, wrong):
     words = {"type": "Normal", "reason": "R", "action": "A", "note": "n"} | wrong
     with pytest.raises(ValueError, match="event"):
         stage.recorder.event(WORKSPACE, **words)
+
+
+def test_what_is_remembered_of_objects_that_are_gone_does_not_grow(stage):
+    def churn(first, count):
+        for number in range(first, first + count):
+            metadata = {"name": f"w{number}", "namespace": "models", "uid": f"u{number}"}
+            for reason in ("Ordered", "Ready", "Serving", "Deleting"):
+                stage.say(reason=reason, obj=WORKSPACE | {"metadata": metadata})
+            stage.write(10.0)
+        return len(stage.broadcaster)
+
+    after_a_while = churn(0, 100)
+
+    assert churn(100, 200) <= after_a_while
+    assert after_a_while <= 4 * 62, "ten minutes' worth, at one object every ten seconds"
