@@ -12,7 +12,7 @@ from dataclasses import replace
 from controller_runtime.cache.own_writes import LOOK_AGAIN_S, OwnWrites
 from controller_runtime.client.api import KubeClient
 from controller_runtime.clock import Clock
-from controller_runtime.conditions import Condition
+from controller_runtime.conditions import Condition, get_condition
 from controller_runtime.controller.controller import Request, Result
 from controller_runtime.errors import NotFound
 from controller_runtime.events.recorder import EventRecorder
@@ -27,7 +27,7 @@ from controller_runtime.resources import (
     resource_version_of,
     uid_of,
 )
-from controller_runtime.untrusted import mapping
+from controller_runtime.untrusted import mapping, moment
 from kaito_controller.api import labels
 from kaito_controller.api.reasons import Kind
 from kaito_controller.workspace.act.actions import Action, Delete, ReleaseNode
@@ -166,8 +166,24 @@ class WorkspaceReconciler:
         self._own_writes.note(uid_of(raw), [(labels.WORKSPACES, resource_version_of(written))])
         return True
 
+    def _log(self, raw: Object, news: Iterable[Change]) -> None:
+        """`lasted_s`: seconds since the status of the condition last turned, None for one that is new."""
+        for change in news:
+            before = get_condition((raw.get("status") or {}).get("conditions"), change.type) or {}
+            since = moment(before.get("lastTransitionTime"))
+            log.info(
+                "condition changed",
+                workspace=f"{namespace_of(raw)}/{name_of(raw)}",
+                condition=change.type,
+                status=change.status,
+                reason=change.reason.name,
+                message=change.message,
+                lasted_s=None if since is None else round((self._clock.now() - since).total_seconds()),
+            )
+
     def _tell(self, raw: Object, news: Iterable[Change]) -> None:
-        """One Event for each new reason, however many conditions show it."""
+        """One log line for each changed condition; one Event for each new reason, however many conditions show it."""
+        self._log(raw, news)
         for change in {item.reason.name: item for item in news}.values():
             bad = change.reason.kind in (Kind.TROUBLE, Kind.TERMINAL)
             self._recorder.event(

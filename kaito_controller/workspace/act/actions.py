@@ -97,3 +97,23 @@ class RemoveFinalizer:
 
 
 Action = Create | Replace | Delete | Remember | ClaimNodes | ReleaseNode | RemoveFinalizer
+
+
+def told(action: Action) -> tuple[str, str]:
+    """What was done, and to which object ("" for the Workspace itself), as a log line says it."""
+    match action:
+        case Create():
+            return "created", f"{action.kind}/{name_of(action.obj)}"
+        case Replace():
+            what = "put back" if action.repair else "updated"
+            return what, f"{action.desired['kind']}/{name_of(action.desired)}"
+        case Delete():
+            return "deletion asked for", f"{action.kind}/{action.name}"
+        case Remember():
+            return "recorded in status", ""
+        case ClaimNodes():
+            return "nodes claimed", ", ".join(f"Node/{name}" for name, _ in action.nodes)
+        case ReleaseNode():
+            return "node released", f"Node/{action.name}"
+        case RemoveFinalizer():
+            return "finalizer removed", ""

@@ -43,6 +43,7 @@ from kaito_controller.workspace.act.actions import (
     Remember,
     RemoveFinalizer,
     Replace,
+    told,
 )
 from kaito_controller.workspace.act.api_rejections import (
     REFUSED,
@@ -93,10 +94,14 @@ class Applier:
         written: list[tuple[Resource, str]] = []
         pauses = [self._repairs.due_in_s(a.live) for a in wanted if isinstance(a, Replace) and a.repair]
         for action in wanted:
+            began_s = self._clock.monotonic()
             try:
-                for resource, obj in self._do(workspace, action):
+                done = self._do(workspace, action)
+                for resource, obj in done:
                     written.append((resource, resource_version_of(obj)))
                     workspace = obj if resource is labels.WORKSPACES else workspace
+                if done or isinstance(action, Delete | RemoveFinalizer):
+                    self._log(workspace, action, self._clock.monotonic() - began_s)
             except REFUSED as error:
                 log.warning("refused by the API server", action=type(action).__name__, error=str(error))
                 refusal = refusal or refusal_of(action, error)
@@ -106,6 +111,12 @@ class Applier:
                 log.warning("the Workspace CRD is too old", error=str(old))
                 return Outcome(workspace, Refusal(str(old), machine=True), tuple(written))
         return Outcome(workspace, refusal, tuple(written), min(filter(None, pauses), default=None))
+
+    def _log(self, workspace: Object, action: Action, took_s: float) -> None:
+        """One line for what was carried out. A look that changes nothing has none, so that a steady state is silent."""
+        what, objects = told(action)
+        key = f"{namespace_of(workspace)}/{name_of(workspace)}"
+        log.info(what, workspace=key, object=objects or f"Workspace/{name_of(workspace)}", took_s=round(took_s, 3))
 
     def _do(self, workspace: Object, action: Action) -> Written:
         match action:

@@ -1,0 +1,75 @@
+"""A person who has only `kubectl logs` can follow a Workspace's life; a Workspace that is well says nothing."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from pathlib import Path
+
+import pytest
+
+from test.e2e.kaito_controller.test_quickstarts import filled
+from test.support.kaito_rig import Rig
+from test.support.processes import wait_until
+
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(300)]
+
+NAME = "workspace-phi-3-mini"
+
+
+LINE = re.compile(r"^\S+ \[(?P<level>\w+)\s*\] (?P<event>.+?)\s{2,}(?P<pairs>.*)$")
+
+
+def told(rig: Rig, workspace: str) -> list[dict[str, str]]:
+    """The controller's own lines about one Workspace, oldest first."""
+    found = [LINE.match(line) for line in rig.controller.output.splitlines()]
+    lines = [{**match.groupdict(), **pairs(match["pairs"])} for match in found if match]
+    return [line for line in lines if line.get("workspace") == workspace]
+
+
+def pairs(text: str) -> dict[str, str]:
+    """`key=value` pairs, values with blanks in quotes."""
+    try:
+        return dict(part.split("=", 1) for part in shlex.split(text) if "=" in part)
+    except ValueError:  # A line of another kind, with a lone quote.
+        return {}
+
+
+def test_the_log_tells_a_life_from_the_order_to_the_end_and_nothing_while_all_is_well(
+    rig: Rig, namespace: str, folder: Path
+) -> None:
+    key = f"{namespace}/{NAME}"
+    rig.kubectl("apply", "-n", namespace, "-f", str(filled("inference-phi-3-mini.yaml", folder)))
+    rig.wait_ready(NAME, namespace)
+
+    def is_served() -> bool:
+        return any(line.get("reason") == "InferenceServing" for line in told(rig, key))
+
+    wait_until(is_served, 20, "the line about serving")
+    lines = told(rig, key)
+    actions = [(line["event"], line["object"].split("/")[0]) for line in lines if "took_s" in line]
+    assert actions.index(("created", "Machine")) < actions.index(("created", "Deployment"))
+    assert ("created", "Service") in actions
+    assert all(line["level"] == "info" and float(line["took_s"]) >= 0 for line in lines if "took_s" in line)
+    news = [
+        (line["condition"], line["status"], line["reason"]) for line in lines if line["event"] == "condition changed"
+    ]
+    assert ("WorkspaceReady", "True", "InferenceServing") in news[-2:], "the other one is its alias"
+    assert len(set(news)) == len(news), "each change is told once"
+    assert all(line["message"] for line in lines if line["event"] == "condition changed")
+
+    for number in range(3):  # Each is a reconcile that finds nothing to do.
+        rig.kubectl("annotate", "workspace", NAME, "-n", namespace, f"example.com/look={number}", "--overwrite")
+    other = rig.kubectl("get", "workspace", NAME, "-n", namespace, "-o", "jsonpath={.metadata.annotations}")
+    assert '"example.com/look":"2"' in other
+    rig.kubectl("delete", "workspace", NAME, "-n", namespace)
+
+    rest = told(rig, key)[len(lines) :]
+    assert {line["reason"] for line in rest if line["event"] == "condition changed"} <= {
+        "DeletingMachines",
+        "DeletingObjects",
+    }
+    assert ("deletion asked for", "Machine") in {
+        (line["event"], line.get("object", "/").split("/")[0]) for line in rest
+    }
+    assert rest[-1]["event"] == "finalizer removed"
