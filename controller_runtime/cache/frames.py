@@ -50,7 +50,6 @@ class ReflectorStats:
 
     lists: int = 0
     items_in_last_list: int = 0
-    list_duration_s: float = 0.0
     watches: int = 0
     short_watches: int = 0
     events: int = 0

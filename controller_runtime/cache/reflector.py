@@ -128,14 +128,12 @@ class Reflector:
         return self._watch()
 
     def _list(self) -> None:
-        started = self._clock.monotonic()
         with quiet_collector() as listing:
             result = self._fetch_list()
             listing.objects = len(result.items)
             self._sink.replace(result.items, result.resource_version)
         self.stats.lists += 1
         self.stats.items_in_last_list = len(result.items)
-        self.stats.list_duration_s += self._clock.monotonic() - started
         self._note_success()
 
     def _fetch_list(self) -> ObjectList:

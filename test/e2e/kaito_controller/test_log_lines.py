@@ -67,7 +67,7 @@ def test_the_log_tells_a_life_from_the_order_to_the_end_and_nothing_while_all_is
     rest = told(rig, key)[len(lines) :]
     assert {line["reason"] for line in rest if line["event"] == "condition changed"} <= {
         "DeletingMachines",
-        "DeletingObjects",
+        "DeletingWorkloads",
     }
     assert ("deletion asked for", "Machine") in {
         (line["event"], line.get("object", "/").split("/")[0]) for line in rest
