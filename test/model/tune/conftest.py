@@ -6,7 +6,7 @@ Without the model runtime's own environment nothing of this folder can be import
 from __future__ import annotations
 
 import importlib.util
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +15,9 @@ import pytest
 collect_ignore_glob = ["test_*.py"] if importlib.util.find_spec("trl") is None else []
 
 if importlib.util.find_spec("trl") is not None:
+    from hack.envtest.binaries import BuildFailed, client_tools, ensure
     from test.model.tune.lessons import Run, teach
+    from test.model.tune.pushing import serving_registry
     from test.support import tiny_models
 
     @pytest.fixture(autouse=True)
@@ -35,3 +37,17 @@ if importlib.util.find_spec("trl") is not None:
         """A LoRA run on the tiny Llama that learnt the lesson, with a fifth of the rows kept back."""
         changes: dict[str, Any] = {"DatasetConfig": {"train_test_split": 0.8}}
         return teach("llama", tmp_path_factory.mktemp("taught-llama"), changes)
+
+    @pytest.fixture(scope="session")
+    def crane() -> Path:
+        """The registry client of the operator's pusher, built once per machine."""
+        try:
+            return ensure(client_tools()) / "crane"
+        except BuildFailed as reason:
+            pytest.skip(str(reason))
+
+    @pytest.fixture(scope="session")
+    def registry(crane: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+        """The address of a registry on loopback."""
+        with serving_registry(crane, tmp_path_factory.mktemp("registry")) as address:
+            yield address
