@@ -3,23 +3,20 @@
 from __future__ import annotations
 
 import json
-import os
 import re
 import shutil
-import tarfile
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from hack.envtest import binaries
 from model_runtime.adapters.pull import pull
 from model_runtime.errors import UserError
+from test.model.serve import images
 from test.model.serve.lora import make_adapter
 from test.model.serve.running import failed_start, serving
 from test.support.hub_server import COMMIT, Hub
 from test.support.hub_server import serving as hub_serving
-from test.support.processes import Process
 
 pytestmark = pytest.mark.model
 
@@ -89,43 +86,24 @@ def test_a_repository_that_is_not_there_or_not_open_is_told_with_the_cure(hub: H
 # -- registry ------------------------------------------------------------------------------------------------------------------------
 
 
-@pytest.fixture(scope="module")
-def crane() -> str:
-    return str(binaries.ensure(binaries.client_tools()) / "crane")
-
-
 @pytest.fixture
-def registry(crane: str, tmp_path: Path) -> Iterator[str]:
-    environment = {"HOME": str(tmp_path), "PATH": os.environ["PATH"]}
-    with Process(
-        [crane, "registry", "serve", "--address=127.0.0.1:0"], env=environment, log_dir=tmp_path
-    ).start() as process:
-        port = process.wait_for_output(r"serving on port (\d+)", 60)[1]
-        yield f"127.0.0.1:{port}"
+def registry(tmp_path: Path) -> Iterator[str]:
+    with images.registry(tmp_path) as address:
+        yield address
 
 
-def push(crane: str, image: str, files: dict[str, Path], tmp_path: Path) -> None:
-    """An image of one layer on no base: what has no `cp`."""
-    layer = tmp_path / "layer.tar"
-    with tarfile.open(layer, "w") as archive:
-        for name, path in files.items():
-            archive.add(path, name)
-    with Process([crane, "append", "-f", str(layer), "-t", image], log_dir=tmp_path).start() as process:
-        assert process.wait_for_exit(60) == 0, process.output
-
-
-def test_weights_come_out_of_an_artifact(crane: str, registry: str, llama: Path, tmp_path: Path) -> None:
+def test_weights_come_out_of_an_artifact(registry: str, llama: Path, tmp_path: Path) -> None:
     image = f"{registry}/models/tiny:1"
-    push(crane, image, {f"weights/{path.name}": path for path in llama.iterdir()}, tmp_path)
+    images.push(image, {f"weights/{path.name}": path for path in llama.iterdir()}, tmp_path)
     with serving(tmp_path, f"--weights=oci://{image}", f"--weights-folder={tmp_path / 'kept'}") as server:
         assert server.get("/v1/models").json["data"][0]["id"] == "tiny"
         assert server.complete("The sky", max_tokens=8)
 
 
-def test_an_adapter_image_without_a_base_is_unpacked(crane: str, registry: str, llama: Path, tmp_path: Path) -> None:
+def test_an_adapter_image_without_a_base_is_unpacked(registry: str, llama: Path, tmp_path: Path) -> None:
     made = make_adapter(llama, tmp_path / "made", 1)
     (made / "adapter_config.json").chmod(0o600)
-    push(crane, f"{registry}/adapters/first:1", {"data": made, "etc/other": made / "README.md"}, tmp_path)
+    images.push(f"{registry}/adapters/first:1", {"data": made, "etc/other": made / "README.md"}, tmp_path)
     pull(f"{registry}/adapters/first:1", tmp_path / "first")
     for path in made.iterdir():
         assert (tmp_path / "first" / path.name).read_bytes() == path.read_bytes()
@@ -133,8 +111,8 @@ def test_an_adapter_image_without_a_base_is_unpacked(crane: str, registry: str, 
     assert sorted(path.name for path in (tmp_path / "first").iterdir()) == sorted(path.name for path in made.iterdir())
 
 
-def test_an_image_without_an_adapter_is_told(crane: str, registry: str, llama: Path, tmp_path: Path) -> None:
-    push(crane, f"{registry}/other:1", {"data/config.json": llama / "config.json"}, tmp_path)
+def test_an_image_without_an_adapter_is_told(registry: str, llama: Path, tmp_path: Path) -> None:
+    images.push(f"{registry}/other:1", {"data/config.json": llama / "config.json"}, tmp_path)
     with pytest.raises(
         UserError, match=r"holds no /data/adapter_config.json; build it with the adapter's files in /data"
     ):
