@@ -7,7 +7,7 @@ READY   = $(VENV)/.ready
 PRODUCT = controller_runtime gpu_provisioner kaito_controller
 
 .DEFAULT_GOAL := help
-.PHONY: help setup test unit test-again test-long test-long-again zoo lint format types imports manifests checks bench fuzz demo up test-image test-prometheus test-envtest test-cluster test-cluster-again model-env test-model lock lock-model docs release clean
+.PHONY: help setup test unit test-again test-long test-long-again zoo lint format types imports manifests checks bench fuzz demo up test-image test-prometheus test-envtest test-cluster test-cluster-again model-env test-model test-model-again lock lock-model docs release clean
 
 help: ## Show this list
 	@awk -F':.*## ' '/^[a-z][a-z-]*:.*## / {printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -113,6 +113,9 @@ model-env:
 
 test-model: model-env ## The model server and the trainer with real libraries and small models, on a CPU (downloads about 0.9 GB once)
 	@OMP_NUM_THREADS=1 $(MODEL_PY) -m pytest -m model -o filterwarnings=default --timeout 600 test/model
+
+test-model-again: model-env
+	@OMP_NUM_THREADS=1 $(MODEL_PY) -m pytest -m model -o filterwarnings=default --timeout 600 --last-failed --last-failed-no-failures none test/model
 
 lock-model: model-env ## Lock the model runtime's dependencies, after model_runtime/requirements/*.in changed
 	@cd model_runtime/requirements && for lock in cpu-test gpu; do \
