@@ -65,7 +65,7 @@ REVIEWED = (
     Waiver(
         r"^hack/envtest/nodes/registry\.py$",
         KEYWORD,
-        r"let-me-in|pusher:.*|of one cluster only",
+        r"let-me-in|pusher(:.*)?|of one cluster only",
         "login of a registry that lives as long as one test",
     ),
     Waiver(r"^test/cluster/", KEYWORD, r"registry-secret", "name of a Secret object that tests make"),
