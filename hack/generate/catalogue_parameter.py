@@ -2,7 +2,7 @@
 
 CEL cannot parse YAML, so what it compares and what it says is worked out here, by the same functions that the controller uses.
 
-    presets                            names of all built-in presets, for the message about an unknown one
+    presets                            which presets there are, for the message about an unknown one
     tunable.<method>                   names of those that can be tuned so
     preset.<name>.access               public or private
     preset.<name>.adapters             true or false
@@ -11,24 +11,36 @@ CEL cannot parse YAML, so what it compares and what it says is worked out here, 
     preset.<name>.inference[.<count>]  what each node must offer (the count only for distributed presets): .gpus .gpu-bytes
     preset.<name>.tuning.<method>      .node-bytes .text and .fits.<cloud>
     sku-name.<name in lower case>      the name as the cloud writes it: Azure's are the same in any letter case
-    sku.<name>                         .gpus .gpu-bytes .accelerator .cloud .offer
+    alias.<owner>__<model>             name of the preset with the weights of that hub repository, which may be named in its place
+    fit.<name>                         `,c3:1,c7:2,`: the least number of nodes by class of instance type, absent where it never fits
+    short.<name>.<class>               what is missing when one node does not hold it
+    cure.<name>.<cloud>                instance types that do, with their list prices
+    sku.<name>                         .gpus .gpu-bytes .accelerator .cloud .offer .class, .unfit: why no such preset runs there,
+                                       .retired: the warning about a size that its cloud retires
 
 A key `preset.<name>.yaml` or `sku.<name>.yaml` is an entry that a user added: the policy then leaves its numbers to the controller.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
+from kaito_controller.catalog.life import retirement_text
 from kaito_controller.catalog.loader import load_catalog
-from kaito_controller.catalog.model import Catalog, InstanceType, Preset
+from kaito_controller.catalog.model import Catalog, Cloud, InstanceType, Preset
 from kaito_controller.catalog.sizing import (
+    LEAST_CAPABILITY,
+    MAX_NODES,
     NodeNeed,
+    card_of,
     counts_text,
     inference_need,
     node_counts,
+    nodes_needed,
     offer_text,
+    shape_suggestions,
+    shortfall_text,
     smallest_that_offer,
     suggestion_text,
     tuning_need,
@@ -37,7 +49,7 @@ from kaito_controller.catalog.sizing import (
 NAME = "kaito-catalogue"
 NAMESPACE = "kaito-system"
 _METHODS = ("lora", "qlora")
-_CLOUDS = ("azure", "aws")
+_CLOUDS: tuple[Cloud, ...] = ("azure", "aws")
 
 
 def catalogue_config_map() -> dict[str, Any]:
@@ -52,15 +64,51 @@ def catalogue_config_map() -> dict[str, Any]:
 
 def catalogue_data(catalog: Catalog) -> dict[str, str]:
     """All keys, sorted."""
-    data = {"presets": ", ".join(sorted(catalog.presets))}
+    data = {"presets": catalog.names_text}
     for method in _METHODS:
         can = (p.name for p in catalog.presets.values() if p.tuning and method in p.tuning.methods)
         data[f"tunable.{method}"] = ", ".join(sorted(can))
+    classes = gpu_classes(catalog)
     for preset in catalog.presets.values():
-        data.update(_preset_keys(preset, catalog))
+        shaped = preset.is_sized_by_shape
+        data.update(_shape_keys(preset, catalog, classes) if shaped else _preset_keys(preset, catalog))
     for instance_type in catalog.instance_types.values():
-        data.update(_instance_type_keys(instance_type))
+        data.update(_instance_type_keys(instance_type, classes))
     return dict(sorted(data.items()))
+
+
+def gpu_classes(catalog: Catalog) -> dict[str, InstanceType]:
+    """One instance type for each class of those that are the same to a model, by the short name of the class."""
+    nvidia = (t for t in catalog.instance_types.values() if not _unfit(t))
+    kinds = {t.gpu_class or t.name: t for t in nvidia}
+    return {f"c{number}": kinds[kind] for number, kind in enumerate(sorted(kinds))}
+
+
+def _unfit(instance_type: InstanceType) -> str:
+    """Why no preset that is sized by its shape runs on this type, whatever its size; "" when one might."""
+    card = card_of(instance_type)
+    if instance_type.accelerator != "nvidia":
+        return "presets run on NVIDIA GPUs only"
+    if card.compute_capability < LEAST_CAPABILITY:
+        return f"{card.name} has compute capability {card.compute_capability}, and the engine needs {LEAST_CAPABILITY}"
+    return ""
+
+
+def _shape_keys(preset: Preset, catalog: Catalog, classes: Mapping[str, InstanceType]) -> Iterator[tuple[str, str]]:
+    assert preset.shape is not None  # the caller has looked
+    yield f"preset.{preset.name}.access", preset.access
+    yield f"preset.{preset.name}.adapters", "true" if preset.adapters else "false"
+    yield f"alias.{preset.weights.repository.replace('/', '__')}", preset.name
+    fits = []
+    for name, kind in classes.items():
+        least = nodes_needed(preset.shape, card_of(kind), kind.gpus, most=MAX_NODES)
+        if least:
+            fits.append(f"{name}:{least}")
+        if least != 1:
+            yield f"short.{preset.name}.{name}", shortfall_text(preset, kind, least)
+    yield f"fit.{preset.name}", f",{','.join(fits)},"
+    for cloud in _CLOUDS:
+        yield f"cure.{preset.name}.{cloud}", suggestion_text(shape_suggestions(catalog, preset, cloud))
 
 
 def _preset_keys(preset: Preset, catalog: Catalog) -> Iterator[tuple[str, str]]:
@@ -85,11 +133,11 @@ def _need_keys(prefix: str, need: NodeNeed | None, catalog: Catalog) -> Iterator
     yield f"{prefix}.node-bytes", str(need.node_bytes)
     yield f"{prefix}.text", need.text
     for cloud in _CLOUDS:
-        names = smallest_that_offer(catalog.instance_types.values(), need, cloud)  # type: ignore[arg-type]  # a literal
-        yield f"{prefix}.fits.{cloud}", suggestion_text(names)
+        found = smallest_that_offer(catalog.instance_types.values(), need, cloud)
+        yield f"{prefix}.fits.{cloud}", suggestion_text(found)
 
 
-def _instance_type_keys(instance_type: InstanceType) -> Iterator[tuple[str, str]]:
+def _instance_type_keys(instance_type: InstanceType, classes: Mapping[str, InstanceType]) -> Iterator[tuple[str, str]]:
     yield f"sku-name.{instance_type.name.lower()}", instance_type.name
     prefix = f"sku.{instance_type.name}"
     yield f"{prefix}.gpus", str(instance_type.gpus)
@@ -97,3 +145,10 @@ def _instance_type_keys(instance_type: InstanceType) -> Iterator[tuple[str, str]
     yield f"{prefix}.accelerator", instance_type.accelerator
     yield f"{prefix}.cloud", instance_type.cloud
     yield f"{prefix}.offer", offer_text(instance_type)
+    kind = instance_type.gpu_class or instance_type.name
+    if _unfit(instance_type):
+        yield f"{prefix}.unfit", _unfit(instance_type)
+    names = [name for name, known in classes.items() if (known.gpu_class or known.name) == kind]
+    yield f"{prefix}.class", names[0] if names else "none"
+    if instance_type.retirement:
+        yield f"{prefix}.retired", retirement_text(instance_type)

@@ -14,8 +14,10 @@ from hack.generate.catalogue_parameter import NAMESPACE
 from hack.generate.cel import fits, quoted, text, with_value
 from kaito_controller.api import patterns, sentences
 from kaito_controller.api.rules.catalogue import MAX_DISTRIBUTED_NAME
+from kaito_controller.catalog.sizing import MAX_NODES
 
 NAME = "kaito-workspace-catalogue"
+LIFE_NAME = "kaito-workspace-instance-type-life"
 _ADAPTERS_CHANGED = (
     "has(object.inference) && has(object.inference.adapters) && !(has(oldObject.inference) && "
     "has(oldObject.inference.adapters) && object.inference.adapters == oldObject.inference.adapters)"
@@ -71,6 +73,35 @@ def binding() -> dict[str, Any]:
     }
 
 
+def life_policy() -> dict[str, Any]:
+    """A second policy, about instance types that their cloud retires. Its binding only warns: nodes of such a type may still be had."""
+    life = policy()
+    life["metadata"]["name"] = LIFE_NAME
+    named = "'sku-name.' + (has(object.resource) ? object.resource.instanceType.lowerAscii() : '')"
+    key = "(variables.named in params.data ? 'sku.' + params.data[variables.named] : variables.named) + '.retired'"
+    life["spec"] |= {
+        "failurePolicy": "Ignore",
+        "matchConditions": [{"name": "created", "expression": "request.operation == 'CREATE'"}],
+        "variables": [{"name": "named", "expression": named}, {"name": "key", "expression": key}],
+        "validations": [
+            {
+                "expression": "!(variables.key in params.data)",
+                "messageExpression": "'resource.instanceType: ' + params.data[variables.key]",
+                "message": "resource.instanceType is retired by its cloud",
+            }
+        ],
+    }
+    return life
+
+
+def life_binding() -> dict[str, Any]:
+    """The binding of the second policy."""
+    life = binding()
+    life["metadata"]["name"] = LIFE_NAME
+    life["spec"] |= {"policyName": LIFE_NAME, "validationActions": ["Warn"]}
+    return life
+
+
 def _variables() -> list[tuple[str, str]]:
     """Each may use those before it. `presetKey`, `typeKey` and `needKey` are prefixes of keys in the ConfigMap."""
     method = "object.tuning.method"
@@ -79,7 +110,7 @@ def _variables() -> list[tuple[str, str]]:
         ("serves", "has(object.inference)"),
         ("path", "variables.serves ? 'inference.preset' : 'tuning.preset'"),
         (
-            "preset",
+            "named",
             "has(object.inference) && has(object.inference.preset) ? object.inference.preset.name : "
             "(!has(object.inference) && has(object.tuning) && has(object.tuning.preset) ? object.tuning.preset.name : '')",
         ),
@@ -88,6 +119,8 @@ def _variables() -> list[tuple[str, str]]:
             "has(object.inference) && has(object.inference.preset) ? object.inference.preset.accessMode : "
             "(!has(object.inference) && has(object.tuning) && has(object.tuning.preset) ? object.tuning.preset.accessMode : '')",
         ),
+        ("alias", "'alias.' + variables.named.replace('/', '__')"),
+        ("preset", "variables.alias in params.data ? params.data[variables.alias] : variables.named"),
         ("presetKey", "'preset.' + variables.preset"),
         ("added", "(variables.presetKey + '.yaml') in params.data"),
         ("builtIn", "(variables.presetKey + '.access') in params.data && !variables.added"),
@@ -113,17 +146,19 @@ def _variables() -> list[tuple[str, str]]:
             "'.inference' + (variables.distributed ? '.' + string(variables.count) : '') : '.tuning.' + variables.method)",
         ),
         ("sized", "variables.builtIn && (variables.needKey + '.gpus') in params.data"),
+        ("shaped", "variables.builtIn && variables.serves && ('fit.' + variables.preset) in params.data"),
+        ("class", "variables.typeBuiltIn ? params.data[variables.typeKey + '.class'] : ''"),
     ]
 
 
 def _validations() -> list[tuple[str, str, str]]:
     """Expression, message expression, and the message in case that one fails."""
-    return [_unknown_preset(), _private_preset(), *_types(), *_uses(), _size(), *_adapters()]
+    return [_unknown_preset(), _private_preset(), *_types(), *_uses(), _size(), _shape(), *_adapters()]
 
 
 def _unknown_preset() -> tuple[str, str, str]:
     sentence = text(f" {sentences.PRESET_UNKNOWN} ")
-    unknown = f"variables.path + '.name: ' + {quoted('variables.preset')} + {sentence} + params.data['presets']"
+    unknown = f"variables.path + '.name: ' + {quoted('variables.named')} + {sentence} + params.data['presets']"
     return (
         "!variables.creating || variables.preset == '' || variables.builtIn || variables.added",
         unknown,
@@ -199,6 +234,21 @@ def _size() -> tuple[str, str, str]:
         "params.data[variables.needKey + '.text'] + '; ' + "
         f"({nvidia} ? '' : 'presets run on NVIDIA GPUs only; ') + "
         "params.data[variables.needKey + '.fits.' + params.data[variables.typeKey + '.cloud']]",
+        "resource.instanceType: its GPUs are too few or too small for the preset",
+    )
+
+
+def _shape() -> tuple[str, str, str]:
+    """A preset that is sized by its shape: how many nodes of each class of instance type it needs was planned beforehand."""
+    nodes = f"[{', '.join(str(n) for n in range(1, MAX_NODES + 1))}]"
+    found = "params.data['fit.' + variables.preset].contains(',' + variables.class + ':' + string(n) + ',')"
+    short = "'short.' + variables.preset + '.' + variables.class"
+    return (
+        "!variables.creating || !variables.shaped || !variables.typeBuiltIn || "
+        f"{nodes}.exists(n, n <= variables.count && {found})",
+        "'resource.instanceType: ' + variables.type + ' has ' + params.data[variables.typeKey + '.offer'] + '; ' + "
+        f"variables.preset + ': ' + ({short} in params.data ? params.data[{short}] : params.data[variables.typeKey + '.unfit']) + '; ' + "
+        "params.data['cure.' + variables.preset + '.' + params.data[variables.typeKey + '.cloud']]",
         "resource.instanceType: its GPUs are too few or too small for the preset",
     )
 

@@ -6,12 +6,15 @@ classes of `model.py`. The docstrings are the documentation of the format.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Annotated, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints, model_validator
 from pydantic.alias_generators import to_camel
 
+from kaito_controller.catalog.cards import Card
+from kaito_controller.catalog.derived import derived_requirements
 from kaito_controller.catalog.model import (
     Accelerator,
     Access,
@@ -20,9 +23,12 @@ from kaito_controller.catalog.model import (
     Launcher,
     ModelRequirements,
     Preset,
+    Runtime,
     TuningRequirements,
+    WeightsSource,
 )
-from kaito_controller.catalog.units import parse_duration, parse_size
+from kaito_controller.catalog.shape_entries import HubEntry, ShapeEntry
+from kaito_controller.catalog.units import GIB, parse_duration, parse_size
 
 
 def _checked_size(value: object) -> str:
@@ -51,6 +57,13 @@ class Entry(BaseModel):
     """Base of all entries: camelCase keys, no unknown keys, no guessing of types."""
 
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True, alias_generator=to_camel)
+
+
+RUNTIME_IMAGE = "kaito-model-runtime"
+"""Repository of the image that serves every preset with `runtime: vllm`, under the preset registry."""
+RUNTIME_TAG = "0.1.0"
+RUNTIME_LAUNCHER = Launcher(command=("python3", "-m", "model_runtime.serve"), program="")
+"""How the runtime image is started; its arguments are `sizing.arguments`'."""
 
 
 class LauncherEntry(Entry):
@@ -131,7 +144,7 @@ class TuningEntry(Entry):
 
 
 class PresetEntry(Entry):
-    """One model."""
+    """One model. Give `runtime: vllm` with `shape` and `hub`, and everything else follows; or an image with its own numbers."""
 
     name: EntryName
     family: Word
@@ -139,17 +152,24 @@ class PresetEntry(Entry):
     """Where the numbers come from."""
     weights: Annotated[str, Field(max_length=400)] = ""
     """For people: which weights the image holds."""
+    runtime: Runtime = "image"
+    shape: ShapeEntry | None = None
+    hub: HubEntry | None = None
     access: Access = "public"
     image: ImageName | Literal[""] = ""
     tag: Tag | Literal[""] = ""
     distributed: bool = False
     adapters: bool = True
-    inference: RequirementsEntry
-    launcher: LauncherEntry
+    inference: RequirementsEntry | None = None
+    launcher: LauncherEntry | None = None
     tuning: TuningEntry | None = None
 
     @model_validator(mode="after")
     def _parts_agree(self) -> PresetEntry:
+        if self.runtime == "vllm":
+            return self._checked_for_the_runtime()
+        if self.inference is None or self.launcher is None:
+            raise ValueError("inference: Field required, as is launcher, unless runtime is vllm")
         if self.access == "public" and not (self.image and self.tag):
             raise ValueError(
                 "a public preset needs image and tag; a preset without a published image has access: private"
@@ -162,25 +182,62 @@ class PresetEntry(Entry):
             raise ValueError("a distributed preset runs one process per GPU: worldSize must equal gpus")
         return self
 
+    def _checked_for_the_runtime(self) -> PresetEntry:
+        if self.shape is None or self.hub is None:
+            raise ValueError("runtime vllm needs shape and hub")
+        if self.image or self.tag or self.distributed or self.launcher or self.tuning or self.inference:
+            raise ValueError(
+                "runtime vllm takes no image, tag, distributed, launcher, inference or tuning: they follow"
+            )
+        return self
+
     def to_preset(self) -> Preset:
         """As the catalogue keeps it."""
+        shape = self.shape.to_shape() if self.shape else None
+        launcher = self.launcher.to_launcher("inference_api.py") if self.launcher else RUNTIME_LAUNCHER
+        inference = self.inference.to_requirements() if self.inference else None
+        if inference is None:
+            assert shape is not None  # noqa: S101  # checked by the schema
+            inference = derived_requirements(shape)
         return Preset(
             name=self.name,
             family=self.family,
-            image_name=self.image,
-            tag=self.tag,
+            image_name=self.image or (RUNTIME_IMAGE if self.runtime == "vllm" else ""),
+            tag=self.tag or (RUNTIME_TAG if self.runtime == "vllm" else ""),
             access=self.access,
             distributed=self.distributed,
-            inference=self.inference.to_requirements(),
-            launcher=self.launcher.to_launcher("inference_api.py"),
+            inference=inference,
+            launcher=launcher,
             tuning=self.tuning.to_tuning() if self.tuning else None,
             adapters=self.adapters,
             source=self.source,
+            runtime=self.runtime,
+            shape=shape,
+            weights=self.hub.to_source() if self.hub else WeightsSource(),
         )
 
 
+class CardEntry(Entry):
+    """One kind of GPU: `model` and `nominal` as instance types name it, `memory` in GiB as CUDA shows it."""
+
+    model: Annotated[str, Field(min_length=2, max_length=80)]
+    nominal: Size
+    memory: Annotated[float, Field(gt=0, le=4096)]
+    capability: Annotated[float, Field(ge=1, le=20)]
+    source: Annotated[str, Field(min_length=3, max_length=400)]
+
+    def to_card(self) -> Card:
+        """In bytes."""
+        return Card(f"{self.model} {self.nominal}", round(self.memory * GIB), self.capability, self.source)
+
+
+Region = Annotated[str, StringConstraints(pattern=r"^[a-z0-9-]{2,40}$")]
+Price = Annotated[float, Field(gt=0, lt=100_000)]
+DateText = Annotated[str, StringConstraints(pattern=r"^20[0-9]{2}(-[01][0-9](-[0-3][0-9])?)?$")]
+
+
 class InstanceTypeEntry(Entry):
-    """One VM size. `gpuMemory` is the memory of one GPU."""
+    """One VM size. `gpuMemory` is the nominal memory of one GPU; what a program sees of it comes from `cards.yaml`, or from `card`."""
 
     name: InstanceTypeName
     cloud: Cloud = "other"
@@ -189,18 +246,33 @@ class InstanceTypeEntry(Entry):
     gpu_model: Annotated[str, Field(min_length=2, max_length=80)]
     accelerator: Accelerator = "nvidia"
     vcpus: Annotated[int, Field(ge=1, le=4096)] | None = None
+    family: Annotated[str, Field(max_length=80)] = ""
+    """The cloud's quota family."""
     current: bool = True
+    retirement: DateText | Literal[""] = ""
+    """When the cloud retires it: `2025-09-30`, or as much as is known. Such a size is never suggested."""
+    replacement: InstanceTypeName | Literal[""] = ""
+    prices: dict[Region, Price] = Field(default_factory=dict, max_length=100)
+    """List price on demand in USD per hour, by region."""
+    price_date: DateText | Literal[""] = ""
+    card: CardEntry | None = None
+    """For a GPU that `cards.yaml` does not have."""
     source: Annotated[str, Field(min_length=3, max_length=400)]
     """Where the numbers come from."""
 
     @model_validator(mode="after")
-    def _memory_is_real(self) -> InstanceTypeEntry:
+    def _parts_agree(self) -> InstanceTypeEntry:
         if parse_size(self.gpu_memory) == 0:
             raise ValueError("gpuMemory must be more than 0")
+        if self.prices and not self.price_date:
+            raise ValueError("priceDate is missing; a price without its date says nothing")
+        if self.replacement and not self.retirement:
+            raise ValueError("replacement is for a size with a retirement")
         return self
 
-    def to_instance_type(self) -> InstanceType:
+    def to_instance_type(self, cards: Mapping[str, Card]) -> InstanceType:
         """In bytes."""
+        known = cards.get(f"{self.gpu_model} {self.gpu_memory}")
         return InstanceType(
             name=self.name,
             cloud=self.cloud,
@@ -209,14 +281,28 @@ class InstanceTypeEntry(Entry):
             gpu_model=self.gpu_model,
             accelerator=self.accelerator,
             vcpus=self.vcpus,
-            current=self.current,
+            current=self.current and not self.retirement,
             source=self.source,
+            card=self.card.to_card() if self.card else known,
+            family=self.family,
+            retirement=self.retirement,
+            replacement=self.replacement,
+            prices=MappingProxyType(dict(self.prices)),
+            price_date=self.price_date,
         )
 
 
 class InstanceTypesFile(Entry):
-    """A data file of instance types: one cloud, its sources by short name, its entries."""
+    """A data file of instance types: one cloud, its sources by short name, the date of its prices, its entries."""
 
     cloud: Cloud
+    price_date: DateText | Literal[""] = ""
     sources: dict[str, str]
     instance_types: list[dict[str, object]]
+
+
+class PricesEntry(Entry):
+    """List prices that users add at run time: USD per hour on demand, by region and instance type, of one date."""
+
+    date: DateText
+    regions: Annotated[dict[Region, dict[InstanceTypeName, Price]], Field(min_length=1, max_length=100)]

@@ -6,7 +6,7 @@ consistency tests read every file. What users add at run time goes through `exte
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from functools import cache
 from importlib import resources
 from importlib.resources.abc import Traversable
@@ -16,10 +16,19 @@ from typing import Any, TypeVar
 import yaml
 from pydantic import ValidationError
 
-from kaito_controller.catalog.entries import InstanceTypeEntry, InstanceTypesFile, PresetEntry
+from kaito_controller.catalog.cards import Card
+from kaito_controller.catalog.entries import (
+    CardEntry,
+    Entry,
+    InstanceTypeEntry,
+    InstanceTypesFile,
+    PresetEntry,
+    PricesEntry,
+)
 from kaito_controller.catalog.model import Catalog, InstanceType, Preset
 
 T = TypeVar("T", Preset, InstanceType)
+E = TypeVar("E", bound=Entry)
 
 
 class CatalogError(ValueError):
@@ -41,6 +50,15 @@ def load_catalog() -> Catalog:
     return Catalog(presets=MappingProxyType(presets), instance_types=MappingProxyType(types))
 
 
+@cache
+def load_cards() -> Mapping[str, Card]:
+    """The built-in cards, by model and nominal size. The same immutable object on every call."""
+    file = resources.files("kaito_controller.catalog") / "data" / "cards.yaml"
+    entries = yaml.safe_load(file.read_text("utf-8"))
+    cards = [_checked(CardEntry, entry, f"cards.yaml[{index}]").to_card() for index, entry in enumerate(entries)]
+    return MappingProxyType({card.name: card for card in cards})
+
+
 def read_presets(text: str, where: str) -> list[Preset]:
     """The presets of one data file."""
     entries = yaml.safe_load(text)
@@ -60,22 +78,30 @@ def read_instance_types(text: str, where: str) -> list[InstanceType]:
         source = file.sources.get(str(entry.get("source")))
         if source is None:
             raise CatalogError(f"{where}[{index}]: source must be one of {', '.join(file.sources)}")
-        result.append(instance_type_from({**entry, "cloud": file.cloud, "source": source}, f"{where}[{index}]"))
+        dated = {"priceDate": file.price_date} if "prices" in entry else {}
+        added = {"cloud": file.cloud, "source": source, **dated}
+        result.append(instance_type_from({**entry, **added}, f"{where}[{index}]"))
     return result
 
 
 def preset_from(entry: Any, where: str) -> Preset:
     """One preset entry, checked."""
-    try:
-        return PresetEntry.model_validate(entry, by_alias=True).to_preset()
-    except ValidationError as error:
-        raise CatalogError(_sentence(where, error)) from error
+    return _checked(PresetEntry, entry, where).to_preset()
 
 
 def instance_type_from(entry: Any, where: str) -> InstanceType:
     """One instance type entry, checked."""
+    return _checked(InstanceTypeEntry, entry, where).to_instance_type(load_cards())
+
+
+def prices_from(entry: Any, where: str) -> PricesEntry:
+    """Added list prices, checked."""
+    return _checked(PricesEntry, entry, where)
+
+
+def _checked(kind: type[E], entry: Any, where: str) -> E:
     try:
-        return InstanceTypeEntry.model_validate(entry, by_alias=True).to_instance_type()
+        return kind.model_validate(entry, by_alias=True)
     except ValidationError as error:
         raise CatalogError(_sentence(where, error)) from error
 

@@ -11,11 +11,18 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Literal
 
-GIB = 1024**3
+from kaito_controller.catalog.cards import Card
+from kaito_controller.catalog.shape import ModelShape
+from kaito_controller.catalog.units import GIB as GIB
 
 Access = Literal["public", "private"]
 Cloud = Literal["azure", "aws", "other"]
 Accelerator = Literal["nvidia", "amd", "neuron", "none"]
+Runtime = Literal["image", "vllm"]
+"""What starts the model: the program of the preset's own image, or the project's runtime image, whose engine is vLLM."""
+
+DEFAULT_REGION = "eastus"
+"""Region whose list prices are quoted when nobody names one."""
 
 _EMPTY: Mapping[str, str] = MappingProxyType({})
 
@@ -67,6 +74,20 @@ class TuningRequirements:
 
 
 @dataclass(frozen=True, slots=True)
+class WeightsSource:
+    """Where the weights of a model come from, and on what terms."""
+
+    repository: str = ""
+    """On the Hugging Face hub, `owner/name`; "" when the weights are in the image."""
+    revision: str = "main"
+    """Branch, tag or commit."""
+    licence: str = ""
+    """As the model card names it, such as `apache-2.0` or `llama3.3`."""
+    gated: bool = False
+    """Whether its licence must be accepted on the hub first, so that pulling it takes a token."""
+
+
+@dataclass(frozen=True, slots=True)
 class Preset:
     """One model of the catalogue."""
 
@@ -85,6 +106,15 @@ class Preset:
     adapters: bool = True
     """Whether its server can load LoRA adapters."""
     source: str = ""
+    runtime: Runtime = "image"
+    shape: ModelShape | None = None
+    """What its memory follows from; None for an entry that states its needs in numbers of its own."""
+    weights: WeightsSource = field(default_factory=WeightsSource)
+
+    @property
+    def is_sized_by_shape(self) -> bool:
+        """Whether fit, width and context are computed for each card; else the entry's own numbers are compared."""
+        return self.runtime == "vllm" and self.shape is not None
 
     def image(self, registry: str) -> str:
         """The published image, such as `mcr.microsoft.com/aks/kaito/kaito-falcon-7b:0.0.6`."""
@@ -106,6 +136,27 @@ class InstanceType:
     current: bool = True
     """False for sizes that their cloud has retired or is about to: still known, never suggested."""
     source: str = ""
+    card: Card | None = None
+    """What a program sees of one GPU; None when nobody has stated it."""
+    family: str = ""
+    """The cloud's family of sizes that share a quota, such as `standardNCADSA100v4Family`."""
+    retirement: str = ""
+    """When the cloud retires the size: a date, or as much of it as is known (`2025-09-30`, `2026`); "" for never announced."""
+    replacement: str = ""
+    """The nearest size that is not retired; "" when there is none."""
+    prices: Mapping[str, float] = field(default_factory=lambda: MappingProxyType({}))
+    """List price on demand in USD per hour by region, Linux."""
+    price_date: str = ""
+    """Date of the list prices, `2026-06-18`."""
+
+    @property
+    def gpu_class(self) -> str:
+        """`8x-NVIDIA-A100-80Gi`: sizes of one class are the same to a model. "" without a card."""
+        return f"{self.gpus}x-{self.card.name.replace(' ', '-')}" if self.card else ""
+
+    def price(self, region: str = DEFAULT_REGION) -> float | None:
+        """List price on demand in USD per hour; in another region's place that of the default region; None when unknown."""
+        return self.prices.get(region, self.prices.get(DEFAULT_REGION))
 
     @property
     def total_gpu_memory_bytes(self) -> int:
@@ -121,8 +172,24 @@ class Catalog:
     instance_types: Mapping[str, InstanceType]
 
     def preset(self, name: str) -> Preset | None:
-        """The preset of exactly that name."""
-        return self.presets.get(name)
+        """The preset of exactly that name, or of the hub repository `owner/name`."""
+        return self.presets.get(name) or self.presets.get(self.repositories.get(name, ""))
+
+    @property
+    def repositories(self) -> Mapping[str, str]:
+        """Name of the preset by the hub repository of its weights; of several presets with the same weights the first by name."""
+        served = sorted((p for p in self.presets.values() if p.is_sized_by_shape), key=lambda p: p.name, reverse=True)
+        return {p.weights.repository: p.name for p in served if p.weights.repository}
+
+    @property
+    def names_text(self) -> str:
+        """The presets in one line: those with published images, one of each other family, and how many there are."""
+        with_image = sorted(p.name for p in self.presets.values() if not p.is_sized_by_shape)
+        families = {
+            p.family: p.name for p in sorted(self.presets.values(), key=lambda p: p.name) if p.is_sized_by_shape
+        }
+        examples = ", ".join([*with_image, *sorted(families.values())])
+        return f"{examples} ({len(self.presets)} in all; `kubectl kaito models` lists them)"
 
     def instance_type(self, name: str) -> InstanceType | None:
         """The instance type of that name, in whatever letter case: Azure's names do not differ by it."""
@@ -130,13 +197,3 @@ class Catalog:
         if found is not None:
             return found
         return next((known for known in self.instance_types.values() if known.name.lower() == name.lower()), None)
-
-    def with_config_map(self, data: Mapping[str, str]) -> tuple[Catalog, list[str]]:
-        """This catalogue plus the entries of a ConfigMap, and one sentence for each entry that could not be used.
-
-        Keys are `preset.<name>.yaml` and `sku.<name>.yaml`; values have the schema of the data files. Other keys are left alone:
-        the admission policy keeps its own there.
-        """
-        from kaito_controller.catalog.extension import extend  # a cycle otherwise: it builds Catalogs
-
-        return extend(self, data)

@@ -5,29 +5,60 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from kaito_controller.catalog.model import Catalog, ModelRequirements, Preset
-from kaito_controller.catalog.units import format_size
+from kaito_controller.catalog.sizing import kv_bytes_per_token
+from kaito_controller.catalog.units import GIB, format_size
+
+Row = tuple[str, ...]
 
 _PRESET_HEAD = (
     "| preset | access | tag | GPUs | memory | per GPU | disk | ready within | distributed | adapters | lora | qlora |",
     "|---|---|---|---|---|---|---|---|---|---|---|---|",
 )
-_TYPE_HEAD = ("| instance type | cloud | GPUs | of | model | suggested |", "|---|---|---|---|---|---|")
+_MODEL_HEAD = (
+    "| preset | weights from | licence | GiB | cache per token | context | heads / KV | attention |",
+    "|---|---|---|---:|---:|---:|---:|---|",
+)
+_TYPE_HEAD = (
+    "| instance type | cloud | vCPUs | GPUs | of | seen | model | capability | retires | instead | USD/h |",
+    "|---|---|---:|---:|---:|---:|---|---:|---|---|---:|",
+)
 
 
 def preset_rows(catalog: Catalog) -> list[str]:
-    """Head and one row for each preset, by name."""
-    return [*_PRESET_HEAD, *(_preset_row(catalog.presets[name]) for name in sorted(catalog.presets))]
+    """Head and one row for each preset with numbers of its own, by name."""
+    return [*_PRESET_HEAD, *map(_line, preset_cells(catalog))]
+
+
+def model_rows(catalog: Catalog) -> list[str]:
+    """Head and one row for each preset that is sized by its shape, by name."""
+    return [*_MODEL_HEAD, *map(_line, model_cells(catalog))]
 
 
 def instance_type_rows(catalog: Catalog) -> list[str]:
     """Head and one row for each instance type, as listed in the data files."""
-    return [*_TYPE_HEAD, *_type_rows(catalog)]
+    return [*_TYPE_HEAD, *map(_line, instance_type_cells(catalog))]
 
 
-def _preset_row(preset: Preset) -> str:
+def preset_cells(catalog: Catalog) -> Iterator[Row]:
+    """The cells of `preset_rows`."""
+    names = sorted(p.name for p in catalog.presets.values() if not p.is_sized_by_shape)
+    return (_preset_row(catalog.presets[name]) for name in names)
+
+
+def model_cells(catalog: Catalog) -> Iterator[Row]:
+    """The cells of `model_rows`."""
+    shaped = sorted((p for p in catalog.presets.values() if p.is_sized_by_shape), key=lambda p: p.name)
+    return (_model_row(preset) for preset in shaped)
+
+
+def _line(cells: Row) -> str:
+    return f"| {' | '.join(cells)} |"
+
+
+def _preset_row(preset: Preset) -> Row:
     model = preset.inference
     methods = preset.tuning.methods if preset.tuning else {}
-    cells = (
+    return (
         preset.name,
         preset.access,
         preset.tag or "–",
@@ -41,14 +72,42 @@ def _preset_row(preset: Preset) -> str:
         _memory(methods.get("lora")),
         _memory(methods.get("qlora")),
     )
-    return f"| {' | '.join(cells)} |"
+
+
+def _model_row(preset: Preset) -> Row:
+    shape = preset.shape
+    assert shape is not None  # noqa: S101  # only presets with a shape are listed
+    kv_heads = max((group.kv_heads for group in shape.attention), default=0)
+    return (
+        preset.name,
+        preset.weights.repository,
+        f"{preset.weights.licence}{' (gated)' if preset.weights.gated else ''}",
+        f"{shape.weight_bytes / GIB:.2f}",
+        str(kv_bytes_per_token(shape)),
+        str(shape.context),
+        f"{shape.heads} / {kv_heads or '–'}",
+        ", ".join(f"{g.layers} {g.kind}{f' ({g.window})' if g.window else ''}" for g in shape.attention),
+    )
 
 
 def _memory(need: ModelRequirements | None) -> str:
     return format_size(need.total_gpu_memory_bytes) if need else "–"
 
 
-def _type_rows(catalog: Catalog) -> Iterator[str]:
+def instance_type_cells(catalog: Catalog) -> Iterator[Row]:
+    """The cells of `instance_type_rows`."""
     for t in catalog.instance_types.values():
-        suggested = "yes" if t.current and t.accelerator == "nvidia" else "no"
-        yield f"| {t.name} | {t.cloud} | {t.gpus} | {format_size(t.gpu_memory_bytes)} | {t.gpu_model} | {suggested} |"
+        price = t.price()
+        yield (
+            t.name,
+            t.cloud,
+            str(t.vcpus or "–"),
+            str(t.gpus),
+            format_size(t.gpu_memory_bytes),
+            f"{t.card.memory_gib:.2f}" if t.card else "–",
+            t.gpu_model,
+            str(t.card.compute_capability) if t.card else "–",
+            t.retirement or ("–" if t.current else "no longer suggested"),
+            t.replacement or "–",
+            f"{price:.2f}" if price is not None else "–",
+        )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from kaito_controller.catalog.model import GIB
+GIB = 1024**3
 
 _SIZE = re.compile(r"([0-9]{1,9})(Ki|Mi|Gi|Ti)")
 _DURATION = re.compile(r"([0-9]{1,6})([smh])")

@@ -32,6 +32,7 @@ from controller_runtime.startup import patiently
 from controller_runtime.version import register_build_info
 from kaito_controller.api import labels
 from kaito_controller.api.tuning_config import KEY
+from kaito_controller.catalog.extension import extend
 from kaito_controller.catalog.loader import load_catalog
 from kaito_controller.catalog.model import Catalog
 from kaito_controller.settings import ControllerSettings, listed
@@ -116,7 +117,7 @@ class CatalogSource:
 
     def _extend(self, resource_version: str) -> Catalog:
         found = self._config_maps.get(self._name, self._namespace) or {}
-        catalog, problems = load_catalog().with_config_map(found.get("data") or {})
+        catalog, problems = extend(load_catalog(), found.get("data") or {})
         for problem in problems:
             log.warning("entry of the catalogue left out", config_map=self._name, problem=problem, at=resource_version)
         return catalog

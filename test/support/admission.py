@@ -46,6 +46,7 @@ class Cel:
             functions = {
                 "hasValue": lambda old: celtypes.BoolType(bool(old)),
                 "lowerAscii": lambda text: celtypes.StringType(str(text).lower()),
+                "replace": lambda value, old, new: celtypes.StringType(str(value).replace(str(old), str(new))),
             }
             tree = self._environment.compile(expression)
             self._programs[expression] = self._environment.program(tree, functions=functions)

@@ -32,8 +32,9 @@ def check_catalogue(workspace: Workspace, catalog: Catalog) -> Iterator[Violatio
     path = "inference.preset" if workspace.inference is not None else "tuning.preset"
     preset = catalog.preset(spec.name)
     if preset is None:
-        known = ", ".join(sorted(catalog.presets))
-        yield Violation(f"{path}.name", f"{quote(spec.name)} {sentences.PRESET_UNKNOWN} {known}", CREATE_ONLY)
+        yield Violation(
+            f"{path}.name", f"{quote(spec.name)} {sentences.PRESET_UNKNOWN} {catalog.names_text}", CREATE_ONLY
+        )
         return
     yield from _check_access(spec, preset, path)
     yield from _check_use(workspace, preset, catalog)

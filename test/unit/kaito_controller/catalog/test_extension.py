@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from kaito_controller.catalog.extension import extend
 from kaito_controller.catalog.loader import load_catalog
 from kaito_controller.catalog.model import GIB
 from kaito_controller.catalog.plain_yaml import PlainYamlError, load_plain_yaml
@@ -26,7 +27,7 @@ def test_an_added_preset_and_type_are_known_and_the_built_in_catalogue_is_untouc
         "presets": "flat",
     }
 
-    catalog, errors = load_catalog().with_config_map(data)
+    catalog, errors = extend(load_catalog(), data)
 
     assert errors == []
     assert catalog.presets["mine"].inference.readiness_timeout_s == 900
@@ -59,7 +60,7 @@ def test_an_added_preset_and_type_are_known_and_the_built_in_catalogue_is_untouc
     ],
 )
 def test_a_broken_entry_is_named_and_left_out(key: str, text: str, sentence: str) -> None:
-    catalog, errors = load_catalog().with_config_map({key: text, "preset.mine.yaml": PRESET})
+    catalog, errors = extend(load_catalog(), {key: text, "preset.mine.yaml": PRESET})
 
     assert len(errors) == 1
     assert sentence in errors[0]

@@ -8,6 +8,7 @@ from pathlib import Path
 import yaml
 
 import kaito_controller.catalog
+from kaito_controller.catalog.extension import extend
 from kaito_controller.catalog.loader import load_catalog
 from kaito_controller.catalog.tables import instance_type_rows, preset_rows
 
@@ -23,7 +24,7 @@ def test_the_example_of_an_added_model_and_type_is_accepted() -> None:
     example = re.search(r"```yaml\n(.*?)```", README, re.DOTALL)
     assert example
 
-    catalog, errors = load_catalog().with_config_map(yaml.safe_load(example[1])["data"])
+    catalog, errors = extend(load_catalog(), yaml.safe_load(example[1])["data"])
 
     assert errors == []
     assert "my-model" in catalog.presets

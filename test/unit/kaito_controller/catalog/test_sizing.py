@@ -11,6 +11,8 @@ from kaito_controller.catalog.model import GIB, InstanceType, Preset
 from kaito_controller.catalog.sizing import Fit, fit_inference, fit_tuning, node_counts
 
 CATALOG = load_catalog()
+PUBLISHED = [p for p in CATALOG.presets.values() if not p.is_sized_by_shape]
+"""KAITO's own, whose numbers are KAITO's."""
 
 
 def serve(preset: str, instance_type: str, count: int = 1) -> Fit:
@@ -96,14 +98,14 @@ def _as_kaito_0_3_1(preset: Preset, node: InstanceType, count: int) -> bool:
 
 def test_verdicts_are_those_of_kaito_0_3_1_wherever_its_rule_makes_sense() -> None:
     """One node of NVIDIA GPUs, where each process has a GPU: the same verdict for every preset and type."""
-    for preset, node in itertools.product(CATALOG.presets.values(), CATALOG.instance_types.values()):
+    for preset, node in itertools.product(PUBLISHED, CATALOG.instance_types.values()):
         if node.accelerator == "nvidia":
             ours = fit_inference(CATALOG, preset, node, 1)
             assert ours.ok == _as_kaito_0_3_1(preset, node, 1), ours.message
 
 
 def test_whatever_fits_here_also_fits_by_the_published_rule() -> None:
-    for preset, node in itertools.product(CATALOG.presets.values(), CATALOG.instance_types.values()):
+    for preset, node in itertools.product(PUBLISHED, CATALOG.instance_types.values()):
         for count in node_counts(preset) or (1, 2, 5):
             fit = fit_inference(CATALOG, preset, node, count)
             if fit.ok:

@@ -12,10 +12,10 @@ decimal gigabytes). A pod asks for as many GPUs as the model needs on that GPU s
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from kaito_controller.catalog.model import Catalog, Cloud, InstanceType, ModelRequirements, Preset
+from kaito_controller.catalog.model import DEFAULT_REGION, Catalog, Cloud, InstanceType, ModelRequirements, Preset
 from kaito_controller.catalog.units import count_of, format_size
 
 _MAX_SUGGESTIONS = 3
@@ -101,11 +101,11 @@ def offers(instance_type: InstanceType, need: NodeNeed) -> bool:
     )
 
 
-def smallest_that_offer(types: Iterable[InstanceType], need: NodeNeed, cloud: Cloud) -> tuple[str, ...]:
-    """Names of the smallest current instance types of `cloud` that offer `need`, least GPU memory first."""
+def smallest_that_offer(types: Iterable[InstanceType], need: NodeNeed, cloud: Cloud) -> list[InstanceType]:
+    """The smallest current instance types of `cloud` that offer `need`, least GPU memory first."""
     fitting = [t for t in types if t.cloud == cloud and t.current and offers(t, need)]
     fitting.sort(key=lambda t: (t.total_gpu_memory_bytes, t.gpus, t.name))
-    return tuple(t.name for t in fitting[:_MAX_SUGGESTIONS])
+    return fitting[:_MAX_SUGGESTIONS]
 
 
 def offer_text(instance_type: InstanceType) -> str:
@@ -114,11 +114,18 @@ def offer_text(instance_type: InstanceType) -> str:
     return f"{gpus} of {format_size(instance_type.gpu_memory_bytes)}"
 
 
-def suggestion_text(suggestions: tuple[str, ...]) -> str:
-    """The cure at the end of a refusal."""
-    return (
-        f"use for example {', '.join(suggestions)}" if suggestions else "no known instance type of this cloud would fit"
-    )
+def suggestion_text(suggestions: Sequence[InstanceType]) -> str:
+    """The cure at the end of a refusal: `use for example A (3.67 USD/h), B (7.35 USD/h) (list prices of 2026-06-18, eastus)`."""
+    if not suggestions:
+        return "no known instance type of this cloud would fit"
+    dates = sorted({t.price_date for t in suggestions if t.price() is not None})
+    prices = f" (list prices of {dates[-1]}, {DEFAULT_REGION})" if dates else ""
+    return f"use for example {', '.join(_priced(t) for t in suggestions)}{prices}"
+
+
+def _priced(instance_type: InstanceType) -> str:
+    price = instance_type.price()
+    return instance_type.name if price is None else f"{instance_type.name} ({price:.2f} USD/h)"
 
 
 def counts_text(preset: Preset) -> str:
@@ -127,8 +134,8 @@ def counts_text(preset: Preset) -> str:
     return f"use {' or '.join([', '.join(counts[:-1]), counts[-1]]) if len(counts) > 1 else counts[0]} nodes"
 
 
-def fit_inference(catalog: Catalog, preset: Preset, instance_type: InstanceType, count: int) -> Fit:
-    """Whether `count` nodes of `instance_type` can serve `preset`."""
+def fit_by_numbers(catalog: Catalog, preset: Preset, instance_type: InstanceType, count: int) -> Fit:
+    """Whether `count` nodes of `instance_type` can serve a `preset` that states its needs in numbers."""
     need = inference_need(preset, count)
     if need is None:
         world = preset.inference.world_size
@@ -169,4 +176,5 @@ def _fit(catalog: Catalog, need: NodeNeed, instance_type: InstanceType, count: i
     lines = [offer, need.text]
     if instance_type.accelerator != "nvidia":
         lines.append("presets run on NVIDIA GPUs only")
-    return Fit(False, 0, count, need.disk_bytes, (*lines, suggestion_text(suggestions)), suggestions)
+    names = tuple(t.name for t in suggestions)
+    return Fit(False, 0, count, need.disk_bytes, (*lines, suggestion_text(suggestions)), names)

@@ -1,0 +1,92 @@
+"""Sizing: what fits where, pure arithmetic in bytes and tokens. No clock, client, file or environment.
+
+The public surface, for the admission rules, the controller, the command-line tools and whoever plans with them:
+
+* `plan_serving(shape, card, gpus_per_node=, nodes=, settings=)` → `ServingPlan`: fits / tight / does not fit, widths, context, cache.
+* `nodes_needed(shape, card, gpus_per_node)`: the least number of nodes, 0 for never.
+* `engine_arguments(plan, settings, …)`: what the engine is told.
+* `plan_tuning(shape, card, TuningSettings(…))` → peak memory of a LoRA or QLoRA run as a range.
+* `candidates(catalog, preset, …)`: instance types that hold a preset, with plan and list price, cheapest first.
+* `fit_inference`, `fit_tuning`: the answer for one Workspace, in words.
+* `kv_bytes_per_token`, `sequence_bytes`, `tokens_that_fit`, …: the cache by itself.
+"""
+
+from kaito_controller.catalog.sizing.arguments import engine_arguments, runtime_arguments
+from kaito_controller.catalog.sizing.candidates import MAX_NODES, Candidate, candidates, card_of
+from kaito_controller.catalog.sizing.capability import LEAST_CAPABILITY
+from kaito_controller.catalog.sizing.engine import EngineSettingError, EngineSettings, read_engine_settings
+from kaito_controller.catalog.sizing.kv_cache import (
+    kv_bytes_per_token,
+    kv_bytes_per_token_within_window,
+    longest_sequence,
+    sequence_bytes,
+    tokens_that_fit,
+)
+from kaito_controller.catalog.sizing.node_fit import (
+    Fit,
+    NodeNeed,
+    counts_text,
+    fit_tuning,
+    gpus_per_pod,
+    inference_need,
+    node_counts,
+    offer_text,
+    offers,
+    smallest_that_offer,
+    suggestion_text,
+    tuning_need,
+)
+from kaito_controller.catalog.sizing.overhead import ByteRange, engine_overhead
+from kaito_controller.catalog.sizing.parallelism import Widths, tensor_widths, weights_per_gpu
+from kaito_controller.catalog.sizing.plan import Fitness, ServingPlan, TokenRange
+from kaito_controller.catalog.sizing.serving import nodes_needed, plan_serving
+from kaito_controller.catalog.sizing.shape_fit import (
+    fit_inference,
+    serving_plan,
+    shape_suggestions,
+    shortfall_text,
+)
+
+__all__ = [
+    "LEAST_CAPABILITY",
+    "MAX_NODES",
+    "ByteRange",
+    "Candidate",
+    "EngineSettingError",
+    "EngineSettings",
+    "Fit",
+    "Fitness",
+    "NodeNeed",
+    "ServingPlan",
+    "TokenRange",
+    "Widths",
+    "candidates",
+    "card_of",
+    "counts_text",
+    "engine_arguments",
+    "engine_overhead",
+    "fit_inference",
+    "fit_tuning",
+    "gpus_per_pod",
+    "inference_need",
+    "kv_bytes_per_token",
+    "kv_bytes_per_token_within_window",
+    "longest_sequence",
+    "node_counts",
+    "nodes_needed",
+    "offer_text",
+    "offers",
+    "plan_serving",
+    "read_engine_settings",
+    "runtime_arguments",
+    "sequence_bytes",
+    "serving_plan",
+    "shape_suggestions",
+    "shortfall_text",
+    "smallest_that_offer",
+    "suggestion_text",
+    "tensor_widths",
+    "tokens_that_fit",
+    "tuning_need",
+    "weights_per_gpu",
+]

@@ -1,0 +1,103 @@
+"""Which instance types hold a model, and what they cost: every candidate with its plan, best first.
+
+The list prices are those of the catalogue, with their date and region; a price is no offer, and no price is no obstacle. Sizes that a
+cloud retires are left out.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+
+from kaito_controller.catalog.cards import Card
+from kaito_controller.catalog.model import DEFAULT_REGION, Catalog, Cloud, InstanceType, Preset
+from kaito_controller.catalog.sizing.engine import EngineSettings
+from kaito_controller.catalog.sizing.plan import Fitness, ServingPlan
+from kaito_controller.catalog.sizing.serving import nodes_needed, plan_serving
+
+MAX_NODES = 8
+"""Nodes over which a plan spreads one copy of a model, at most."""
+HOURS_A_MONTH = 730
+_UNKNOWN_SHARE, _UNKNOWN_CAPABILITY = 0.93, 8.0
+"""Of a card that nobody has described: a usual share of the nominal memory, and a capability that refuses nothing usual."""
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """One instance type on which the model fits, or nearly."""
+
+    instance_type: InstanceType
+    nodes: int
+    plan: ServingPlan
+    region: str = DEFAULT_REGION
+
+    @property
+    def hourly_usd(self) -> float | None:
+        """List price of all nodes together; None when the catalogue has no price for the region."""
+        price = self.instance_type.price(self.region)
+        return None if price is None else price * self.nodes
+
+    @property
+    def monthly_usd(self) -> float | None:
+        """Of 730 hours."""
+        return None if self.hourly_usd is None else self.hourly_usd * HOURS_A_MONTH
+
+
+def card_of(instance_type: InstanceType) -> Card:
+    """The card, or a careful guess at one that nobody has described."""
+    if instance_type.card is not None:
+        return instance_type.card
+    seen = int(instance_type.gpu_memory_bytes * _UNKNOWN_SHARE)
+    return Card(instance_type.gpu_model, seen, _UNKNOWN_CAPABILITY, "estimated from the nominal size")
+
+
+def candidates(
+    catalog: Catalog,
+    preset: Preset,
+    *,
+    cloud: Cloud | None = None,
+    region: str = DEFAULT_REGION,
+    nodes: int | None = None,
+    settings: EngineSettings | None = None,
+) -> list[Candidate]:
+    """Instance types that hold `preset`, cheapest first, those that only may hold it last. `nodes`: exactly so many; None: the least."""
+    if preset.shape is None:
+        return []
+    types = (t for t in catalog.instance_types.values() if cloud in (None, t.cloud))
+    found = list(_candidates(types, preset, region, nodes, settings))
+    return sorted(found, key=_rank)
+
+
+def _candidates(
+    types: Iterable[InstanceType], preset: Preset, region: str, nodes: int | None, settings: EngineSettings | None
+) -> Iterator[Candidate]:
+    """Sizes with the same GPUs have the same plan; it is made once for each of them."""
+    made: dict[tuple[Card, int], tuple[int, ServingPlan] | None] = {}
+    for instance_type in types:
+        if not instance_type.current or instance_type.accelerator != "nvidia":
+            continue
+        key = (card_of(instance_type), instance_type.gpus)
+        if key not in made:
+            made[key] = _planned(preset, *key, nodes, settings)
+        plan = made[key]
+        if plan is not None:
+            yield Candidate(instance_type, plan[0], plan[1], region)
+
+
+def _planned(
+    preset: Preset, card: Card, gpus: int, nodes: int | None, settings: EngineSettings | None
+) -> tuple[int, ServingPlan] | None:
+    assert preset.shape is not None  # noqa: S101  # the caller has looked
+    needed = nodes_needed(preset.shape, card, gpus, settings, nodes or MAX_NODES)
+    if needed == 0:
+        return None
+    shared = 1 if needed == 1 else nodes or needed
+    plan = plan_serving(preset.shape, card, gpus_per_node=gpus, nodes=shared, settings=settings)
+    return None if plan.fitness is Fitness.DOES_NOT_FIT else (nodes or needed, plan)
+
+
+def _rank(candidate: Candidate) -> tuple[bool, bool, float, int, str]:
+    price, known = candidate.hourly_usd, candidate.hourly_usd is not None
+    memory = candidate.nodes * candidate.instance_type.total_gpu_memory_bytes
+    tight = candidate.plan.fitness is not Fitness.FITS
+    return tight, not known, price or 0.0, memory, candidate.instance_type.name

@@ -1,0 +1,98 @@
+"""Does a model fit that states its shape? The plan, brought into the words and the `Fit` that every preset has.
+
+A model that fits on one node runs a copy on each node, so any number of nodes will do. One that needs several nodes runs one copy over
+all of them.
+"""
+
+from __future__ import annotations
+
+from kaito_controller.catalog.model import Catalog, Cloud, InstanceType, Preset
+from kaito_controller.catalog.sizing.candidates import MAX_NODES, candidates, card_of
+from kaito_controller.catalog.sizing.engine import EngineSettings
+from kaito_controller.catalog.sizing.node_fit import Fit, fit_by_numbers, offer_text, suggestion_text
+from kaito_controller.catalog.sizing.plan import Fitness, ServingPlan
+from kaito_controller.catalog.sizing.serving import nodes_needed, plan_serving
+from kaito_controller.catalog.units import GIB, count_of
+
+MAX_SUGGESTIONS = 3
+
+
+def fit_inference(
+    catalog: Catalog,
+    preset: Preset,
+    instance_type: InstanceType,
+    count: int,
+    settings: EngineSettings | None = None,
+) -> Fit:
+    """Whether `count` nodes of `instance_type` can serve `preset`. `settings`: what the user tells the engine."""
+    if preset.is_sized_by_shape:
+        return fit_by_shape(catalog, preset, instance_type, count, settings)
+    return fit_by_numbers(catalog, preset, instance_type, count)
+
+
+def serving_plan(
+    preset: Preset, instance_type: InstanceType, count: int, settings: EngineSettings | None = None
+) -> ServingPlan:
+    """The plan for `count` nodes: a copy on each where one node holds the model, else one copy over all of them."""
+    assert preset.shape is not None  # noqa: S101  # only presets with a shape are planned
+    card, gpus = card_of(instance_type), instance_type.gpus
+    one = plan_serving(preset.shape, card, gpus_per_node=gpus, settings=settings)
+    if one.fitness is not Fitness.DOES_NOT_FIT or count == 1:
+        return one
+    return plan_serving(preset.shape, card, gpus_per_node=gpus, nodes=count, settings=settings)
+
+
+def fit_by_shape(
+    catalog: Catalog,
+    preset: Preset,
+    instance_type: InstanceType,
+    count: int,
+    settings: EngineSettings | None = None,
+) -> Fit:
+    """Whether `count` nodes of `instance_type` can serve `preset`, in words."""
+    offer = f"{instance_type.name} has {offer_text(instance_type)}"
+    disk = preset.inference.disk_bytes
+    if instance_type.accelerator != "nvidia":
+        return Fit(False, 0, count, disk, (offer, "presets run on NVIDIA GPUs only"))
+    plan = serving_plan(preset, instance_type, count, settings)
+    if plan.fitness is Fitness.DOES_NOT_FIT:
+        return _misfit(catalog, preset, instance_type, count, settings, offer)
+    room = f"each GPU holds {plan.weight_bytes / GIB:.1f} GiB of weights and {plan.kv_bytes} of cache"
+    context = f"a context of {plan.context} tokens {plan.fitness.value}"
+    return Fit(True, plan.gpus_per_node, count, disk, (offer, f"{preset.name} runs with {plan.widths}", room, context))
+
+
+def shortfall_text(preset: Preset, instance_type: InstanceType, least_nodes: int) -> str:
+    """`61.3 GiB too much for each GPU; 2 nodes of this type would do`: what one node lacks, in few words."""
+    assert preset.shape is not None  # noqa: S101  # only presets with a shape are planned
+    plan = plan_serving(preset.shape, card_of(instance_type), gpus_per_node=instance_type.gpus)
+    short = f"{max(plan.shortfall_bytes / GIB, 0.1):.1f} GiB too much for each GPU"
+    why = short if plan.shortfall_bytes else plan.problem
+    return f"{why}; {count_of(least_nodes, 'node')} of this type would do" if least_nodes else why
+
+
+def shape_suggestions(
+    catalog: Catalog, preset: Preset, cloud: Cloud, settings: EngineSettings | None = None
+) -> list[InstanceType]:
+    """The cheapest current instance types of `cloud` that hold the model on one node."""
+    found = candidates(catalog, preset, cloud=cloud, nodes=1, settings=settings)
+    return [candidate.instance_type for candidate in found[:MAX_SUGGESTIONS]]
+
+
+def _misfit(
+    catalog: Catalog,
+    preset: Preset,
+    instance_type: InstanceType,
+    count: int,
+    settings: EngineSettings | None,
+    offer: str,
+) -> Fit:
+    assert preset.shape is not None  # noqa: S101  # only presets with a shape are planned
+    card, gpus = card_of(instance_type), instance_type.gpus
+    lines = [offer, f"{preset.name}: {plan_serving(preset.shape, card, gpus_per_node=gpus, settings=settings).problem}"]
+    least = nodes_needed(preset.shape, card, gpus, settings, MAX_NODES)
+    if least:
+        lines.append(f"{count_of(least, 'node')} of this type would do")
+    suggestions = shape_suggestions(catalog, preset, instance_type.cloud, settings)
+    explanation = (*lines, suggestion_text(suggestions))
+    return Fit(False, 0, count, preset.inference.disk_bytes, explanation, tuple(t.name for t in suggestions))
