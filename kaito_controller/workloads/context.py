@@ -56,6 +56,8 @@ class WorkloadContext:
     """Name of the ConfigMap that `tuning_config` was read from: the user's, or a default template."""
     tuning_config: Mapping[str, Any] = field(default_factory=dict)
     """Its `training_config` mapping, parsed and validated."""
+    runtime_args: tuple[str, ...] = ()
+    """Arguments of the runtime image, planned from the shape of the model; unused by presets with an image of their own."""
     attempt: int = 0
     """How often this workload was started anew on purpose; a higher number replaces a finished Job."""
     images: HelperImages = field(default_factory=HelperImages)

@@ -124,7 +124,9 @@ def _server(ctx: WorkloadContext, mounted: list[Mounted], *, distributed: bool) 
 
 
 def server_args(ctx: WorkloadContext, *, distributed: bool) -> list[str]:
-    """Launcher flags, rendezvous flags, program, its flags; each group sorted."""
+    """Launcher flags, rendezvous flags, program, its flags; each group sorted. The runtime image takes its flags only."""
+    if ctx.required_preset.runtime == "vllm":
+        return [literal(argument) for argument in ctx.runtime_args]
     launcher = ctx.required_preset.launcher
     launch, rendezvous = _literals(launcher.launcher_args), _literals(launcher.rendezvous_args)
     if distributed:

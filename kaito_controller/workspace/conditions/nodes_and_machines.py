@@ -70,11 +70,15 @@ def _exhausted(snapshot: Snapshot, wait: Waiting) -> Verdict:
 
 
 def _history(snapshot: Snapshot, failure: Failure) -> str:
-    """Names the instance type, since what a provisioner remembers of a refusal may not."""
+    """Names the instance type, since what a provisioner remembers of a refusal may not; first of all that it is retired, if it is."""
     cause = f"{failure.reason}: {failure.message}".rstrip(": ")
     counted = f"attempt {failure.failed} of {snapshot.limits.machine_attempts}"
     said = shorten(cause, 500).rstrip(".")
-    return f"Machine {failure.machine} ({snapshot.wanted.instance_type}) failed ({counted}): {said}."
+    return f"{_life(snapshot)}Machine {failure.machine} ({snapshot.wanted.instance_type}) failed ({counted}): {said}."
+
+
+def _life(snapshot: Snapshot) -> str:
+    return f"{snapshot.wanted.retirement}. " if snapshot.wanted.retirement else ""
 
 
 def _progress(snapshot: Snapshot, assignment: Assignment) -> Verdict:
@@ -84,7 +88,7 @@ def _progress(snapshot: Snapshot, assignment: Assignment) -> Verdict:
         machine = failing[0]
         until = _deadline(machine.created_at, snapshot.limits.machine_timeout_s)
         said = shorten(machine.message, 500).rstrip(".")
-        text = f"Machine {machine.name} reports {machine.reason}: {said}. {_since(machine.since)}"
+        text = f"{_life(snapshot)}Machine {machine.name} reports {machine.reason}: {said}. {_since(machine.since)}"
         return Verdict(reasons.MACHINE_FAILING, f"{text}It counts as failed at {rfc3339(until)}.", until)
     silent = [m for m in waiting if not m.touched and _age_s(m, snapshot.now) >= snapshot.limits.provisioner_silence_s]
     if silent:

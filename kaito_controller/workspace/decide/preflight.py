@@ -17,8 +17,9 @@ from kaito_controller.api.tuning_config import read_tuning_config
 from kaito_controller.api.types import ResourceSpec, Workspace
 from kaito_controller.api.validation import validate_create
 from kaito_controller.api.violation import Violation
+from kaito_controller.catalog.life import retirement_text
 from kaito_controller.catalog.model import GIB, Catalog, InstanceType, ModelRequirements, Preset
-from kaito_controller.catalog.sizing import Fit, fit_inference, fit_tuning
+from kaito_controller.catalog.sizing import Fit, ServingPlan, fit_inference, fit_tuning, runtime_arguments, serving_plan
 from kaito_controller.workloads import TemplatePolicy, output_dir_violation, violations, volume_violations
 from kaito_controller.workloads.policy import DEFAULT_POLICY
 from kaito_controller.workspace.state.snapshot import Mode, Verdict, Wanted
@@ -38,6 +39,8 @@ class Request:
     readiness_timeout_s: float = 600.0
     tuning_config_map: str = ""
     tuning_config: Mapping[str, Any] = field(default_factory=dict)
+    runtime_args: tuple[str, ...] = ()
+    """Arguments of the runtime image, for a preset that runs in it."""
 
 
 def examine(
@@ -59,7 +62,9 @@ def examine(
     needs = _needs(workspace, preset)
     fit = _fit(workspace, catalog, preset)
     wanted = _wanted(workspace.resource, needs, fit, catalog)
-    gate = _misfit(fit, running=running) or _broken(workspace, catalog, preset, template_policy, running=running)
+    plan = _plan(workspace, catalog, preset, fit)
+    gate = _misfit(fit, running=running) or _spread(preset, plan, running=running)
+    gate = gate or _broken(workspace, catalog, preset, template_policy, running=running)
     found: Mapping[str, Any] = {}
     if workspace.tuning is not None and gate is None:
         gate, found = _configuration(workspace, config)
@@ -71,7 +76,28 @@ def examine(
         readiness_timeout_s=float(needs.readiness_timeout_s) if needs else template_readiness_s,
         tuning_config_map=workspace.tuning.config_map_name if workspace.tuning else "",
         tuning_config=found,
+        runtime_args=tuple(runtime_arguments(preset, plan)) if preset and preset.is_sized_by_shape else (),
     )
+
+
+def _plan(workspace: Workspace, catalog: Catalog, preset: Preset | None, fit: Fit | None) -> ServingPlan | None:
+    """What the engine is told; None when there is no such engine, or when nobody has described the GPUs."""
+    resource = workspace.resource
+    instance_type = catalog.instance_type(resource.instance_type) if resource else None
+    if fit is None or not fit.ok or preset is None or resource is None or instance_type is None:
+        return None
+    return serving_plan(preset, instance_type, resource.count) if preset.is_sized_by_shape else None
+
+
+def _spread(preset: Preset | None, plan: ServingPlan | None, *, running: bool) -> Verdict | None:
+    """One copy over several nodes needs a cluster of engines, which the runtime image does not form."""
+    if preset is None or plan is None or plan.nodes == 1 or running:
+        return None
+    text = (
+        f"{preset.name} would have to be spread over {plan.nodes} nodes of this type, and the runtime image serves on one node; "
+        "use an instance type that holds it alone (`kubectl kaito plan` lists them)."
+    )
+    return Verdict(reasons.MODEL_DOES_NOT_FIT, text)
 
 
 def _needs(workspace: Workspace, preset: Preset | None) -> ModelRequirements | None:
@@ -108,6 +134,7 @@ def _wanted(
         gpus_per_node=fit.gpus_per_pod if fit and fit.ok else share or _some(known),
         least_gpus_per_node=share or _some(known),
         disk_gb=-(-needs.disk_bytes // GIB) if needs else 0,
+        retirement=retirement_text(known) if known else "",
     )
 
 

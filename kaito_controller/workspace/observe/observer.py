@@ -239,6 +239,7 @@ class Observer:
             image_registry=around.image_registry,
             tuning_config_map=request.tuning_config_map,
             tuning_config=request.tuning_config,
+            runtime_args=request.runtime_args,
             images=around.images,
             cluster_domain=around.cluster_domain,
             preset_run_as_user=around.preset_run_as_user,

@@ -130,6 +130,8 @@ class Wanted:
     least_gpus_per_node: int = 0
     """With fewer than this on a node, the model cannot run there."""
     disk_gb: int = 0
+    retirement: str = ""
+    """What is to be said of an instance type that its cloud retires; "" for the others."""
 
 
 class Mode(Enum):
