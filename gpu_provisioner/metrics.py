@@ -5,7 +5,9 @@ No object name and no text of Azure becomes a label value.
 
 from __future__ import annotations
 
-from prometheus_client import CollectorRegistry, Counter, Histogram
+from collections.abc import Callable
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
 from gpu_provisioner.api.labels import DEFAULT_PROVISIONER
 from gpu_provisioner.cloud.port import CloudError, NotFound
@@ -45,6 +47,11 @@ class ProvisionerMetrics:
             "gpu_provisioner_garbage_collected",
             "Things without an owner that were removed.",
             ["kind"],
+            registry=registry,
+        )
+        self._in_the_way = Gauge(
+            "gpu_provisioner_pools_not_owned",
+            "Machines whose deletion waits for an agent pool that does not carry our mark and goes on costing.",
             registry=registry,
         )
         self._phase = Histogram(
@@ -105,6 +112,10 @@ class ProvisionerMetrics:
 
     def collected(self, kind: str) -> None:
         self._garbage.labels(kind).inc()
+
+    def count_pools_not_owned(self, count: Callable[[], int]) -> None:
+        """Ask `count` whenever the metrics are read."""
+        self._in_the_way.set_function(count)
 
     def cloud_call(self, method: str, seconds: float, error: CloudError | None) -> None:
         """One request to Azure ended."""

@@ -55,6 +55,7 @@ def build_provisioner(
     node_cache = manager.informer(NODES, indexers={NODES_BY_POOL: pool_of_node})
     memory, refusals = Memory(clock), RefusalMemory(clock)
     own_writes = OwnWrites({MACHINES: machine_cache, NODES: node_cache}, clock)
+    metrics.count_pools_not_owned(memory.pools_in_the_way)
     observer = Observer(
         nodes=node_cache,
         client=manager.client,

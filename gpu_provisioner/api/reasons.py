@@ -19,6 +19,7 @@ EPHEMERAL_TAINTS_EXIST = "KnownEphemeralTaintsExist"
 RESOURCE_NOT_REGISTERED = "ResourceNotRegistered"
 DRAINING = "Draining"
 POOL_DELETING = "PoolDeleting"
+POOL_NOT_OWNED = "PoolNotOwned"
 
 # The cloud said no.
 QUOTA_EXCEEDED = "QuotaExceeded"
@@ -200,6 +201,12 @@ REASONS: tuple[ReasonEntry, ...] = (
         "Ready",
         "The Machine is being deleted and its agent pool is not gone yet.",
         "Wait; if Azure refuses, the message holds its words.",
+    ),
+    ReasonEntry(
+        POOL_NOT_OWNED,
+        "Ready",
+        "The Machine is being deleted, and the agent pool behind it does not carry our mark: it is not ours to delete and goes on costing.",
+        "Adopt the pool (`--adopt-unmarked-pools`, or the tag in the message) or delete it by hand; the Machine then goes by itself.",
     ),
 )
 """In the order in which a Machine can meet them."""

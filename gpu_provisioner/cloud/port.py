@@ -190,6 +190,27 @@ class Pool:
 
 
 @dataclass(frozen=True, slots=True)
+class Present:
+    """The pool was seen."""
+
+    pool: Pool
+
+
+@dataclass(frozen=True, slots=True)
+class Missed:
+    """No such pool was seen, which proves nothing: it may be on its way, or a list may have passed over it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Gone:
+    """There is no such pool: the cloud was asked for it by name after everything that was done to it."""
+
+
+Sight = Present | Missed | Gone
+"""What is known of one pool. Only `Gone` may end something that guards a pool."""
+
+
+@dataclass(frozen=True, slots=True)
 class Refusals:
     """Instance types that the cloud refused lately, to any Machine, and when the first of them may be tried again."""
 

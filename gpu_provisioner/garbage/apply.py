@@ -13,7 +13,7 @@ from controller_runtime.resources import uid_of
 from gpu_provisioner.api import reasons
 from gpu_provisioner.api.resource import MACHINES
 from gpu_provisioner.cloud.cache import PoolView
-from gpu_provisioner.cloud.port import CloudError
+from gpu_provisioner.cloud.port import CloudError, Gone
 from gpu_provisioner.garbage.plan import GiveUpMachine, ReleaseOrphan, RemovePool, Suspect
 from gpu_provisioner.machine.apply import release_node
 from gpu_provisioner.metrics import ProvisionerMetrics
@@ -49,8 +49,7 @@ class GarbageApplier:
             case GiveUpMachine():
                 return self._give_up(suspect)
             case ReleaseOrphan():
-                release_node(self.client, suspect.node)
-                return True
+                return self._release(suspect)
 
     def _remove_pool(self, suspect: RemovePool) -> bool:
         """A live read of the Machine: a cache may lag behind a Machine that has just been made."""
@@ -62,7 +61,7 @@ class GarbageApplier:
 
     def _give_up(self, suspect: GiveUpMachine) -> bool:
         machine = self._machine(suspect.name)
-        if machine is None or uid_of(machine) != suspect.uid or self.view.look(suspect.name, 0.0) is not None:
+        if machine is None or uid_of(machine) != suspect.uid or not self._is_gone(suspect.name):
             return False
         note = f"agent pool {suspect.name} no longer exists; the Machine is deleted"
         self.recorder.event(machine, type="Warning", reason=reasons.POOL_GONE, action="Collect", note=note)
@@ -71,6 +70,16 @@ class GarbageApplier:
         except (NotFound, Conflict):
             return False
         return True
+
+    def _release(self, suspect: ReleaseOrphan) -> bool:
+        if not self._is_gone(suspect.pool):
+            return False
+        release_node(self.client, suspect.node)
+        return True
+
+    def _is_gone(self, pool: str) -> bool:
+        """Asked for by name: that a list does not hold a pool proves nothing."""
+        return isinstance(self.view.look(pool, 0.0, proof=True), Gone)
 
     def _machine(self, name: str) -> dict[str, Any] | None:
         try:

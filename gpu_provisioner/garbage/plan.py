@@ -1,13 +1,15 @@
 """What is left over, and may it go? PURE.
 
-A suspect is removed only when it has been one for the safe age, by our own observation. Pools need our mark; Nodes need our mark or an
-owner reference to a Machine, and an owner label; a Machine needs to have had a pool. Everything else is somebody else's.
+A suspect is removed only when it has been one for the safe age, by our own observation. Pools need our tag, because another provisioner
+copies labels that a tenant wrote onto its pools; Nodes need an owner reference to a Machine, and an owner label; a Machine needs to have
+had a pool. Everything else is somebody else's.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from gpu_provisioner.api import labels
 from gpu_provisioner.cloud.port import Pool
@@ -18,7 +20,7 @@ from gpu_provisioner.machine.snapshot import NodeView
 
 @dataclass(frozen=True, slots=True)
 class RemovePool:
-    """A pool with our mark whose Machine does not exist."""
+    """A pool with our tag whose Machine does not exist."""
 
     pool: Pool
     uid: str
@@ -42,9 +44,10 @@ class GiveUpMachine:
 
 @dataclass(frozen=True, slots=True)
 class ReleaseOrphan:
-    """A Node of ours with neither a Machine nor a pool."""
+    """A Node of ours with neither a Machine nor, it seems, the pool of this name."""
 
     node: NodeView
+    pool: str
 
     @property
     def key(self) -> str:
@@ -67,8 +70,8 @@ def plan_garbage(snapshot: GarbageSnapshot, safe_age_s: float) -> tuple[Suspect,
 def _pools(snapshot: GarbageSnapshot) -> Iterator[Suspect]:
     alive = {machine.uid for machine in snapshot.machines}
     for pool in snapshot.pools:
-        uid = mark_of(pool)
-        if uid and uid not in alive and pool.mode != "System" and not pool.is_deleting:
+        uid = pool.tags.get(labels.MACHINE_UID_TAG, "")
+        if uid and uid == mark_of(pool) and uid not in alive and pool.mode != "System" and not pool.is_deleting:
             yield RemovePool(pool, uid)
 
 
@@ -88,18 +91,18 @@ def _nodes(snapshot: GarbageSnapshot) -> Iterator[Suspect]:
     alive = {machine.uid for machine in snapshot.machines}
     present = {pool.name for pool in snapshot.pools}
     for node in snapshot.nodes:
-        uid = _machine_uid(node)
-        if not uid or uid in alive or node.ready or not is_managed(node.labels):
+        owner = _owner(node)
+        if owner is None or str(owner.get("uid")) in alive or node.ready or not is_managed(node.labels):
             continue
-        if node.labels.get(labels.AGENT_POOL, "") not in present:
-            yield ReleaseOrphan(node)
+        pool = node.labels.get(labels.AGENT_POOL) or str(owner.get("name") or "")
+        if pool not in present:
+            yield ReleaseOrphan(node, pool)
 
 
-def _machine_uid(node: NodeView) -> str:
-    owners = [r for r in node.owner_references if r.get("kind") == labels.KIND and _group(r) == labels.GROUP]
-    return node.labels.get(labels.MACHINE_UID) or str(owners[0].get("uid") if owners else "")
+def _owner(node: NodeView) -> Mapping[str, Any] | None:
+    """The Machine that the Node was registered for, by its owner reference: labels of a Node may come from what a tenant wrote."""
+    return next((r for r in node.owner_references if r.get("kind") == labels.KIND and _group(r) == labels.GROUP), None)
 
 
-def _group(reference: object) -> str:
-    version = reference.get("apiVersion") if isinstance(reference, dict) else ""
-    return str(version or "").partition("/")[0]
+def _group(reference: Mapping[str, Any]) -> str:
+    return str(reference.get("apiVersion") or "").partition("/")[0]

@@ -17,7 +17,7 @@ from controller_runtime.resources import NODES, PODS, resource_version_of
 from gpu_provisioner.api import labels
 from gpu_provisioner.api.resource import MACHINES
 from gpu_provisioner.cloud.cache import PoolView
-from gpu_provisioner.cloud.port import DELETING, CloudError, Pool
+from gpu_provisioner.cloud.port import DELETING, CloudError, Pool, Present
 from gpu_provisioner.cloud.unavailable_offerings import RefusalMemory
 from gpu_provisioner.machine.limits import Limits
 from gpu_provisioner.machine.memory import Memory
@@ -83,7 +83,7 @@ class Applier:
             refusals = self.refusals.among(snapshot.candidates.specs)
             return replace(snapshot, attempt=self.memory.attempt(uid, CREATE), refusals=refusals)
         self.memory.succeeded(uid, CREATE)
-        return self.observer.with_pool(replace(snapshot, attempt=None), pool)
+        return self.observer.with_sight(replace(snapshot, attempt=None), Present(pool))
 
     def _delete(self, snapshot: Snapshot, action: DeletePool) -> Snapshot:
         uid = snapshot.machine.uid
@@ -95,7 +95,7 @@ class Applier:
             self._refused(uid, DELETE, error)
             return replace(snapshot, deletion=self.memory.attempt(uid, DELETE))
         self.memory.succeeded(uid, DELETE)
-        return replace(snapshot, deletion=None, pool=replace(action.pool, provisioning_state=DELETING))
+        return replace(snapshot, deletion=None, sight=Present(replace(action.pool, provisioning_state=DELETING)))
 
     def _remember_failure(self, snapshot: Snapshot, pool: Pool, failure: CloudError) -> None:
         self._refused(snapshot.machine.uid, CREATE, failure)

@@ -11,7 +11,6 @@ from dataclasses import dataclass
 
 from gpu_provisioner.api import conditions, reasons
 from gpu_provisioner.machine.limits import Limits
-from gpu_provisioner.machine.ownership import Ownership
 from gpu_provisioner.machine.snapshot import Snapshot
 
 
@@ -40,8 +39,8 @@ def running_limit(snapshot: Snapshot, limits: Limits) -> Limit | None:
     if snapshot.machine.deleting:
         return None
     if not snapshot.is_launched:
-        return _launch_limit(snapshot, limits) if snapshot.pool_known else None
-    if snapshot.pool_known and snapshot.ownership is Ownership.ABSENT and not snapshot.is_usable:
+        return _launch_limit(snapshot, limits) if snapshot.pool_is_known else None
+    if snapshot.pool_is_gone and not snapshot.is_usable:
         message = f"agent pool {snapshot.machine.name} no longer exists and the Machine has no usable Node"
         return Limit(conditions.READY, reasons.POOL_GONE, message, 0.0)
     if snapshot.node is not None and snapshot.node.deleting:

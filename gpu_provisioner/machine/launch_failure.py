@@ -24,10 +24,10 @@ def launch_failure(snapshot: Snapshot) -> Failure | None:
     """The reason why the launch does not go on; None while it does, or when nothing new is known."""
     if snapshot.candidates.problems:
         return _told(InvalidInput("; ".join(snapshot.candidates.problems)))
-    if not snapshot.pool_known:
+    if not snapshot.pool_is_known:
         problem = snapshot.pool_problem
         return _told(problem) if problem is not None and problem.is_news else None
-    if snapshot.ownership is Ownership.FOREIGN:
+    if snapshot.ownership in (Ownership.FOREIGN, Ownership.UNMARKED):
         return _name_taken(snapshot.machine.name)
     if snapshot.ownership is Ownership.FORMER:
         return _former(snapshot)

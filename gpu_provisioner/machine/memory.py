@@ -21,6 +21,7 @@ class _Record:
     failures: dict[str, int] = field(default_factory=dict)
     refused: dict[str, tuple[CloudError, float]] = field(default_factory=dict)
     blocked_pods: frozenset[str] = frozenset()
+    pool_in_the_way: bool = False
 
 
 class Memory:
@@ -75,6 +76,16 @@ class Memory:
         """As noted last."""
         with self._lock:
             return tuple(sorted(self._record(uid).blocked_pods))
+
+    def note_pool_in_the_way(self, uid: str, in_the_way: bool) -> None:
+        """Whether the deletion of this Machine waits for a pool that is not ours to delete."""
+        with self._lock:
+            self._record(uid).pool_in_the_way = in_the_way
+
+    def pools_in_the_way(self) -> int:
+        """How many Machines wait so."""
+        with self._lock:
+            return sum(record.pool_in_the_way for record in self._records.values())
 
     def forget(self, uid: str) -> None:
         """The Machine is gone."""

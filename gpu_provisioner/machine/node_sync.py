@@ -85,19 +85,6 @@ def sync_patch(machine: Machine, node: NodeView) -> NodePatch | None:
     return NodePatch({"metadata": {**meta, **bound}, **spec}, additive)
 
 
-def let_go_patch(machine: Machine, node: NodeView) -> NodePatch | None:
-    """What takes our finalizer and the Machine's ownership off a Node that stays, because its pool is not ours to delete.
-
-    Without it the Node would be garbage-collected together with the Machine. None when there is nothing to take off.
-    """
-    owners = [r for r in node.owner_references if r.get("uid") != machine.uid]
-    finalizers = [f for f in node.finalizers if f != labels.FINALIZER]
-    if len(owners) == len(node.owner_references) and len(finalizers) == len(node.finalizers):
-        return None
-    lists = {"ownerReferences": owners or None, "finalizers": finalizers or None}
-    return NodePatch({"metadata": {**lists, "resourceVersion": node.resource_version}}, additive=False)
-
-
 def blocker(machine: Machine, node: NodeView) -> Blocker | None:
     """The first thing that keeps the Machine from being initialized on this Node, in the order of the contract."""
     if not node.ready:

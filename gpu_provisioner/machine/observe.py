@@ -15,14 +15,14 @@ from controller_runtime.resources import PODS, Object, labels_of
 from gpu_provisioner.api import conditions, labels
 from gpu_provisioner.api.machine import Machine
 from gpu_provisioner.cloud.cache import PoolView
-from gpu_provisioner.cloud.port import CloudError, Pool
+from gpu_provisioner.cloud.port import CloudError, Present, Sight
 from gpu_provisioner.cloud.unavailable_offerings import RefusalMemory
 from gpu_provisioner.machine.limits import Limits
 from gpu_provisioner.machine.memory import Memory
-from gpu_provisioner.machine.ownership import ownership
+from gpu_provisioner.machine.ownership import Ownership, ownership
 from gpu_provisioner.machine.pods import must_leave, pod_view
 from gpu_provisioner.machine.pool_specs import PoolDefaults, candidates_for
-from gpu_provisioner.machine.snapshot import Ages, NodeView, Snapshot
+from gpu_provisioner.machine.snapshot import Ages, NodeView, Snapshot, Unasked
 
 NODES_BY_POOL = "agent-pool"
 CREATE = "create"
@@ -71,6 +71,7 @@ class Observer:
             blocked_pods=self.memory.blocked_pods(machine.uid),
         )
         snapshot = self._with_pool(snapshot)
+        self.memory.note_pool_in_the_way(machine.uid, machine.deleting and snapshot.pool_in_the_way is not None)
         pods = self._pods(snapshot)
         leaving = {f"pod:{pod['metadata']['uid']}" for pod in pods or () if pod["metadata"].get("deletionTimestamp")}
         ages = self.memory.ages(machine.uid, states_of(snapshot) | leaving)
@@ -79,20 +80,28 @@ class Observer:
             snapshot = replace(snapshot, pods=views)
         return replace(snapshot, ages=Ages(**{k: v for k, v in ages.items() if k in _AGE_FIELDS}))
 
-    def with_pool(self, snapshot: Snapshot, pool: Pool | None) -> Snapshot:
+    def with_sight(self, snapshot: Snapshot, sight: Sight) -> Snapshot:
         """The same moment, with what is now known of the pool."""
+        pool = sight.pool if isinstance(sight, Present) else None
         whose = ownership(snapshot.machine, pool, adopt_unmarked=self.adopt_unmarked)
-        return replace(snapshot, pool_known=True, pool=pool, pool_problem=None, ownership=whose)
+        return replace(snapshot, sight=sight, ownership=whose)
+
+    def owns_pool_of(self, machine: Machine) -> bool:
+        """Whether a pool of the Machine's name carries its UID. Raises CloudError when the cloud cannot be asked."""
+        sight = self.view.look(machine.name, self.limits.poll_s)
+        return isinstance(sight, Present) and ownership(machine, sight.pool) is Ownership.OURS
 
     def _with_pool(self, snapshot: Snapshot) -> Snapshot:
         max_age_s = self._pool_needed(snapshot)
         if max_age_s is None:
             return snapshot
+        machine = snapshot.machine
+        ends = machine.deleting or machine.is_true(conditions.LAUNCHED)
         try:
-            pool = self.view.look(snapshot.machine.name, max_age_s * _POLL_TOLERANCE)
+            sight = self.view.look(machine.name, max_age_s * _POLL_TOLERANCE, proof=ends)
         except CloudError as error:
-            return replace(snapshot, pool_problem=error)
-        return self.with_pool(snapshot, pool)
+            return replace(snapshot, sight=Unasked(error))
+        return self.with_sight(snapshot, sight)
 
     def _pool_needed(self, snapshot: Snapshot) -> float | None:
         """How old knowledge of the pool may be; None: nothing depends on it."""

@@ -17,39 +17,53 @@ from gpu_provisioner.cloud.port import Pool
 class Ownership(Enum):
     """What a pool is to a Machine of the same name."""
 
-    ABSENT = "absent"
+    NO_POOL = "no pool"
+    """No pool was seen, so that it is nobody's; whether there is none is another question (`Gone`)."""
     OURS = "ours"
     FORMER = "former"
     """Made by this provisioner for another Machine, by UID: one that had the same name before."""
+    UNMARKED = "unmarked"
+    """Made for this Machine, it seems, by another provisioner, or robbed of its mark: not ours to delete, and not to be forgotten."""
     FOREIGN = "foreign"
 
 
 def mark_of(pool: Pool) -> str:
     """The Machine UID that the pool was made for; "" when it carries none, or two that contradict each other."""
-    found = {uid for uid in (pool.tags.get(labels.MACHINE_UID_TAG), pool.node_labels.get(labels.MACHINE_UID)) if uid}
+    found = _marks(pool)
     return found.pop() if len(found) == 1 else ""
 
 
 def ownership(machine: Machine, pool: Pool | None, *, adopt_unmarked: bool = False) -> Ownership:
     """What the pool is to this Machine. A system pool is always foreign."""
     if pool is None:
-        return Ownership.ABSENT
-    if pool.mode == "System":
-        return Ownership.FOREIGN
+        return Ownership.NO_POOL
     mark = mark_of(pool)
-    if mark:
+    if mark and pool.mode != "System":
         return Ownership.OURS if mark == machine.uid else Ownership.FORMER
     if adopt_unmarked and _made_by_predecessor(machine, pool):
         return Ownership.OURS
-    return Ownership.FOREIGN
+    return Ownership.UNMARKED if _points_at(machine, pool) else Ownership.FOREIGN
 
 
 def _made_by_predecessor(machine: Machine, pool: Pool) -> bool:
     """A pool that gpu-provisioner 0.2.x made: the Machine's status names its VM, and the labels it always set agree."""
-    if any(key in tags for key, tags in ((labels.MACHINE_UID_TAG, pool.tags), (labels.MACHINE_UID, pool.node_labels))):
+    if pool.mode == "System" or _marks(pool):
         return False
-    named = f"/virtualMachineScaleSets/aks-{machine.name}-" in (machine.status.provider_id or "")
-    return named and labels.MACHINE_TYPE in pool.node_labels and _same_owner(machine.labels, pool.node_labels)
+    made_so = labels.MACHINE_TYPE in pool.node_labels and _same_owner(machine.labels, pool.node_labels)
+    return made_so and _names_vm_of_pool(machine)
+
+
+def _points_at(machine: Machine, pool: Pool) -> bool:
+    """Whether anything says that this pool is what became of the Machine. A pool in creation has no VM yet, only labels."""
+    return machine.uid in _marks(pool) or _names_vm_of_pool(machine) or _same_owner(machine.labels, pool.node_labels)
+
+
+def _marks(pool: Pool) -> set[str]:
+    return {uid for uid in (pool.tags.get(labels.MACHINE_UID_TAG), pool.node_labels.get(labels.MACHINE_UID)) if uid}
+
+
+def _names_vm_of_pool(machine: Machine) -> bool:
+    return f"/virtualMachineScaleSets/aks-{machine.name}-" in (machine.status.provider_id or "")
 
 
 def _same_owner(wanted: Mapping[str, str], found: Mapping[str, str]) -> bool:

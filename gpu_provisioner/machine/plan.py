@@ -14,7 +14,7 @@ from gpu_provisioner.api.machine import Machine
 from gpu_provisioner.cloud.port import CloudError, Pool, PoolSpec
 from gpu_provisioner.machine.deadlines import running_limit
 from gpu_provisioner.machine.limits import Limits
-from gpu_provisioner.machine.node_sync import NodePatch, let_go_patch, sync_patch
+from gpu_provisioner.machine.node_sync import NodePatch, sync_patch
 from gpu_provisioner.machine.ownership import Ownership
 from gpu_provisioner.machine.snapshot import NodeView, PodView, Snapshot
 
@@ -115,11 +115,11 @@ def _look_by(step: Plan, deadline_s: float | None) -> Plan:
 def _launch(snapshot: Snapshot, limits: Limits) -> Plan:
     if snapshot.candidates.problems:
         return Plan(look_again_s=limits.invalid_retry_s)
-    if not snapshot.pool_known:
+    if not snapshot.pool_is_known:
         return Plan(look_again_s=_retry(snapshot.pool_problem, limits))
-    if snapshot.ownership is Ownership.OURS and snapshot.pool is not None:
-        return _follow(snapshot, snapshot.pool, limits)
-    if snapshot.ownership is Ownership.FOREIGN:
+    if snapshot.our_pool is not None:
+        return _follow(snapshot, snapshot.our_pool, limits)
+    if snapshot.ownership in (Ownership.FOREIGN, Ownership.UNMARKED):
         return Plan(look_again_s=limits.invalid_retry_s)
     if snapshot.ownership is Ownership.FORMER:
         return Plan(look_again_s=limits.poll_max_s)
@@ -127,7 +127,7 @@ def _launch(snapshot: Snapshot, limits: Limits) -> Plan:
 
 
 def _order(snapshot: Snapshot) -> Plan:
-    """Order the first instance type that was not refused lately."""
+    """Order the first instance type that was not refused lately. The create-only order itself finds out a pool that was missed."""
     if snapshot.attempt is not None and snapshot.attempt.wait_s > 0:
         return Plan(look_again_s=snapshot.attempt.wait_s)
     open_specs = [s for s in snapshot.candidates.specs if s.instance_type not in snapshot.refusals.errors]
@@ -172,22 +172,17 @@ def _health_poll(snapshot: Snapshot, limits: Limits) -> float | None:
 def _terminate(snapshot: Snapshot, limits: Limits) -> Plan:
     if labels.FINALIZER not in snapshot.machine.finalizers:
         return Plan()
-    if not snapshot.pool_known:
+    if not snapshot.pool_is_known:
         return Plan(look_again_s=_retry(snapshot.pool_problem, limits))
-    pool = snapshot.our_pool
-    if pool is not None:
-        return _remove_pool(snapshot, pool, limits)
-    if snapshot.ownership is Ownership.FOREIGN:
-        return Plan((*_let_go(snapshot), RemoveFinalizer()))
+    if snapshot.our_pool is not None:
+        return _remove_pool(snapshot, snapshot.our_pool, limits)
+    if snapshot.pool_in_the_way is not None:
+        return Plan(look_again_s=limits.poll_max_s)
+    if not snapshot.has_no_pool_of_ours:
+        return Plan(look_again_s=limits.poll_s)
     if snapshot.nodes:
         return Plan(tuple(ReleaseNode(node) for node in snapshot.nodes), limits.poll_s)
     return Plan((RemoveFinalizer(),))
-
-
-def _let_go(snapshot: Snapshot) -> list[PatchNode]:
-    """The pool stays, and so do its Nodes."""
-    patches = ((node.name, let_go_patch(snapshot.machine, node)) for node in snapshot.nodes)
-    return [PatchNode(name, patch) for name, patch in patches if patch is not None]
 
 
 def _remove_pool(snapshot: Snapshot, pool: Pool, limits: Limits) -> Plan:

@@ -18,7 +18,7 @@ from controller_runtime.errors import NotFound
 from controller_runtime.events.recorder import EventRecorder
 from controller_runtime.logs import get_logger
 from controller_runtime.resources import Object, resource_version_of
-from gpu_provisioner.api import conditions, labels
+from gpu_provisioner.api import conditions, labels, reasons
 from gpu_provisioner.api.machine import Machine
 from gpu_provisioner.api.resource import MACHINES
 from gpu_provisioner.machine.apply import Applier
@@ -79,7 +79,7 @@ class MachineReconciler:
             return Result()
         machine = Machine.from_object(stored)
         guarded = labels.FINALIZER in machine.finalizers
-        if not is_managed(machine.labels) or (machine.deleting and not guarded):
+        if (machine.deleting and not guarded) or not (is_managed(machine.labels) or self._was_ours(machine)):
             return Result()
         if not self._own_writes.are_visible(machine.uid):
             # The write's own event will come; deciding now would only repeat it and meet a conflict.
@@ -88,6 +88,14 @@ class MachineReconciler:
             self._add_finalizer(machine)
             return Result()
         return self._step(stored, machine)
+
+    def _was_ours(self, machine: Machine) -> bool:
+        """A Machine that lost its owner label is still ours to end while its pool carries our mark, or once we began to end it."""
+        if not machine.deleting:
+            return False
+        ready = machine.condition(conditions.READY)
+        begun = ready is not None and ready.reason in (reasons.DRAINING, reasons.POOL_DELETING)
+        return begun or self._observer.owns_pool_of(machine)
 
     def _add_finalizer(self, machine: Machine) -> None:
         """Committed before anything can be ordered, and bound to the version that was read: the Machine was alive then."""

@@ -11,7 +11,7 @@ from typing import Any
 
 from gpu_provisioner.api import conditions, labels
 from gpu_provisioner.api.machine import Machine
-from gpu_provisioner.cloud.port import SUCCEEDED, CloudError, Pool, Refusals
+from gpu_provisioner.cloud.port import SUCCEEDED, CloudError, Gone, Pool, Present, Refusals, Sight
 from gpu_provisioner.machine.ownership import Ownership
 from gpu_provisioner.machine.pool_specs import Candidates
 
@@ -82,6 +82,13 @@ class Attempt:
 
 
 @dataclass(frozen=True, slots=True)
+class Unasked:
+    """Nothing is known of the pool at this moment. `problem` is why the cloud could not be asked; None: nothing depends on it."""
+
+    problem: CloudError | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Ages:
     """Seconds, by our own observation, that each state has lasted; 0 for states that do not hold."""
 
@@ -98,17 +105,13 @@ class Ages:
 class Snapshot:
     """One Machine and its world at one moment.
 
-    `pool` is meaningful only when `pool_known`; otherwise `pool_problem` says why the cloud could not be asked (None: it was
-    not asked, because nothing depends on it). `attempt` is the last refused create, `deletion` the last refused delete. `pods` is
-    None when nobody looked.
+    `attempt` is the last refused create, `deletion` the last refused delete. `pods` is None when nobody looked.
     """
 
     machine: Machine
     candidates: Candidates = field(default_factory=Candidates)
-    pool_known: bool = False
-    pool: Pool | None = None
-    pool_problem: CloudError | None = None
-    ownership: Ownership = Ownership.ABSENT
+    sight: Sight | Unasked = field(default_factory=Unasked)
+    ownership: Ownership = Ownership.NO_POOL
     nodes: tuple[NodeView, ...] = ()
     pods: tuple[PodView, ...] | None = None
     blocked_pods: tuple[str, ...] = ()
@@ -118,9 +121,40 @@ class Snapshot:
     ages: Ages = field(default_factory=Ages)
 
     @property
+    def pool(self) -> Pool | None:
+        """The pool of the Machine's name, whoever owns it, if it was seen."""
+        return self.sight.pool if isinstance(self.sight, Present) else None
+
+    @property
+    def pool_is_known(self) -> bool:
+        """Whether the cloud was asked; not seeing a pool then still does not mean that there is none (`pool_is_gone`)."""
+        return not isinstance(self.sight, Unasked)
+
+    @property
+    def pool_is_gone(self) -> bool:
+        """Proven: see `Gone`."""
+        return isinstance(self.sight, Gone)
+
+    @property
+    def pool_problem(self) -> CloudError | None:
+        """Why the cloud could not be asked."""
+        return self.sight.problem if isinstance(self.sight, Unasked) else None
+
+    @property
     def our_pool(self) -> Pool | None:
-        """The pool, if it is known and ours."""
-        return self.pool if self.pool_known and self.ownership is Ownership.OURS else None
+        """The pool, if it was seen and is ours."""
+        return self.pool if self.ownership is Ownership.OURS else None
+
+    @property
+    def pool_in_the_way(self) -> Pool | None:
+        """A pool that we may not delete, and that a Machine which is being deleted must not leave behind in silence."""
+        pointed_at = self.ownership is Ownership.UNMARKED or (self.ownership is Ownership.FOREIGN and bool(self.nodes))
+        return self.pool if pointed_at else None
+
+    @property
+    def has_no_pool_of_ours(self) -> bool:
+        """Proven: there is no pool of this name, or the one there is belongs to somebody else."""
+        return self.pool_is_gone or (self.pool is not None and self.ownership in (Ownership.FOREIGN, Ownership.FORMER))
 
     @property
     def is_launched(self) -> bool:

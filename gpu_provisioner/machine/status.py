@@ -14,7 +14,7 @@ from typing import Any
 
 from controller_runtime.clock import rfc3339
 from gpu_provisioner.api import conditions as types
-from gpu_provisioner.api import reasons
+from gpu_provisioner.api import labels, reasons
 from gpu_provisioner.machine.deadlines import verdict
 from gpu_provisioner.machine.launch_failure import launch_failure
 from gpu_provisioner.machine.limits import Limits
@@ -174,6 +174,8 @@ def _terminating(snapshot: Snapshot, limits: Limits) -> list[State]:
 
 
 def _ready_while_terminating(snapshot: Snapshot, limits: Limits) -> State:
+    if snapshot.pool_in_the_way is not None:
+        return State(types.READY, types.FALSE, reasons.POOL_NOT_OWNED, _in_the_way_text(snapshot))
     pool = snapshot.our_pool
     draining = pool is not None and not pool.is_deleting and bool(snapshot.nodes)
     if draining and not is_drained(snapshot, limits):
@@ -183,6 +185,15 @@ def _ready_while_terminating(snapshot: Snapshot, limits: Limits) -> State:
     if problem is not None and problem.is_news:
         text += f"; {problem}"
     return State(types.READY, types.FALSE, reasons.POOL_DELETING, text)
+
+
+def _in_the_way_text(snapshot: Snapshot) -> str:
+    machine = snapshot.machine
+    return (
+        f"agent pool {machine.name} is still there and is paid for, but does not carry this Machine's mark, so it is not deleted. Either "
+        f"adopt it (set its tag {labels.MACHINE_UID_TAG}={machine.uid}, or run with --adopt-unmarked-pools if gpu-provisioner 0.2.x made "
+        "it), or delete it by hand; the Machine goes as soon as the pool is gone"
+    )
 
 
 def _drain_text(snapshot: Snapshot) -> str:

@@ -53,5 +53,10 @@ class Pools:
     def get(self, name: str) -> Any:
         return self._operations.get(*self.where, name)
 
+    def pages(self) -> Iterator[Any]:
+        """The list page by page, each asked for when it is taken."""
+        pages: Iterator[Any] = self._operations.list(*self.where).by_page()
+        return pages
+
     def list(self) -> list[Any]:
         return list(self._operations.list(*self.where))

@@ -8,10 +8,13 @@ the reason, and is left out on the other, with that reason in the report.
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from hack.envtest.furnished import FurnishedCluster
 from hack.localcluster.cluster import LocalCluster
+from test.support.orphans import watched
 
 AnyCluster = LocalCluster | FurnishedCluster
 
@@ -21,8 +24,9 @@ def on_real_control_plane() -> bool:
     return bool(os.environ.get("ENVTEST_MINOR"))
 
 
-def make_cluster(*, time_scale: float = 60.0, directory: Path | None = None) -> AnyCluster:
-    """A context manager; RBAC is enforced on either."""
-    if on_real_control_plane():
-        return FurnishedCluster(time_scale=time_scale, directory=directory)
-    return LocalCluster(time_scale=time_scale, directory=directory)
+@contextmanager
+def make_cluster(*, time_scale: float = 60.0, directory: Path | None = None) -> Iterator[AnyCluster]:
+    """RBAC is enforced on either, and no pool may ever be there without its Machine (see `orphans`)."""
+    kind = FurnishedCluster if on_real_control_plane() else LocalCluster
+    with kind(time_scale=time_scale, directory=directory) as cluster, watched(cluster):
+        yield cluster

@@ -140,6 +140,7 @@ class ArmServer(LoopbackServer):
         return Reply(status, resource, self._operation_headers(operation, headers))
 
     def _list(self, method: str, url: str, headers: Mapping[str, str], query: Mapping[str, str]) -> Reply:
+        """Each page is cut from what exists when it is asked for: when pools leave between two pages, the second one misses others."""
         if method != "GET":
             raise ArmError(405, "MethodNotAllowed", f"The method {method} is not allowed on a list.", wrapped=True)
         start = int(query.get("$skiptoken", "0") or 0)

@@ -112,6 +112,19 @@ def test_list_follows_pages(pools: Pools, cloud: AksCloud) -> None:
     assert [call.method for call in cloud.server.calls] == ["GET"] * 3
 
 
+def test_a_list_in_pages_misses_a_pool_when_others_leave_in_between(pools: Pools, cloud: AksCloud) -> None:
+    for index in range(45):
+        cloud.pools.add_canary(f"extra{index:02}")
+    pages = pools.pages()
+    seen = [pool.name for pool in next(pages)]
+    for name in seen[:3]:
+        cloud.pools.remove_behind(name)
+    seen += [pool.name for page in pages for pool in page]
+    missed = {pool["name"] for pool in cloud.pools.list()} - set(seen)
+    assert sorted(missed) == ["extra20", "extra21", "extra22"]
+    assert all(pools.get(name).name == name for name in missed)
+
+
 def test_second_page_that_fails_surfaces(pools: Pools, cloud: AksCloud, plan: FaultPlan) -> None:
     for index in range(45):
         cloud.pools.add_canary(f"extra{index}")

@@ -7,6 +7,8 @@ from collections.abc import Iterator
 import pytest
 import structlog
 
+from test.faults.gpu_provisioner.world import World
+
 
 @pytest.fixture(autouse=True)
 def _quiet() -> Iterator[None]:
@@ -18,3 +20,10 @@ def _quiet() -> Iterator[None]:
 
 def _drop(*_: object) -> None:
     raise structlog.DropEvent
+
+
+@pytest.fixture(autouse=True)
+def _every_rule_held_at_every_write() -> Iterator[None]:
+    World.made.clear()
+    yield
+    assert [violation for world in World.made for violation in world.violations] == []

@@ -12,6 +12,7 @@ from controller_runtime.resources import NODES, Object
 from gpu_provisioner.api.resource import MACHINES
 
 if TYPE_CHECKING:
+    from gpu_provisioner.cloud.port import PoolSpec
     from hack.localcluster.apiserver.store import Change
     from test.faults.gpu_provisioner.world import World
 
@@ -25,13 +26,19 @@ def violations(world: World, change: Change) -> Iterator[str]:
     machine = change.entry.obj
     uid = machine["metadata"]["uid"]
     mine = [p for p in world.cloud.list() if p["properties"].get("tags", {}).get("kaito-machine-uid") == uid]
-    if change.event == "DELETED" and mine:
+    if change.event == "DELETED" and mine and machine["metadata"]["name"] not in world.taken_by_force:
         yield f"Machine {machine['metadata']['name']} went before its pool"
     ready = next((c for c in (machine.get("status") or {}).get("conditions") or () if c["type"] == "Ready"), {})
     if change.event == "MODIFIED" and change.client.startswith("gpu-provisioner") and ready.get("status") == "True":
         yield from _lies(world, machine, mine)
     if change.event == "MODIFIED" and change.client.startswith("gpu-provisioner"):
         yield from _foreign_fields(change)
+
+
+def ordered_without_machine(world: World, spec: PoolSpec) -> Iterator[str]:
+    """A pool that is ordered for a Machine which is not there costs money from its first second."""
+    if spec.tags["kaito-machine-uid"] not in {m["metadata"]["uid"] for m in world.server.objects(MACHINES)}:
+        yield f"pool {spec.name} was ordered without its Machine"
 
 
 def _lies(world: World, machine: Object, mine: list[Any]) -> Iterator[str]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from controller_runtime.resources import NODES, Object
+from controller_runtime.resources import NODES, Object, uid_of
 from gpu_provisioner.api.resource import MACHINES
 from test.faults.gpu_provisioner.world import World, machine_object
 
@@ -55,16 +55,53 @@ def test_with_the_setting_its_deletion_takes_the_pool_along() -> None:
     assert world.pools() == {}
 
 
-def test_without_the_setting_an_unmarked_pool_is_left_alone() -> None:
+@pytest.fixture
+def stuck() -> World:
+    """An inherited Machine that was deleted while unmarked pools are not adopted."""
     world = inherited()
     world.delete_machine(NAME)
-    assert world.run(900, lambda: world.is_gone(NAME)), world.machine(NAME)
-    assert list(world.pools()) == [NAME]
-    assert not any(write.startswith("arm delete") for write in world.writes)
-    meta = node_of(world)["metadata"]
-    assert not meta.get("deletionTimestamp")
-    assert "karpenter.sh/termination" not in meta.get("finalizers", [])
-    assert not meta.get("ownerReferences")
+    world.run(900, step_s=10)
+    return world
+
+
+def test_without_the_setting_an_unmarked_pool_is_left_alone_and_not_forgotten(stuck: World) -> None:
+    assert list(stuck.pools()) == [NAME]
+    assert not any(write.startswith("arm delete") for write in stuck.writes)
+    assert not node_of(stuck)["metadata"].get("deletionTimestamp")
+    ready = stuck.condition("Ready", NAME)
+    uid = uid_of(stuck.machine(NAME) or {})
+    assert ready["reason"] == "PoolNotOwned"
+    for words in (f"agent pool {NAME}", f"kaito-machine-uid={uid}", "--adopt-unmarked-pools", "delete it by hand"):
+        assert words in ready["message"]
+    assert ("Warning", "PoolNotOwned", ready["message"]) in stuck.events
+    assert stuck.registry.get_sample_value("gpu_provisioner_pools_not_owned") == 1
+
+
+def test_the_first_way_on_is_to_adopt_the_pool_by_its_tag(stuck: World) -> None:
+    tags = {"kaito-machine-uid": uid_of(stuck.machine(NAME) or {})}
+    stuck.cloud.put(NAME, {**stuck.pool_body(NAME), "tags": tags})
+    assert stuck.run(900, lambda: stuck.is_gone(NAME)), stuck.machine(NAME)
+    assert stuck.pools() == {}
+    assert stuck.registry.get_sample_value("gpu_provisioner_pools_not_owned") == 0
+
+
+def test_the_second_way_on_is_to_delete_the_pool_by_hand(stuck: World) -> None:
+    stuck.cloud.delete(NAME)
+    assert stuck.run(900, lambda: stuck.is_gone(NAME)), stuck.machine(NAME)
+    assert stuck.pools() == {}
+
+
+def test_a_pool_that_the_other_provisioner_was_still_making_is_not_forgotten_either() -> None:
+    world = World()
+    pool_labels = {**machine_object(NAME)["metadata"]["labels"], "kaito.sh/machine-type": "gpu"}
+    world.cloud.put(NAME, {"vmSize": "Standard_NC12s_v3", "count": 1, "mode": "User", "nodeLabels": pool_labels})
+    body = machine_object(NAME)
+    body["metadata"]["finalizers"] = ["karpenter.sh/termination"]
+    world.admin.create(MACHINES, body)
+    world.delete_machine(NAME)
+    world.run(900, step_s=10)
+    assert world.condition("Ready", NAME)["reason"] == "PoolNotOwned"
+    assert NAME in world.pools()
 
 
 def test_a_pool_that_only_has_the_name_is_not_adopted() -> None:

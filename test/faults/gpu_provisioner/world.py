@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 from azure.mgmt.containerservice._utils.model_base import SdkJSONEncoder
 from azure.mgmt.containerservice.models import AgentPool
@@ -29,7 +29,7 @@ from hack.localcluster.cloud.pools import AgentPools
 from hack.localcluster.durations import Durations
 from hack.localcluster.timeline import Timeline
 from test.faults.gpu_provisioner.direct_client import DirectInformer, DirectServer
-from test.faults.gpu_provisioner.oracles import violations
+from test.faults.gpu_provisioner.oracles import ordered_without_machine, violations
 from test.support.fake_clock import FakeClock
 
 SETTINGS = {
@@ -57,6 +57,9 @@ class Fault:
 class World:
     """See the module."""
 
+    made: ClassVar[list[World]] = []
+    """All of this test, so that the rules are checked at its end whether it asks or not."""
+
     def __init__(self, fault: Fault | None = None, *, durations: Durations | None = None, **settings: Any) -> None:
         self.clock = FakeClock()
         self.timeline = Timeline(1.0, self.clock)
@@ -72,12 +75,16 @@ class World:
         self.orders: list[tuple[str, str, str]] = []
         self.events: list[tuple[str, str, str]] = []
         self.azure_down: port.CloudError | None = None
+        self.missed_by_list: set[str] = set()
+        self.order_delay_s = 0.0
         self.dead = False
         self.restarts = 0
         self.cloud.add_canary("systempool", mode="System")
         self.cloud.add_canary("userpool", vm_size="Standard_NC12s_v3")
         self.canaries = self.canary_state()
         self.violations: list[str] = []
+        self.taken_by_force: set[str] = set()
+        World.made.append(self)
         self.server.store.listeners.append(lambda change: self.violations.extend(violations(self, change)))
         self.start()
 
@@ -184,6 +191,12 @@ class World:
     def delete_machine(self, name: str = "ws012345678") -> None:
         self.admin.delete(MACHINES, name)
 
+    def take_by_force(self, name: str = "ws012345678") -> None:
+        """Somebody strips the finalizers and deletes the Machine; its pool is then no fault of the provisioner."""
+        self.taken_by_force.add(name)
+        self.admin.patch(MACHINES, name, {"metadata": {"finalizers": None}})
+        self.delete_machine(name)
+
     def machine(self, name: str = "ws012345678") -> Object | None:
         try:
             return self.admin.get(MACHINES, name)
@@ -202,6 +215,11 @@ class World:
 
     def nodes(self) -> list[Object]:
         return [n for n in self.server.objects(NODES) if "kaito.sh/machine-uid" in n["metadata"]["labels"]]
+
+    def pool_body(self, name: str) -> dict[str, Any]:
+        """The properties of a pool as a tool would send them back that changes one of them."""
+        left_out = ("provisioningState", "powerState", "eTag", "currentOrchestratorVersion", "nodeImageVersion")
+        return {k: v for k, v in self.cloud.get(name)["properties"].items() if k not in left_out}
 
     def pools(self) -> dict[str, Any]:
         return {p["name"]: p for p in self.cloud.list() if p["name"] not in ("systempool", "userpool")}
@@ -335,17 +353,25 @@ class DirectPools:
         return self._asked("get " + name, lambda: _read(self._world.cloud.get(name)))
 
     def list(self) -> list[port.Pool]:
-        return self._asked("list", lambda: [_read(found) for found in self._world.cloud.list()])
+        missed = self._world.missed_by_list
+        return self._asked("list", lambda: [_read(p) for p in self._world.cloud.list() if p["name"] not in missed])
 
     def create(self, spec: port.PoolSpec) -> port.Pool:
         body = json.loads(json.dumps(pool_body(spec), cls=SdkJSONEncoder, exclude_readonly=True))["properties"]
 
         def commit() -> port.Pool:
             _, found, _ = self._world.cloud.put(spec.name, body, if_none_match="*")
+            self._world.violations.extend(ordered_without_machine(self._world, spec))
             self._world.orders.append((spec.name, spec.tags["kaito-machine-uid"], spec.instance_type))
             return _read(found)
 
-        write = lambda: self._world.gate(f"arm put {spec.name}", lambda: self._translated(commit, creating=True))  # noqa: E731
+        def late() -> port.Pool:
+            """The reply is lost, and the order takes effect only after a while."""
+            self._world.timeline.after(self._world.order_delay_s, commit)
+            raise classify(None, "", "connection reset")
+
+        sent = late if self._world.order_delay_s else commit
+        write = lambda: self._world.gate(f"arm put {spec.name}", lambda: self._translated(sent, creating=True))  # noqa: E731
         return self._asked("put " + spec.name, write, creating=True)
 
     def delete(self, name: str, *, etag: str = "") -> None:

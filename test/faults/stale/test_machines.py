@@ -95,8 +95,7 @@ def test_a_machine_made_again_under_its_name_unseen_keeps_its_own_pool(ready_wor
     world = ready_world
     former = uid_of(world.machine() or {})
     world.informers[MACHINES].held = True
-    world.admin.patch(MACHINES, NAME, {"metadata": {"finalizers": None}})
-    world.delete_machine()
+    world.take_by_force()
     current = uid_of(world.create_machine())
     world.run(40, step_s=STEP_S)
     assert uid_of(world.machine() or {}) == current

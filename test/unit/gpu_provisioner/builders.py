@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Any
 
 from gpu_provisioner.api import conditions, labels
 from gpu_provisioner.api.machine import Machine
-from gpu_provisioner.cloud.port import Pool, PoolSpec
+from gpu_provisioner.cloud.port import Gone, Pool, PoolSpec, Present
 from gpu_provisioner.machine.ownership import ownership
 from gpu_provisioner.machine.pool_specs import PoolDefaults, candidates_for
-from gpu_provisioner.machine.snapshot import NodeView, Snapshot
+from gpu_provisioner.machine.snapshot import NodeView, Snapshot, Unasked
 
 UID = "uid-1"
 NAME = "ws012345678"
@@ -64,9 +66,11 @@ def ready() -> dict[str, tuple[str, str]]:
     return dict.fromkeys(conditions.CONDITION_TYPES, ("True", ""))
 
 
-def build_pool(state: str = "Creating", *, uid: str | None = UID, **fields: Any) -> Pool:
+def build_pool(
+    state: str = "Creating", *, uid: str | None = UID, labels_: Mapping[str, str] = MappingProxyType({}), **fields: Any
+) -> Pool:
     mark = {labels.MACHINE_UID_TAG: uid} if uid else {}
-    node_mark = {labels.MACHINE_UID: uid} if uid else {}
+    node_mark = {**labels_, **({labels.MACHINE_UID: uid} if uid else {})}
     return Pool(NAME, state, instance_type="Standard_NC12s_v3", tags=mark, node_labels=node_mark, etag="e", **fields)
 
 
@@ -77,11 +81,12 @@ def build_node(*, is_ready: bool = True, name: str = "node-1", **fields: Any) ->
 
 
 def build_snapshot(machine: Machine, pool: Pool | None = None, *, known: bool = True, **fields: Any) -> Snapshot:
+    """`pool` None: there is none, proven, unless nothing is `known`."""
+    seen = Present(pool) if pool is not None else Gone()
     return Snapshot(
         machine=machine,
         candidates=candidates_for(machine, PoolDefaults()),
-        pool_known=known,
-        pool=pool,
+        sight=seen if known else Unasked(),
         ownership=ownership(machine, pool),
         **fields,
     )

@@ -8,6 +8,7 @@ from dataclasses import replace
 
 from gpu_provisioner.api import labels
 from gpu_provisioner.cloud.azure.errors import classify
+from gpu_provisioner.cloud.port import Gone, Missed, Present
 from gpu_provisioner.machine.limits import Limits
 from gpu_provisioner.machine.node_sync import synced
 from gpu_provisioner.machine.ownership import Ownership, ownership
@@ -22,7 +23,7 @@ from gpu_provisioner.machine.plan import (
     RemoveFinalizer,
     plan,
 )
-from gpu_provisioner.machine.snapshot import Ages, Attempt, PodView, Snapshot
+from gpu_provisioner.machine.snapshot import Ages, Attempt, PodView, Snapshot, Unasked
 from gpu_provisioner.machine.status import machine_status
 from test.unit.gpu_provisioner.builders import build_machine, build_node, build_pool, build_snapshot, pending, ready
 
@@ -34,10 +35,11 @@ REGISTERED = {**LAUNCHED, "MachineRegistered": ("True", "")}
 
 def worlds() -> Iterator[Snapshot]:
     states = ({}, pending(), LAUNCHED, REGISTERED, ready())
-    pools = [None] + [
-        build_pool(state, uid=uid, error=QUOTA if state == "Failed" else None)
-        for state, uid in itertools.product(
-            ("Creating", "Succeeded", "Failed", "Deleting", "Upgrading"), ("uid-1", "uid-0", None)
+    sights = [Gone(), Missed(), Unasked(), Unasked(QUOTA)] + [
+        Present(build_pool(state, uid=uid, error=QUOTA if state == "Failed" else None, labels_=of))
+        for state, (uid, of) in itertools.product(
+            ("Creating", "Succeeded", "Failed", "Deleting", "Upgrading"),
+            (("uid-1", {}), ("uid-0", {}), (None, {}), (None, {labels.WORKSPACE: "w"})),
         )
     ]
     nodes = ((), (build_node(),), (build_node(is_ready=False),), (build_node(deleting=True),))
@@ -47,13 +49,12 @@ def worlds() -> Iterator[Snapshot]:
     for state, deleting, guarded in itertools.product(states, flags, flags):
         machine = build_machine(state, deleting=deleting, finalizers=(labels.FINALIZER,) if guarded else ())
         base = build_snapshot(machine)
-        for pool, known, node, attempt, age in itertools.product(pools, flags, nodes, attempts, ages):
+        for sight, node, attempt, age in itertools.product(sights, nodes, attempts, ages):
             pods = (PodView("default", "p", "u"),) if deleting and node else None
-            whose = ownership(machine, pool)
+            whose = ownership(machine, sight.pool if isinstance(sight, Present) else None)
             yield replace(
                 base,
-                pool=pool,
-                pool_known=known,
+                sight=sight,
                 ownership=whose,
                 nodes=node,
                 attempt=attempt,
@@ -74,24 +75,24 @@ def test_every_world_keeps_the_rules_of_safety() -> None:
         does = kinds(step.actions)
         where = f"{world.machine.status.conditions} {world.pool} {world.ownership} deleting={world.machine.deleting}: {step}"
         if CreatePool in does:
-            assert world.pool_known, where
-            assert world.ownership is Ownership.ABSENT, where
+            assert isinstance(world.sight, Gone | Missed), where
             assert not world.machine.deleting, where
             assert world.is_recorded, where
             assert does == {CreatePool}, where
         if DeletePool in does:
             assert world.ownership is Ownership.OURS, where
-            assert world.pool_known, where
             assert world.machine.deleting or world.pool.has_failed, where  # type: ignore[union-attr]
         if RemoveFinalizer in does:
             assert world.machine.deleting, where
             assert labels.FINALIZER in world.machine.finalizers, where
-            assert world.pool_known, where
-            assert world.ownership is not Ownership.OURS, where
-            assert not world.nodes or world.ownership is Ownership.FOREIGN, where
+            proven = world.sight == Gone() or world.ownership in (Ownership.FORMER, Ownership.FOREIGN)
+            assert proven, where
+            assert not world.nodes, where
         if ReleaseNode in does:
             assert world.machine.deleting, where
-            assert world.ownership in (Ownership.ABSENT, Ownership.FORMER), where
+            assert world.sight == Gone() or world.ownership is Ownership.FORMER, where
+        if world.machine.deleting and world.ownership is Ownership.UNMARKED:
+            assert not does, where
         if EvictPod in does:
             assert world.machine.deleting, where
         if DeleteMachine in does:
@@ -99,7 +100,7 @@ def test_every_world_keeps_the_rules_of_safety() -> None:
             assert len(does) == 1, where
         if not world.machine.deleting and not world.is_recorded:
             assert not does, where
-    assert seen == 5 * 16 * 2 * 4 * 2 * 2 * 3 * 2
+    assert seen == 5 * 24 * 4 * 2 * 2 * 3 * 2
 
 
 def test_every_world_has_a_status_and_a_next_step_or_an_event_to_wait_for() -> None:
