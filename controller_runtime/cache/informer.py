@@ -208,6 +208,14 @@ class Informer:
         """True once the cache is at least as new as `resource_version`, such as that of our own last write."""
         return self._store.has_seen(resource_version)
 
+    def fresh_for_s(self) -> float | None:
+        """Seconds for which the cache has been known to be current without a break (infinite: since the first list); None while it is not.
+
+        What is judged from what a cache does not show, or by how long it has shown something, has to ask this first.
+        """
+        alive = self._started and not self._stopped and self._thread.is_alive()
+        return self._reflector.fresh_for_s() if alive and self._synced.is_set() else None
+
     def healthy(self) -> str | None:
         """None, or why the cache cannot be trusted to be current: refused, stalled, or its thread is gone."""
         if self._started and not self._stopped and not self._thread.is_alive():

@@ -81,6 +81,8 @@ class Reflector:
         self._quick_rewatches = 0
         self._trouble: ApiError | None = None
         self._trouble_since = 0.0
+        self._fresh_since: float | None = None
+        self._was_read = False
         self._log = _log.bind(resource=str(resource))
 
     def run(self) -> None:
@@ -103,10 +105,20 @@ class Reflector:
         error, now = self._trouble, self._clock.monotonic()
         if error is not None and (isinstance(error, TerminalApiError) or now - self._trouble_since >= TROUBLE_AFTER_S):
             return str(error)
-        silence_s, limit_s = now - self.stats.last_frame_at, self._frames.silence_limit_s
-        if self._stream is not None and limit_s and silence_s > 2 * limit_s:
-            return f"no frame from the API server for {silence_s:.0f} s"
-        return None
+        silence_s = self._silent_for_s()
+        return None if silence_s is None else f"no frame from the API server for {silence_s:.0f} s"
+
+    def fresh_for_s(self) -> float | None:
+        """Seconds for which the sink has been known to be current without a break; infinite while it has been so since the first list.
+        None while it is not known: nothing was read yet, the last list or watch failed, or the watch is silent for too long."""
+        if self._fresh_since is None or self._silent_for_s() is not None:
+            return None
+        return self._clock.monotonic() - self._fresh_since
+
+    def _silent_for_s(self) -> float | None:
+        """Seconds since the last frame of an open watch, when that is suspiciously long."""
+        silence_s, limit_s = self._clock.monotonic() - self.stats.last_frame_at, self._frames.silence_limit_s
+        return silence_s if self._stream is not None and limit_s and silence_s > 2 * limit_s else None
 
     def _guarded_round(self, *, relist: bool) -> bool:
         try:
@@ -234,6 +246,9 @@ class Reflector:
     def _note_success(self) -> None:
         if self._trouble is not None:
             self._log.info("the collection can be followed again")
+        if self._fresh_since is None:
+            self._fresh_since = self._clock.monotonic() if self._was_read else float("-inf")
+        self._was_read = True
         self._trouble = None
         self._patience.note_success()
 
@@ -251,6 +266,7 @@ class Reflector:
         if error is not None and self._trouble is None:
             self._trouble_since = self._clock.monotonic()
         self._trouble = error or self._trouble
+        self._fresh_since = None if error is not None else self._fresh_since
         say = self._log.warning if is_news and not isinstance(error, Expired) else self._log.debug
         say(_describe(error, self._resource), error=str(error or ""), retry_in_s=round(pause_s, 1))
 

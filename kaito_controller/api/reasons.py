@@ -96,6 +96,13 @@ INTERNAL_ERROR = _trouble(
     "Report it with the traceback from the controller's log; it is tried again slowly, and at each change of the Workspace.",
 )
 
+CACHE_STALE = _trouble(
+    "CacheStale",
+    _ALL,
+    "The controller cannot follow the objects that the message names, so what it knows of them may be old.",
+    "Look at /readyz and the log of the controller, and at the API server; nothing is given up or replaced meanwhile.",
+)
+
 # --- nodes --------------------------------------------------------------------------------------------------------------------------
 MACHINES_READY = _good("MachinesReady", (MACHINE_READY,), "Every Machine of the Workspace is Ready.")
 MACHINES_NOT_NEEDED = _good("MachinesNotNeeded", (MACHINE_READY,), "Existing nodes qualify; no Machine was ordered.")

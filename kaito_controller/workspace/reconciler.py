@@ -55,6 +55,8 @@ from kaito_controller.workspace.state.snapshot import Refusal, Snapshot, Verdict
 
 log = get_logger(__name__)
 
+STALE_LOOK_S = 5.0
+"""Nothing announces that a cache can be trusted again when nothing in it has changed."""
 EVENT_ACTION = "Reconcile"
 
 
@@ -201,6 +203,8 @@ class WorkspaceReconciler:
         waits += [] if retry_in_s is None else [retry_in_s]
         if self._refusals.get(uid_of(snapshot.raw)) is not None:
             waits.append(REFUSED_RETRY_S)
+        if snapshot.stale:
+            waits.append(STALE_LOOK_S)
         ahead = [wait for wait in waits if wait > 0]
         return Result(requeue_after_s=min(ahead) + LOOK_AGAIN_S) if ahead else Result()
 

@@ -117,7 +117,8 @@ def failure_deadline(snapshot: Snapshot, workload: Object) -> datetime:
     """When a workload that is not ready has failed for good."""
     created = moment(workload["metadata"].get("creationTimestamp")) or EARLIEST
     grace_s = snapshot.readiness_timeout_s + snapshot.limits.failed_workload_grace_s
-    return later(max(created, _not_ready_since(snapshot)), grace_s)
+    since = max(created, _not_ready_since(snapshot))
+    return later(snapshot.counted(since, str(workload["kind"]), "Pod") or snapshot.now, grace_s)
 
 
 def _unready(snapshot: Snapshot, workload: Object) -> Verdict:

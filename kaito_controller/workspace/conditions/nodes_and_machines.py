@@ -86,7 +86,7 @@ def _progress(snapshot: Snapshot, assignment: Assignment) -> Verdict:
     failing = [m for m in waiting if m.reason not in WAITING_REASONS]
     if failing:
         machine = failing[0]
-        until = _deadline(machine.created_at, snapshot.limits.machine_timeout_s)
+        until = _deadline(_counted(snapshot, machine.created_at, "Machine"), snapshot.limits.machine_timeout_s)
         said = shorten(machine.message, 500).rstrip(".")
         text = f"{_life(snapshot)}Machine {machine.name} reports {machine.reason}: {said}. {_since(machine.since)}"
         return Verdict(reasons.MACHINE_FAILING, f"{text}It counts as failed at {rfc3339(until)}.", until)
@@ -108,7 +108,7 @@ def _pending(snapshot: Snapshot, assignment: Assignment, waiting: list[MachineVi
     uid = uid_of(snapshot.raw)
     ordered = [naming.machine_name(uid, order.ordinal, order.attempt) for order in assignment.order]
     start = min((m.created_at for m in waiting), default=snapshot.now)
-    until = _deadline(start, snapshot.limits.machine_timeout_s)
+    until = _deadline(_counted(snapshot, start, "Machine"), snapshot.limits.machine_timeout_s)
     look = min(_deadline(start, snapshot.limits.provisioner_silence_s), until)
     names = _names("Machine", sorted([*(m.name for m in assignment.machines), *ordered]))
     return Verdict(
@@ -125,7 +125,7 @@ def _told(assignment: Assignment) -> str:
 
 
 def _silent(snapshot: Snapshot, machine: MachineView) -> Verdict:
-    until = _deadline(machine.created_at, snapshot.limits.machine_timeout_s)
+    until = _deadline(_counted(snapshot, machine.created_at, "Machine"), snapshot.limits.machine_timeout_s)
     return Verdict(
         reasons.PROVISIONER_SILENT,
         f"Machine {machine.name} was ordered at {rfc3339(machine.created_at)} and no provisioner has touched it. Check that "
@@ -135,7 +135,7 @@ def _silent(snapshot: Snapshot, machine: MachineView) -> Verdict:
 
 
 def _degraded(snapshot: Snapshot, machine: MachineView) -> Verdict:
-    until = _deadline(machine.since or snapshot.now, snapshot.limits.node_lost_timeout_s)
+    until = _deadline(_counted(snapshot, machine.since, "Machine"), snapshot.limits.node_lost_timeout_s)
     said = f"{machine.reason} {machine.message}".strip().rstrip(".") or "no reason given"
     return Verdict(
         reasons.NODE_NOT_READY,
@@ -164,7 +164,7 @@ def resource_verdict(snapshot: Snapshot, assignment: Assignment, machines: Verdi
 def _lost(snapshot: Snapshot, assignment: Assignment) -> Verdict | None:
     for machine in assignment.absent:
         since = snapshot.absent_since.get(machine.name, snapshot.now)
-        until = _deadline(since, snapshot.limits.node_lost_timeout_s)
+        until = _deadline(_counted(snapshot, since, "Node", "Machine"), snapshot.limits.node_lost_timeout_s)
         if machine.node_name in snapshot.worker_nodes:
             text = f"Node {machine.node_name} of Machine {machine.name} is gone since {rfc3339(since)}; it is replaced at {rfc3339(until)}."
             return Verdict(reasons.NODE_LOST, text, until)
@@ -174,7 +174,7 @@ def _lost(snapshot: Snapshot, assignment: Assignment) -> Verdict | None:
 
 
 def _unready(snapshot: Snapshot, node: NodeView) -> Verdict:
-    until = _deadline(node.since or snapshot.now, snapshot.limits.node_lost_timeout_s)
+    until = _deadline(_counted(snapshot, node.since, "Node"), snapshot.limits.node_lost_timeout_s)
     said = f": {shorten(node.message, 300).rstrip('.')}" if node.message else ""
     text = f"Node {node.name} is not Ready{said}. {_since(node.since)}It is replaced at {rfc3339(until)}."
     return Verdict(reasons.NODE_NOT_READY, text, until)
@@ -187,7 +187,7 @@ def _needed(snapshot: Snapshot, assignment: Assignment, node: NodeView) -> int:
 
 
 def _blind(snapshot: Snapshot, assignment: Assignment, node: NodeView) -> Verdict:
-    until = _deadline(node.since or snapshot.now, snapshot.limits.gpu_timeout_s)
+    until = _deadline(_counted(snapshot, node.since, "Node"), snapshot.limits.gpu_timeout_s)
     needed = _needed(snapshot, assignment, node)
     text = f"Node {node.name} is Ready and shows {node.gpus} of the {needed} nvidia.com/gpu that are needed"
     if snapshot.now < until:
@@ -203,6 +203,24 @@ def gpus_per_pod(snapshot: Snapshot, assignment: Assignment) -> int:
     """What every chosen node can give: sizing's figure, less on smaller nodes that a user brought."""
     shown = [node.gpus for node in assignment.nodes if node.gpus > 0]
     return min([snapshot.wanted.gpus_per_node or 1, *shown])
+
+
+def _counted(snapshot: Snapshot, since: datetime | None, *kinds: str) -> datetime:
+    """As `Snapshot.counted`; now, while nothing counts."""
+    return (None if since is None else snapshot.counted(since, *kinds)) or snapshot.now
+
+
+def doubted(snapshot: Snapshot, verdict: Verdict, *kinds: str) -> Verdict:
+    """The verdict itself, unless it says that something is missing, late or wrong and comes from caches that may be old."""
+    old = [kind for kind in kinds if kind in snapshot.stale]
+    if verdict.reason.kind is Kind.GOOD or not old:
+        return verdict
+    return Verdict(
+        reasons.CACHE_STALE,
+        f"What is known here of {' and '.join(f'{kind}s' for kind in old)} may be old: the API server does not let the controller follow "
+        f"them at present. Nothing is taken for absent, lost or late until it does, and limits count anew from then. "
+        f"/readyz of the controller names the error.",
+    )
 
 
 def _deadline(since: datetime, seconds: float) -> datetime:

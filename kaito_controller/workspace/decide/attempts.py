@@ -43,7 +43,8 @@ def is_lost(machine: MachineView, snapshot: Snapshot) -> bool:
         return False
     node = snapshot.nodes.get(machine.node_name)
     since = snapshot.absent_since.get(machine.name) if node is None else None if node.ready else node.since
-    return since is not None and snapshot.now - since >= timedelta(seconds=snapshot.limits.node_lost_timeout_s)
+    counted = None if since is None else snapshot.counted(since, "Node", "Machine")
+    return counted is not None and snapshot.now - counted >= timedelta(seconds=snapshot.limits.node_lost_timeout_s)
 
 
 def record_failures(snapshot: Snapshot, failed: Iterable[MachineView]) -> dict[int, Failure]:

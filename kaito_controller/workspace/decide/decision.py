@@ -29,7 +29,12 @@ from kaito_controller.workspace.conditions.inference import (
     is_serving,
     serves_partly,
 )
-from kaito_controller.workspace.conditions.nodes_and_machines import gpus_per_pod, machine_verdict, resource_verdict
+from kaito_controller.workspace.conditions.nodes_and_machines import (
+    doubted,
+    gpus_per_pod,
+    machine_verdict,
+    resource_verdict,
+)
 from kaito_controller.workspace.conditions.tuning import has_failed, has_succeeded, release_of, tuning_verdicts
 from kaito_controller.workspace.decide.nodes import Assignment, assign
 from kaito_controller.workspace.state import naming
@@ -79,8 +84,8 @@ def decide(snapshot: Snapshot) -> Decision:
     snapshot = _where_it_runs(snapshot, job)
     done = snapshot.mode is Mode.TUNING and (snapshot.tuned_run == intent or _stands(snapshot, job))
     assignment = _without_orders(assign(snapshot, wants_nodes=True)) if done else assign(snapshot, wants_nodes=True)
-    machines = machine_verdict(snapshot, assignment)
-    nodes = resource_verdict(snapshot, assignment, machines)
+    machines = doubted(snapshot, machine_verdict(snapshot, assignment), "Machine")
+    nodes = doubted(snapshot, resource_verdict(snapshot, assignment, machines), "Machine", "Node")
     if snapshot.mode is Mode.TUNING:
         return _tuning(snapshot, assignment, machines, nodes, intent)
     return _inference(snapshot, assignment, machines, nodes, intent)
@@ -161,13 +166,15 @@ def _inference(snapshot: Snapshot, assignment: Assignment, machines: Verdict, no
     workload = runner(snapshot)
     wanted = next((obj for obj in desired if obj["kind"] in RUNNERS), None)
     settled = workload is not None and (not ready or _is_settled(workload, wanted))
-    run = inference_verdict(snapshot, workload, settled=settled, nodes=nodes)
+    runs_as = "Deployment" if workload is None else str(workload["kind"])
+    run = doubted(snapshot, inference_verdict(snapshot, workload, settled=settled, nodes=nodes), runs_as, "Pod")
     release = None
     late = (
         workload is not None
         and settled
         and not is_serving(workload, snapshot.wanted.count)
         and not serves_partly(workload)
+        and run.reason is not reasons.CACHE_STALE
         and snapshot.now >= failure_deadline(snapshot, workload)
     )
     if late and ready and workload is not None:

@@ -192,7 +192,8 @@ def _gave_out(node: NodeView, snapshot: Snapshot) -> bool:
     if node.deleting:
         return True
     late = timedelta(seconds=snapshot.limits.node_lost_timeout_s)
-    return not node.ready and node.since is not None and snapshot.now - node.since >= late
+    counted = None if node.ready or node.since is None else snapshot.counted(node.since, "Node")
+    return counted is not None and snapshot.now - counted >= late
 
 
 def _releases(snapshot: Snapshot, chosen: set[str]) -> tuple[NodeView, ...]:

@@ -63,6 +63,9 @@ class MachineSource:
     def has_seen(self, resource_version: str) -> bool:
         return self._informer is None or self._informer.has_seen(resource_version)
 
+    def fresh_for_s(self) -> float | None:
+        return float("inf") if self._informer is None else self._informer.fresh_for_s()
+
     def when_it_appears(self, handler: EventHandler, call: Callable[[], None]) -> None:
         """Whom to connect, and what to do, once the CRD is installed."""
         self._handler, self._on_appear = handler, call

@@ -9,13 +9,13 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from controller_runtime.clock import Clock
 from controller_runtime.conditions import get_condition, is_true
 from controller_runtime.resources import Object, annotations_of, is_deleting, labels_of, name_of, namespace_of, uid_of
-from controller_runtime.untrusted import integer, moment
+from controller_runtime.untrusted import EARLIEST, integer, moment
 from kaito_controller.api.conditions import RESOURCE_READY
 from kaito_controller.api.types import Workspace
 from kaito_controller.catalog.model import Catalog
@@ -30,6 +30,7 @@ from kaito_controller.workspace.observe.caches import (
     CLAIMED_BY,
     FREE,
     HELD,
+    Cache,
     Caches,
     instance_type_of,
     read_claim,
@@ -90,6 +91,11 @@ class Absences:
                 self._since[uid] = found
             return dict(found)
 
+    def none(self, uid: str) -> dict[str, datetime]:
+        """Whether anything is missing is not known: what was missing before is counted anew once it is."""
+        self.forget(uid)
+        return {}
+
     def forget(self, uid: str) -> None:
         with self._lock:
             self._since.pop(uid, None)
@@ -104,6 +110,7 @@ class Observer:
         self._clock = clock
         self._pod_refusals = pod_refusals
         self._absences = Absences()
+        self._fresh: dict[str, datetime | None] = {}
 
     def snapshot(self, raw: Object, refusal: Refusal | None = None) -> Snapshot:
         """Everything about one living Workspace."""
@@ -118,7 +125,8 @@ class Observer:
             template_readiness_s=self._around.template_readiness_s,
             template_policy=self._around.template_policy,
         )
-        machines = self._machines(raw, now)
+        fresh = self._freshness(now)
+        machines = self._machines(raw, now, fresh["Machine"])
         nodes = self._nodes(raw, request, machines)
         pods = self._pods(raw)
         refused = self._pod_refusals.of(_runner(existing), pods)
@@ -136,7 +144,9 @@ class Observer:
             machine_api=self._caches.machines.available,
             machines=machines,
             nodes=nodes,
-            absent_since=self._absent_since(raw, machines, nodes, now),
+            absent_since=self._absent_since(raw, machines, nodes, now)
+            if fresh["Node"] is not None
+            else self._absences.none(uid_of(raw)),
             attempts=record.attempts,
             release=record.release,
             tuned_run=record.tuned_run,
@@ -144,10 +154,11 @@ class Observer:
             stored=stored_record(raw),
             existing=existing,
             pods=pods,
-            lost_nodes=self._lost(pods),
+            lost_nodes=self._lost(pods) if fresh["Node"] is not None else (),
             refusal=refusal,
             pods_refused=refused.message,
             ask_again_at=refused.again_at,
+            fresh=fresh,
         )
 
     def remains(self, raw: Object) -> Remains:
@@ -184,10 +195,24 @@ class Observer:
             return own
         return self._caches.config_maps.get(name, self._around.release_namespace)
 
-    def _machines(self, raw: Object, now: datetime) -> tuple[MachineView, ...]:
+    def _freshness(self, now: datetime) -> dict[str, datetime | None]:
+        """See `Snapshot.fresh`. What was said before is kept while it still holds, so that no message changes by a second."""
+        caches = self._caches
+        asked = {
+            "Node": caches.nodes,
+            "Machine": caches.machines,
+            "Pod": caches.pods,
+            "Deployment": caches.deployments,
+            "StatefulSet": caches.stateful_sets,
+            "Job": caches.jobs,
+        }
+        self._fresh = {kind: _since_when(cache, self._fresh.get(kind), now) for kind, cache in asked.items()}
+        return self._fresh
+
+    def _machines(self, raw: Object, now: datetime, fresh: datetime | None = EARLIEST) -> tuple[MachineView, ...]:
         key = f"{namespace_of(raw)}/{name_of(raw)}"
         ours = (m for m in self._caches.machines.by_index(BY_WORKSPACE, key) if belongs_to(m, raw))
-        views = (read_machine(machine, now=now, limits=self._around.limits) for machine in ours)
+        views = (read_machine(machine, now=now, limits=self._around.limits, fresh=fresh) for machine in ours)
         return tuple(sorted(views, key=lambda view: view.name))
 
     def _nodes(self, raw: Object, request: Request, machines: tuple[MachineView, ...]) -> dict[str, NodeView]:
@@ -247,6 +272,14 @@ class Observer:
             template_policy=around.template_policy,
             load_balancer=bool({"*", workspace.metadata.namespace} & set(around.load_balancer_namespaces)),
         )
+
+
+def _since_when(cache: Cache, before: datetime | None, now: datetime) -> datetime | None:
+    seconds = cache.fresh_for_s()
+    if seconds is None:
+        return None
+    since = EARLIEST if seconds == float("inf") else (now - timedelta(seconds=seconds)).replace(microsecond=0)
+    return before if before is not None and abs(before - since) <= timedelta(seconds=2) else since
 
 
 def _runner(existing: Mapping[tuple[str, str], Object]) -> Object | None:

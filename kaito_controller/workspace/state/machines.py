@@ -80,10 +80,12 @@ def belongs_to(machine: Object, workspace: Object) -> bool:
     return _created(machine) >= _created(workspace)
 
 
-def read_machine(machine: Object, *, now: datetime, limits: Limits) -> MachineView:
-    """The phase of one of our Machines, and the cause to show for it."""
+def read_machine(machine: Object, *, now: datetime, limits: Limits, fresh: datetime | None = EARLIEST) -> MachineView:
+    """`fresh`: since when the cache of Machines has been current without a break; None while it is not, and then nothing is late.
+
+    The phase of one of our Machines, and the cause to show for it."""
     found = _conditions(machine)
-    phase, reason, message, since = _phase(machine, found, now, limits)
+    phase, reason, message, since = _phase(machine, found, now, limits, fresh)
     marks = annotations_of(machine)
     return MachineView(
         name=name_of(machine),
@@ -160,7 +162,9 @@ def _is_in(key: str, value: str) -> dict[str, Any]:
 _Verdict = tuple[MachinePhase, str, str, datetime | None]
 
 
-def _phase(machine: Object, found: Mapping[str, Mapping[str, Any]], now: datetime, limits: Limits) -> _Verdict:
+def _phase(
+    machine: Object, found: Mapping[str, Mapping[str, Any]], now: datetime, limits: Limits, fresh: datetime | None
+) -> _Verdict:
     cause = _cause(found)
     since = moment(cause.get("lastTransitionTime"))
     reason, message = str(cause.get("reason") or ""), str(cause.get("message") or "")
@@ -172,14 +176,11 @@ def _phase(machine: Object, found: Mapping[str, Mapping[str, Any]], now: datetim
     if _is_true(found, conditions.READY) and (machine.get("status") or {}).get("nodeName"):
         return MachinePhase.READY, "", "", moment(found[conditions.READY].get("lastTransitionTime"))
     if _is_true(found, conditions.INITIALIZED):
-        return _overdue(MachinePhase.DEGRADED, reason, message, since, now, limits.node_lost_timeout_s)
-    return _overdue(MachinePhase.PENDING, reason, message, _created(machine), now, limits.machine_timeout_s)
-
-
-def _overdue(
-    phase: MachinePhase, reason: str, message: str, since: datetime | None, now: datetime, limit_s: float
-) -> _Verdict:
-    if since is not None and now - since >= timedelta(seconds=limit_s):
+        limit_s, phase = limits.node_lost_timeout_s, MachinePhase.DEGRADED
+    else:
+        limit_s, phase, since = limits.machine_timeout_s, MachinePhase.PENDING, _created(machine)
+    counted = None if fresh is None or since is None else max(since, fresh)
+    if counted is not None and now - counted >= timedelta(seconds=limit_s):
         last = f"; last word: {reason} {message}".rstrip() if reason or message else ""
         told = "was Ready, and has not been for" if phase is MachinePhase.DEGRADED else "not Ready within"
         return MachinePhase.FAILED, TOO_LATE, f"{told} {limit_s:.0f} s{last}", since

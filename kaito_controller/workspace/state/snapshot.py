@@ -12,6 +12,7 @@ from datetime import datetime
 from enum import Enum
 
 from controller_runtime.resources import Object
+from controller_runtime.untrusted import EARLIEST
 from kaito_controller.api.reasons import Reason
 from kaito_controller.workloads.context import WorkloadContext
 from kaito_controller.workspace.state.records import Attempts, Record, Release
@@ -203,6 +204,19 @@ class Snapshot:
     """Why pods of a StatefulSet or Job cannot be made, in the words of its controller; "" when nothing is known."""
     ask_again_at: datetime | None = None
     """When more may be known about missing pods."""
+    fresh: Mapping[str, datetime | None] = field(default_factory=dict)
+    """By kind: since when its cache has been known to be current without a break; None while it is not. Kinds left out always were."""
+
+    @property
+    def stale(self) -> tuple[str, ...]:
+        """Kinds of which the cache is not known to be current."""
+        return tuple(kind for kind, since in sorted(self.fresh.items()) if since is None)
+
+    def counted(self, since: datetime, *kinds: str) -> datetime | None:
+        """From when a time counts that is judged from caches of these kinds: not from before an outage of theirs, and never during one."""
+        found = [self.fresh.get(kind, EARLIEST) for kind in kinds]
+        known = [moment for moment in found if moment is not None]
+        return max(since, *known) if len(known) == len(found) else None
 
     @property
     def worker_nodes(self) -> tuple[str, ...]:

@@ -4,7 +4,12 @@ from __future__ import annotations
 
 from datetime import timedelta
 
+import pytest
+
+from kaito_controller.workspace.decide.attempts import is_lost
+from kaito_controller.workspace.decide.decision import decide
 from kaito_controller.workspace.decide.nodes import assign
+from kaito_controller.workspace.decide.plan import plan
 from kaito_controller.workspace.state.machines import Order
 from kaito_controller.workspace.state.records import Failure
 from kaito_controller.workspace.state.snapshot import MachinePhase
@@ -107,3 +112,26 @@ def test_pending_machine_fills_its_place_so_that_no_second_one_is_ordered() -> N
     decided = assign(snapshot(machines=(pending,), nodes=nodes(node("free"))), wants_nodes=True)
 
     assert (decided.order, decided.claim) == ((), ())
+
+
+def test_node_is_lost_only_after_a_full_limit_of_a_cache_that_could_be_trusted() -> None:
+    gone = {"machines": (machine(0),), "absent_since": {machine(0).name: START}}
+    late = 10_000.0
+    back = START + timedelta(seconds=late - 60)
+
+    assert is_lost(machine(0), snapshot(after_s=late, **gone))
+    assert not is_lost(machine(0), snapshot(after_s=late, fresh={"Node": None}, **gone))
+    assert not is_lost(machine(0), snapshot(after_s=late, fresh={"Node": back}, **gone))
+    assert is_lost(machine(0), snapshot(after_s=late + 600, fresh={"Node": back}, **gone))
+
+
+@pytest.mark.parametrize("kind", ["Node", "Machine"])
+def test_what_is_missing_in_a_stale_cache_is_waited_for_and_nothing_is_ordered_or_removed(kind: str) -> None:
+    seen = snapshot(machines=(machine(0),), absent_since={machine(0).name: START}, after_s=10_000.0, fresh={kind: None})
+
+    decision = decide(seen)
+
+    assert decision.overall.reason.name == "CacheStale"
+    assert f"{kind}s may be old" in decision.overall.message
+    assert not [a for a in plan(seen, decision) if type(a).__name__ in ("Delete", "Remember")]
+    assert not decision.assignment.order
