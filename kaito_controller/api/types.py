@@ -305,6 +305,8 @@ class FailedAttempts(ApiModel):
     """Why, in the words of the cloud or the provisioner."""
     at: Annotated[str, Field(max_length=64, json_schema_extra={"format": "date-time"})]
     """When it failed."""
+    cause: Annotated[str, Field(max_length=1024)] = ""
+    """The last cause that the cloud gave."""
 
 
 class ReleaseRecord(ApiModel):

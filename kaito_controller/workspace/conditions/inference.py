@@ -16,7 +16,7 @@ from controller_runtime.conditions import get_condition
 from controller_runtime.resources import Object, name_of
 from controller_runtime.untrusted import EARLIEST, entries, integer, later, mapping, moment
 from kaito_controller.api import reasons
-from kaito_controller.api.conditions import INFERENCE_READY
+from kaito_controller.api.conditions import INFERENCE_READY, RESOURCE_READY
 from kaito_controller.api.labels import ENABLE_LOAD_BALANCER
 from kaito_controller.api.reasons import Kind
 from kaito_controller.workloads import asks_for_load_balancer
@@ -121,6 +121,25 @@ def failure_deadline(snapshot: Snapshot, workload: Object) -> datetime:
     return later(snapshot.counted(since, str(workload["kind"]), "Pod") or snapshot.now, grace_s)
 
 
+REFUSALS = (reasons.WORKLOAD_REFUSED, reasons.NAME_TAKEN)
+
+
+def until_given_back(snapshot: Snapshot, verdict: Verdict, shown_as: str) -> Verdict:
+    """The verdict; of a refusal also until when the nodes are held for it, counted from when they were ready and nothing ran.
+
+    `shown_as`: the condition that turns when the workload runs.
+    """
+    if verdict.reason not in REFUSALS:
+        return verdict
+    conditions = (snapshot.raw.get("status") or {}).get("conditions")
+    nodes = get_condition(conditions, RESOURCE_READY) or {}
+    ready = moment(nodes.get("lastTransitionTime")) if nodes.get("status") == "True" else None
+    since = max(ready or snapshot.now, _not_ready_since(snapshot, shown_as))
+    until = later(since, snapshot.limits.failed_workload_grace_s)
+    told = verdict.message.rstrip(".")
+    return Verdict(verdict.reason, f"{told}. The nodes are given back at {rfc3339(until)} if it lasts.", until)
+
+
 def _unready(snapshot: Snapshot, workload: Object) -> Verdict:
     gives_up = failure_deadline(snapshot, workload)
     cause = workload_cause(snapshot, workload)
@@ -170,9 +189,9 @@ def _late(snapshot: Snapshot, workload: Object) -> str:
     return f"{workload['kind']} {name_of(workload)} did not become ready within {snapshot.readiness_timeout_s:.0f} s. Look: {look}."
 
 
-def _not_ready_since(snapshot: Snapshot) -> datetime:
-    """When InferenceReady was last lost: now, if the status still says True; the beginning, if it never did."""
-    condition = get_condition((snapshot.raw.get("status") or {}).get("conditions"), INFERENCE_READY) or {}
+def _not_ready_since(snapshot: Snapshot, shown_as: str = INFERENCE_READY) -> datetime:
+    """When the condition was last lost: now, if the status still says True; the beginning, if it never did."""
+    condition = get_condition((snapshot.raw.get("status") or {}).get("conditions"), shown_as) or {}
     if condition.get("status") == "True":
         return snapshot.now.replace(microsecond=0)
     born = moment(snapshot.raw["metadata"].get("creationTimestamp"))

@@ -74,7 +74,10 @@ def _history(snapshot: Snapshot, failure: Failure) -> str:
     cause = f"{failure.reason}: {failure.message}".rstrip(": ")
     counted = f"attempt {failure.failed} of {snapshot.limits.machine_attempts}"
     said = shorten(cause, 500).rstrip(".")
-    return f"{_life(snapshot)}Machine {failure.machine} ({snapshot.wanted.instance_type}) failed ({counted}): {said}."
+    before = shorten(failure.cause, 500).rstrip(".") if failure.cause and failure.cause not in cause else ""
+    why = f" The last cause that was given: {before}." if before else ""
+    machine = f"Machine {failure.machine} ({snapshot.wanted.instance_type})"
+    return f"{_life(snapshot)}{machine} failed ({counted}): {said}.{why}"
 
 
 def _life(snapshot: Snapshot) -> str:
@@ -166,7 +169,8 @@ def _lost(snapshot: Snapshot, assignment: Assignment) -> Verdict | None:
         since = snapshot.absent_since.get(machine.name, snapshot.now)
         until = _deadline(_counted(snapshot, since, "Node", "Machine"), snapshot.limits.node_lost_timeout_s)
         if machine.node_name in snapshot.worker_nodes:
-            text = f"Node {machine.node_name} of Machine {machine.name} is gone since {rfc3339(since)}; it is replaced at {rfc3339(until)}."
+            gone = f"Node {machine.node_name} of Machine {machine.name} is missing, first noticed at {rfc3339(since)}"
+            text = f"{gone}; it is replaced at {rfc3339(until)}."
             return Verdict(reasons.NODE_LOST, text, until)
         text = f"Machine {machine.name} is Ready and its Node {machine.node_name} has not appeared yet; it is replaced at {rfc3339(until)}."
         return Verdict(reasons.MACHINES_PENDING, text, until)
@@ -189,13 +193,13 @@ def _needed(snapshot: Snapshot, assignment: Assignment, node: NodeView) -> int:
 def _blind(snapshot: Snapshot, assignment: Assignment, node: NodeView) -> Verdict:
     until = _deadline(_counted(snapshot, node.since, "Node"), snapshot.limits.gpu_timeout_s)
     needed = _needed(snapshot, assignment, node)
-    text = f"Node {node.name} is Ready and shows {node.gpus} of the {needed} nvidia.com/gpu that are needed"
+    ready = f"has been Ready since {rfc3339(node.since)}" if node.since else "is Ready"
+    text = f"Node {node.name} {ready} and shows {node.gpus} of the {needed} nvidia.com/gpu that are needed"
     if snapshot.now < until:
         return Verdict(reasons.GPU_NOT_VISIBLE, f"{text}; the device plugin has until {rfc3339(until)}.", until)
     return Verdict(
         reasons.GPU_MISSING,
-        f"{text}, since {rfc3339(node.since or snapshot.now)}. Check the GPU driver and the device plugin: "
-        f"kubectl describe node {node.name}",
+        f"{text}. Check the GPU driver and the device plugin: kubectl describe node {node.name}",
     )
 
 

@@ -7,12 +7,12 @@ what is on record, or a crash in between would forget that it had ever been.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from controller_runtime.untrusted import later
-from kaito_controller.workspace.state.machines import DELETED_BY_OTHERS, NODE_LOST, Order
-from kaito_controller.workspace.state.records import Failure
+from kaito_controller.workspace.state.machines import CAUSELESS_REASONS, DELETED_BY_OTHERS, NODE_LOST, Order
+from kaito_controller.workspace.state.records import Failure, shorten
 from kaito_controller.workspace.state.snapshot import MachinePhase, MachineView, Snapshot
 
 MOST_DOUBLINGS = 10
@@ -61,9 +61,34 @@ def record_failures(snapshot: Snapshot, failed: Iterable[MachineView]) -> dict[i
         message = f"node {machine.node_name} is gone or not Ready" if lost else machine.message
         count = 1 if fresh or before is None else before.failed + 1
         found[machine.ordinal] = Failure(
-            attempt_of(machine) + 1, count, machine.name, reason, message, snapshot.now.replace(microsecond=0)
+            *(attempt_of(machine) + 1, count, machine.name, reason, message, snapshot.now.replace(microsecond=0)),
+            cause=("" if lost else cause_of(machine)) or (before.cause if before and not machine.initialized else ""),
         )
     return found
+
+
+def sightings(snapshot: Snapshot, current: Iterable[MachineView]) -> dict[int, Failure]:
+    """Causes that are seen now and not on record: the Machine may be gone before its failure says more than that its time was up.
+
+    One for each reason, however often its wording changes, so that a cloud that counts in its messages costs no writes.
+    """
+    found = {}
+    for machine in current:
+        said = cause_of(machine)
+        if machine.ordinal is None or machine.phase is not MachinePhase.PENDING or not said:
+            continue
+        empty = Failure(attempt_of(machine), 0, machine.name, machine.reason, "", machine.created_at)
+        before = snapshot.attempts.get(machine.ordinal, empty)
+        if before.cause.partition(":")[0] != machine.reason:
+            found[machine.ordinal] = replace(before, cause=said)
+    return found
+
+
+def cause_of(machine: MachineView) -> str:
+    """Reason and message of a Machine that says why; "" for one that only says what."""
+    if machine.reason in CAUSELESS_REASONS:
+        return ""
+    return shorten(f"{machine.reason}: {machine.message}".rstrip(": "))
 
 
 def removable(

@@ -18,16 +18,19 @@ from typing import Any
 from controller_runtime.clock import rfc3339
 from controller_runtime.resources import Object, is_deleting, name_of
 from kaito_controller.api import reasons
+from kaito_controller.api.conditions import INFERENCE_READY, JOB_STARTED
 from kaito_controller.api.normal_form import without_blanks
 from kaito_controller.api.reasons import Kind
 from kaito_controller.workloads import Verdict as Likeness
 from kaito_controller.workloads import build_objects, compare, is_same_intent, pinned_nodes, restart_reason
 from kaito_controller.workspace.conditions.inference import (
+    REFUSALS,
     failure,
     failure_deadline,
     inference_verdict,
     is_serving,
     serves_partly,
+    until_given_back,
 )
 from kaito_controller.workspace.conditions.nodes_and_machines import (
     doubted,
@@ -151,7 +154,7 @@ def _released(snapshot: Snapshot, release: Release) -> Decision:
 
 
 def _without_orders(assignment: Assignment) -> Assignment:
-    return replace(assignment, order=(), claim=(), failures=None, blocked=(), leaving=(), short=0)
+    return replace(assignment, order=(), claim=(), failures=None, sightings={}, blocked=(), leaving=(), short=0)
 
 
 def _wanted_objects(snapshot: Snapshot, assignment: Assignment) -> tuple[Object, ...]:
@@ -169,6 +172,9 @@ def _inference(snapshot: Snapshot, assignment: Assignment, machines: Verdict, no
     runs_as = "Deployment" if workload is None else str(workload["kind"])
     run = doubted(snapshot, inference_verdict(snapshot, workload, settled=settled, nodes=nodes), runs_as, "Pod")
     release = None
+    if workload is None and assignment.nodes:
+        refused, run = run, until_given_back(snapshot, run, INFERENCE_READY)
+        release = _outlasted(snapshot, intent, refused, run) if ready else None
     late = (
         workload is not None
         and settled
@@ -201,13 +207,24 @@ def _tuning(snapshot: Snapshot, assignment: Assignment, machines: Verdict, nodes
         pushed = Verdict(reasons.TUNING_SUCCEEDED, f"The result was pushed to {_output(snapshot)}.")
         return Decision(assignment, machines, nodes, done, pushed, finished=True, desired=_without_runner(desired))
     run, overall = tuning_verdicts(snapshot, job, obsolete=obsolete, nodes=nodes)
+    refused = run
+    if run.reason in REFUSALS and assignment.nodes:
+        run = overall = until_given_back(snapshot, run, JOB_STARTED)
     finished = job is not None and not obsolete and has_succeeded(job)
     release = release_of(snapshot, job, intent) if job is not None and not obsolete and has_failed(job) else None
+    release = release or (_outlasted(snapshot, intent, refused, run) if ready else None)
     start = ready and (job is None or not obsolete)
     kept = desired if start or (job is not None and not obsolete) else _without_runner(desired)
     return Decision(
         assignment, machines, nodes, run, overall, release=release, finished=finished, desired=kept, obsolete=obsolete
     )
+
+
+def _outlasted(snapshot: Snapshot, intent: str, refused: Verdict, run: Verdict) -> Release | None:
+    """What to put on record when nodes have been held past the grace for something that the API server refuses."""
+    if run.reason not in REFUSALS or run.until is None or snapshot.now < run.until:
+        return None
+    return Release(intent, refused.reason.name, refused.message, snapshot.now.replace(microsecond=0))
 
 
 def _has_ended(job: Object) -> bool:

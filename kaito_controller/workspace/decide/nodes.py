@@ -11,7 +11,7 @@ Which attempt at a Machine is made when, is decided in `attempts`.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import timedelta
 
 from controller_runtime.resources import uid_of
@@ -23,6 +23,7 @@ from kaito_controller.workspace.decide.attempts import (
     next_orders,
     record_failures,
     removable,
+    sightings,
 )
 from kaito_controller.workspace.decide.eligibility import is_of_type, obstacle, passed_over
 from kaito_controller.workspace.state.machines import Order
@@ -46,6 +47,8 @@ class Assignment:
     remove: tuple[MachineView, ...] = ()
     failures: Mapping[int, Failure] | None = None
     """The attempts record to write, when it changes."""
+    sightings: Mapping[int, Failure] = field(default_factory=dict)
+    """Causes to put on record, for Machines that have not failed yet."""
     blocked: tuple[Waiting, ...] = ()
     leaving: tuple[MachineView, ...] = ()
     """Machines on their way out whose place must wait for them."""
@@ -81,6 +84,7 @@ def assign(snapshot: Snapshot, *, wants_nodes: bool) -> Assignment:
         order=orders,
         remove=tuple(sorted((*removable(superseded, failed, failures), *surplus), key=lambda machine: machine.name)),
         failures={**snapshot.attempts, **failures} if failures else None,
+        sightings=sightings(snapshot, alive) if wants_nodes else {},
         blocked=blocked,
         leaving=leaving,
         short=short,

@@ -38,7 +38,7 @@ def _remember(snapshot: Snapshot, decision: Decision) -> list[Action]:
     uid, failures = uid_of(snapshot.raw), decision.assignment.failures
     finished = decision.finished and snapshot.mode is Mode.TUNING
     record = Record(
-        attempts=snapshot.attempts if failures is None else failures,
+        attempts={**(snapshot.attempts if failures is None else failures), **decision.assignment.sightings},
         release=decision.release or (snapshot.release if decision.released else None),
         tuned_run=intent_of(snapshot) if finished else snapshot.tuned_run,
         request=snapshot.request,

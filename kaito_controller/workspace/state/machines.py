@@ -52,6 +52,19 @@ DELETED_BY_OTHERS = "MachineDeleted"
 TOO_LATE = "MachineTimedOut"
 NODE_LOST = "NodeLost"
 
+CAUSELESS_REASONS = WAITING_REASONS | {
+    *(DELETED_BY_OTHERS, TOO_LATE, NODE_LOST),
+    machine_reasons.LAUNCH_TIMEOUT,
+    machine_reasons.REGISTRATION_TIMEOUT,
+    machine_reasons.INITIALIZATION_TIMEOUT,
+    machine_reasons.POOL_GONE,
+    machine_reasons.POOL_DELETING,
+    machine_reasons.DRAINING,
+    machine_reasons.NODE_DELETED,
+    machine_reasons.NODE_UNHEALTHY,
+}
+"""Reasons that say what happened and not why; all others quote the cloud or the provisioner."""
+
 
 @dataclass(frozen=True, slots=True)
 class Order:
@@ -177,9 +190,10 @@ def _phase(
         return MachinePhase.READY, "", "", moment(found[conditions.READY].get("lastTransitionTime"))
     if _is_true(found, conditions.INITIALIZED):
         limit_s, phase = limits.node_lost_timeout_s, MachinePhase.DEGRADED
+        start = since
     else:
-        limit_s, phase, since = limits.machine_timeout_s, MachinePhase.PENDING, _created(machine)
-    counted = None if fresh is None or since is None else max(since, fresh)
+        limit_s, phase, start = limits.machine_timeout_s, MachinePhase.PENDING, _created(machine)
+    counted = None if fresh is None or start is None else max(start, fresh)
     if counted is not None and now - counted >= timedelta(seconds=limit_s):
         last = f"; last word: {reason} {message}".rstrip() if reason or message else ""
         told = "was Ready, and has not been for" if phase is MachinePhase.DEGRADED else "not Ready within"

@@ -44,6 +44,8 @@ class Failure:
     reason: str
     message: str
     at: datetime
+    cause: str = ""
+    """The last cause that the cloud gave, in case the failure itself names none (a time limit, a deletion)."""
 
 
 Attempts = Mapping[int, Failure]
@@ -122,7 +124,9 @@ def write_record(record: Record, uid: str) -> dict[str, Any]:
 
 
 def _encode(ordinal: int, entry: Failure) -> dict[str, Any]:
+    cause = {"cause": shorten(entry.cause)} if entry.cause else {}
     return {
+        **cause,
         "ordinal": ordinal,
         "next": min(entry.next_attempt, MOST_ATTEMPTS),
         "failed": min(entry.failed, MOST_FAILURES),
@@ -161,6 +165,7 @@ def _failure(entry: object) -> Failure | None:
         reason=text(content.get("reason"), WORD_LIMIT),
         message=text(content.get("message"), MESSAGE_LIMIT),
         at=at,
+        cause=text(content.get("cause"), MESSAGE_LIMIT),
     )
 
 

@@ -230,6 +230,10 @@ class DirectInformer:
         log = self._server.store.log or []
         return self._position > 0 and log[self._position - 1].rv >= int(resource_version)
 
+    def fresh_for_s(self) -> float | None:
+        """It has followed the server since its first list, however far behind it is."""
+        return float("inf")
+
     # what a test moves
 
     def deliver(self) -> bool:

@@ -6,13 +6,14 @@ from datetime import timedelta
 
 import pytest
 
+from kaito_controller.workspace.act.actions import Remember
 from kaito_controller.workspace.decide.attempts import is_lost
 from kaito_controller.workspace.decide.decision import decide
 from kaito_controller.workspace.decide.nodes import assign
 from kaito_controller.workspace.decide.plan import plan
 from kaito_controller.workspace.state.machines import Order
-from kaito_controller.workspace.state.records import Failure
-from kaito_controller.workspace.state.snapshot import MachinePhase
+from kaito_controller.workspace.state.records import Failure, Record
+from kaito_controller.workspace.state.snapshot import Limits, MachinePhase, MachineView, Snapshot
 from test.support.snapshots import START, claim, machine, made_node, node, nodes, raw_workspace, snapshot
 
 
@@ -135,3 +136,43 @@ def test_what_is_missing_in_a_stale_cache_is_waited_for_and_nothing_is_ordered_o
     assert f"{kind}s may be old" in decision.overall.message
     assert not [a for a in plan(seen, decision) if type(a).__name__ in ("Delete", "Remember")]
     assert not decision.assignment.order
+
+
+def failing(reason: str, message: str, phase: MachinePhase = MachinePhase.PENDING) -> MachineView:
+    return machine(0, 0, phase, reason=reason, message=message)
+
+
+def remembered(seen: Snapshot) -> Record:
+    return next(action.record for action in plan(seen, decide(seen)) if isinstance(action, Remember))
+
+
+def test_cause_that_the_cloud_gave_stands_in_the_terminal_message_when_only_a_time_limit_ended_it() -> None:
+    told = failing("LaunchFailed", "AllocationFailed: no capacity in eastus")
+    sighted = remembered(snapshot(machines=(told,)))
+    ended = failing("LaunchTimeout", "agent pool was still Failed after 900 s", MachinePhase.FAILED)
+
+    failed = remembered(snapshot(machines=(ended,), attempts=sighted.attempts, stored=sighted))
+    last = snapshot(attempts=failed.attempts, stored=failed, limits=Limits(machine_attempts=1), after_s=1)
+
+    assert failed.attempts[0].failed == 1
+    message = decide(last).overall.message
+    assert "LaunchTimeout: agent pool was still Failed" in message
+    assert "The last cause that was given: LaunchFailed: AllocationFailed: no capacity in eastus." in message
+
+
+def test_cause_is_recorded_once_for_each_reason_and_never_for_what_a_healthy_machine_passes_through() -> None:
+    sighted = remembered(snapshot(machines=(failing("QuotaExceeded", "0 of 6 cores, asked at 10:00"),)))
+    again = snapshot(
+        machines=(failing("QuotaExceeded", "0 of 6 cores, asked at 10:05"),), attempts=sighted.attempts, stored=sighted
+    )
+
+    assert not [action for action in plan(again, decide(again)) if isinstance(action, Remember)]
+    healthy = snapshot(machines=(failing("LaunchInProgress", "is being created"),))
+    assert not [action for action in plan(healthy, decide(healthy)) if isinstance(action, Remember)]
+
+
+def test_cause_of_a_node_that_had_worked_is_not_that_of_its_launch() -> None:
+    sighted = Record({0: Failure(0, 0, machine(0).name, "QuotaExceeded", "", START, cause="QuotaExceeded: 0 cores")})
+    lost = machine(0, 0, MachinePhase.FAILED, reason="NodeUnhealthy", message="not Ready", initialized=True)
+
+    assert remembered(snapshot(machines=(lost,), attempts=sighted.attempts, stored=sighted)).attempts[0].cause == ""
