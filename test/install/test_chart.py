@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import json
 import re
-from pathlib import Path
 
 import jsonschema
 import pytest
 import yaml
 
+from controller_runtime.version import VERSION
 from hack.render import chart
 from test.install import shipped
 
@@ -92,11 +92,8 @@ def test_default_values_are_what_the_kustomize_base_says(component: str, name: s
 
 
 def test_versions_of_chart_image_and_package_agree() -> None:
-    import tomllib
-
-    project = tomllib.loads((Path(chart.ROOT) / "pyproject.toml").read_text())["project"]["version"]
     described = yaml.safe_load((CHART / "Chart.yaml").read_text())
     images = {shipped.container(deployment)["image"] for deployment in shipped.deployments().values()}
 
-    assert {described["version"], described["appVersion"]} == {project}
-    assert images == {f"{VALUES['image']['repository']}:{project}"}
+    assert {described["version"], described["appVersion"]} == {VERSION}
+    assert images == {f"{VALUES['image']['repository']}:{VERSION}"}

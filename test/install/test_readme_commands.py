@@ -20,6 +20,7 @@ from test.support.processes import Process
 RUN_ELSEWHERE = {
     "make test": ".ci/run",
     "make checks": ".ci/run",
+    "make fuzz DURATION=180": ".ci/run",
     "make test-envtest": ".ci/run",
     "make test-cluster": ".ci/run",
     "make demo": "test/e2e/demo/test_demo.py",
