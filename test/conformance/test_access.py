@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import pytest
 
 from test.conformance import widgets as types
 from test.conformance.widgets import config_map, config_maps, widget, widgets
-from test.support.raw_api import RawApi, eventually
+from test.support.raw_api import RawApi, Reply, eventually
 
 RBAC = "/apis/rbac.authorization.k8s.io/v1"
 
@@ -118,12 +119,15 @@ def test_admin_can_act_as_somebody_else(api: RawApi, namespace: str) -> None:
     assert (refused.code, 'User "nobody@example.com"' in refused.body["message"]) == (403, True)
 
 
-@pytest.fixture
-def policy(api: RawApi, namespace: str) -> Iterator[str]:
-    """A policy for Widgets of this namespace: no larger than `data.max` of the ConfigMap `limits`."""
+POLICIES = "/apis/admissionregistration.k8s.io/v1"
+
+
+@contextmanager
+def size_policy(
+    api: RawApi, namespace: str, message: str = "'at most ' + string(variables.max)", **binding: Any
+) -> Iterator[str]:
+    """A policy for Widgets of this namespace, no larger than `data.max` of the ConfigMap `limits`; its binding denies, unless told else."""
     name = f"conformance-{secrets.token_hex(3)}"
-    group = "/apis/admissionregistration.k8s.io/v1"
-    api.post(config_maps(namespace), config_map("limits", max="50")).expect(201)
     rule = {
         "apiGroups": [types.GROUP],
         "apiVersions": ["v1"],
@@ -136,21 +140,50 @@ def policy(api: RawApi, namespace: str) -> Iterator[str]:
         "matchConstraints": {"resourceRules": [rule]},
         "variables": [{"name": "max", "expression": "int(params.data['max'])"}],
         "validations": [
-            {
-                "expression": "object.spec.size <= variables.max",
-                "messageExpression": "'at most ' + string(variables.max)",
-                "message": "too large",
-            }
+            {"expression": "object.spec.size <= variables.max", "messageExpression": message, "message": "too large"}
         ],
     }
     scope = {"namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": namespace}}}
     reference = {"name": "limits", "namespace": namespace, "parameterNotFoundAction": "Deny"}
-    binding = {"policyName": name, "paramRef": reference, "validationActions": ["Deny"], "matchResources": scope}
-    api.post(f"{group}/validatingadmissionpolicies", {"metadata": {"name": name}, "spec": spec}).expect(201)
-    api.post(f"{group}/validatingadmissionpolicybindings", {"metadata": {"name": name}, "spec": binding}).expect(201)
+    bound = {
+        "policyName": name,
+        "paramRef": reference,
+        "validationActions": ["Deny"],
+        "matchResources": scope,
+        **binding,
+    }
+    api.post(f"{POLICIES}/validatingadmissionpolicies", {"metadata": {"name": name}, "spec": spec}).expect(201)
+    api.post(f"{POLICIES}/validatingadmissionpolicybindings", {"metadata": {"name": name}, "spec": bound}).expect(201)
     yield name
-    api.delete(f"{group}/validatingadmissionpolicybindings/{name}")
-    api.delete(f"{group}/validatingadmissionpolicies/{name}")
+    api.delete(f"{POLICIES}/validatingadmissionpolicybindings/{name}")
+    api.delete(f"{POLICIES}/validatingadmissionpolicies/{name}")
+
+
+@pytest.fixture
+def limits(api: RawApi, namespace: str) -> None:
+    api.post(config_maps(namespace), config_map("limits", max="50")).expect(201)
+
+
+@pytest.fixture
+def policy(api: RawApi, namespace: str, limits: None) -> Iterator[str]:
+    """A policy that denies."""
+    with size_policy(api, namespace) as name:
+        yield name
+
+
+@pytest.fixture
+def warning_policy(api: RawApi, namespace: str, limits: None) -> Iterator[str]:
+    """The same with another message, only warning."""
+    message = """'over "' + string(variables.max) + '" it is slow'"""
+    with size_policy(api, namespace, message, validationActions=["Warn"]) as name:
+        yield name
+
+
+def warned(api: RawApi, namespace: str) -> Reply:
+    """The answer to a Widget that is too large, once the server knows the policy that warns."""
+    return eventually(
+        lambda: api.post(widgets(namespace), widget(size=60), dryRun="All"), lambda reply: "Warning" in reply.headers
+    )
 
 
 def test_policy_refuses_with_its_message(api: RawApi, namespace: str, policy: str) -> None:
@@ -170,3 +203,28 @@ def test_policy_follows_its_parameters(api: RawApi, namespace: str, policy: str)
     eventually(lambda: api.post(widgets(namespace), widget(size=60), dryRun="All").code, lambda code: code == 422)
     api.patch(f"{config_maps(namespace)}/limits", {"data": {"max": "70"}}).expect(200)
     eventually(lambda: api.post(widgets(namespace), widget(size=60), dryRun="All").code, lambda code: code == 201)
+
+
+def test_policy_that_warns_lets_the_object_in(api: RawApi, namespace: str, warning_policy: str) -> None:
+    said = f"Validation failed for ValidatingAdmissionPolicy '{warning_policy}' with binding '{warning_policy}'"
+
+    reply = warned(api, namespace)
+
+    assert reply.code == 201
+    assert reply.headers["Warning"] == f'299 - "{said}: over \\"50\\" it is slow"'
+    assert "Warning" not in api.post(widgets(namespace), widget(size=40)).headers
+    assert f"{warning_policy}" in api.patch(f"{widgets(namespace)}/w", {"spec": {"size": 70}}).headers["Warning"]
+
+
+def test_refusal_carries_the_warnings_of_other_policies(
+    api: RawApi, namespace: str, policy: str, warning_policy: str
+) -> None:
+    warned(api, namespace)
+
+    refused = eventually(
+        lambda: api.post(widgets(namespace), widget(size=60), dryRun="All"), lambda reply: reply.code != 201
+    )
+
+    assert refused.code == 422
+    assert f"'{policy}' with binding '{policy}' denied request: at most 50" in refused.body["message"]
+    assert f"'{warning_policy}' with binding" in refused.headers["Warning"]

@@ -98,6 +98,12 @@ def test_unknown_fields_are_pruned_with_a_warning(api: RawApi, namespace: str) -
     assert 'unknown field \\"spec.bogus\\"' in reply.headers["Warning"]
 
 
+def test_refusal_warns_of_unknown_fields_too(api: RawApi, namespace: str) -> None:
+    refused = api.post(widgets(namespace), widget(size=0, bogus=1))
+    assert (refused.code, set(refused.causes)) == (422, {"spec.size"})
+    assert refused.headers["Warning"] == '299 - "unknown field \\"spec.bogus\\""'
+
+
 def test_unknown_fields_are_errors_for_the_strict(api: RawApi, namespace: str) -> None:
     refused = api.post(widgets(namespace), widget(bogus=1), fieldValidation="Strict")
     assert (refused.code, refused.reason) == (400, "BadRequest")

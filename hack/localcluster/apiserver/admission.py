@@ -48,10 +48,12 @@ class Policies:
         self._registry = registry
 
     def admit(self, attempt: Attempt, write: Write) -> None:
-        """Refuse, or collect warnings, as the bindings say. Policies themselves are never subject to policies."""
+        """Collect warnings and refuse, as the bindings say. All bindings are asked, so that a refusal does not swallow what others warn
+        of; the first refusal is the one that is told. Policies themselves are never subject to policies."""
         policies = self._store.collection(POLICIES).entries
         if not policies or attempt.kind.group == _GROUP:
             return
+        refusals: list[StatusError] = []
         for binding in self._store.collection(_BINDINGS).select(""):
             policy = policies.get(("", binding.obj["spec"]["policyName"]))
             if policy is None or not self._matches(policy.obj["spec"].get("matchConstraints"), attempt):
@@ -60,7 +62,9 @@ class Policies:
             if scope and not self._matches(scope, attempt):
                 continue
             for message, reason in self._failures(policy.obj, binding.obj, attempt, write):
-                _act(attempt, policy.obj, binding.obj, message, reason, write)
+                refusals += _act(attempt, policy.obj, binding.obj, message, reason, write)
+        if refusals:
+            raise refusals[0]
 
     def _matches(self, constraints: Object | None, attempt: Attempt) -> bool:
         constraints = constraints or {}
@@ -166,7 +170,9 @@ def _message(validation: Object, bindings: Bindings) -> str:
         return fallback
 
 
-def _act(attempt: Attempt, policy: Object, binding: Object, message: str, reason: str, write: Write) -> None:
+def _act(
+    attempt: Attempt, policy: Object, binding: Object, message: str, reason: str, write: Write
+) -> Iterator[StatusError]:
     names = f"'{policy['metadata']['name']}' with binding '{binding['metadata']['name']}'"
     actions = binding["spec"].get("validationActions") or []
     if "Warn" in actions:
@@ -175,7 +181,7 @@ def _act(attempt: Attempt, policy: Object, binding: Object, message: str, reason
         text = f"ValidatingAdmissionPolicy {names} denied request: {message}"
         denied = forbidden(attempt.kind, (attempt.obj.get("metadata") or {}).get("name", ""), text)
         causes = [{"message": text}]
-        raise StatusError(
+        yield StatusError(
             _CODES.get(reason, 422), denied.message, reason=reason, details=denied.details | {"causes": causes}
         )
 

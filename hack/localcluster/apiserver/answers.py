@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -30,4 +31,14 @@ def error_answer(error: StatusError) -> Answer:
     answer = json_answer(error.to_status(), error.code)
     if error.retry_after_s is not None:
         answer.headers.append(("Retry-After", str(max(1, round(error.retry_after_s)))))
+    answer.headers += warning_headers(error.warnings)
     return answer
+
+
+def warning_headers(texts: Iterable[str]) -> list[tuple[str, str]]:
+    """What clients show to their users beside the reply."""
+    return [("Warning", f'299 - "{_quoted(text)}"') for text in texts]
+
+
+def _quoted(text: str) -> str:
+    return text.replace("\\", "\\\\").replace('"', '\\"').replace("\n", " ")

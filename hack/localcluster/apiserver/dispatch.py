@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from hack.localcluster.apiserver import patching, reading
-from hack.localcluster.apiserver.answers import Answer, json_answer
+from hack.localcluster.apiserver.answers import Answer, json_answer, warning_headers
 from hack.localcluster.apiserver.builtins import REVIEW_KINDS
 from hack.localcluster.apiserver.errors import StatusError, bad_request, forbidden, method_not_allowed, unsupported
 from hack.localcluster.apiserver.podlogs import log_text
@@ -62,8 +62,15 @@ class Dispatcher:
         return self._write(ask, view)
 
     def _write(self, ask: Ask, view: View) -> Answer:
-        route, kind = ask.route, ask.kind
         write = _write_options(ask)
+        try:
+            return self._carry_out(ask, view, write)
+        except StatusError as error:
+            error.warnings = tuple(write.warnings)
+            raise
+
+    def _carry_out(self, ask: Ask, view: View, write: Write) -> Answer:
+        route, kind = ask.route, ask.kind
         match route.verb:
             case "create":
                 if kind.namespaced and not route.namespace:
@@ -198,12 +205,7 @@ def _delete_options(route: Route, body: Any) -> Object:
 
 
 def _written(view: View, entry: Entry, write: Write, code: int = 200) -> Answer:
-    return Answer(view.item(entry), code, headers=[("Warning", _warning(text)) for text in write.warnings])
-
-
-def _warning(text: str) -> str:
-    quoted = text.replace("\\", "\\\\").replace('"', '\\"').replace("\n", " ")
-    return f'299 - "{quoted}"'
+    return Answer(view.item(entry), code, headers=warning_headers(write.warnings))
 
 
 def attributes_of(route: Route) -> Attributes:

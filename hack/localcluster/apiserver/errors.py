@@ -46,7 +46,7 @@ class Cause:
 
 
 class StatusError(Exception):
-    """A refusal: HTTP `code`, the machine-readable `reason`, the text, and `details`."""
+    """A refusal: HTTP `code`, the machine-readable `reason`, the text, and `details`; `warnings` go with it as headers."""
 
     def __init__(
         self,
@@ -63,6 +63,7 @@ class StatusError(Exception):
         self.message = message
         self.details = dict(details or {})
         self.retry_after_s = retry_after_s
+        self.warnings: tuple[str, ...] = ()
         if retry_after_s is not None:
             self.details.setdefault("retryAfterSeconds", max(1, round(retry_after_s)))
 

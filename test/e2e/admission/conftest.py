@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 from controller_runtime.client.kubernetes_client import Client
 from controller_runtime.errors import ApiError
@@ -32,9 +33,10 @@ class Cluster:
     kubectl: Kubectl
 
     def install(self) -> str:
-        """Apply CRDs and policy; standard error, where the server's warnings are."""
+        """Apply CRDs and policies; standard error, where the server's warnings are."""
         files = [CONFIG / "crd" / "kaito.sh_workspaces.yaml", CONFIG / "crd" / "karpenter.sh_machines.yaml"]
-        files += [CONFIG / "admission" / f"{name}.yaml" for name in ("catalogue", "policy", "binding")]
+        names = ("catalogue", "policy", "binding", "life-policy", "life-binding")
+        files += [CONFIG / "admission" / f"{name}.yaml" for name in names]
         done = self.kubectl.run("apply", *(f"--filename={file}" for file in files))
         assert done.returncode == 0, done.stdout + done.stderr
         self.kubectl(
@@ -45,6 +47,7 @@ class Cluster:
             "--timeout=30s",
         )
         wait_until(self._policy_is_active, timeout_s=30, what="the admission policy to take effect")
+        wait_until(self._life_policy_is_active, timeout_s=30, what="the policy about retired types to take effect")
         return done.stderr
 
     def refusal(self, obj: Object) -> str:
@@ -58,6 +61,16 @@ class Cluster:
         except ApiError as error:
             return error.message
         return ""
+
+    def warnings(self, *objects: Object, command: str = "create") -> list[str]:
+        """What kubectl shows of the server's warnings about writes that are accepted but not carried out."""
+        text = yaml.safe_dump_all(objects)
+        done = self.kubectl.run(command, "--dry-run=server", f"--namespace={NAMESPACE}", "-f", "-", stdin=text)
+        assert done.returncode == 0, done.stderr
+        return [line.removeprefix("Warning: ") for line in done.stderr.splitlines()]
+
+    def _life_policy_is_active(self) -> bool:
+        return self.warnings(changed(good("inference"), {"resource.instanceType": "Standard_NC6s_v3"})) != []
 
     def _policy_is_active(self) -> bool:
         return "is no known preset" in self.refusal(changed(good("inference"), {"inference.preset.name": "probe"}))

@@ -13,6 +13,8 @@ import yaml
 from controller_runtime.resources import Object
 from hack.generate.crds import workspace_crd
 from kaito_controller.api.labels import WORKSPACES
+from kaito_controller.catalog.life import retirement_text
+from kaito_controller.catalog.loader import load_catalog
 from test.e2e.admission.conftest import CONFIG, NAMESPACE, Cluster
 from test.support.processes import wait_until
 from test.support.workspaces import Variant, changed, good, good_workspaces, variants
@@ -187,6 +189,32 @@ def test_a_preset_that_a_user_added_to_the_catalogue_is_accepted(cluster: Cluste
             "patch", "configmap", "kaito-catalogue", "--namespace=kaito-system", "--type=merge", f"--patch={undo}"
         )
         wait_until(lambda: cluster.refusal(added) != "", timeout_s=30, what="the policy to notice")
+
+
+@pytest.mark.parametrize("typed", ["Standard_NC12s_v3", "standard_nc12S_V3"])
+def test_a_retired_instance_type_is_accepted_with_a_warning_that_names_its_successor(
+    typed: str, cluster: Cluster
+) -> None:
+    policy = "kaito-workspace-instance-type-life"
+    text = retirement_text(load_catalog().instance_types["Standard_NC12s_v3"])
+    assert "the nearest current type is Standard_NC24ads_A100_v4" in text
+
+    said = cluster.warnings(changed(good("inference"), {"resource.instanceType": typed}))
+
+    assert said == [
+        f"Validation failed for ValidatingAdmissionPolicy '{policy}' with binding '{policy}': resource.instanceType: {text}"
+    ]
+
+
+def test_a_current_instance_type_and_a_change_to_a_workspace_on_a_retired_one_get_no_warning(cluster: Cluster) -> None:
+    current = changed(good("inference"), {"resource.instanceType": "Standard_NC24ads_A100_v4"})
+    assert cluster.warnings(current) == []
+
+    retired = cluster.client.create(WORKSPACES, changed(good("inference"), {"metadata.name": "on-retired"}), NAMESPACE)
+    try:
+        assert cluster.warnings(changed(retired, {"metadata.annotations": {"a": "b"}}), command="replace") == []
+    finally:
+        cluster.client.delete(WORKSPACES, "on-retired", NAMESPACE)
 
 
 def test_explain_reads_well_and_the_columns_are_the_published_ones(cluster: Cluster) -> None:
