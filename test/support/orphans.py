@@ -12,7 +12,9 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
+from controller_runtime.client.kubernetes_client import Client
 from controller_runtime.clock import rfc3339_micro
+from controller_runtime.errors import NotFound
 from controller_runtime.resources import Object, uid_of
 from gpu_provisioner.api.labels import MACHINE_UID_TAG
 from gpu_provisioner.api.resource import MACHINES
@@ -51,9 +53,9 @@ class Orphans:
         """Until stopped: a pool is an orphan when neither a list before nor a list after it holds its Machine."""
         client = self._cluster.client(user_agent="orphans")
         while not self._stopped.wait(OUTSIDE_PERIOD_S):
-            before = {uid_of(machine) for machine in client.list(MACHINES).items}
+            before = _machine_uids(client)
             pools = self._pools()
-            after = {uid_of(machine) for machine in client.list(MACHINES).items}
+            after = _machine_uids(client)
             for uid, name in pools.items():
                 if uid not in before | after:
                     self._found[name] = f"agent pool {name} was there without its Machine {uid}"
@@ -79,6 +81,13 @@ class Orphans:
         """Machine UID and name of each pool that carries a mark."""
         marks = ((_mark(pool["properties"]), pool["name"]) for pool in self._cluster.cloud.pools.list())
         return {uid: name for uid, name in marks if uid}
+
+
+def _machine_uids(client: Client) -> set[str]:
+    try:
+        return {uid_of(machine) for machine in client.list(MACHINES).items}
+    except NotFound:  # the type is not installed yet
+        return set()
 
 
 def _mark(properties: Mapping[str, Any] | None) -> str:
