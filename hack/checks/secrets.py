@@ -61,7 +61,16 @@ REVIEWED = (
     ),
     Waiver(r"/apiserver/rbac\.py$", KEYWORD, r"authorization\.k8s\.io", "name of an API group"),
     Waiver(r"/api/sentences\.py$", KEYWORD, r"(cannot be the name of a|is missing; name the) Secret.*", "sentences"),
-    Waiver(r"^test/support/workspaces/good\.yaml$", KEYWORD, r"push", "name of a Secret object that tests make"),
+    Waiver(
+        r"^test/support/workspaces/(good|go_typed)\.yaml$", KEYWORD, r"push", "name of a Secret object that tests make"
+    ),
+    Waiver(
+        r"^(kaito_controller/settings|hack/checks/secrets)\.py$",
+        KEYWORD,
+        r'template_secrets == "allow"',
+        "a setting's value",
+    ),
+    Waiver(r"/workloads/policy\.py$", KEYWORD, r"templates may not read Secrets in this cluster .*", "a sentence"),
     Waiver(
         r"^hack/envtest/nodes/registry\.py$",
         KEYWORD,
