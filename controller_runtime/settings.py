@@ -104,8 +104,8 @@ class OperatorSettings(BaseModel):
     cache_sync_timeout_s: Seconds = Field(
         default=120.0, description="A cache that has not synced by then stops the program, naming its kind."
     )
-    workers: int = Field(default=4, ge=1, le=256, description="Reconciles at a time, for each controller.")
-    log_level: Literal["debug", "info", "warning", "error"] = Field(default="info", description="Least level logged.")
+    workers: int = Field(default=4, ge=1, le=256, description="Maximum concurrent reconciles, for each controller.")
+    log_level: Literal["debug", "info", "warning", "error"] = Field(default="info", description="Minimum log level.")
     log_format: Literal["json", "console"] = Field(default="json", description="json for machines, console for people.")
 
     @model_validator(mode="after")

@@ -9,6 +9,7 @@ import argparse
 import re
 import sys
 from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -70,9 +71,14 @@ def render(obj: dict[str, Any]) -> str:
     return HEADER + body
 
 
+@cache
+def _objects() -> dict[str, str]:
+    return {path: render(build()) for path, build in GENERATED.items()}
+
+
 def wanted(root: Path = ROOT) -> dict[str, str]:
     """Path → what the file has to say, for every file that is generated in whole or in part."""
-    files = {path: render(build()) for path, build in GENERATED.items()}
+    files = dict(_objects())
     for path in PAGES:
         others = [files[page] for page in PAGES if page in files]
         files[path] = pages.render((root / path).read_text("utf-8"), others)

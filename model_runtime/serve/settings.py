@@ -95,7 +95,7 @@ class ServeSettings(BaseModel):
     host: str = Field("0.0.0.0", description="Address to listen on.")  # noqa: S104 - a pod's own network
     port: int = Field(PORT, ge=0, le=65535, description="Port to listen on; LOCAL_RANK is added to it.")
     config: Path | None = Field(None, description="inference_config.yaml.")
-    log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="Least level logged.")
+    log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="Minimum log level.")
 
 
 class ParsedSettings(BaseModel):

@@ -33,7 +33,7 @@ def gpu_node(cluster: NodeCluster) -> Node:
             (n["metadata"]["name"] for n in nodes if "nvidia.com/gpu" in n["status"].get("allocatable", {})), ""
         )
 
-    return cluster.vms.node(wait_until(shown, NODE_TIMEOUT_S, "a brought node with a GPU", step_s=0.5))
+    return cluster.vms.node(wait_until(shown, NODE_TIMEOUT_S, "a bring-your-own node with a GPU", step_s=0.5))
 
 
 def own(node: Node, *command: str, image: str = stock.MODEL, limits: dict[str, str] | None = None) -> dict[str, Any]:

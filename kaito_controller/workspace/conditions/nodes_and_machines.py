@@ -236,7 +236,7 @@ def _age_s(machine: MachineView, now: datetime) -> float:
 
 
 def _since(moment: datetime | None) -> str:
-    return f"So since {rfc3339(moment)}. " if moment else ""
+    return f"Since {rfc3339(moment)}. " if moment else ""
 
 
 def _names(kind: str, names: Iterable[str]) -> str:

@@ -88,10 +88,8 @@ def _under_way(snapshot: Snapshot, job: Object, nodes: Verdict) -> tuple[Verdict
         told = Verdict(cause.reason, f"{cause.message}{retries}")
         return told, told
     if any(_has_run(pod) for pod in snapshot.pods):
-        started = Verdict(reasons.JOB_RUNNING, f"Job {name_of(job)} runs since {_start(job)}.")
-        return started, Verdict(
-            reasons.TUNING_IN_PROGRESS, f"Job {name_of(job)} runs since {_start(job)}; its end is awaited."
-        )
+        started = Verdict(reasons.JOB_RUNNING, f"Job {name_of(job)} has been running since {_start(job)}.")
+        return started, Verdict(reasons.TUNING_IN_PROGRESS, f"Job {name_of(job)} has been running since {_start(job)}.")
     if nodes.reason.kind is not Kind.GOOD:
         return nodes, nodes
     waiting = cause or Verdict(reasons.WORKLOAD_PENDING, f"Waiting for the pod of Job {name_of(job)}.")

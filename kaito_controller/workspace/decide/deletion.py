@@ -61,7 +61,7 @@ def _machines(machines: tuple[MachineView, ...]) -> str:
     names = ", ".join(machine.name for machine in machines[:4])
     more = f" and {len(machines) - 4} more" if len(machines) > 4 else ""
     first = machines[0]
-    since = f" Machine {first.name} is being deleted since {rfc3339(first.since)}." if first.since else ""
+    since = f" Machine {first.name} has been terminating since {rfc3339(first.since)}." if first.since else ""
     said = first.phase is MachinePhase.DELETING and first.reason != DELETED_BY_OTHERS
     told = f" It says {first.reason}: {shorten(first.message, 300)}" if said else ""
     return f"Waiting for {names}{more} to be gone.{since}{told}"

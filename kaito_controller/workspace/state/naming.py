@@ -17,7 +17,7 @@ WORKSPACE_UID = "kaito.sh/workspace-uid"
 
 MACHINE_ORDINAL = "kaito.sh/machine-ordinal"
 MACHINE_ATTEMPT = "kaito.sh/machine-attempt"
-"""Annotations on a Machine: which of the Workspace's nodes it is for, and the how-manieth try for that node."""
+"""Annotations on a Machine: which of the Workspace's nodes it is for, and the attempt number for that node."""
 
 CLAIM = "kaito.sh/claimed-by"
 """Annotation on a Node that nobody ordered through a Machine: `namespace/name/uid` of the Workspace that uses its GPUs."""
