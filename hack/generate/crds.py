@@ -57,7 +57,7 @@ def workspace_crd() -> dict[str, Any]:
         "kind": "Workspace",
         "listKind": "WorkspaceList",
         "plural": "workspaces",
-        "shortNames": ["wk", "wks"],
+        "shortNames": ["wk", "wks", "ws"],
         "singular": "workspace",
     }
     return _crd("kaito.sh", "Namespaced", names, "v1alpha1", schema, columns)

@@ -114,7 +114,7 @@ def test_columns_names_and_scope_are_the_published_ones() -> None:
     workspace, machine = CRDS["workspaces"]["spec"], CRDS["machines"]["spec"]
     assert (workspace["scope"], workspace["names"]["shortNames"], workspace["names"]["categories"]) == (
         "Namespaced",
-        ["wk", "wks"],
+        ["wk", "wks", "ws"],
         ["workspace"],
     )
     assert (machine["scope"], machine["names"]["categories"]) == ("Cluster", ["karpenter"])
