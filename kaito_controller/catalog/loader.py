@@ -29,6 +29,8 @@ from kaito_controller.catalog.model import Catalog, InstanceType, Preset
 
 T = TypeVar("T", Preset, InstanceType)
 E = TypeVar("E", bound=Entry)
+_LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+"""The same safe schema in C where PyYAML has it: the data files take a twentieth of a second instead of half a second."""
 
 
 class CatalogError(ValueError):
@@ -54,14 +56,14 @@ def load_catalog() -> Catalog:
 def load_cards() -> Mapping[str, Card]:
     """The built-in cards, by model and nominal size. The same immutable object on every call."""
     file = resources.files("kaito_controller.catalog") / "data" / "cards.yaml"
-    entries = yaml.safe_load(file.read_text("utf-8"))
+    entries = _parsed(file.read_text("utf-8"))
     cards = [_checked(CardEntry, entry, f"cards.yaml[{index}]").to_card() for index, entry in enumerate(entries)]
     return MappingProxyType({card.name: card for card in cards})
 
 
 def read_presets(text: str, where: str) -> list[Preset]:
     """The presets of one data file."""
-    entries = yaml.safe_load(text)
+    entries = _parsed(text)
     if not isinstance(entries, list):
         raise CatalogError(f"{where}: must hold a list of presets")
     return [preset_from(entry, f"{where}[{index}]") for index, entry in enumerate(entries)]
@@ -70,7 +72,7 @@ def read_presets(text: str, where: str) -> list[Preset]:
 def read_instance_types(text: str, where: str) -> list[InstanceType]:
     """The instance types of one data file; each entry names one of the file's sources."""
     try:
-        file = InstanceTypesFile.model_validate(yaml.safe_load(text), by_alias=True)
+        file = InstanceTypesFile.model_validate(_parsed(text), by_alias=True)
     except ValidationError as error:
         raise CatalogError(_sentence(where, error)) from error
     result = []
@@ -104,6 +106,10 @@ def _checked(kind: type[E], entry: Any, where: str) -> E:
         return kind.model_validate(entry, by_alias=True)
     except ValidationError as error:
         raise CatalogError(_sentence(where, error)) from error
+
+
+def _parsed(text: str) -> Any:
+    return yaml.load(text, Loader=_LOADER)  # noqa: S506  # both are safe loaders
 
 
 def _yaml_files(folder: Traversable) -> list[Traversable]:

@@ -7,12 +7,21 @@ The public surface, for the admission rules, the controller, the command-line to
 * `engine_arguments(plan, settings, …)`: what the engine is told.
 * `plan_tuning(shape, card, TuningSettings(…))` → peak memory of a LoRA or QLoRA run as a range.
 * `candidates(catalog, preset, …)`: instance types that hold a preset, with plan and list price, cheapest first.
+* `list_price`, `best_first`: what to sort any other list of instance types by.
 * `fit_inference`, `fit_tuning`: the answer for one Workspace, in words.
 * `kv_bytes_per_token`, `sequence_bytes`, `tokens_that_fit`, …: the cache by itself.
 """
 
 from kaito_controller.catalog.sizing.arguments import engine_arguments, runtime_arguments
-from kaito_controller.catalog.sizing.candidates import MAX_NODES, Candidate, candidates, card_of
+from kaito_controller.catalog.sizing.candidates import (
+    HOURS_A_MONTH,
+    MAX_NODES,
+    Candidate,
+    best_first,
+    candidates,
+    card_of,
+    list_price,
+)
 from kaito_controller.catalog.sizing.capability import LEAST_CAPABILITY
 from kaito_controller.catalog.sizing.engine import EngineSettingError, EngineSettings, read_engine_settings
 from kaito_controller.catalog.sizing.kv_cache import (
@@ -45,9 +54,11 @@ from kaito_controller.catalog.sizing.shape_fit import (
     serving_plan,
     shape_suggestions,
     shortfall_text,
+    spread_problem,
 )
 
 __all__ = [
+    "HOURS_A_MONTH",
     "LEAST_CAPABILITY",
     "MAX_NODES",
     "ByteRange",
@@ -60,6 +71,7 @@ __all__ = [
     "ServingPlan",
     "TokenRange",
     "Widths",
+    "best_first",
     "candidates",
     "card_of",
     "counts_text",
@@ -71,6 +83,7 @@ __all__ = [
     "inference_need",
     "kv_bytes_per_token",
     "kv_bytes_per_token_within_window",
+    "list_price",
     "longest_sequence",
     "node_counts",
     "nodes_needed",
@@ -84,6 +97,7 @@ __all__ = [
     "shape_suggestions",
     "shortfall_text",
     "smallest_that_offer",
+    "spread_problem",
     "suggestion_text",
     "tensor_widths",
     "tokens_that_fit",

@@ -34,13 +34,27 @@ class Candidate:
     @property
     def hourly_usd(self) -> float | None:
         """List price of all nodes together; None when the catalogue has no price for the region."""
-        price = self.instance_type.price(self.region)
-        return None if price is None else price * self.nodes
+        return list_price(self.instance_type, self.nodes, self.region)
 
     @property
     def monthly_usd(self) -> float | None:
         """Of 730 hours."""
         return None if self.hourly_usd is None else self.hourly_usd * HOURS_A_MONTH
+
+
+def list_price(instance_type: InstanceType, nodes: int, region: str = DEFAULT_REGION) -> float | None:
+    """USD per hour of `nodes` nodes together; None when the catalogue has no price, neither of `region` nor of the default region."""
+    price = instance_type.price(region)
+    return None if price is None else price * nodes
+
+
+def best_first(
+    instance_type: InstanceType, nodes: int, fitness: Fitness, region: str = DEFAULT_REGION
+) -> tuple[int, bool, float, int, str]:
+    """What to sort by: what fits before what is tight, the cheaper one first, types without a price after those."""
+    price = list_price(instance_type, nodes, region)
+    grade = (Fitness.FITS, Fitness.TIGHT, Fitness.DOES_NOT_FIT).index(fitness)
+    return grade, price is None, price or 0.0, nodes * instance_type.total_gpu_memory_bytes, instance_type.name
 
 
 def card_of(instance_type: InstanceType) -> Card:
@@ -65,7 +79,7 @@ def candidates(
         return []
     types = (t for t in catalog.instance_types.values() if cloud in (None, t.cloud))
     found = list(_candidates(types, preset, region, nodes, settings))
-    return sorted(found, key=_rank)
+    return sorted(found, key=lambda c: best_first(c.instance_type, c.nodes, c.plan.fitness, c.region))
 
 
 def _candidates(
@@ -94,10 +108,3 @@ def _planned(
     shared = 1 if needed == 1 else nodes or needed
     plan = plan_serving(preset.shape, card, gpus_per_node=gpus, nodes=shared, settings=settings)
     return None if plan.fitness is Fitness.DOES_NOT_FIT else (nodes or needed, plan)
-
-
-def _rank(candidate: Candidate) -> tuple[bool, bool, float, int, str]:
-    price, known = candidate.hourly_usd, candidate.hourly_usd is not None
-    memory = candidate.nodes * candidate.instance_type.total_gpu_memory_bytes
-    tight = candidate.plan.fitness is not Fitness.FITS
-    return tight, not known, price or 0.0, memory, candidate.instance_type.name

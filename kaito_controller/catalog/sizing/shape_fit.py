@@ -71,6 +71,16 @@ def shortfall_text(preset: Preset, instance_type: InstanceType, least_nodes: int
     return f"{why}; {count_of(least_nodes, 'node')} of this type would do" if least_nodes else why
 
 
+def spread_problem(preset: Preset, plan: ServingPlan) -> str:
+    """Why a plan over several nodes cannot be carried out: that takes a cluster of engines, which the runtime image does not form."""
+    if plan.nodes == 1:
+        return ""
+    return (
+        f"{preset.name} would have to be spread over {plan.nodes} nodes of this type, and the runtime image serves on one node; "
+        "use an instance type that holds it alone (`kubectl kaito plan` lists them)"
+    )
+
+
 def shape_suggestions(
     catalog: Catalog, preset: Preset, cloud: Cloud, settings: EngineSettings | None = None
 ) -> list[InstanceType]:

@@ -19,7 +19,15 @@ from kaito_controller.api.validation import validate_create
 from kaito_controller.api.violation import Violation
 from kaito_controller.catalog.life import retirement_text
 from kaito_controller.catalog.model import GIB, Catalog, InstanceType, ModelRequirements, Preset
-from kaito_controller.catalog.sizing import Fit, ServingPlan, fit_inference, fit_tuning, runtime_arguments, serving_plan
+from kaito_controller.catalog.sizing import (
+    Fit,
+    ServingPlan,
+    fit_inference,
+    fit_tuning,
+    runtime_arguments,
+    serving_plan,
+    spread_problem,
+)
 from kaito_controller.workloads import TemplatePolicy, output_dir_violation, violations, volume_violations
 from kaito_controller.workloads.policy import DEFAULT_POLICY
 from kaito_controller.workspace.state.snapshot import Mode, Verdict, Wanted
@@ -90,14 +98,10 @@ def _plan(workspace: Workspace, catalog: Catalog, preset: Preset | None, fit: Fi
 
 
 def _spread(preset: Preset | None, plan: ServingPlan | None, *, running: bool) -> Verdict | None:
-    """One copy over several nodes needs a cluster of engines, which the runtime image does not form."""
-    if preset is None or plan is None or plan.nodes == 1 or running:
+    if preset is None or plan is None or running:
         return None
-    text = (
-        f"{preset.name} would have to be spread over {plan.nodes} nodes of this type, and the runtime image serves on one node; "
-        "use an instance type that holds it alone (`kubectl kaito plan` lists them)."
-    )
-    return Verdict(reasons.MODEL_DOES_NOT_FIT, text)
+    problem = spread_problem(preset, plan)
+    return Verdict(reasons.MODEL_DOES_NOT_FIT, f"{problem}.") if problem else None
 
 
 def _needs(workspace: Workspace, preset: Preset | None) -> ModelRequirements | None:
