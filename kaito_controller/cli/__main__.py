@@ -1,0 +1,55 @@
+"""The entry point: starts the commands, and turns whatever stops them into one sentence and an exit code.
+
+Exit codes: 0 yes; 1 no (it does not fit, or nothing is left to choose from); 2 what was asked cannot be read. A reader that goes away
+(`| head`) is no error.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Sequence
+
+NO, BAD_INPUT = 1, 2
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Runs one command; returns the exit code."""
+    try:
+        import click
+
+        from kaito_controller.cli.app import app
+    except ModuleNotFoundError as error:
+        return _refuse(f"{error.name} is not installed; install the plugin with: pip install 'kaito-operator[cli]'")
+    try:
+        answer = app.main(args=None if argv is None else list(argv), prog_name="kubectl-kaito", standalone_mode=False)
+    except click.exceptions.Exit as stop:
+        return stop.exit_code
+    except click.Abort:
+        return NO
+    except click.exceptions.NoArgsIsHelpError as help_text:
+        print(help_text.format_message(), file=sys.stderr)  # noqa: T201  # a command line
+        return BAD_INPUT
+    except click.ClickException as error:
+        return _refuse(error.format_message())
+    code, text = answer if isinstance(answer, tuple) else (answer, "")
+    _write(text)
+    return int(code)
+
+
+def _write(text: str) -> None:
+    """Not within the command, where click would take a reader that has gone for a failure."""
+    try:
+        sys.stdout.write(text)
+        sys.stdout.flush()
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def _refuse(sentence: str) -> int:
+    print(f"kubectl-kaito: {' '.join(sentence.split())}", file=sys.stderr)  # noqa: T201  # a command line
+    return BAD_INPUT
+
+
+if __name__ == "__main__":
+    sys.exit(main())

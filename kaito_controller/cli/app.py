@@ -1,0 +1,118 @@
+"""The commands and their options. Each reads, asks the catalogue, and returns exit code and text; none of them holds logic of its own."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+import click
+
+from kaito_controller.api.violation import quote
+from kaito_controller.catalog.loader import load_catalog
+from kaito_controller.catalog.model import DEFAULT_REGION, Cloud, Preset
+from kaito_controller.cli.asked import Asked, Narrowed, check_narrowed, read_asked, read_text
+from kaito_controller.cli.choices import Choice, all_choices
+from kaito_controller.cli.document import Output, models_document, plan_document, to_text
+
+_output: Callable[[Any], Any] = click.option(
+    "-o",
+    "--output",
+    type=click.Choice(("table", "json", "yaml")),
+    default="table",
+    show_default=True,
+    help="Form of the answer.",
+)
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="kaito-operator", prog_name="kubectl-kaito")
+def app() -> None:
+    """Know what a Workspace costs before anything is ordered.
+
+    Exit codes: 0 yes, 1 no (it does not fit, nothing is left to choose), 2 the question cannot be read.
+    """
+
+
+@app.command()
+@click.option("-f", "--filename", required=True, help="File with the Workspace; - reads standard input.")
+@click.option("--cloud", type=click.Choice(("azure", "aws")), help="Whose types; else the cloud of the type asked for.")
+@click.option("--region", default=DEFAULT_REGION, show_default=True, help="Region of the list prices.")
+@click.option("--gpu", default="", metavar="NAME", help="Only types with this GPU, such as A100 or T4.")
+@click.option(
+    "--max-price", type=click.FloatRange(min=0, min_open=True), metavar="USD", help="Per hour, all nodes together."
+)
+@click.option(
+    "--context", type=click.IntRange(min=1), metavar="TOKENS", help="Prompt and answer of one request, which must fit."
+)
+@click.option("--all", "everything", is_flag=True, help="Also types that are retired or too small.")
+@_output
+def plan(
+    filename: str,
+    cloud: Cloud | None,
+    region: str,
+    gpu: str,
+    max_price: float | None,
+    context: int | None,
+    everything: bool,
+    output: Output,
+) -> tuple[int, str]:
+    """Instance types for a Workspace, best first: whether it fits, and what it costs. Needs no cluster."""
+    catalog = load_catalog()
+    asked = read_asked(read_text(filename), filename, catalog)
+    of_type = asked.instance_type.cloud if asked.instance_type else "azure"
+    if max_price is not None and not math.isfinite(max_price):
+        raise click.UsageError(f"--max-price {max_price}: is no price; give USD per hour, such as 5")
+    narrowed = Narrowed(cloud or of_type, region, gpu, max_price, context)
+    check_narrowed(narrowed, catalog)
+    _check_context(asked, context)
+    choices = all_choices(asked, narrowed, catalog)
+    if output == "table":
+        from kaito_controller.cli.page import plan_page  # rich takes longer to import than JSON to write
+
+        text = plan_page(asked, narrowed, choices, everything=everything)
+    else:
+        text = to_text(plan_document(asked, narrowed, choices), output)
+    return _verdict(choices), text
+
+
+def _check_context(asked: Asked, context: int | None) -> None:
+    """A context changes nothing where memory is stated in numbers; and no model takes more than it was made for."""
+    shape = asked.preset.shape
+    if context is None:
+        return
+    if asked.method or shape is None or not asked.preset.is_sized_by_shape:
+        raise click.UsageError(
+            f"--context {context}: what {asked.method or 'inference'} of {asked.preset.name} needs does not follow from it; leave it out"
+        )
+    if context > shape.context:
+        raise click.UsageError(
+            f"--context {context}: {asked.preset.name} was made for {shape.context} tokens; ask for at most so many"
+        )
+
+
+def _verdict(choices: list[Choice]) -> int:
+    """0 when the Workspace would run as it is written, or, with a type that nobody knows, when any type would do."""
+    mine = [c for c in choices if c.asked] or choices
+    return 0 if any(c.fits for c in mine) else 1
+
+
+@app.command()
+@click.argument("word", default="")
+@_output
+def models(word: str, output: Output) -> tuple[int, str]:
+    """The models of the catalogue; with WORD only those with it in name, family, repository or licence."""
+    found = [p for _, p in sorted(load_catalog().presets.items()) if word.lower() in _searched(p)]
+    if not found:
+        raise click.UsageError(
+            f"{quote(word)}: no model has it in name, family, repository or licence; leave it out to see all"
+        )
+    if output == "table":
+        from kaito_controller.cli.page import models_page  # rich takes longer to import than JSON to write
+
+        return 0, models_page(found)
+    return 0, to_text(models_document(found), output)
+
+
+def _searched(preset: Preset) -> str:
+    return " ".join((preset.name, preset.family, preset.weights.repository, preset.weights.licence)).lower()

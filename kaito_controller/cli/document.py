@@ -1,0 +1,137 @@
+"""The answers for programs: plain dictionaries, whose keys are the interface of `-o json` and `-o yaml`.
+
+Keys are added, never renamed. Tokens, USD per hour and bytes are numbers; what is not known is null.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from typing import Any, Literal
+
+import yaml
+
+from kaito_controller.catalog.life import retirement_text
+from kaito_controller.catalog.model import Preset
+from kaito_controller.catalog.sizing import HOURS_A_MONTH
+from kaito_controller.cli.asked import Asked, Narrowed
+from kaito_controller.cli.choices import Choice, pod_flags
+
+Output = Literal["table", "json", "yaml"]
+
+
+def to_text(document: Any, output: Output) -> str:
+    """As JSON or YAML."""
+    if output == "json":
+        return json.dumps(document, indent=2) + "\n"
+    return yaml.safe_dump(document, sort_keys=False, width=120)
+
+
+def plan_document(asked: Asked, narrowed: Narrowed, choices: Iterable[Choice]) -> dict[str, Any]:
+    """The answer of `plan`, every instance type with it."""
+    shown = list(choices)
+    return {
+        "workspace": asked.name,
+        "preset": asked.preset.name,
+        "weights": asked.preset.weights.repository or None,
+        "purpose": f"{asked.method} tuning" if asked.method else "inference",
+        "nodes": asked.nodes,
+        "context": narrowed.context,
+        "instanceType": asked.type_name,
+        "fit": next((c.fitness.value for c in shown if c.asked), "unknown"),
+        "hoursPerMonth": HOURS_A_MONTH,
+        "notes": notes(asked, narrowed, shown),
+        "instanceTypes": [_choice(asked.preset, choice) for choice in shown],
+    }
+
+
+def notes(asked: Asked, narrowed: Narrowed, choices: Iterable[Choice]) -> list[str]:
+    """What somebody must know besides the table, in whole sentences."""
+    found = [f"kubectl apply will refuse {fault}." for fault in asked.faults]
+    mine = next((c for c in choices if c.asked), None)
+    if mine is None:
+        found.append(f"{asked.type_name} is not in the catalogue, so whether the model fits there is not known.")
+    else:
+        found += _of_type(mine, narrowed)
+    if not asked.preset.is_sized_by_shape and not asked.method:
+        found.append(
+            f"{asked.preset.name} runs the program of its own image: context, requests and flags are not planned."
+        )
+    if asked.preset.weights.gated:
+        repository, licence = asked.preset.weights.repository, asked.preset.weights.licence
+        found.append(
+            f"{repository} is gated: accept its licence ({licence}) on the hub first; pulling it takes a token."
+        )
+    return found
+
+
+def _of_type(mine: Choice, narrowed: Narrowed) -> list[str]:
+    name, price = mine.instance_type.name, mine.hourly_usd
+    found = [] if mine.fits else [f"{mine.why if mine.why.startswith(name) else f'{name} does not fit: {mine.why}'}."]
+    retirement = retirement_text(mine.instance_type)
+    found += [f"{retirement}."] if retirement else []
+    if narrowed.most_usd is not None and price is not None and price > narrowed.most_usd:
+        found.append(f"{name} costs {price:.2f} USD an hour, above --max-price {narrowed.most_usd:g}.")
+    return [*found, *(f"{name}: {caution}." for caution in (mine.plan.cautions if mine.plan and mine.fits else ()))]
+
+
+def _choice(preset: Preset, choice: Choice) -> dict[str, Any]:
+    known, plan, priced = choice.instance_type, choice.plan, choice.hourly_usd is not None
+    return {
+        "name": known.name,
+        "cloud": known.cloud,
+        "asked": choice.asked,
+        "fit": choice.fitness.value,
+        "why": choice.why or None,
+        "gpu": known.gpu_model,
+        "gpusPerNode": known.gpus,
+        "gpusPerPod": choice.gpus_per_pod,
+        "nodes": choice.nodes,
+        "width": _widths(choice),
+        "contextTokens": plan.context if plan and choice.fits else None,
+        "concurrentRequests": _requests(choice),
+        "usdPerHour": _rounded(choice.hourly_usd),
+        "usdPerMonth": _rounded(choice.monthly_usd),
+        "priceRegion": choice.price_region if priced else None,
+        "priceDate": known.price_date if priced else None,
+        "retired": not known.current,
+        "retirement": known.retirement or None,
+        "replacement": known.replacement or None,
+        "podFlags": pod_flags(preset, choice),
+    }
+
+
+def _widths(choice: Choice) -> dict[str, int] | None:
+    if choice.plan is None or not choice.fits:
+        return None
+    widths = choice.plan.widths
+    return {"tensor": widths.tensor, "pipeline": widths.pipeline, "data": widths.data}
+
+
+def _requests(choice: Choice) -> dict[str, float] | None:
+    return {"least": round(choice.requests[0], 1), "most": round(choice.requests[1], 1)} if choice.requests else None
+
+
+def _rounded(usd: float | None) -> float | None:
+    return None if usd is None else round(usd, 3)
+
+
+def models_document(presets: Iterable[Preset]) -> list[dict[str, Any]]:
+    """The answer of `models`."""
+    return [_model(preset) for preset in presets]
+
+
+def _model(preset: Preset) -> dict[str, Any]:
+    return {
+        "name": preset.name,
+        "family": preset.family,
+        "weights": preset.weights.repository or None,
+        "licence": preset.weights.licence or None,
+        "gated": preset.weights.gated,
+        "private": preset.access == "private",
+        "gpuMemoryBytes": preset.inference.total_gpu_memory_bytes,
+        "contextTokens": preset.shape.context if preset.shape else None,
+        "diskBytes": preset.inference.disk_bytes,
+        "tuning": sorted(preset.tuning.methods) if preset.tuning else [],
+        "adapters": preset.adapters,
+    }

@@ -1,0 +1,179 @@
+"""The answers for people: one table and a few sentences, on 80 columns, in colour only on a terminal, and in plain ASCII of our own.
+
+Flags of the pod are printed one a line and never broken, so that they can be copied.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from kaito_controller.api.violation import quote
+from kaito_controller.catalog.model import Preset
+from kaito_controller.catalog.sizing import HOURS_A_MONTH, Fitness
+from kaito_controller.catalog.units import count_of, format_size
+from kaito_controller.cli.asked import Asked, Narrowed
+from kaito_controller.cli.choices import Choice, pod_flags
+from kaito_controller.cli.document import notes
+
+_WORDS = {
+    Fitness.FITS: Text("fits", "green"),
+    Fitness.TIGHT: Text("tight", "yellow"),
+    Fitness.DOES_NOT_FIT: Text("no", "red"),
+}
+_MANY = 1000
+"""From here on requests are a number that nobody counts."""
+
+
+def plan_page(asked: Asked, narrowed: Narrowed, choices: Sequence[Choice], *, everything: bool) -> str:
+    """The page of `plan`. `everything`: also types that are retired or do not hold the model, which nobody asked for."""
+    shown = [c for c in choices if everything or c.asked or (c.fits and c.instance_type.current)]
+    console = _console()
+    with console.capture() as page:
+        console.print(f"{_title(asked, narrowed)}\n")
+        if shown:
+            console.print(_plan_table(shown))
+            console.print(_legend(shown))
+        for sentence in [*_counted(asked, narrowed, choices, shown), *notes(asked, narrowed, choices)]:
+            console.print(sentence)
+        _print_flags(console, asked, shown)
+    return _without_padding(page.get())
+
+
+def models_page(presets: Sequence[Preset]) -> str:
+    """The page of `models`."""
+    table = _table("PRESET", "GPU MEMORY", "CONTEXT", "LICENCE", "TUNING", right=("GPU MEMORY", "CONTEXT"))
+    for preset in presets:
+        table.add_row(*_model_cells(preset))
+    console = _console()
+    with console.capture() as page:
+        console.print(table)
+        console.print(
+            f"{count_of(len(presets), 'model')}. GPU memory is that of the weights, or what the preset asks for."
+        )
+    return _without_padding(page.get())
+
+
+def _console() -> Console:
+    """For standard output, of which it takes width and colours."""
+    return Console(highlight=False, markup=False, emoji=False)
+
+
+def _without_padding(page: str) -> str:
+    return "".join(f"{line.rstrip()}\n" for line in page.splitlines())
+
+
+def _table(*names: str, right: Sequence[str] = ()) -> Table:
+    table = Table(box=None, padding=(0, 1, 0, 0), pad_edge=False, header_style="bold")
+    for name in names:
+        table.add_column(name, justify="right" if name in right else "left", no_wrap=True)
+    return table
+
+
+def _title(asked: Asked, narrowed: Narrowed) -> str:
+    purpose = f"{asked.method} tuning of" if asked.method else "inference of"
+    context = f", with {narrowed.context} tokens of context" if narrowed.context else ""
+    name = f"Workspace {quote(asked.name)}: " if asked.name else ""
+    return f"{name}{purpose} {asked.preset.name} on {count_of(asked.nodes, 'node')}{context}"
+
+
+def _plan_table(shown: Iterable[Choice]) -> Table:
+    numbers = ("GPUS", "CONTEXT", "REQUESTS", "USD/H", "MONTH")
+    table = _table("", "INSTANCE TYPE", "FIT", "GPUS", "WIDTH", *numbers[1:], right=numbers)
+    for choice in shown:
+        table.add_row(*_plan_cells(choice))
+    return table
+
+
+def _plan_cells(choice: Choice) -> tuple[str | Text, ...]:
+    known, plan = choice.instance_type, choice.plan if choice.fits else None
+    marks = f"{'*' if choice.asked else ''}{'' if known.current else '!'}"
+    return (
+        marks,
+        known.name,
+        _WORDS[choice.fitness],
+        f"{known.gpus} x {choice.nodes}",
+        _width_text(choice),
+        str(plan.context) if plan else "-",
+        _requests_text(choice),
+        "-" if choice.hourly_usd is None else f"{choice.hourly_usd:.2f}{'' if _is_local(choice) else '~'}",
+        "-" if choice.monthly_usd is None else f"{choice.monthly_usd:.0f}",
+    )
+
+
+def _width_text(choice: Choice) -> str:
+    """How the model lies over the GPUs, or how many of them each pod takes."""
+    if not choice.fits:
+        return "-"
+    widths = choice.plan.widths if choice.plan else None
+    return str(widths).replace(" x ", "x").replace("P ", "P") if widths else count_of(choice.gpus_per_pod, "GPU")
+
+
+def _requests_text(choice: Choice) -> str:
+    if choice.requests is None:
+        return "-"
+    low, high = (int(number) for number in choice.requests)
+    if low >= _MANY:
+        return f"{_MANY}+"
+    return str(low) if low == high else f"{low}-{high}"
+
+
+def _is_local(choice: Choice) -> bool:
+    return choice.price_region == choice.region
+
+
+def _legend(shown: Sequence[Choice]) -> str:
+    priced = [c for c in shown if c.hourly_usd is not None]
+    parts = ["* asked for"] if any(c.asked for c in shown) else []
+    parts += ["! retired by its cloud"] if any(not c.instance_type.current for c in shown) else []
+    parts += ["GPUS of a node x nodes"]
+    parts += ["REQUESTS of full CONTEXT at once"] if any(c.requests for c in shown) else []
+    legend = f"{'; '.join(parts)}."
+    if not priced:
+        return f"{legend} No list prices are known."
+    dates = ", ".join(sorted({c.instance_type.price_date for c in priced}))
+    other = sorted({c.price_region for c in priced if not _is_local(c)})
+    elsewhere = f" (~: {', '.join(other)}, none is known there)" if other else ""
+    return (
+        f"{legend} List prices on demand of {dates}, {priced[0].region}{elsewhere}; a month has {HOURS_A_MONTH} hours."
+    )
+
+
+def _counted(asked: Asked, narrowed: Narrowed, choices: Sequence[Choice], shown: Sequence[Choice]) -> list[str]:
+    """What is not in the table, so that nobody takes it for the whole world."""
+    found = []
+    if not any(c.fits and c.instance_type.current for c in choices):
+        within = " within these limits" if narrowed.gpu or narrowed.most_usd or narrowed.context else ""
+        found.append(
+            f"No current type of {narrowed.cloud} holds {asked.preset.name} on {count_of(asked.nodes, 'node')}{within}."
+        )
+    hidden = len(choices) - len(shown)
+    if hidden:
+        found.append(f"{count_of(hidden, 'more type')} of {narrowed.cloud}, too small or retired: --all shows them.")
+    if narrowed.most_usd is not None:
+        found.append(f"Types above {narrowed.most_usd:g} USD an hour, and types without a known price, are left out.")
+    return found
+
+
+def _print_flags(console: Console, asked: Asked, shown: Sequence[Choice]) -> None:
+    best = next((c for c in shown if c.asked and c.fits), None) or next((c for c in shown if c.fits), None)
+    flags = pod_flags(asked.preset, best) if best else []
+    if best is None or not flags:
+        return
+    console.print(f"\nThe pod's flags on {best.instance_type.name}:")
+    for flag in flags:
+        console.print(f"  {flag}", soft_wrap=True)
+
+
+def _model_cells(preset: Preset) -> tuple[str, ...]:
+    licence = preset.weights.licence or ("private image" if preset.access == "private" else "published image")
+    return (
+        preset.name,
+        format_size(preset.inference.total_gpu_memory_bytes),
+        str(preset.shape.context) if preset.shape else "-",
+        f"{licence}{' (gated)' if preset.weights.gated else ''}",
+        " ".join(sorted(preset.tuning.methods)) if preset.tuning else "-",
+    )
