@@ -129,9 +129,13 @@ class TokenBucket:
 
     def take(self, now: float) -> float:
         """Take a token; 0.0 when there was one, else the seconds until there is (and nothing is taken)."""
+        wait_s = self.wait_s(now)
+        if not wait_s:
+            self._tokens -= 1
+        return wait_s
+
+    def wait_s(self, now: float, tokens: float = 1.0) -> float:
+        """Seconds until there are so many; 0.0 when there are. Nothing is taken; more than `burst` there never are."""
         self._tokens = min(self._burst, self._tokens + (now - self._seen_at) * self._rate_per_s)
         self._seen_at = now
-        if self._tokens < 1:
-            return (1 - self._tokens) / self._rate_per_s
-        self._tokens -= 1
-        return 0.0
+        return max(0.0, tokens - self._tokens) / self._rate_per_s

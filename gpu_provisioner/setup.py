@@ -133,4 +133,4 @@ def _pool_view(
     )
     gated = GatedPools(pools, gate, may_write=manager.may_write, clock=clock, observer=metrics.cloud_call)
     limits = settings.limits()
-    return PoolView(gated, clock=clock, poll_s=limits.poll_s, settle_s=60.0 / settings.time_scale)
+    return PoolView(gated, clock=clock, poll_s=limits.poll_s, settle_s=60.0 / settings.time_scale, withdraw=gate.leave)

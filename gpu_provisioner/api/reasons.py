@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 # Waiting: nothing is wrong.
 LAUNCH_IN_PROGRESS = "LaunchInProgress"
+WAITING_FOR_TURN = "WaitingForRequestBudget"
 CLOUD_BUSY = "CloudBusy"
 CLOUD_THROTTLED = "CloudThrottled"
 MACHINE_NOT_LAUNCHED = "MachineNotLaunched"
@@ -55,8 +56,14 @@ REASONS: tuple[ReasonEntry, ...] = (
     ReasonEntry(
         LAUNCH_IN_PROGRESS,
         "MachineLaunched",
-        "AKS is creating the agent pool.",
+        "The agent pool is being ordered and created by AKS.",
         "Wait; GPU pools take 3 to 10 minutes.",
+    ),
+    ReasonEntry(
+        WAITING_FOR_TURN,
+        "MachineLaunched",
+        "More pools are wanted than our request budget to Azure lets us order at once; nothing was sent for this Machine yet.",
+        "Wait: namespaces take turns, and the launch limit does not run. `--azure-requests-per-s` and `--azure-request-burst` set it.",
     ),
     ReasonEntry(
         CLOUD_BUSY,
@@ -67,7 +74,7 @@ REASONS: tuple[ReasonEntry, ...] = (
     ReasonEntry(
         CLOUD_THROTTLED,
         "MachineLaunched",
-        "Azure asked for fewer requests, could not be reached, or our own request budget is used up.",
+        "Azure asked for fewer requests.",
         "Wait; retried when Azure allows it.",
     ),
     ReasonEntry(

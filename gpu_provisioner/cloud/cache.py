@@ -11,6 +11,7 @@ visible yet, and one whose reply was lost, or that a process before this one sen
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from controller_runtime.clock import SYSTEM_CLOCK, Clock
@@ -61,8 +62,11 @@ class PoolView:
         clock: Clock = SYSTEM_CLOCK,
         poll_s: float = 10.0,
         settle_s: float = 60.0,
+        withdraw: Callable[[str], None] = lambda _name: None,
     ) -> None:
-        """`settle_s`: how long after an order a missing pool is put down to the cloud's eventual consistency."""
+        """`settle_s`: how long after an order a missing pool is put down to the cloud's eventual consistency. `withdraw` is told the
+        name of a pool whose order waits for its turn and will not come."""
+        self.withdraw = withdraw
         self._pools = pools
         self._clock = clock
         self._poll_s = poll_s

@@ -14,11 +14,15 @@ frozen values, and one error class per decision:
     ├── Auth                   our identity or configuration was refused: an operator must act
     ├── Throttled              too many requests: not before retry_after_s
     │   └── BudgetSpent        ... by our own counting: nothing was sent
+    │       └── TurnAwaited    ... an order that has its place in the queue for the budget
     ├── NotFound               no such pool (get and delete only)
     └── Unknown                anything else, including no reply at all: retried with backoff
 
 Every error carries the Azure code, a condition reason and a sentence that says what to do. Which reply means which class is
 decided by status and code tables in `azure/errors.py`; nothing outside it looks at texts.
+
+An error lives as long as it is handled. What is remembered of it is a `Problem`, a value: an exception holds its traceback, whose frames
+hold everything that they saw.
 """
 
 from __future__ import annotations
@@ -59,6 +63,39 @@ class CloudError(ControllerRuntimeError):
         self.retry_after_s = retry_after_s
         if cure is not None:
             self.cure = cure
+
+    @property
+    def problem(self) -> Problem:
+        """What may be kept of it."""
+        return Problem(type(self), self.message, self.azure_code, self.retry_after_s, self.cure)
+
+    def __str__(self) -> str:
+        return str(self.problem)
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """What is remembered of a CloudError of this `kind`, with nothing of the call that raised it. Fields: see CloudError."""
+
+    kind: type[CloudError]
+    message: str
+    azure_code: str = ""
+    retry_after_s: float | None = None
+    cure: str = ""
+
+    @property
+    def reason(self) -> str:
+        """The condition reason."""
+        return self.kind.reason
+
+    @property
+    def is_news(self) -> bool:
+        """See CloudError."""
+        return self.kind.is_news
+
+    def is_a(self, *kinds: type[CloudError]) -> bool:
+        """Whether the error was one of these."""
+        return issubclass(self.kind, kinds)
 
     def __str__(self) -> str:
         """`<code>: <the cloud's words> <what to do>`: the text shown in conditions and events."""
@@ -123,6 +160,14 @@ class BudgetSpent(Throttled):
     cure = "Waiting for our own request budget; retried by itself."
 
 
+class TurnAwaited(BudgetSpent):
+    """An order waits for its turn at our request budget; `retry_after_s` is the time of its place in the queue."""
+
+    reason = reasons.WAITING_FOR_TURN
+    is_news = True
+    cure = "It goes by itself when its turn comes; --azure-requests-per-s and --azure-request-burst set the budget."
+
+
 class NotFound(CloudError):
     reason = reasons.POOL_GONE
     cure = "The pool does not exist."
@@ -138,7 +183,10 @@ ON_DEMAND = "on-demand"
 
 @dataclass(frozen=True, slots=True)
 class PoolSpec:
-    """The agent pool to create: one node, never changed afterwards. Empty or None leaves a choice to AKS."""
+    """The agent pool to create: one node, never changed afterwards. Empty or None leaves a choice to AKS.
+
+    `owner`: the namespace that it is ordered for; orders of different owners take turns when the request budget is short.
+    """
 
     name: str
     instance_type: str
@@ -152,6 +200,7 @@ class PoolSpec:
     subnet_id: str | None = None
     gpu_driver: str | None = None
     gpu_instance_profile: str | None = None
+    owner: str = ""
 
 
 # AKS provisioning states that decide something here; every other one counts as "in progress".
@@ -173,7 +222,7 @@ class Pool:
     node_labels: Mapping[str, str] = field(default_factory=dict)
     tags: Mapping[str, str] = field(default_factory=dict)
     etag: str = ""
-    error: CloudError | None = None
+    error: Problem | None = None
 
     @property
     def is_running(self) -> bool:
@@ -214,7 +263,7 @@ Sight = Present | Missed | Gone
 class Refusals:
     """Instance types that the cloud refused lately, to any Machine, and when the first of them may be tried again."""
 
-    errors: Mapping[str, CloudError] = field(default_factory=dict)
+    errors: Mapping[str, Problem] = field(default_factory=dict)
     wait_s: float = 0.0
 
 

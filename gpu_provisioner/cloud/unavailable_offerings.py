@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 
 from controller_runtime.clock import SYSTEM_CLOCK, Clock
-from gpu_provisioner.cloud.port import CloudError, PoolSpec, Refusals
+from gpu_provisioner.cloud.port import PoolSpec, Problem, Refusals
 
 Key = tuple[str, str, tuple[str, ...]]
 
@@ -16,12 +16,12 @@ class RefusalMemory:
     def __init__(self, clock: Clock = SYSTEM_CLOCK) -> None:
         self._clock = clock
         self._lock = threading.Lock()
-        self._until: dict[Key, tuple[CloudError, float]] = {}
+        self._until: dict[Key, tuple[Problem, float]] = {}
 
-    def note(self, spec: PoolSpec, error: CloudError, seconds: float) -> None:
+    def note(self, spec: PoolSpec, problem: Problem, seconds: float) -> None:
         """Skip this offer for so long."""
         with self._lock:
-            self._until[_key(spec)] = (error, self._clock.monotonic() + seconds)
+            self._until[_key(spec)] = (problem, self._clock.monotonic() + seconds)
 
     def among(self, specs: tuple[PoolSpec, ...]) -> Refusals:
         """Which of these offers are refused now, and when the first of them may be tried again."""

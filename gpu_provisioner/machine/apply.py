@@ -13,11 +13,12 @@ from typing import Any
 from controller_runtime.cache.own_writes import OwnWrites
 from controller_runtime.client.api import KubeClient, PatchType
 from controller_runtime.errors import Conflict, NotFound, TooManyRequests
+from controller_runtime.logs import get_logger
 from controller_runtime.resources import NODES, PODS, resource_version_of
 from gpu_provisioner.api import labels
 from gpu_provisioner.api.resource import MACHINES
 from gpu_provisioner.cloud.cache import PoolView
-from gpu_provisioner.cloud.port import DELETING, CloudError, Pool, Present
+from gpu_provisioner.cloud.port import DELETING, CloudError, Pool, PoolSpec, Present, Problem
 from gpu_provisioner.cloud.unavailable_offerings import RefusalMemory
 from gpu_provisioner.machine.limits import Limits
 from gpu_provisioner.machine.memory import Memory
@@ -33,6 +34,8 @@ from gpu_provisioner.machine.plan import (
     RemoveFinalizer,
 )
 from gpu_provisioner.machine.snapshot import NodeView, PodView, Snapshot
+
+log = get_logger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,10 +81,11 @@ class Applier:
         try:
             pool = self.view.create(action.spec)
         except CloudError as error:
-            self._refused(uid, CREATE, error)
-            self._remember_type(action, error)
+            self._refused(uid, CREATE, error.problem)
+            self._remember_type(action.spec, error.problem)
             refusals = self.refusals.among(snapshot.candidates.specs)
             return replace(snapshot, attempt=self.memory.attempt(uid, CREATE), refusals=refusals)
+        log.info("agent pool ordered", pool=action.spec.name, instance_type=action.spec.instance_type)
         self.memory.succeeded(uid, CREATE)
         return self.observer.with_sight(replace(snapshot, attempt=None), Present(pool))
 
@@ -92,25 +96,25 @@ class Applier:
         try:
             self.view.delete(action.pool)
         except CloudError as error:
-            self._refused(uid, DELETE, error)
+            self._refused(uid, DELETE, error.problem)
             return replace(snapshot, deletion=self.memory.attempt(uid, DELETE))
         self.memory.succeeded(uid, DELETE)
         return replace(snapshot, deletion=None, sight=Present(replace(action.pool, provisioning_state=DELETING)))
 
-    def _remember_failure(self, snapshot: Snapshot, pool: Pool, failure: CloudError) -> None:
+    def _remember_failure(self, snapshot: Snapshot, pool: Pool, failure: Problem) -> None:
         self._refused(snapshot.machine.uid, CREATE, failure)
         for spec in snapshot.candidates.specs:
             if spec.instance_type.lower() == pool.instance_type.lower():
-                self._remember_type(CreatePool(spec), failure)
+                self._remember_type(spec, failure)
 
-    def _refused(self, uid: str, call: str, error: CloudError) -> None:
-        failures = self.memory.refused(uid, call, error)
-        self.memory.wait(uid, call, error, self.limits.retry_s(error, failures))
+    def _refused(self, uid: str, call: str, problem: Problem) -> None:
+        failures = self.memory.refused(uid, call, problem)
+        self.memory.wait(uid, call, problem, self.limits.retry_s(problem, failures))
 
-    def _remember_type(self, action: CreatePool, error: CloudError) -> None:
-        seconds = self.limits.memory_s(error)
+    def _remember_type(self, spec: PoolSpec, problem: Problem) -> None:
+        seconds = self.limits.memory_s(problem)
         if seconds > 0:
-            self.refusals.note(action.spec, error, seconds)
+            self.refusals.note(spec, problem, seconds)
 
     # Kubernetes
 

@@ -6,9 +6,12 @@ from dataclasses import dataclass
 
 from gpu_provisioner.api import labels, reasons
 from gpu_provisioner.api.conditions import ALL_TYPES_UNAVAILABLE
-from gpu_provisioner.cloud.port import AlreadyThere, CloudError, InvalidInput, SkuNotOffered
+from gpu_provisioner.cloud.port import AlreadyThere, CloudError, InvalidInput, Problem, SkuNotOffered
 from gpu_provisioner.machine.ownership import Ownership, mark_of
 from gpu_provisioner.machine.snapshot import Snapshot
+
+NO_CAUSE = CloudError("AKS gives no cause").problem
+"""Of a pool that failed without a word."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,7 +26,7 @@ class Failure:
 def launch_failure(snapshot: Snapshot) -> Failure | None:
     """The reason why the launch does not go on; None while it does, or when nothing new is known."""
     if snapshot.candidates.problems:
-        return _told(InvalidInput("; ".join(snapshot.candidates.problems)))
+        return _told(InvalidInput("; ".join(snapshot.candidates.problems)).problem)
     if not snapshot.pool_is_known:
         problem = snapshot.pool_problem
         return _told(problem) if problem is not None and problem.is_news else None
@@ -33,12 +36,12 @@ def launch_failure(snapshot: Snapshot) -> Failure | None:
         return _former(snapshot)
     pool = snapshot.our_pool
     if pool is not None:
-        return _told(pool.error or CloudError("AKS gives no cause")) if pool.has_failed else None
+        return _told(pool.error or NO_CAUSE) if pool.has_failed else None
     return _refused(snapshot)
 
 
-def _told(error: CloudError) -> Failure:
-    return Failure(error.reason, str(error), str(error))
+def _told(problem: Problem) -> Failure:
+    return Failure(problem.reason, str(problem), str(problem))
 
 
 def _name_taken(name: str) -> Failure:
@@ -62,10 +65,10 @@ def _refused(snapshot: Snapshot) -> Failure | None:
     if specs and all(spec.instance_type in refused for spec in specs):
         errors = [refused[spec.instance_type] for spec in specs]
         # Any wait for capacity may end by itself, so it is the better news of the two.
-        first = next((e for e in errors if not isinstance(e, SkuNotOffered)), errors[0])
+        first = next((e for e in errors if not e.is_a(SkuNotOffered)), errors[0])
         detail = "; ".join(f"{s.instance_type}: {refused[s.instance_type]}" for s in specs)
-        unasked = attempt is None and isinstance(first, SkuNotOffered)
+        unasked = attempt is None and first.is_a(SkuNotOffered)
         return Failure(first.reason, ALL_TYPES_UNAVAILABLE if unasked else detail, detail)
-    if attempt is not None and attempt.error.is_news and not isinstance(attempt.error, AlreadyThere):
-        return _told(attempt.error)
+    if attempt is not None and attempt.problem.is_news and not attempt.problem.is_a(AlreadyThere):
+        return _told(attempt.problem)
     return None

@@ -10,6 +10,9 @@ from dataclasses import dataclass, fields, replace
 
 from gpu_provisioner.cloud import port
 
+_ANSWER_IS_KNOWN = (port.SkuNotOffered, port.Capacity, port.AlreadyThere, port.ConflictingWriter, port.NotFound)
+"""Another type, or a fresh read, goes on: only a hot loop must be avoided."""
+
 
 @dataclass(frozen=True, slots=True)
 class Limits:
@@ -43,38 +46,30 @@ class Limits:
         """How long to wait before looking at a pool again that has been changing for `age_s`: grows with its age."""
         return min(self.poll_max_s, max(self.poll_s, age_s / 8))
 
-    def memory_s(self, error: port.CloudError) -> float:
-        """How long a refused instance type is skipped by every Machine; 0 for errors that say nothing about the type."""
-        if isinstance(error, port.SkuNotOffered):
+    def memory_s(self, problem: port.Problem) -> float:
+        """How long a refused instance type is skipped by every Machine; 0 for problems that say nothing about the type."""
+        if problem.is_a(port.SkuNotOffered):
             return self.not_offered_memory_s
-        if isinstance(error, port.Capacity):
+        if problem.is_a(port.Capacity):
             return self.capacity_memory_s
         return 0.0
 
-    def retry_s(self, error: port.CloudError, failures: int) -> float:
+    def retry_s(self, problem: port.Problem, failures: int) -> float:
         """Pause before the cloud is asked again after its `failures`-th consecutive error; never below what the cloud asked."""
-        return max(self._pause_s(error, failures), error.retry_after_s or 0.0)
+        return max(self._pause_s(problem, failures), problem.retry_after_s or 0.0)
 
-    def _pause_s(self, error: port.CloudError, failures: int) -> float:
-        match error:
-            case (
-                port.SkuNotOffered()
-                | port.Capacity()
-                | port.AlreadyThere()
-                | port.ConflictingWriter()
-                | port.NotFound()
-            ):
-                # The answer is already known (another type, or a fresh read): only a hot loop must be avoided.
-                return self.unknown_retry_s / 10 * float(min(2**failures, 10))
-            case port.Busy():
-                return self.busy_retry_s
-            case port.Quota():
-                return self.quota_retry_s
-            case port.InvalidInput():
-                return self.invalid_retry_s
-            case port.Auth():
-                return self.denied_retry_s
-            case port.Throttled():
-                return error.retry_after_s if error.retry_after_s is not None else self.throttled_retry_s
-            case _:
-                return min(self.unknown_retry_max_s, self.unknown_retry_s * float(2 ** min(max(failures - 1, 0), 10)))
+    def _pause_s(self, problem: port.Problem, failures: int) -> float:
+        if problem.is_a(port.Throttled) and problem.retry_after_s is not None:
+            return problem.retry_after_s
+        if problem.is_a(*_ANSWER_IS_KNOWN):
+            return self.unknown_retry_s / 10 * float(min(2**failures, 10))
+        for kind, pause_s in (
+            (port.Busy, self.busy_retry_s),
+            (port.Quota, self.quota_retry_s),
+            (port.InvalidInput, self.invalid_retry_s),
+            (port.Auth, self.denied_retry_s),
+            (port.Throttled, self.throttled_retry_s),
+        ):
+            if problem.is_a(kind):
+                return pause_s
+        return min(self.unknown_retry_max_s, self.unknown_retry_s * float(2 ** min(max(failures - 1, 0), 10)))

@@ -74,7 +74,7 @@ class Observer:
         self.memory.note_pool_in_the_way(machine.uid, machine.deleting and snapshot.pool_in_the_way is not None)
         pods = self._pods(snapshot)
         leaving = {f"pod:{pod['metadata']['uid']}" for pod in pods or () if pod["metadata"].get("deletionTimestamp")}
-        ages = self.memory.ages(machine.uid, states_of(snapshot) | leaving)
+        ages = self.memory.ages(machine.uid, states_of(snapshot) | leaving, paused=_paused(snapshot))
         if pods is not None:
             views = tuple(pod_view(pod) for pod in pods if must_leave(pod, ages, self.limits.pod_stuck_s))
             snapshot = replace(snapshot, pods=views)
@@ -92,15 +92,17 @@ class Observer:
         return isinstance(sight, Present) and ownership(machine, sight.pool) is Ownership.OURS
 
     def _with_pool(self, snapshot: Snapshot) -> Snapshot:
+        machine = snapshot.machine
+        if machine.deleting:
+            self.view.withdraw(machine.name)
         max_age_s = self._pool_needed(snapshot)
         if max_age_s is None:
             return snapshot
-        machine = snapshot.machine
         ends = machine.deleting or machine.is_true(conditions.LAUNCHED)
         try:
             sight = self.view.look(machine.name, max_age_s * _POLL_TOLERANCE, proof=ends)
         except CloudError as error:
-            return replace(snapshot, sight=Unasked(error))
+            return replace(snapshot, sight=Unasked(error.problem))
         return self.with_sight(snapshot, sight)
 
     def _pool_needed(self, snapshot: Snapshot) -> float | None:
@@ -151,6 +153,11 @@ def states_of(snapshot: Snapshot) -> set[str]:
         if pool is not None and not pool.has_failed and not pool.is_deleting:
             states.add("creation_s")
     return states | _joining_states(snapshot) if snapshot.is_launched else states
+
+
+def _paused(snapshot: Snapshot) -> set[str]:
+    """Clocks that stand still: a Machine whose order waits for its turn loses nothing of the time that it has for its launch."""
+    return {"launch_s"} if snapshot.attempt is not None and snapshot.attempt.awaits_turn else set()
 
 
 def _joining_states(snapshot: Snapshot) -> set[str]:

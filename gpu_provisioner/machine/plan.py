@@ -11,8 +11,9 @@ from dataclasses import dataclass
 
 from gpu_provisioner.api import conditions, labels
 from gpu_provisioner.api.machine import Machine
-from gpu_provisioner.cloud.port import CloudError, Pool, PoolSpec
+from gpu_provisioner.cloud.port import Pool, PoolSpec, Problem
 from gpu_provisioner.machine.deadlines import running_limit
+from gpu_provisioner.machine.launch_failure import NO_CAUSE
 from gpu_provisioner.machine.limits import Limits
 from gpu_provisioner.machine.node_sync import NodePatch, sync_patch
 from gpu_provisioner.machine.ownership import Ownership
@@ -31,7 +32,7 @@ class DeletePool:
     """Delete a pool of ours. `failure` is remembered when it is deleted because it failed, so that the next try differs."""
 
     pool: Pool
-    failure: CloudError | None = None
+    failure: Problem | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,7 +144,7 @@ def _follow(snapshot: Snapshot, pool: Pool, limits: Limits) -> Plan:
     if snapshot.deletion is not None and snapshot.deletion.wait_s > 0:
         return Plan(look_again_s=snapshot.deletion.wait_s)
     launched = snapshot.machine.condition(conditions.LAUNCHED)
-    failure = pool.error or CloudError("AKS gives no cause")
+    failure = pool.error or NO_CAUSE
     if launched is None or launched.reason != failure.reason:
         return Plan()
     return Plan((DeletePool(pool, failure),), limits.poll_s)
@@ -222,5 +223,5 @@ _CORDON = NodePatch(
 )
 
 
-def _retry(problem: CloudError | None, limits: Limits) -> float:
+def _retry(problem: Problem | None, limits: Limits) -> float:
     return limits.retry_s(problem, 1) if problem is not None else limits.poll_s

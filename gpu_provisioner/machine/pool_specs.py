@@ -69,10 +69,16 @@ def candidates_for(machine: Machine, defaults: PoolDefaults) -> Candidates:
                 subnet_id=defaults.subnet_id,
                 gpu_driver=driver,
                 gpu_instance_profile=profile,
+                owner=_owner(machine),
             )
             for instance_type in wanted.instance_types
         )
     )
+
+
+def _owner(machine: Machine) -> str:
+    """The namespace that the Machine was made for; all those that do not say share one place."""
+    return machine.labels.get(labels.WORKSPACE_NAMESPACE) or machine.labels.get(labels.RAG_ENGINE_NAMESPACE) or ""
 
 
 def is_gpu_type(instance_type: str) -> bool:

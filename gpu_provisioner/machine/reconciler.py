@@ -25,7 +25,7 @@ from gpu_provisioner.machine.apply import Applier
 from gpu_provisioner.machine.limits import Limits
 from gpu_provisioner.machine.observe import Observer
 from gpu_provisioner.machine.ownership import is_managed
-from gpu_provisioner.machine.plan import Action, CreatePool, DeleteMachine, ReleaseNode, RemoveFinalizer, plan
+from gpu_provisioner.machine.plan import Action, DeleteMachine, ReleaseNode, RemoveFinalizer, plan
 from gpu_provisioner.machine.snapshot import Snapshot
 from gpu_provisioner.machine.status import machine_status, status_patch
 from gpu_provisioner.machine.transitions import Transition, transitions
@@ -34,6 +34,8 @@ from gpu_provisioner.metrics import ProvisionerMetrics
 AT_ONCE_S = 0.01
 BEHIND_S = 1.0
 JITTER = 0.05
+JITTER_MAX_S = 1.0
+"""Who waits for a place in a queue must not come long after it."""
 
 log = get_logger(__name__)
 
@@ -162,9 +164,6 @@ class MachineReconciler:
                     self._metrics.node_released()
                 case RemoveFinalizer():
                     self._metrics.terminated(snapshot.ages.termination_s)
-                case CreatePool():
-                    spec = action.spec
-                    log.info("agent pool ordered", pool=spec.name, instance_type=spec.instance_type)
 
     def _next_look(self, after: Snapshot, planned_s: float | None, *, acted: bool, wrote: bool) -> Result:
         """What was planned before acting may be outdated by it, so an act asks the plan once more for its timing."""
@@ -175,4 +174,8 @@ class MachineReconciler:
         if wrote:
             # The write wakes this Machine through its watch; the timer only stands in for an event that got lost.
             seconds = min(seconds, self._limits.poll_s) if seconds is not None else self._limits.poll_s
-        return Result(seconds * (1 + JITTER * self._rng.random())) if seconds is not None else Result()
+        return (
+            Result(seconds + min(JITTER * seconds, JITTER_MAX_S) * self._rng.random())
+            if seconds is not None
+            else Result()
+        )

@@ -11,7 +11,7 @@ from typing import Any
 
 from gpu_provisioner.api import conditions, labels
 from gpu_provisioner.api.machine import Machine
-from gpu_provisioner.cloud.port import SUCCEEDED, CloudError, Gone, Pool, Present, Refusals, Sight
+from gpu_provisioner.cloud.port import SUCCEEDED, Gone, Pool, Present, Problem, Refusals, Sight
 from gpu_provisioner.machine.ownership import Ownership
 from gpu_provisioner.machine.pool_specs import Candidates
 
@@ -75,17 +75,21 @@ class PodView:
 
 @dataclass(frozen=True, slots=True)
 class Attempt:
-    """The last call of one kind for this Machine that the cloud refused, and how long to leave the cloud alone."""
+    """The last call of one kind for this Machine that did not go through, and how long to leave the cloud alone.
 
-    error: CloudError
+    `awaits_turn`: the last try was not sent, as others were before it; `problem` is still the cloud's last answer if there was one.
+    """
+
+    problem: Problem
     wait_s: float
+    awaits_turn: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Unasked:
     """Nothing is known of the pool at this moment. `problem` is why the cloud could not be asked; None: nothing depends on it."""
 
-    problem: CloudError | None = None
+    problem: Problem | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,7 +140,7 @@ class Snapshot:
         return isinstance(self.sight, Gone)
 
     @property
-    def pool_problem(self) -> CloudError | None:
+    def pool_problem(self) -> Problem | None:
         """Why the cloud could not be asked."""
         return self.sight.problem if isinstance(self.sight, Unasked) else None
 

@@ -106,7 +106,7 @@ def _launched(snapshot: Snapshot) -> tuple[State, str]:
 
 def _in_progress(snapshot: Snapshot, instance_type: str) -> tuple[State, str]:
     """The same words from the first second until the pool is ready, so that they are written once."""
-    text = f"agent pool {snapshot.machine.name} ({instance_type}) is being created by AKS"
+    text = f"agent pool {snapshot.machine.name} ({instance_type}) is being ordered and created by AKS"
     return State(types.LAUNCHED, types.FALSE, reasons.LAUNCH_IN_PROGRESS, text), text
 
 
@@ -181,7 +181,7 @@ def _ready_while_terminating(snapshot: Snapshot, limits: Limits) -> State:
     if draining and not is_drained(snapshot, limits):
         return State(types.READY, types.FALSE, reasons.DRAINING, _drain_text(snapshot))
     text = f"waiting until agent pool {snapshot.machine.name} is deleted"
-    problem = snapshot.deletion.error if snapshot.deletion is not None else snapshot.pool_problem
+    problem = snapshot.deletion.problem if snapshot.deletion is not None else snapshot.pool_problem
     if problem is not None and problem.is_news:
         text += f"; {problem}"
     return State(types.READY, types.FALSE, reasons.POOL_DELETING, text)

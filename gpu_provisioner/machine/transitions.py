@@ -24,14 +24,19 @@ EVENTS: tuple[tuple[str, str, str], ...] = (
     ("Normal", REGISTERED, "The Node joined and carries the Machine's labels, taints and finalizer."),
     ("Normal", INITIALIZED, "The Node is Ready, free of startup taints, and offers every requested resource."),
     ("Normal", READY, "The Machine can be used."),
-    ("Normal", "LaunchInProgress", "AKS accepted the order of the agent pool."),
+    ("Normal", "LaunchInProgress", "The agent pool is being ordered and created by AKS."),
+    (
+        "Normal",
+        "WaitingForRequestBudget",
+        "The order of the agent pool waits for its turn at the request budget to Azure.",
+    ),
     ("Normal", "Draining", "The Machine is being deleted; pods are being evicted."),
     ("Normal", "PoolDeleting", "The Machine is being deleted; its agent pool is being deleted."),
     ("Warning", "<any other reason>", "Ready took on that reason: the note has the message of the condition."),
 )
 """Rows of the documentation: type, reason, meaning."""
 
-_CALM = frozenset({reasons.LAUNCH_IN_PROGRESS, reasons.DRAINING, reasons.POOL_DELETING})
+_CALM = frozenset({reasons.LAUNCH_IN_PROGRESS, reasons.WAITING_FOR_TURN, reasons.DRAINING, reasons.POOL_DELETING})
 
 _WAITING = frozenset(
     {

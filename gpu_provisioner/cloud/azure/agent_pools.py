@@ -262,7 +262,7 @@ def _word(value: Any) -> str:
     return str(value.value if isinstance(value, Enum) else value or "")
 
 
-def _failure(p: Any) -> port.CloudError | None:
+def _failure(p: Any) -> port.Problem | None:
     """Why a pool ended Failed, from the pool itself, so that it is known after a restart too."""
     if p.provisioning_state not in (port.FAILED, port.CANCELED):
         return None
@@ -270,4 +270,4 @@ def _failure(p: Any) -> port.CloudError | None:
     code, message = (detail.code, detail.message) if detail else ("", "")
     return classify(
         200, str(code or ""), str(message or f"the operation ended {p.provisioning_state}; AKS gives no cause")
-    )
+    ).problem

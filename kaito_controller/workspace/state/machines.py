@@ -34,6 +34,7 @@ TERMINAL_REASONS = frozenset(
 WAITING_REASONS = frozenset(
     {
         machine_reasons.LAUNCH_IN_PROGRESS,
+        machine_reasons.WAITING_FOR_TURN,
         machine_reasons.MACHINE_NOT_LAUNCHED,
         machine_reasons.NODE_NOT_FOUND,
         machine_reasons.NODE_NOT_READY,

@@ -57,6 +57,8 @@ class Fault:
 class World:
     """See the module."""
 
+    rounds: ClassVar[int] = 500
+    """How much may be due at one moment; more is a loop."""
     made: ClassVar[list[World]] = []
     """All of this test, so that the rules are checked at its end whether it asks or not."""
 
@@ -158,7 +160,7 @@ class World:
 
     def settle(self) -> None:
         """Run everything that is due at this moment."""
-        for _ in range(500):
+        for _ in range(self.rounds):
             self.timeline.run_due()
             moved = self.deliver()
             worked = sum(controller.process_next() for controller in self.controllers) > 0
@@ -169,7 +171,9 @@ class World:
                 continue
             if not moved and not worked:
                 return
-        raise AssertionError(f"no rest after 500 rounds at {self.clock.now()}; last writes {self.writes[-10:]}")
+        raise AssertionError(
+            f"no rest after {self.rounds} rounds at {self.clock.now()}; last writes {self.writes[-10:]}"
+        )
 
     def run(self, seconds: float, until: Callable[[], bool] = lambda: False, *, step_s: float = 1.0) -> bool:
         """Let time pass; True as soon as `until` holds."""

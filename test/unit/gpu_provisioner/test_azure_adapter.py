@@ -187,5 +187,6 @@ def test_why_a_pool_failed_is_read_from_the_pool_itself(cloud: AksCloud, pools: 
     pools.create(SPEC)
     wait_until(lambda: pools.get(SPEC.name).has_failed, what="the pool to fail")
     error = pools.get(SPEC.name).error
-    assert isinstance(error, port.SkuNotOffered)
+    assert error is not None
+    assert error.is_a(port.SkuNotOffered)
     assert error.azure_code == "SkuNotAvailable"

@@ -28,7 +28,7 @@ from gpu_provisioner.machine.status import machine_status
 from test.unit.gpu_provisioner.builders import build_machine, build_node, build_pool, build_snapshot, pending, ready
 
 LIMITS = Limits()
-QUOTA = classify(400, "QuotaExceeded", "no")
+QUOTA = classify(400, "QuotaExceeded", "no").problem
 LAUNCHED = {**pending(), "MachineLaunched": ("True", "")}
 REGISTERED = {**LAUNCHED, "MachineRegistered": ("True", "")}
 
