@@ -6,6 +6,8 @@ Azure's gpu-provisioner 0.2.x and must not change; those marked "ours" are addit
 
 from __future__ import annotations
 
+import re
+
 GROUP = "karpenter.sh"
 VERSION = "v1alpha5"
 API_VERSION = f"{GROUP}/{VERSION}"
@@ -45,6 +47,14 @@ OS = "kubernetes.io/os"
 AGENT_POOL = "kubernetes.azure.com/agentpool"
 AGENT_POOL_SHORT = "agentpool"
 """AKS puts both on every Node of a pool; the value is the pool's name, which is the Machine's name."""
+
+_ANY_OF = r"([-a-z0-9]+\.)*"
+SYSTEM_LABEL = re.compile(
+    rf"(?!app\.kubernetes\.io/){_ANY_OF}(kubernetes\.io|k8s\.io)/.*|{_ANY_OF}karpenter\.(sh|azure\.com|k8s\.aws)/.*|kubernetes\.azure\.com/.*|"
+    r"agentpool|storageprofile|storagetier|accelerator"
+)
+"""Label keys by which the kubelet, the cloud and the provisioner say what a Node is. One that a Machine carries is written neither onto
+the pool nor onto the Node, so that no Machine can make its Node lie. `app.kubernetes.io/` says nothing of a Node and is free."""
 
 MACHINE_UID = "kaito.sh/machine-uid"
 """Ours. Node label of the pool: the UID of the Machine that the pool was made for (half of the ownership mark)."""

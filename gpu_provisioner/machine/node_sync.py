@@ -36,7 +36,7 @@ def synced(machine: Machine, node: NodeView) -> NodeView:
     if not node.is_registered:
         node = replace(
             node,
-            labels={**node.labels, **machine.labels},
+            labels={**node.labels, **_own_labels(machine)},
             annotations={**node.annotations, **_copied(machine.annotations)},
             taints=_with_taints(node.taints, (*machine.spec.taints, *machine.spec.startup_taints)),
         )
@@ -49,6 +49,13 @@ def synced(machine: Machine, node: NodeView) -> NodeView:
         finalizers=_with(node.finalizers, labels.FINALIZER),
         owner_references=_owned(machine, node.owner_references),
     )
+
+
+def _own_labels(machine: Machine) -> dict[str, str]:
+    """The Machine's labels, without those by which others say what the Node is."""
+    return {
+        k: v for k, v in machine.labels.items() if k == labels.PROVISIONER_NAME or not labels.SYSTEM_LABEL.fullmatch(k)
+    }
 
 
 @dataclass(frozen=True, slots=True)

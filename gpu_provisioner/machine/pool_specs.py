@@ -126,10 +126,11 @@ def _choice(machine: Machine, annotation: str, choices: Mapping[str, str], probl
 
 
 def _node_labels(machine: Machine, instance_type: str) -> dict[str, str]:
-    """Machine labels go over the default provisioner name; the machine type and the mark go over everything."""
+    """Without what only kubelet and cloud may say (AKS refuses such labels); the machine type and the mark go over everything."""
+    own = {key: value for key, value in machine.labels.items() if not labels.SYSTEM_LABEL.fullmatch(key)}
     return {
-        labels.PROVISIONER_NAME: labels.DEFAULT_PROVISIONER,
-        **machine.labels,
+        labels.PROVISIONER_NAME: machine.labels.get(labels.PROVISIONER_NAME, labels.DEFAULT_PROVISIONER),
+        **own,
         labels.MACHINE_TYPE: labels.MACHINE_TYPE_GPU if is_gpu_type(instance_type) else labels.MACHINE_TYPE_CPU,
         labels.MACHINE_UID: machine.uid,
     }

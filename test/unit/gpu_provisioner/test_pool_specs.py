@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from gpu_provisioner.api import labels
+from gpu_provisioner.machine.node_sync import synced
 from gpu_provisioner.machine.pool_specs import Candidates, PoolDefaults, candidates_for
-from test.unit.gpu_provisioner.builders import build_machine
+from test.unit.gpu_provisioner.builders import build_machine, build_node
 
 
 def requirement(key: str, *values: str, operator: str = "In") -> dict[str, Any]:
@@ -50,6 +52,32 @@ def test_the_mark_is_on_the_pool_twice_and_cannot_be_overwritten_by_machine_labe
     assert spec.node_labels[labels.MACHINE_UID] == "uid-1"
     assert spec.node_labels[labels.MACHINE_TYPE] == "gpu"
     assert spec.node_labels[labels.PROVISIONER_NAME] == "default"
+
+
+LIES = {
+    "kubernetes.io/os": "windows",
+    "kubernetes.io/hostname": "other",
+    "node.kubernetes.io/instance-type": "Standard_ND96",
+    "topology.kubernetes.io/zone": "mars-1",
+    "karpenter.sh/capacity-type": "spot",
+    "karpenter.sh/initialized": "true",
+    "karpenter.sh/registered": "true",
+    "kubernetes.azure.com/agentpool": "other",
+    "agentpool": "other",
+    "node-role.kubernetes.io/control-plane": "",
+}
+OWN = {labels.WORKSPACE: "w", "apps": "llama", "app.kubernetes.io/name": "llama", "example.com/kubernetes.io": "x"}
+
+
+def test_no_label_of_a_machine_says_what_its_node_is() -> None:
+    (spec,) = candidates(TYPE, labels={**OWN, **LIES}).specs
+    assert not LIES.keys() & spec.node_labels.keys()
+    assert OWN.items() <= spec.node_labels.items()
+    machine = build_machine(labels={**OWN, **LIES})
+    told = {"kubernetes.io/os": "linux", "agentpool": machine.name}
+    want = synced(machine, replace(build_node(is_ready=False), labels=told))
+    assert {key: want.labels.get(key) for key in LIES} == {**dict.fromkeys(LIES), **told, labels.REGISTERED: "true"}
+    assert OWN.items() <= want.labels.items()
 
 
 def test_taints_are_written_as_aks_wants_them() -> None:
