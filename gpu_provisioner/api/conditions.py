@@ -22,7 +22,7 @@ FALSE = "False"
 UNKNOWN = "Unknown"
 
 MESSAGE_LIMIT = 800
-"""Longest condition message in characters; a longer one is cut and ends with `...`."""
+"""Longest condition message in characters; of a longer one the sentence that tells is kept (`wording.py`)."""
 
 ALL_TYPES_UNAVAILABLE = "all requested instance types were unavailable during launch"
 """KAITO 0.3.x stops waiting when MachineLaunched is False with exactly this message one second after the create."""

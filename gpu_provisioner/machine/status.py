@@ -15,6 +15,7 @@ from typing import Any
 from controller_runtime.clock import rfc3339
 from gpu_provisioner.api import conditions as types
 from gpu_provisioner.api import labels, reasons
+from gpu_provisioner.api.wording import essence
 from gpu_provisioner.machine.deadlines import verdict
 from gpu_provisioner.machine.launch_failure import launch_failure
 from gpu_provisioner.machine.limits import Limits
@@ -61,17 +62,13 @@ def _replacing(old: Any, new: Any) -> Any:
 
 def _written(state: State, old: Mapping[str, Any], now: datetime) -> dict[str, Any]:
     since = old.get("lastTransitionTime") if old.get("status") == state.status else None
-    words = {"reason": state.reason, "message": _cut(state.message)}
+    words = {"reason": state.reason, "message": essence(state.message, types.MESSAGE_LIMIT)}
     return {
         "lastTransitionTime": since or rfc3339(now),
         **{k: v for k, v in words.items() if v},
         "status": state.status,
         "type": state.type,
     }
-
-
-def _cut(message: str) -> str:
-    return message if len(message) <= types.MESSAGE_LIMIT else message[: types.MESSAGE_LIMIT] + "..."
 
 
 # The conditions of a Machine that lives

@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 
+from gpu_provisioner.api.wording import essence
 from gpu_provisioner.cloud import port
 
 CODES: Mapping[str, type[port.CloudError]] = {
@@ -66,6 +67,8 @@ _AMBIGUOUS: Mapping[str, tuple[re.Pattern[str], type[port.CloudError]]] = {
 
 _POOL_MISSING = "NotFound"
 _TEXT_LIMIT = 1000
+_READ = 20_000
+"""Characters of a message that are looked at."""
 
 
 def classify(
@@ -75,10 +78,11 @@ def classify(
 
     `creating`: the request was create-only, so that 412 means that the pool exists.
     """
-    text = " ".join(message.split())[:_TEXT_LIMIT] or f"Azure answered {status} without a message"
+    text = " ".join(message[:_READ].split()) or f"Azure answered {status} without a message"
     kind = _kind(status, code, text, creating=creating)
     cure = _quota_cure(text) if kind is port.Quota else None
-    return kind(text, azure_code=code, status=status, retry_after_s=retry_after_s, cure=cure)
+    said = essence(text, _TEXT_LIMIT)
+    return kind(said, azure_code=code, status=status, retry_after_s=retry_after_s, cure=cure)
 
 
 def _kind(status: int | None, code: str, text: str, *, creating: bool) -> type[port.CloudError]:

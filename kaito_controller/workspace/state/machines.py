@@ -16,6 +16,7 @@ from controller_runtime.resources import Object, annotations_of, finalizers_of, 
 from controller_runtime.untrusted import EARLIEST, integer, moment
 from gpu_provisioner.api import conditions, labels
 from gpu_provisioner.api import reasons as machine_reasons
+from gpu_provisioner.api.wording import essence
 from kaito_controller.api import patterns
 from kaito_controller.api.labels import ORDERED_LABELS, SYSTEM_LABEL
 from kaito_controller.workspace.state import naming
@@ -47,6 +48,9 @@ WAITING_REASONS = frozenset(
     }
 )
 """Reasons that a healthy Machine passes through."""
+
+QUOTED = 480
+"""Characters of a Machine's message that are quoted: no more than any sentence about it has room for."""
 
 _PLATFORM = {labels.ARCH: "amd64", labels.OS: "linux"}
 DELETED_BY_OTHERS = "MachineDeleted"
@@ -181,7 +185,7 @@ def _phase(
 ) -> _Verdict:
     cause = _cause(found)
     since = moment(cause.get("lastTransitionTime"))
-    reason, message = str(cause.get("reason") or ""), str(cause.get("message") or "")
+    reason, message = str(cause.get("reason") or ""), essence(str(cause.get("message") or ""), QUOTED)
     if is_deleting(machine):
         gone_at = moment(machine["metadata"]["deletionTimestamp"])
         return MachinePhase.DELETING, reason or DELETED_BY_OTHERS, message or "no cause was given", gone_at
