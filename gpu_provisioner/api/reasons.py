@@ -39,6 +39,7 @@ LAUNCH_TIMEOUT = "LaunchTimeout"
 REGISTRATION_TIMEOUT = "RegistrationTimeout"
 NODE_UNHEALTHY = "NodeUnhealthy"
 NODE_DELETED = "NodeDeleted"
+POOL_IN_MAINTENANCE = "PoolInMaintenance"
 INITIALIZATION_TIMEOUT = "InitializationTimeout"
 
 
@@ -190,6 +191,12 @@ REASONS: tuple[ReasonEntry, ...] = (
         "Ready",
         "The Node was not Ready for longer than the unhealthy limit while its pool was running; the Machine is deleted.",
         "Nothing; its creator makes a new one.",
+    ),
+    ReasonEntry(
+        POOL_IN_MAINTENANCE,
+        "Ready",
+        "The Node is not Ready while its agent pool is being upgraded, changed or restarted, or is stopped; Ready is Unknown.",
+        "Wait, or start a stopped pool; no limit runs meanwhile, and the Node is expected back.",
     ),
     ReasonEntry(
         POOL_GONE,

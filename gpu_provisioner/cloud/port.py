@@ -230,6 +230,11 @@ class Pool:
         return self.provisioning_state == SUCCEEDED and self.power_state != "Stopped"
 
     @property
+    def is_in_maintenance(self) -> bool:
+        """It was ready once (the caller knows), and is being changed by somebody, or is stopped."""
+        return not (self.is_running or self.has_failed or self.is_deleting)
+
+    @property
     def has_failed(self) -> bool:
         return self.provisioning_state in (FAILED, CANCELED)
 

@@ -153,8 +153,26 @@ def _ready(snapshot: Snapshot, states: Mapping[str, State], launch_detail: str) 
     if snapshot.node is None:
         return State(types.READY, types.FALSE, reasons.NODE_NOT_FOUND, "Node not registered with cluster")
     if not snapshot.is_usable:
-        return State(types.READY, types.FALSE, reasons.NODE_NOT_READY, "Node status is NotReady")
+        return _maintenance(snapshot) or State(
+            types.READY, types.FALSE, reasons.NODE_NOT_READY, "Node status is NotReady"
+        )
     return State(types.READY, types.TRUE)
+
+
+def _maintenance(snapshot: Snapshot) -> State | None:
+    """Unknown, not False: the Node is expected back, and the step to or from it restarts the clocks of those who watch."""
+    pool, said = snapshot.our_pool, snapshot.machine.condition(types.READY)
+    if pool is None and said is not None and said.reason == reasons.POOL_IN_MAINTENANCE and not snapshot.pool_is_known:
+        return State(types.READY, types.UNKNOWN, reasons.POOL_IN_MAINTENANCE, said.message or "")
+    if pool is None or not pool.is_in_maintenance:
+        return None
+    stopped = pool.power_state == "Stopped"
+    doing = (
+        "is stopped: start it to get the Node back"
+        if stopped
+        else f"is {pool.provisioning_state}: its Node is expected back"
+    )
+    return State(types.READY, types.UNKNOWN, reasons.POOL_IN_MAINTENANCE, f"agent pool {pool.name} {doing}")
 
 
 # The conditions of a Machine that is being deleted

@@ -30,13 +30,26 @@ EVENTS: tuple[tuple[str, str, str], ...] = (
         "WaitingForRequestBudget",
         "The order of the agent pool waits for its turn at the request budget to Azure.",
     ),
+    (
+        "Normal",
+        "PoolInMaintenance",
+        "The Node is away while its agent pool is being upgraded, changed or restarted, or is stopped.",
+    ),
     ("Normal", "Draining", "The Machine is being deleted; pods are being evicted."),
     ("Normal", "PoolDeleting", "The Machine is being deleted; its agent pool is being deleted."),
     ("Warning", "<any other reason>", "Ready took on that reason: the note has the message of the condition."),
 )
 """Rows of the documentation: type, reason, meaning."""
 
-_CALM = frozenset({reasons.LAUNCH_IN_PROGRESS, reasons.WAITING_FOR_TURN, reasons.DRAINING, reasons.POOL_DELETING})
+_CALM = frozenset(
+    {
+        reasons.LAUNCH_IN_PROGRESS,
+        reasons.WAITING_FOR_TURN,
+        reasons.POOL_IN_MAINTENANCE,
+        reasons.DRAINING,
+        reasons.POOL_DELETING,
+    }
+)
 
 _WAITING = frozenset(
     {

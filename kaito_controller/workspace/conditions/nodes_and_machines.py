@@ -12,6 +12,7 @@ from datetime import datetime
 from controller_runtime.clock import rfc3339
 from controller_runtime.resources import uid_of
 from controller_runtime.untrusted import later
+from gpu_provisioner.api import reasons as machine_reasons
 from kaito_controller.api import reasons
 from kaito_controller.api.reasons import Kind
 from kaito_controller.workspace.decide.attempts import Waiting
@@ -138,6 +139,13 @@ def _silent(snapshot: Snapshot, machine: MachineView) -> Verdict:
 
 
 def _degraded(snapshot: Snapshot, machine: MachineView) -> Verdict:
+    if machine.reason == machine_reasons.POOL_IN_MAINTENANCE:
+        said = shorten(machine.message, 300).rstrip(".")
+        return Verdict(
+            reasons.NODE_NOT_READY,
+            f"Node {machine.node_name or '(none)'} of Machine {machine.name} is under maintenance: {said}. "
+            f"{_since(machine.since)}It is waited for and not replaced, however long it takes.",
+        )
     until = _deadline(_counted(snapshot, machine.since, "Machine"), snapshot.limits.node_lost_timeout_s)
     said = f"{machine.reason} {machine.message}".strip().rstrip(".") or "no reason given"
     return Verdict(

@@ -63,6 +63,7 @@ CAUSELESS_REASONS = WAITING_REASONS | {
     machine_reasons.REGISTRATION_TIMEOUT,
     machine_reasons.INITIALIZATION_TIMEOUT,
     machine_reasons.POOL_GONE,
+    machine_reasons.POOL_IN_MAINTENANCE,
     machine_reasons.POOL_DELETING,
     machine_reasons.DRAINING,
     machine_reasons.NODE_DELETED,
@@ -195,7 +196,7 @@ def _phase(
         return MachinePhase.READY, "", "", moment(found[conditions.READY].get("lastTransitionTime"))
     if _is_true(found, conditions.INITIALIZED):
         limit_s, phase = limits.node_lost_timeout_s, MachinePhase.DEGRADED
-        start = since
+        start = None if reason == machine_reasons.POOL_IN_MAINTENANCE else since
     else:
         limit_s, phase, start = limits.machine_timeout_s, MachinePhase.PENDING, _created(machine)
     counted = None if fresh is None or start is None else max(start, fresh)
@@ -211,7 +212,8 @@ def _cause(found: Mapping[str, Mapping[str, Any]]) -> Mapping[str, Any]:
     for step in (*conditions.DEPENDENTS, conditions.READY):
         if found.get(step, {}).get("status") == "False":
             return found[step]
-    return {}
+    ready = found.get(conditions.READY, {})
+    return ready if ready.get("reason") == machine_reasons.POOL_IN_MAINTENANCE else {}
 
 
 def _conditions(machine: Object) -> dict[str, Mapping[str, Any]]:

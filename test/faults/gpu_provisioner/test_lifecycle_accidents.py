@@ -9,6 +9,7 @@ import pytest
 from controller_runtime.resources import NODES
 from gpu_provisioner.api import reasons
 from gpu_provisioner.api.resource import MACHINES
+from gpu_provisioner.cloud.azure.errors import classify
 from hack.localcluster.cloud.model import Outcome, Script
 from test.faults.gpu_provisioner.oracles import check
 from test.faults.gpu_provisioner.world import World, machine_object
@@ -167,10 +168,20 @@ def test_a_node_of_a_pool_that_is_not_running_is_not_given_up(ready_world: World
     ready_world.set_node_ready(False)
     ready_world.run(3000, step_s=5)
     assert not ready_world.machine()["metadata"].get("deletionTimestamp")
+    away = ready_world.condition("Ready")
+    assert (away["status"], away["reason"]) == ("Unknown", reasons.POOL_IN_MAINTENANCE)
+    assert excuse in away["message"].lower()
+    ready_world.azure_down = classify(None, "", "connection refused")
+    ready_world.run(120, step_s=5)
+    assert ready_world.condition("Ready") == away
+    ready_world.azure_down = None
     ready_world.cloud.set_power("ws012345678", "Running")
     ready_world.cloud.set_state("ws012345678", "Succeeded")
     ready_world.run(300, step_s=5)
     assert not ready_world.machine()["metadata"].get("deletionTimestamp")
+    late = ready_world.condition("Ready")
+    assert (late["status"], late["reason"]) == ("False", reasons.NODE_NOT_READY)
+    assert late["lastTransitionTime"] > away["lastTransitionTime"]
     ready_world.set_node_ready(True)
     assert ready_world.run(60, ready_world.is_ready)
 

@@ -147,3 +147,31 @@ def test_owner_needs_both_labels() -> None:
 
 def test_quoted_text_is_one_short_line() -> None:
     assert shorten("a\n b" + "c" * 700, 10) == "a bcccccc…"
+
+
+def test_node_under_maintenance_of_its_cloud_is_never_late() -> None:
+    away = stored(
+        INITIALIZED, condition("Ready", "Unknown", "PoolInMaintenance", "agent pool ws1 is Upgrading"), node="n"
+    )
+
+    view = read_machine(away, now=START + timedelta(days=2), limits=Limits())
+
+    assert (view.phase, view.reason, view.message) == (
+        MachinePhase.DEGRADED,
+        "PoolInMaintenance",
+        "agent pool ws1 is Upgrading",
+    )
+
+
+def test_the_clouds_sentence_is_found_in_the_text_of_the_go_provisioner() -> None:
+    rule = "-" * 80
+    lead = f"creating agent pool failed: PUT https://management.azure.com/subscriptions/{'0' * 300} {rule} RESPONSE 409: 409 Conflict "
+    body = '{"code": "X", "message": "Insufficient vcpu quota requested 24, remaining 0 for family standardNC for region eastus."}'
+    said = f"{lead}ERROR CODE: ErrCode_InsufficientVCPUQuota {rule} {body} {rule}"
+
+    view = read_machine(stored(condition("MachineLaunched", "False", "LaunchFailed", said)), now=START, limits=Limits())
+
+    assert view.message == (
+        "ErrCode_InsufficientVCPUQuota: creating agent pool failed: "
+        "Insufficient vcpu quota requested 24, remaining 0 for family standardNC for region eastus."
+    )

@@ -142,6 +142,15 @@ def failing(reason: str, message: str, phase: MachinePhase = MachinePhase.PENDIN
     return machine(0, 0, phase, reason=reason, message=message)
 
 
+def test_node_under_maintenance_is_named_and_waited_for_without_a_replacement() -> None:
+    away = machine(0, 0, MachinePhase.DEGRADED, reason="PoolInMaintenance", message="agent pool ws1 is Upgrading")
+    decision = decide(snapshot(machines=(away,), after_s=100_000.0))
+
+    assert "agent pool ws1 is Upgrading" in decision.overall.message
+    assert "not replaced, however long it takes" in decision.overall.message
+    assert not decision.assignment.order
+
+
 def remembered(seen: Snapshot) -> Record:
     return next(action.record for action in plan(seen, decide(seen)) if isinstance(action, Remember))
 
