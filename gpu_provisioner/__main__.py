@@ -1,10 +1,19 @@
-"""`python -m gpu_provisioner`."""
+"""`python -m gpu_provisioner`, and the command `gpu-provisioner`."""
 
 from __future__ import annotations
 
 import sys
 
-from gpu_provisioner.main import main
+from controller_runtime.early_stop import end_at_once_when_told
+
+
+def main() -> int:
+    """Run until told to stop, which may be while the program is still being imported; the exit code."""
+    end_at_once_when_told()
+    from gpu_provisioner import main as program  # behind the handler: it takes seconds on a busy node
+
+    return program.main()
+
 
 if __name__ == "__main__":
     sys.exit(main())
