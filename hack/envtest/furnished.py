@@ -43,6 +43,7 @@ class AuditEntry:
     name: str
     path: str
     code: int
+    dry_run: bool
 
 
 class AuditedServer:
@@ -174,4 +175,5 @@ def audit_entry(event: dict[str, Any]) -> AuditEntry:
         name=reference.get("name", ""),
         path=event["requestURI"],
         code=int(event.get("responseStatus", {}).get("code", 0)),
+        dry_run="dryRun=" in event["requestURI"],
     )

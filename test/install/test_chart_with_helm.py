@@ -14,6 +14,7 @@ import kubernetes_validate
 import pytest
 import yaml
 
+from controller_runtime.version import VERSION
 from hack.envtest import binaries
 from test.install import readme, shipped
 from test.install.test_rendered import NEWEST
@@ -145,7 +146,7 @@ def test_image_is_named_by_tag_or_digest(helm: Helm) -> None:
     pinned = helm.template({"image": {"repository": "registry.example/kaito", "digest": "sha256:" + "0" * 64}})
 
     assert controller(tagged)["image"] == "registry.example/kaito:1.2.3"
-    assert controller(pinned)["image"] == "registry.example/kaito:0.1.0@sha256:" + "0" * 64
+    assert controller(pinned)["image"] == f"registry.example/kaito:{VERSION}@sha256:" + "0" * 64
 
 
 def test_settings_become_flags_that_the_binary_accepts(helm: Helm) -> None:

@@ -49,7 +49,7 @@ _POLL_S = 0.01
 
 @dataclass(frozen=True, slots=True)
 class AuditEntry:
-    """One request, as it ended. `code` is 0 when the client got no answer."""
+    """One request, as it ended. `code` is 0 when the client got no answer; `dry_run`: it was to change nothing."""
 
     time_s: float
     user: str
@@ -62,6 +62,7 @@ class AuditEntry:
     name: str
     path: str
     code: int
+    dry_run: bool = False
 
 
 @dataclass(slots=True)
@@ -128,7 +129,8 @@ class Exchange:
             )
         name = route.name or self.created_name
         place = (route.verb, route.group, route.resource, route.subresource, route.namespace, name)
-        return AuditEntry(time.time(), caller.user, caller.agent, *place, self.request.path, code)
+        dry_run = "dryRun" in self.request.query
+        return AuditEntry(time.time(), caller.user, caller.agent, *place, self.request.path, code, dry_run)
 
     async def run(self) -> web.StreamResponse:
         """Answer, with faults."""

@@ -64,6 +64,10 @@ def test_the_log_tells_a_life_from_the_order_to_the_end_and_nothing_while_all_is
     assert '"example.com/look":"2"' in other
     rig.kubectl("delete", "workspace", NAME, "-n", namespace)
 
+    def is_over() -> bool:
+        return told(rig, key)[-1]["event"] == "finalizer removed"
+
+    wait_until(is_over, 20, "the line about the end, which is written after the object has gone")
     rest = told(rig, key)[len(lines) :]
     assert {line["reason"] for line in rest if line["event"] == "condition changed"} <= {
         "DeletingMachines",
