@@ -188,6 +188,12 @@ NAME_TAKEN = _trouble(
     "An object of the name we need exists and belongs to somebody else.",
     "Rename or delete that object, or recreate the Workspace under another name.",
 )
+NAME_BEING_FREED = _waiting(
+    "NameBeingFreed",
+    _ALL,
+    "An object of the name we need is being deleted, or was made for a Workspace of this name that was deleted.",
+    "None needed. If it lasts: remove what keeps the object, as a rule one of its finalizers.",
+)
 POD_UNSCHEDULABLE = _trouble(
     "PodUnschedulable",
     _RUN,

@@ -15,10 +15,12 @@ from controller_runtime.clock import SYSTEM_CLOCK, rfc3339
 from controller_runtime.conditions import get_condition
 from controller_runtime.errors import AlreadyExists, ApiError, NotFound
 from controller_runtime.resources import (
+    CONFIG_MAPS,
     DEPLOYMENTS,
     JOBS,
     NODES,
     PODS,
+    SERVICES,
     STATEFUL_SETS,
     Object,
     Resource,
@@ -35,6 +37,7 @@ from kaito_controller.workloads import pinned_nodes
 from kaito_controller.workspace.act.actions import MACHINES
 
 KARPENTER_FINALIZER = "karpenter.sh/termination"
+OF_WORKSPACES = (SERVICES, DEPLOYMENTS, STATEFUL_SETS, JOBS, CONFIG_MAPS)
 
 
 @dataclass
@@ -281,6 +284,14 @@ class ScriptedCluster:
 
     def _collect(self) -> None:
         """Background garbage collection: what a gone owner controlled goes too; a Node's pods go with it."""
+        for resource in OF_WORKSPACES:
+            for obj in self.all(resource):
+                owner = controller_of(obj) or {}
+                if owner.get("kind") != labels.KIND or is_deleting(obj):
+                    continue
+                live = self.find(labels.WORKSPACES, owner["name"], namespace_of(obj))
+                if live is None or uid_of(live) != owner["uid"]:
+                    self.client.delete(resource, name_of(obj), namespace_of(obj), uid=uid_of(obj))
         for pod in self.all(PODS):
             owner = controller_of(pod)
             kinds = {"Deployment": DEPLOYMENTS, "StatefulSet": STATEFUL_SETS, "Job": JOBS}

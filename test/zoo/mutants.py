@@ -103,7 +103,7 @@ IDENTITY = (
         "exists-is-success",
         "`Already exists` counts as our own create, without looking whose it is.",
         "kaito_controller/workspace/act/apply.py",
-        '        if owner is None or owner.get("uid") != uid_of(workspace):\n            raise NameTakenError(live)',
+        '        if owner is None or owner.get("uid") != uid_of(workspace):\n            raise NameTakenError(live, workspace)',
         '        if owner is None or owner.get("uid") != uid_of(workspace):\n            return []',
         ("test/faults/kaito_controller/test_failures.py::test_deployment_of_somebody_else_is_left_alone_and_named",),
     ),

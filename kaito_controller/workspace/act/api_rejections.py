@@ -2,10 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 from controller_runtime.errors import BadRequest, Forbidden, Invalid, NotFound, RequestTooLarge, TerminalApiError
-from controller_runtime.resources import Object, annotations_of, controller_of, labels_of, name_of, namespace_of
+from controller_runtime.resources import (
+    Object,
+    annotations_of,
+    controller_of,
+    finalizers_of,
+    is_deleting,
+    labels_of,
+    name_of,
+    namespace_of,
+    uid_of,
+)
 from controller_runtime.untrusted import entries
-from kaito_controller.api import labels
+from kaito_controller.api import labels, reasons
 from kaito_controller.workloads.metadata import MANAGED_BY
 from kaito_controller.workspace.act.actions import Action, Create, Replace
 from kaito_controller.workspace.state.machines import owner_key
@@ -31,12 +44,33 @@ def is_left_behind(live: Object, workspace: Object) -> bool:
 
 
 class NameTakenError(Exception):
-    """A name that we need belongs to somebody else."""
+    """A name that we need is carried by an object that is not ours, for good or until that is gone; `reason` says which."""
 
-    def __init__(self, live: Object) -> None:
-        owner = controller_of(live) or {}
-        whose = owner_key(live) or f"{owner.get('kind', '')} {owner.get('name', '')}".strip() or "somebody else"
-        super().__init__(f"{live.get('kind')} {name_of(live)} exists and belongs to {whose}. Delete or rename it.")
+    def __init__(self, live: Object, workspace: Object) -> None:
+        what, owner = f"{live.get('kind')} {name_of(live)}", controller_of(live) or {}
+        self.reason = reasons.NAME_BEING_FREED
+        if is_deleting(live):
+            kept = f", kept by finalizers {', '.join(finalizers_of(live)[:5])}" if finalizers_of(live) else ""
+            told = f"Waiting for {what} to be gone, which is being deleted{kept}."
+        elif _is_of_a_predecessor(owner, workspace):
+            told = (
+                f"Waiting for {what} to be gone: it was made for an earlier Workspace {name_of(workspace)}, which was deleted, "
+                "and is left to the garbage collector."
+            )
+        else:
+            self.reason = reasons.NAME_TAKEN
+            whose = owner_key(live) or f"{owner.get('kind', '')} {owner.get('name', '')}".strip() or "somebody else"
+            told = f"{what} exists and belongs to {whose}. Delete or rename it."
+        super().__init__(told)
+
+
+def _is_of_a_predecessor(owner: Mapping[str, Any], workspace: Object) -> bool:
+    """Two Workspaces of one name cannot be at the same time, so another UID under our name is that of one that is gone."""
+    group = str(owner.get("apiVersion", "")).rpartition("/")[0]
+    return (
+        (owner.get("kind"), group, owner.get("name")) == (labels.KIND, labels.GROUP, name_of(workspace))
+        and owner.get("uid") != uid_of(workspace)
+    )  # fmt: skip
 
 
 class SchemaTooOldError(Exception):
@@ -55,8 +89,8 @@ _AGAIN = f"It is tried again every {REFUSED_RETRY_S:.0f} s."
 
 
 def taken(error: NameTakenError) -> Refusal:
-    """What to show for a name that is somebody else's."""
-    return Refusal(f"{error} {_AGAIN}", taken=True)
+    """What to show for a name that another object carries."""
+    return Refusal(f"{error} {_AGAIN}", reason=error.reason)
 
 
 def refusal_of(action: Action, error: TerminalApiError) -> Refusal:

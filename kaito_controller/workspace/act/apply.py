@@ -169,7 +169,7 @@ class Applier:
         if is_left_behind(live, workspace) and not is_deleting(live):
             return [(resource, self._client.replace(resource, updated(live, obj)))]
         if owner is None or owner.get("uid") != uid_of(workspace):
-            raise NameTakenError(live)
+            raise NameTakenError(live, workspace)
         if labels_of(live).get(labels.WORKSPACE) is None and not is_deleting(live):
             # Made by KAITO itself, whose objects carry no labels; with ours on it, the caches will show it.
             return [(resource, self._client.replace(resource, updated(live, obj)))]

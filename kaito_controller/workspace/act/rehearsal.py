@@ -5,7 +5,8 @@ the Workspace one of their pods is tried, because those who refuse pods are sile
 that the pod mounts are looked for. Secrets are not: this program may not read them.
 
 An intent that passed is not asked about again, so that a steady state costs no request. One that was refused is asked about again after
-5, 10, 20 … 300 s, or at once when it changes. What is remembered only saves requests; it may be lost.
+5, 10, 20 … 300 s, or at once when it changes; one whose name is being freed also at each wake, since the end of the object that carries
+the name is one. What is remembered only saves requests; it may be lost.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ from controller_runtime.resources import (
     Object,
     Resource,
     controller_of,
+    is_deleting,
     name_of,
     namespace_of,
     uid_of,
@@ -50,6 +52,20 @@ class _Answer:
     due: datetime
     pause_s: float
 
+    def stands(self, now: datetime) -> bool:
+        """It need not be asked again."""
+        if self.verdict is None:
+            return True
+        return now < self.due and self.verdict.reason is not reasons.NAME_BEING_FREED
+
+    def next(self, now: datetime) -> tuple[datetime, float]:
+        """Until when another refusal holds, and the pause (s). Early questions put nothing off, or each would change the status."""
+        return (self.due, self.pause_s) if now < self.due else _pause(now, min(2 * self.pause_s, LONGEST_PAUSE_S))
+
+
+def _pause(now: datetime, pause_s: float) -> tuple[datetime, float]:
+    return now.replace(microsecond=0) + timedelta(seconds=pause_s), pause_s
+
 
 class Rehearsals:
     """By UID of the Workspace. One worker at a time handles a Workspace, so no lock is needed."""
@@ -64,12 +80,11 @@ class Rehearsals:
         wanted, now = list(objects), self._clock.now()
         intent = digest([intent_hash(obj) for obj in wanted])
         before = self._answers.get(uid_of(workspace))
-        if before is not None and before.intent == intent and (before.verdict is None or now < before.due):
+        if before is not None and before.intent != intent:
+            before = None
+        if before is not None and before.stands(now):
             return before.verdict
-        pause_s = FIRST_PAUSE_S
-        if before is not None and before.intent == intent:
-            pause_s = min(2 * before.pause_s, LONGEST_PAUSE_S)
-        due = now.replace(microsecond=0) + timedelta(seconds=pause_s)
+        due, pause_s = before.next(now) if before is not None else _pause(now, FIRST_PAUSE_S)
         verdict = self._refusal(workspace, wanted, due)
         self._answers[uid_of(workspace)] = _Answer(intent, verdict, due, pause_s)
         return verdict
@@ -86,7 +101,7 @@ class Rehearsals:
             for pod in _pods(objects):
                 self._try(workspace, PODS, pod)
         except NameTakenError as taken:
-            return Verdict(reasons.NAME_TAKEN, f"{taken} {tail}", due)
+            return Verdict(taken.reason, f"{taken} {tail}", due)
         except REFUSED as error:
             return Verdict(reasons.WORKLOAD_REFUSED, f"{shorten(error.message, 700).rstrip('.')}. {tail}", due)
         missing = next(self._missing(objects), None)
@@ -108,8 +123,9 @@ class Rehearsals:
             live = self._client.get(resource, name_of(obj), namespace_of(obj))
         except NotFound:
             return
-        if (controller_of(live) or {}).get("uid") != uid_of(workspace) and not is_left_behind(live, workspace):
-            raise NameTakenError(live)
+        is_ours = (controller_of(live) or {}).get("uid") == uid_of(workspace)
+        if not is_ours and (is_deleting(live) or not is_left_behind(live, workspace)):
+            raise NameTakenError(live, workspace)
 
     def _missing(self, objects: list[Object]) -> Iterator[str]:
         made = {name_of(obj) for obj in objects if obj["kind"] == "ConfigMap"}

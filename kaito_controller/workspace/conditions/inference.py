@@ -52,7 +52,7 @@ def _refused(snapshot: Snapshot) -> Verdict | None:
     refusal = snapshot.refusal
     if refusal is None or refusal.machine:
         return None
-    return Verdict(reasons.NAME_TAKEN if refusal.taken else reasons.WORKLOAD_REFUSED, refusal.message)
+    return Verdict(refusal.reason, refusal.message)
 
 
 def is_serving(workload: Object, wanted: int) -> bool:
@@ -121,7 +121,7 @@ def failure_deadline(snapshot: Snapshot, workload: Object) -> datetime:
     return later(snapshot.counted(since, str(workload["kind"]), "Pod") or snapshot.now, grace_s)
 
 
-REFUSALS = (reasons.WORKLOAD_REFUSED, reasons.NAME_TAKEN)
+REFUSALS = (reasons.WORKLOAD_REFUSED, reasons.NAME_TAKEN, reasons.NAME_BEING_FREED)
 
 
 def until_given_back(snapshot: Snapshot, verdict: Verdict, shown_as: str) -> Verdict:

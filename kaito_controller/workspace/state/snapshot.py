@@ -13,6 +13,7 @@ from enum import Enum
 
 from controller_runtime.resources import Object
 from controller_runtime.untrusted import EARLIEST
+from kaito_controller.api import reasons
 from kaito_controller.api.reasons import Reason
 from kaito_controller.workloads.context import WorkloadContext
 from kaito_controller.workspace.state.records import Attempts, Record, Release
@@ -159,8 +160,8 @@ class Refusal:
     message: str
     machine: bool = False
     """It was a Machine that could not be created."""
-    taken: bool = False
-    """The name belongs to somebody else."""
+    reason: Reason = reasons.WORKLOAD_REFUSED
+    """As shown where it is not about a Machine."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -106,8 +106,30 @@ def test_nothing_is_ordered_for_the_predecessor_of_a_workspace_of_the_same_name(
 
     room.caches[WORKSPACES].held = False
     room.script.provisioner = True
-    room.until(lambda: is_ready(room), "readiness")
+    room.until(lambda: is_ready(room), "readiness", 15)
     assert room.machines_ever() == [machine_name(old, 0, 0), machine_name(new, 0, 0)]
+
+
+def test_a_service_that_a_predecessor_leaves_is_waited_for_without_a_minute_lost() -> None:
+    room = Room()
+    cleanup = {"metadata": {"finalizers": ["service.kubernetes.io/load-balancer-cleanup"]}}
+    room.apply(workspace())
+    room.until(lambda: is_ready(room), "readiness")
+    room.client.patch(SERVICES, "phi", cleanup, "default")
+    force_away(room)
+    before = len(room.machines_ever())
+    new = uid_of(room.apply(workspace()))
+    room.pass_time(40)
+    status, reason, message = room.condition("WorkspaceReady")
+    assert (status, reason) == ("False", "NameBeingFreed")
+    assert "Service phi" in message
+    assert len(room.machines_ever()) == before
+
+    room.client.patch(SERVICES, "phi", {"metadata": {"finalizers": []}}, "default")
+    room.settle()
+
+    assert room.machines_ever()[before:] == [machine_name(new, 0, 0)]
+    room.until(lambda: is_ready(room), "readiness", 10)
 
 
 def test_machines_of_a_workspace_that_the_cache_does_not_show_yet_are_not_orphans(ready: Room) -> None:

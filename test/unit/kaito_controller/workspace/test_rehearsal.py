@@ -165,6 +165,80 @@ def test_a_service_of_that_name_that_is_somebody_elses_is_found(server: Server, 
     assert "Service demo exists and belongs to somebody else" in verdict.message
 
 
+def of_a_predecessor(**metadata: Any) -> Object:
+    service = objects()[0]
+    service["metadata"]["ownerReferences"][0]["uid"] = "of-the-predecessor"
+    service["metadata"] |= metadata
+    return service
+
+
+def test_the_service_of_a_predecessor_is_waited_for_and_asked_about_at_each_wake(
+    server: Server, rehearsals: Rehearsals, clock: FakeClock
+) -> None:
+    server.has(SERVICES, of_a_predecessor())
+
+    verdict = rehearsals.of(WORKSPACE, objects())
+    clock.advance(FIRST_PAUSE_S / 2)
+
+    assert verdict is not None
+    assert verdict.reason.name == "NameBeingFreed"
+    assert "Service demo" in verdict.message
+    assert "earlier Workspace demo" in verdict.message
+    assert (
+        rehearsals.of(WORKSPACE, objects()) == verdict
+    )  # word for word, or each look would write a status and wake the next
+    server.delete(SERVICES, "demo", "default")
+    assert rehearsals.of(WORKSPACE, objects()) is None
+
+
+def test_a_name_that_is_not_freed_is_asked_about_ever_more_rarely(
+    server: Server, rehearsals: Rehearsals, clock: FakeClock
+) -> None:
+    server.has(SERVICES, of_a_predecessor())
+    pauses = []
+    for _ in range(8):
+        verdict = rehearsals.of(WORKSPACE, objects())
+        assert verdict is not None
+        assert verdict.until is not None
+        pauses.append((verdict.until - clock.now().replace(microsecond=0)).total_seconds())
+        clock.advance(pauses[-1] + 1)
+
+    assert pauses[:3] == [FIRST_PAUSE_S, 2 * FIRST_PAUSE_S, 4 * FIRST_PAUSE_S]
+    assert pauses[-1] == LONGEST_PAUSE_S
+
+
+@pytest.mark.parametrize("owners", [[], None], ids=["of somebody else", "of a predecessor"])
+def test_a_service_that_is_being_deleted_is_waited_for(
+    server: Server, rehearsals: Rehearsals, owners: list[Object] | None
+) -> None:
+    service = of_a_predecessor(**({} if owners is None else {"ownerReferences": owners}))
+    service["metadata"] |= {
+        "deletionTimestamp": "2026-01-02T03:04:05Z",
+        "finalizers": ["service.kubernetes.io/load-balancer-cleanup"],
+    }
+    server.has(SERVICES, service)
+
+    verdict = rehearsals.of(WORKSPACE, objects())
+
+    assert verdict is not None
+    assert verdict.reason.name == "NameBeingFreed"
+    assert "being deleted, kept by finalizers service.kubernetes.io/load-balancer-cleanup" in verdict.message
+
+
+def test_an_owner_of_another_name_or_kind_is_no_predecessor(server: Server, rehearsals: Rehearsals) -> None:
+    for field, value in (("name", "other"), ("kind", "RAGEngine"), ("apiVersion", "kaito.example.com/v1")):
+        service = of_a_predecessor()
+        service["metadata"]["ownerReferences"][0][field] = value
+        server.has(SERVICES, service)
+
+        verdict = rehearsals.of(WORKSPACE, objects())
+
+        assert verdict is not None
+        assert verdict.reason.name == "NameTaken"
+        rehearsals.forget(UID)
+        server.delete(SERVICES, "demo", "default")
+
+
 def test_our_own_service_that_is_there_already_is_fine(server: Server, rehearsals: Rehearsals) -> None:
     server.has(SERVICES, objects()[0])
 

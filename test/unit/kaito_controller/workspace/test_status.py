@@ -15,6 +15,7 @@ from controller_runtime.clock import rfc3339
 from controller_runtime.conditions import Condition
 from controller_runtime.errors import Forbidden, Invalid
 from controller_runtime.resources import Object, name_of
+from kaito_controller.api import reasons
 from kaito_controller.api.reasons import REASONS
 from kaito_controller.workspace.act.actions import Replace
 from kaito_controller.workspace.act.api_rejections import refusal_of
@@ -332,7 +333,7 @@ def test_an_annotation_that_has_no_effect_is_said_to_have_none() -> None:
 def test_a_service_that_is_somebody_elses_is_part_of_readiness() -> None:
     seen = replace(
         running(observedGeneration=1, readyReplicas=1, updatedReplicas=1),
-        refusal=Refusal("Service phi exists", taken=True),
+        refusal=Refusal("Service phi exists", reason=reasons.NAME_TAKEN),
     )
 
     found, decision = shown(seen)
