@@ -16,7 +16,7 @@ from detect_secrets.core.scan import scan_file
 from detect_secrets.settings import default_settings
 
 # What looks like a key and is not: checksums of dependencies; hashes of intents and names of Secret objects in golden files.
-SKIPPED = re.compile(r"\.sum$|requirements\.txt$|/golden/")
+SKIPPED = re.compile(r"\.sum$|requirements(/[\w-]+)?\.txt$|/golden/")
 KEYWORD, HEX, BASE64 = "Secret Keyword", "Hex High Entropy String", "Base64 High Entropy String"
 KEY, JWT = "Private Key", "JSON Web Token"
 
