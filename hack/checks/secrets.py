@@ -82,6 +82,14 @@ REVIEWED = (
     Waiver(
         r"^test/bench/objects\.py$", HEX, r"0123456789abcdef0123456789abcdef|5d4f8c7b9", "labels of made-up objects"
     ),
+    Waiver(r"/presets/smollm\.yaml$", BASE64, r"HuggingFaceTB.SmolLM2-\d+M-Instruct", "name of a model"),
+    Waiver(r"/sizing/kv_cache\.py$", KEYWORD, r"a key and a value for every KV head and token: .*", "a sentence"),
+    Waiver(r"^model_runtime/Dockerfile$", HEX, r"@sha256:[0-9a-f]{64}", "digest that pins an image"),
+    Waiver(r"^model_runtime/README\.md$", KEYWORD, r"`vllm:inter_token_latency_seconds`, .*", "names of metrics"),
+    Waiver(r"^model_runtime/tune/endpoint\.py$", KEYWORD, r'"tokens_per_second": .*', "help of a metric"),
+    Waiver(r"^test/model/serve/test_openai\.py$", KEYWORD, r"none", "the server asks for no key"),
+    Waiver(r"^test/model/serve/test_weights\.py$", KEYWORD, r"secret", "token of a server that knows no others"),
+    Waiver(r"^test/support/hub_server\.py$", HEX, r"(0123456789abcdef)+01234567", "commit of a made-up repository"),
     Waiver(r"^test/conformance/test_access\.py$", KEYWORD, r"wrong", "a token that must be refused"),
     Waiver(r"^test/support/scripted_server\.py$", KEYWORD, r"first-token", "token of a server that knows no others"),
     Waiver(r"/test_client_\w+\.py$", KEYWORD, r"from-plugin|token", "tokens of scripted servers"),
