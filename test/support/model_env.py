@@ -71,6 +71,7 @@ def _install(python: Path, lock: str) -> None:
         "--python",
         str(python),
         "--no-deps",
+        "--compile-bytecode",  # else every process compiles PyTorch anew where PYTHONDONTWRITEBYTECODE is set
         "--require-hashes",
         "-r",
         str(chosen),
