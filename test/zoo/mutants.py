@@ -114,7 +114,7 @@ IDENTITY = (
         "self._pools.delete(pool.name, etag=pool.etag)",
         "self._pools.delete(pool.name)",
         (
-            f"{_PROVISIONER}/test_gate_and_view.py::test_deleting_names_the_version_that_was_seen_and_a_missing_pool_is_deleted",
+            f"{_PROVISIONER}/test_gate_and_view.py::test_deleting_names_the_version_that_was_seen_and_a_missing_pool_is_looked_for",
         ),
     ),
 )
@@ -124,8 +124,8 @@ ORDER = (
         "finalizer-before-pool",
         "The Machine goes while its pool is still being deleted; when that fails, nobody knows of the pool.",
         "gpu_provisioner/machine/plan.py",
-        "    if pool is not None:\n        return _remove_pool(",
-        "    if pool is not None and not pool.is_deleting:\n        return _remove_pool(",
+        "    if snapshot.our_pool is not None:\n        return _remove_pool(",
+        "    if snapshot.our_pool is not None and not snapshot.our_pool.is_deleting:\n        return _remove_pool(",
         (f"{_FAULTS}/test_termination.py::test_a_pool_delete_that_hangs_keeps_the_finalizer",),
     ),
     Mutant(
@@ -148,8 +148,8 @@ ORDER = (
         "writes-after-the-lease",
         "A leader that could not renew in time goes on writing beside its successor.",
         "controller_runtime/election/elector.py",
-        "return self._leading and self._clock.monotonic() < self._renewed_at + self.timings.renew_deadline_s",
-        "return self._leading",
+        "return self._leading and self._clock.monotonic() < self._renewed_at + self.timings.renew_deadline_s\n",
+        "return self._leading\n",
         (f"{_RUNTIME}/test_election.py::test_the_right_to_write_ends_by_time_alone_when_the_renewing_thread_hangs",),
     ),
     Mutant(
@@ -167,7 +167,7 @@ GARBAGE = (
         "gc-without-mark",
         "The collector removes pools that nobody marked as ours.",
         "gpu_provisioner/garbage/plan.py",
-        "        if uid and uid not in alive and",
+        "        if uid and uid == mark_of(pool) and uid not in alive and",
         "        if uid not in alive and",
         (f"{_FAULTS}/test_garbage.py::test_pools_without_our_mark_are_never_removed",),
     ),
@@ -212,7 +212,7 @@ STATUS = (
         "workspace-status-always",
         "The status of a Workspace is written on every look.",
         "kaito_controller/workspace/reconciler.py",
-        '        if status == (raw.get("status") or {}):\n',
+        "        if status == before:\n",
         "        if not status:\n",
         (f"{_STALE}/test_workspaces.py::test_a_steady_workspace_is_silent_however_often_it_is_looked_at",),
     ),
