@@ -122,11 +122,11 @@ IDENTITY = (
 ORDER = (
     Mutant(
         "finalizer-before-pool",
-        "The Machine goes while its pool is still being deleted; when that fails, nobody knows of the pool.",
+        "The Machine goes although its pool was only not seen; nobody knows of the pool any more.",
         "gpu_provisioner/machine/plan.py",
-        "    if snapshot.our_pool is not None:\n        return _remove_pool(",
-        "    if snapshot.our_pool is not None and not snapshot.our_pool.is_deleting:\n        return _remove_pool(",
-        (f"{_FAULTS}/test_termination.py::test_a_pool_delete_that_hangs_keeps_the_finalizer",),
+        "    if not snapshot.has_no_pool_of_ours:\n        return Plan(look_again_s=limits.poll_s)\n    if snapshot.nodes:",
+        "    if snapshot.nodes:",
+        (f"{_PROVISIONER}/test_plan_model.py::test_every_world_keeps_the_rules_of_safety",),
     ),
     Mutant(
         "finalizer-after-order",
