@@ -10,7 +10,7 @@ from pathlib import Path
 from hack.envtest import binaries, suites
 from hack.envtest.control_plane import ControlPlane, ControlPlaneFailed
 from hack.envtest.nodes import requirements
-from hack.envtest.nodes.images import ImageFailed
+from hack.envtest.nodes.images import ImageFailed, Images, operator
 from hack.envtest.nodes.requirements import UNFIT, Unfit
 from hack.envtest.nodes.sandbox import SandboxError
 
@@ -74,6 +74,9 @@ def prepare_nodes(minor: str) -> int:
     for tools in binaries.node_tools(minor):
         binaries.ensure(tools)
     binaries.ensure(binaries.client_tools(), "crane")
+    # Minutes on a busy machine: here, where no test's time limit runs.
+    images = Images()
+    images.layout(operator(images))
     return 0
 
 
