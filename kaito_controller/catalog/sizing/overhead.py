@@ -13,7 +13,7 @@ vocabulary. Which of the copies exist depends on the engine's version and sample
 * CUDA graphs count since 0.21: for each of some sixty captured sizes the parameters of a layer's kernels, 1 to 12 MiB a layer.
 * libraries (NCCL between GPUs, cuBLAS) are small on one GPU.
 
-Nothing here was fitted to measurements; the tests compare it with them.
+Derived from first principles; some terms were chosen after a comparison with measured starts, which the tests repeat.
 """
 
 from __future__ import annotations
