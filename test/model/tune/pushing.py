@@ -7,10 +7,11 @@ import socket
 import subprocess
 import sys
 import tarfile
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+
+from test.support.processes import wait_until
 
 FILES = ("data/adapter_config.json", "data/adapter_model.safetensors")
 
@@ -63,11 +64,12 @@ def base_image(crane: Path, registry: str, folder: Path) -> str:
 
 def _wait_for(address: str) -> None:
     host, _, port = address.partition(":")
-    deadline = time.monotonic() + 30
-    while True:
+
+    def answers() -> bool:
         try:
             socket.create_connection((host, int(port)), timeout=1).close()
-            return
         except OSError:
-            assert time.monotonic() < deadline, "the registry did not start"
-            time.sleep(0.05)
+            return False
+        return True
+
+    wait_until(answers, 30, "the registry's first connection")

@@ -11,7 +11,6 @@ import socket
 import subprocess
 import sys
 import tempfile
-import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator
@@ -26,6 +25,7 @@ from safetensors.torch import load_file
 from model_runtime import contract
 from model_runtime.tune import fine_tuning
 from test.model.tune.lessons import ANSWER, Run, answer, prepare, start, subprocess_environment, write_config
+from test.support.processes import wait_until
 
 pytestmark = [pytest.mark.model, pytest.mark.timeout(300)]
 
@@ -61,12 +61,12 @@ def launched(run: Run, *launcher: str, **variables: str) -> Iterator[subprocess.
 
 def eventually(what: Callable[[], Any], process: subprocess.Popen[str], run: Run) -> Any:
     """What `what` gives as soon as it gives something; fails when the process ends before."""
-    deadline = time.monotonic() + PATIENCE_S
-    while not (found := what()):
+
+    def found() -> Any:
         assert process.poll() is None, (run.folder / "log").read_text()[-3000:]
-        assert time.monotonic() < deadline, (run.folder / "log").read_text()[-3000:]
-        time.sleep(0.05)
-    return found
+        return what()
+
+    return wait_until(found, PATIENCE_S, f"what the log does not show: {run.folder / 'log'}")
 
 
 def free_port() -> int:
