@@ -204,10 +204,11 @@ def is_drained(snapshot: Snapshot, limits: Limits) -> bool:
 
 
 def _drain(snapshot: Snapshot) -> list[Action]:
-    """Cordon first; then everybody but the critical pods, which go when the others are gone."""
-    actions: list[Action] = [
-        PatchNode(n.name, _CORDON) for n in snapshot.nodes if not n.unschedulable and not n.deleting
-    ]
+    """Cordon first; then everybody but the critical pods, which go when the others are gone.
+
+    Also a Node that is being deleted: the scheduler goes on placing pods on it, each of which would have to be evicted again.
+    """
+    actions: list[Action] = [PatchNode(n.name, _CORDON) for n in snapshot.nodes if not n.unschedulable]
     pods = snapshot.pods or ()
     ordinary = [p for p in pods if not p.critical]
     actions += [EvictPod(p) for p in (ordinary or pods) if not p.leaving]

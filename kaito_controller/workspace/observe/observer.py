@@ -239,8 +239,7 @@ class Observer:
         return known.gpus > 0 if known is not None else instance_type.lower().startswith("standard_n")
 
     def _lost(self, pods: tuple[Object, ...]) -> tuple[str, ...]:
-        homes = {str((pod.get("spec") or {}).get("nodeName") or "") for pod in pods} - {""}
-        return tuple(name for name in sorted(homes) if self._caches.nodes.get(name) is None)
+        return tuple(name for name in sorted(homes_of_replicas(pods)) if self._caches.nodes.get(name) is None)
 
     def _pods(self, raw: Object) -> tuple[Object, ...]:
         """Pods with the published label, apart from those that were there before the Workspace was."""
@@ -272,6 +271,20 @@ class Observer:
             template_policy=around.template_policy,
             load_balancer=bool({"*", workspace.metadata.namespace} & set(around.load_balancer_namespaces)),
         )
+
+
+def homes_of_replicas(pods: Iterable[Object]) -> set[str]:
+    """Nodes of the pods that their workload counts.
+
+    A ReplicaSet no longer counts a pod that is being deleted, and such a pod stays for a minute when its node is gone: nobody is left to
+    end it. A StatefulSet counts what it finds ready until it is gone.
+    """
+    counted = (pod for pod in pods if not is_deleting(pod) or _is_rank(pod))
+    return {str((pod.get("spec") or {}).get("nodeName") or "") for pod in counted} - {""}
+
+
+def _is_rank(pod: Object) -> bool:
+    return any(owner.get("kind") == "StatefulSet" for owner in pod["metadata"].get("ownerReferences") or ())
 
 
 def _since_when(cache: Cache, before: datetime | None, now: datetime) -> datetime | None:

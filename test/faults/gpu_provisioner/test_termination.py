@@ -34,6 +34,17 @@ def test_pods_are_evicted_from_a_cordoned_node_before_the_pool_goes(ready_world:
     assert check(ready_world) == []
 
 
+def test_a_node_that_somebody_deletes_is_cordoned_before_it_is_drained(ready_world: World) -> None:
+    ready_world.add_pod()
+    (node,) = ready_world.nodes()
+    before = len(ready_world.writes)
+    ready_world.admin.delete(NODES, node["metadata"]["name"])
+    assert ready_world.run(900, ready_world.is_gone)
+    ours = [w for w in ready_world.writes[before:] if w.startswith(("patch nodes", "evict"))]
+    assert [w.split()[0] for w in ours[:2]] == ["patch", "evict"]
+    assert check(ready_world) == []
+
+
 def test_a_disruption_budget_holds_the_drain_and_is_named(ready_world: World) -> None:
     ready_world.add_pod()
     ready_world.server.blocked_by_budget.add("default/model-0")
