@@ -9,12 +9,13 @@ CEL cannot parse YAML, so what it compares and what it says is worked out here, 
     preset.<name>.world                processes of a distributed preset; absent otherwise
     preset.<name>.counts               the cure when they cannot be spread over the nodes
     preset.<name>.inference[.<count>]  what each node must offer (the count only for distributed presets): .gpus .gpu-bytes
-    preset.<name>.tuning.<method>      .node-bytes .text and .fits.<cloud>
+                                       .node-bytes .text and .fits.<cloud>
+    preset.<name>.tuning.<method>      the same for tuning, where the entry states it in numbers
     sku-name.<name in lower case>      the name as the cloud writes it: Azure's are the same in any letter case
     alias.<owner>__<model>             name of the preset with the weights of that hub repository, which may be named in its place
-    fit.<name>                         `,c3:1,c7:2,`: the least number of nodes by class of instance type, absent where it never fits
-    short.<name>.<class>               what is missing when one node does not hold it
-    cure.<name>.<cloud>                instance types that do, with their list prices
+    fit.<name>[.<method>]              `,c3:1,c7:2,`: the least number of nodes by class of instance type, absent where it never fits
+    short.<name>[.<method>].<class>    what is missing when one node does not hold it
+    cure.<name>[.<method>].<cloud>                instance types that do, with their list prices
     sku.<name>                         .gpus .gpu-bytes .accelerator .cloud .offer .class, .unfit: why no such preset runs there,
                                        .retired: the warning about a size that its cloud retires
 
@@ -36,6 +37,8 @@ from kaito_controller.catalog.sizing import (
     card_of,
     counts_text,
     inference_need,
+    is_tuned_by_shape,
+    least_settings,
     node_counts,
     nodes_needed,
     offer_text,
@@ -44,11 +47,14 @@ from kaito_controller.catalog.sizing import (
     smallest_that_offer,
     suggestion_text,
     tuning_need,
+    tuning_problem,
+    tuning_suggestions,
 )
+from kaito_controller.catalog.sizing.tuning_settings import Method
 
 NAME = "kaito-catalogue"
 NAMESPACE = "kaito-system"
-_METHODS = ("lora", "qlora")
+_METHODS: tuple[Method, ...] = ("lora", "qlora")
 _CLOUDS: tuple[Cloud, ...] = ("azure", "aws")
 
 
@@ -71,7 +77,7 @@ def catalogue_data(catalog: Catalog) -> dict[str, str]:
     classes = gpu_classes(catalog)
     for preset in catalog.presets.values():
         shaped = preset.is_sized_by_shape
-        data.update(_shape_keys(preset, catalog, classes) if shaped else _preset_keys(preset, catalog))
+        data.update(_shape_keys(preset, catalog, classes) if shaped else _preset_keys(preset, catalog, classes))
     for instance_type in catalog.instance_types.values():
         data.update(_instance_type_keys(instance_type, classes))
     return dict(sorted(data.items()))
@@ -111,7 +117,7 @@ def _shape_keys(preset: Preset, catalog: Catalog, classes: Mapping[str, Instance
         yield f"cure.{preset.name}.{cloud}", suggestion_text(shape_suggestions(catalog, preset, cloud))
 
 
-def _preset_keys(preset: Preset, catalog: Catalog) -> Iterator[tuple[str, str]]:
+def _preset_keys(preset: Preset, catalog: Catalog, classes: Mapping[str, InstanceType]) -> Iterator[tuple[str, str]]:
     prefix = f"preset.{preset.name}"
     yield f"{prefix}.access", preset.access
     yield f"{prefix}.adapters", "true" if preset.adapters else "false"
@@ -122,7 +128,31 @@ def _preset_keys(preset: Preset, catalog: Catalog) -> Iterator[tuple[str, str]]:
         suffix = f".{count}" if preset.distributed else ""
         yield from _need_keys(f"{prefix}.inference{suffix}", inference_need(preset, count), catalog)
     for method in _METHODS:
-        yield from _need_keys(f"{prefix}.tuning.{method}", tuning_need(preset, method), catalog)
+        if is_tuned_by_shape(preset):
+            yield from _tuning_keys(preset, method, catalog, classes)
+        else:
+            yield from _need_keys(f"{prefix}.tuning.{method}", tuning_need(preset, method), catalog)
+
+
+def _tuning_keys(
+    preset: Preset, method: Method, catalog: Catalog, classes: Mapping[str, InstanceType]
+) -> Iterator[tuple[str, str]]:
+    """As for serving: which classes of instance types can do the smallest run of the method, and what the others lack."""
+    if preset.tuning is None or method not in preset.tuning.methods:
+        return
+    name, fits = f"{preset.name}.{method}", []
+    for kind, example in classes.items():
+        problem = tuning_problem(preset, method, example)
+        if problem:
+            yield f"short.{name}.{kind}", problem
+        else:
+            fits.append(f"{kind}:1")
+    yield f"fit.{name}", f",{','.join(fits)},"
+    for cloud in _CLOUDS:
+        yield (
+            f"cure.{name}.{cloud}",
+            suggestion_text(tuning_suggestions(catalog, preset, cloud, least_settings(method))),
+        )
 
 
 def _need_keys(prefix: str, need: NodeNeed | None, catalog: Catalog) -> Iterator[tuple[str, str]]:

@@ -146,7 +146,8 @@ def _variables() -> list[tuple[str, str]]:
             "'.inference' + (variables.distributed ? '.' + string(variables.count) : '') : '.tuning.' + variables.method)",
         ),
         ("sized", "variables.builtIn && (variables.needKey + '.gpus') in params.data"),
-        ("shaped", "variables.builtIn && variables.serves && ('fit.' + variables.preset) in params.data"),
+        ("fitted", "variables.preset + (variables.serves ? '' : '.' + variables.method)"),
+        ("shaped", "variables.builtIn && ('fit.' + variables.fitted) in params.data"),
         ("class", "variables.typeBuiltIn ? params.data[variables.typeKey + '.class'] : ''"),
     ]
 
@@ -195,7 +196,8 @@ def _types() -> list[tuple[str, str, str]]:
 def _uses() -> list[tuple[str, str, str]]:
     return [
         (
-            "!variables.creating || variables.serves || !variables.builtIn || variables.method == '' || variables.sized",
+            "!variables.creating || variables.serves || !variables.builtIn || variables.method == '' || "
+            "variables.sized || variables.shaped",
             f"'tuning.preset.name: ' + variables.preset + {text(f' {sentences.PRESET_NOT_TUNABLE} ')} + variables.method + "
             f"{text(f'{sentences.PRESET_TUNABLE} ')} + params.data['tunable.' + variables.method]",
             "tuning.preset.name: this preset cannot be tuned with this method",
@@ -241,14 +243,14 @@ def _size() -> tuple[str, str, str]:
 def _shape() -> tuple[str, str, str]:
     """A preset that is sized by its shape: how many nodes of each class of instance type it needs was planned beforehand."""
     nodes = f"[{', '.join(str(n) for n in range(1, MAX_NODES + 1))}]"
-    found = "params.data['fit.' + variables.preset].contains(',' + variables.class + ':' + string(n) + ',')"
-    short = "'short.' + variables.preset + '.' + variables.class"
+    found = "params.data['fit.' + variables.fitted].contains(',' + variables.class + ':' + string(n) + ',')"
+    short = "'short.' + variables.fitted + '.' + variables.class"
     return (
         "!variables.creating || !variables.shaped || !variables.typeBuiltIn || "
         f"{nodes}.exists(n, n <= variables.count && {found})",
         "'resource.instanceType: ' + variables.type + ' has ' + params.data[variables.typeKey + '.offer'] + '; ' + "
         f"variables.preset + ': ' + ({short} in params.data ? params.data[{short}] : params.data[variables.typeKey + '.unfit']) + '; ' + "
-        "params.data['cure.' + variables.preset + '.' + params.data[variables.typeKey + '.cloud']]",
+        "params.data['cure.' + variables.fitted + '.' + params.data[variables.typeKey + '.cloud']]",
         "resource.instanceType: its GPUs are too few or too small for the preset",
     )
 

@@ -5,8 +5,13 @@ The policy in the API server and the builders want plain numbers for each preset
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from kaito_controller.catalog.model import ModelRequirements
 from kaito_controller.catalog.shape import ModelShape
+from kaito_controller.catalog.sizing.tuning import least_settings
+from kaito_controller.catalog.sizing.tuning_memory import peak_bytes
+from kaito_controller.catalog.sizing.tuning_settings import Method
 from kaito_controller.catalog.units import GIB
 
 _DISK_FACTOR, _DISK_BASE_GIB, _DISK_STEP_GIB = 2.5, 48, 10
@@ -40,3 +45,9 @@ def derived_requirements(shape: ModelShape) -> ModelRequirements:
         disk_bytes=disk_bytes(files),
         readiness_timeout_s=readiness_timeout_s(files),
     )
+
+
+def derived_tuning(shape: ModelShape, method: Method, serving: ModelRequirements) -> ModelRequirements:
+    """Least memory of a run of `method` on one GPU; disk and time to load are those of serving the same image."""
+    least = peak_bytes(shape, least_settings(method)).low
+    return replace(serving, gpu_count=1, total_gpu_memory_bytes=least, per_gpu_memory_bytes=least, world_size=1)

@@ -14,7 +14,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StringConstr
 from pydantic.alias_generators import to_camel
 
 from kaito_controller.catalog.cards import Card
-from kaito_controller.catalog.derived import derived_requirements
+from kaito_controller.catalog.derived import derived_requirements, derived_tuning
 from kaito_controller.catalog.model import (
     Accelerator,
     Access,
@@ -27,6 +27,7 @@ from kaito_controller.catalog.model import (
     TuningRequirements,
     WeightsSource,
 )
+from kaito_controller.catalog.shape import ModelShape
 from kaito_controller.catalog.shape_entries import HubEntry, ShapeEntry
 from kaito_controller.catalog.units import GIB, parse_duration, parse_size
 
@@ -120,8 +121,12 @@ class RequirementsEntry(Entry):
 
 
 class TuningEntry(Entry):
-    """Tuning runs by method; a method that is left out cannot be used."""
+    """Tuning runs by method; a method that is left out cannot be used.
 
+    `methods` for a preset with a shape, from which the memory follows; `lora` and `qlora` with numbers for one without.
+    """
+
+    methods: Annotated[list[Literal["lora", "qlora"]], Field(max_length=2)] = Field(default_factory=list)
     lora: RequirementsEntry | None = None
     qlora: RequirementsEntry | None = None
     launcher: LauncherEntry
@@ -129,17 +134,24 @@ class TuningEntry(Entry):
 
     @model_validator(mode="after")
     def _some_method(self) -> TuningEntry:
-        if self.lora is None and self.qlora is None:
-            raise ValueError("give lora, qlora or both, or leave tuning out")
+        numbers = self.lora is not None or self.qlora is not None
+        if not numbers and not self.methods:
+            raise ValueError("give methods (of a preset with a shape), lora, qlora or both, or leave tuning out")
+        if numbers and self.methods:
+            raise ValueError("methods takes its numbers from the shape; leave lora and qlora out")
         return self
 
-    def to_tuning(self) -> TuningRequirements:
-        """As the catalogue keeps it, read-only."""
-        methods = {name: entry for name, entry in (("lora", self.lora), ("qlora", self.qlora)) if entry}
+    def to_tuning(self, shape: ModelShape | None, serving: ModelRequirements) -> TuningRequirements:
+        """As the catalogue keeps it, read-only. `serving`: whose disk and time to load hold for a run that follows from `shape`."""
+        stated = {name: entry for name, entry in (("lora", self.lora), ("qlora", self.qlora)) if entry}
+        methods = {name: entry.to_requirements() for name, entry in stated.items()}
+        if shape is not None:
+            methods |= {method: derived_tuning(shape, method, serving) for method in self.methods}
         return TuningRequirements(
-            methods=MappingProxyType({name: entry.to_requirements() for name, entry in methods.items()}),
+            methods=MappingProxyType(methods),
             launcher=self.launcher.to_launcher("fine_tuning.py"),
             target_modules=tuple(self.target_modules),
+            by_shape=bool(self.methods),
         )
 
 
@@ -170,6 +182,8 @@ class PresetEntry(Entry):
             return self._checked_for_the_runtime()
         if self.inference is None or self.launcher is None:
             raise ValueError("inference: Field required, as is launcher, unless runtime is vllm")
+        if self.tuning and self.tuning.methods and self.shape is None:
+            raise ValueError("tuning.methods needs shape; or give lora and qlora with numbers")
         if self.access == "public" and not (self.image and self.tag):
             raise ValueError(
                 "a public preset needs image and tag; a preset without a published image has access: private"
@@ -208,7 +222,7 @@ class PresetEntry(Entry):
             distributed=self.distributed,
             inference=inference,
             launcher=launcher,
-            tuning=self.tuning.to_tuning() if self.tuning else None,
+            tuning=self.tuning.to_tuning(shape, inference) if self.tuning else None,
             adapters=self.adapters,
             source=self.source,
             runtime=self.runtime,

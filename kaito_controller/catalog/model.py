@@ -71,6 +71,8 @@ class TuningRequirements:
     launcher: Launcher
     target_modules: tuple[str, ...] = ()
     """Layers that LoRA adapts; empty leaves the trainer's own choice."""
+    by_shape: bool = False
+    """The memory of a run is computed from the shape of the model and the run's configuration; else `methods` has the entry's numbers."""
 
 
 @dataclass(frozen=True, slots=True)

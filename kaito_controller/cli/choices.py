@@ -15,6 +15,7 @@ from kaito_controller.catalog.sizing import (
     Fit,
     Fitness,
     ServingPlan,
+    TuningSettings,
     best_first,
     candidates,
     fit_inference,
@@ -111,8 +112,9 @@ def _judged(asked: Asked, narrowed: Narrowed, catalog: Catalog) -> Iterator[Choi
 
 
 def _by_numbers(asked: Asked, instance_type: InstanceType, region: str, catalog: Catalog) -> Choice:
+    run = TuningSettings("qlora" if asked.method == "qlora" else "lora")
     fit = (
-        fit_tuning(catalog, asked.preset, asked.method, instance_type, asked.nodes)
+        fit_tuning(catalog, asked.preset, asked.method, instance_type, asked.nodes, run)
         if asked.method
         else fit_inference(catalog, asked.preset, instance_type, asked.nodes)
     )
@@ -120,7 +122,7 @@ def _by_numbers(asked: Asked, instance_type: InstanceType, region: str, catalog:
 
 
 def _of_fit(fit: Fit, instance_type: InstanceType, nodes: int, region: str) -> Choice:
-    fitness = Fitness.FITS if fit.ok else Fitness.DOES_NOT_FIT
+    fitness = (Fitness.TIGHT if fit.tight else Fitness.FITS) if fit.ok else Fitness.DOES_NOT_FIT
     return Choice(instance_type, nodes, fitness, fit.gpus_per_pod, "" if fit.ok else fit.message, region=region)
 
 

@@ -5,7 +5,7 @@ The public surface, for the admission rules, the controller, the command-line to
 * `plan_serving(shape, card, gpus_per_node=, nodes=, settings=)` → `ServingPlan`: fits / tight / does not fit, widths, context, cache.
 * `nodes_needed(shape, card, gpus_per_node)`: the least number of nodes, 0 for never.
 * `engine_arguments(plan, settings, …)`: what the engine is told.
-* `plan_tuning(shape, card, TuningSettings(…))` → peak memory of a LoRA or QLoRA run as a range.
+* `plan_tuning(shape, card, TuningSettings(…))` → `TuningPlan`: peak memory of a LoRA or QLoRA run as a range, and whether it fits.
 * `candidates(catalog, preset, …)`: instance types that hold a preset, with plan and list price, cheapest first.
 * `list_price`, `best_first`: what to sort any other list of instance types by.
 * `fit_inference`, `fit_tuning`: the answer for one Workspace, in words.
@@ -35,7 +35,6 @@ from kaito_controller.catalog.sizing.node_fit import (
     Fit,
     NodeNeed,
     counts_text,
-    fit_tuning,
     gpus_per_pod,
     inference_need,
     node_counts,
@@ -56,6 +55,9 @@ from kaito_controller.catalog.sizing.shape_fit import (
     shortfall_text,
     spread_problem,
 )
+from kaito_controller.catalog.sizing.tuning import TuningPlan, least_settings, plan_tuning
+from kaito_controller.catalog.sizing.tuning_fit import fit_tuning, is_tuned_by_shape, tuning_problem, tuning_suggestions
+from kaito_controller.catalog.sizing.tuning_settings import TuningSettings, read_tuning_settings
 
 __all__ = [
     "HOURS_A_MONTH",
@@ -70,6 +72,8 @@ __all__ = [
     "NodeNeed",
     "ServingPlan",
     "TokenRange",
+    "TuningPlan",
+    "TuningSettings",
     "Widths",
     "best_first",
     "candidates",
@@ -81,8 +85,10 @@ __all__ = [
     "fit_tuning",
     "gpus_per_pod",
     "inference_need",
+    "is_tuned_by_shape",
     "kv_bytes_per_token",
     "kv_bytes_per_token_within_window",
+    "least_settings",
     "list_price",
     "longest_sequence",
     "node_counts",
@@ -90,7 +96,9 @@ __all__ = [
     "offer_text",
     "offers",
     "plan_serving",
+    "plan_tuning",
     "read_engine_settings",
+    "read_tuning_settings",
     "runtime_arguments",
     "sequence_bytes",
     "serving_plan",
@@ -102,5 +110,7 @@ __all__ = [
     "tensor_widths",
     "tokens_that_fit",
     "tuning_need",
+    "tuning_problem",
+    "tuning_suggestions",
     "weights_per_gpu",
 ]

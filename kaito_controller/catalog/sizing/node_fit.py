@@ -56,6 +56,8 @@ class Fit:
     """The arithmetic, one step a line."""
     suggestions: tuple[str, ...] = ()
     """The smallest current instance types of the same cloud that would fit."""
+    tight: bool = False
+    """It fits only if it takes as little as it may."""
 
     @property
     def message(self) -> str:
@@ -144,14 +146,9 @@ def fit_by_numbers(catalog: Catalog, preset: Preset, instance_type: InstanceType
     return _fit(catalog, need, instance_type, count)
 
 
-def fit_tuning(catalog: Catalog, preset: Preset, method: str, instance_type: InstanceType, count: int = 1) -> Fit:
-    """Whether `count` nodes of `instance_type` can tune `preset` with `method` (`lora` or `qlora`)."""
-    need = tuning_need(preset, method)
-    if need is None:
-        return Fit(False, 0, count, 0, (f"{preset.name} cannot be tuned with {method}",))
-    if count != 1:
-        return Fit(False, 0, count, need.disk_bytes, ("tuning runs on one node", "use 1 node"))
-    return _fit(catalog, need, instance_type, count)
+def fit_tuning_by_numbers(catalog: Catalog, need: NodeNeed, instance_type: InstanceType) -> Fit:
+    """Whether a node of `instance_type` offers what a tuning run of a preset with numbers of its own needs."""
+    return _fit(catalog, need, instance_type, 1)
 
 
 def gpus_per_pod(need: NodeNeed, gpu_memory_bytes: int) -> int:

@@ -24,10 +24,13 @@ from kaito_controller.catalog.sizing import (
     ServingPlan,
     fit_inference,
     fit_tuning,
+    is_tuned_by_shape,
+    read_tuning_settings,
     runtime_arguments,
     serving_plan,
     spread_problem,
 )
+from kaito_controller.catalog.sizing.tuning_settings import Method
 from kaito_controller.workloads import TemplatePolicy, output_dir_violation, violations, volume_violations
 from kaito_controller.workloads.policy import DEFAULT_POLICY
 from kaito_controller.workspace.state.snapshot import Mode, Verdict, Wanted
@@ -76,6 +79,7 @@ def examine(
     found: Mapping[str, Any] = {}
     if workspace.tuning is not None and gate is None:
         gate, found = _configuration(workspace, config)
+        gate = gate or _too_large(workspace, catalog, preset, found, running=running)
     return Request(
         mode=mode,
         wanted=wanted,
@@ -181,6 +185,21 @@ def _misfit(fit: Fit | None, *, running: bool) -> Verdict | None:
     if fit is None or fit.ok or running:
         return None
     return Verdict(reasons.MODEL_DOES_NOT_FIT, f"{fit.message}.")
+
+
+def _too_large(
+    workspace: Workspace, catalog: Catalog, preset: Preset | None, sections: Mapping[str, Any], *, running: bool
+) -> Verdict | None:
+    """Whether the run, as its configuration describes it, fits the GPUs; a smaller one might, or admission had refused it."""
+    resource, tuning = workspace.resource, workspace.tuning
+    known = catalog.instance_type(resource.instance_type) if resource else None
+    if running or preset is None or preset.tuning is None or known is None or tuning is None:
+        return None
+    if not is_tuned_by_shape(preset):
+        return None
+    method: Method = "qlora" if tuning.method_name == "qlora" else "lora"
+    settings = read_tuning_settings(sections, method, preset.tuning.target_modules)
+    return _misfit(fit_tuning(catalog, preset, method, known, settings=settings), running=False)
 
 
 def _configuration(workspace: Workspace, config: Object | None) -> tuple[Verdict | None, Mapping[str, Any]]:

@@ -8,7 +8,7 @@ import pytest
 
 from kaito_controller.catalog.loader import load_catalog
 from kaito_controller.catalog.model import GIB, InstanceType, Preset
-from kaito_controller.catalog.sizing import Fit, fit_inference, fit_tuning, node_counts
+from kaito_controller.catalog.sizing import Fit, TuningSettings, fit_inference, fit_tuning, node_counts
 
 CATALOG = load_catalog()
 PUBLISHED = [p for p in CATALOG.presets.values() if not p.is_sized_by_shape]
@@ -78,12 +78,19 @@ def test_gpus_of_another_make_are_refused() -> None:
     assert "presets run on NVIDIA GPUs only" in serve("phi-2", "g4ad.16xlarge").message
 
 
-def test_the_published_qlora_quickstart_fits_and_lora_on_the_same_node_does_not() -> None:
+def test_the_published_qlora_quickstart_fits_and_a_large_lora_run_on_the_same_node_does_not() -> None:
     preset, node = CATALOG.presets["phi-3-mini-128k-instruct"], CATALOG.instance_types["Standard_NC6s_v3"]
+    large = TuningSettings("lora", tokens=8192, batch=4, checkpointing=True)
 
     assert fit_tuning(CATALOG, preset, "qlora", node).ok
     assert fit_tuning(CATALOG, preset, "qlora", node).disk_bytes == 50 * GIB
-    assert not fit_tuning(CATALOG, preset, "lora", node).ok
+    assert fit_tuning(CATALOG, preset, "lora", node, settings=TuningSettings("lora")).tight
+    refused = fit_tuning(CATALOG, preset, "lora", node, settings=large)
+    assert not refused.ok
+    assert "with rank 8, batches of 4 and examples of 8192 tokens needs at least" in refused.message
+    assert "TrainingArguments: max_length, per_device_train_batch_size" in refused.message
+    assert len(refused.suggestions) == 3
+    assert "USD/h" in refused.message
     assert not fit_tuning(CATALOG, preset, "qlora", node, 2).ok
     assert not fit_tuning(CATALOG, CATALOG.presets["llama-2-7b"], "qlora", node).ok
 
