@@ -130,11 +130,6 @@ def test_watch_can_come_as_tables(api: RawApi, namespace: str) -> None:
     api.post(path, widget()).expect(201)
     since = version(api, path)
     api.patch(f"{path}/w", {"spec": {"size": 6}}).expect(200)
-    plain = api.headers
-    api.headers = {**plain, "Accept": TABLE}
-    try:
-        event = next(api.watch(path, resourceVersion=since))
-    finally:
-        api.headers = plain
+    event = next(api.watch(path, accept=TABLE, resourceVersion=since))
     assert (event["type"], event["object"]["kind"]) == ("MODIFIED", "Table")
     assert event["object"]["rows"][0]["cells"][:2] == ["w", 6]

@@ -23,6 +23,8 @@ JSON_PATCH = "application/json-patch+json"
 STRATEGIC = "application/strategic-merge-patch+json"
 APPLY = "application/apply-patch+yaml"
 TABLE = "application/json;as=Table;v=v1;g=meta.k8s.io"
+METADATA = "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1"
+METADATA_LIST = "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1"
 PATIENCE_S = 15.0
 
 
@@ -105,7 +107,7 @@ class RawApi:
         try:
             found = json.loads(text)
         except ValueError:
-            found = text.decode()
+            found = text.decode(errors="replace")
         return Reply(reply.status, found, reply.headers)
 
     def _address(self, path: str, query: dict[str, Any]) -> str:
@@ -141,11 +143,14 @@ class RawApi:
         found: dict[str, Any] = self.call("GET", path, accept=TABLE, **query).expect(200)
         return found
 
-    def watch(self, path: str, *, read_s: float = PATIENCE_S, **query: Any) -> Iterator[dict[str, Any]]:
+    def watch(
+        self, path: str, *, read_s: float = PATIENCE_S, accept: str = "application/json", **query: Any
+    ) -> Iterator[dict[str, Any]]:
         """The events of a watch, until the server ends it; a pause of more than `read_s` seconds is an error."""
         address = self._address(path, {"watch": "true", **query})
         timeout = urllib3.Timeout(connect=5, read=read_s)
-        reply = self._pool.request("GET", address, headers=self.headers, preload_content=False, timeout=timeout)
+        headers = {**self.headers, "Accept": accept}
+        reply = self._pool.request("GET", address, headers=headers, preload_content=False, timeout=timeout)
         assert reply.status == 200, f"watch of {path}: {reply.status} {reply.data!r}"
         rest = b""
         try:

@@ -10,6 +10,7 @@ from hack.localcluster.apiserver import patching, reading
 from hack.localcluster.apiserver.answers import Answer, json_answer, warning_headers
 from hack.localcluster.apiserver.builtins import REVIEW_KINDS
 from hack.localcluster.apiserver.errors import StatusError, bad_request, forbidden, method_not_allowed, unsupported
+from hack.localcluster.apiserver.negotiation import view_for
 from hack.localcluster.apiserver.podlogs import log_text
 from hack.localcluster.apiserver.rbac import Attributes, Rbac
 from hack.localcluster.apiserver.registry import Object, ResourceType
@@ -18,7 +19,6 @@ from hack.localcluster.apiserver.routing import Route
 from hack.localcluster.apiserver.schema import builtin_kind_schema
 from hack.localcluster.apiserver.store import Entry
 from hack.localcluster.apiserver.subresources import Subresources
-from hack.localcluster.apiserver.tables import view_for
 from hack.localcluster.apiserver.verbs import Caller, Verbs, Write
 from hack.localcluster.apiserver.views import View
 

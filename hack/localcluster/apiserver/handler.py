@@ -25,6 +25,7 @@ from hack.localcluster.apiserver.errors import (
     too_large_resource_version,
     unsupported,
 )
+from hack.localcluster.apiserver.negotiation import view_for
 from hack.localcluster.apiserver.openapi import OpenApi
 from hack.localcluster.apiserver.proxying import Backend, forward
 from hack.localcluster.apiserver.rbac import Attributes, Rbac
@@ -32,7 +33,6 @@ from hack.localcluster.apiserver.registry import Registry, ResourceType
 from hack.localcluster.apiserver.routing import Route, parse_route
 from hack.localcluster.apiserver.store import Store
 from hack.localcluster.apiserver.streaming import Stream, StreamEndedError, until_released
-from hack.localcluster.apiserver.tables import view_for
 from hack.localcluster.apiserver.verbs import Caller
 from hack.localcluster.apiserver.watching import Watch
 from hack.localcluster.apiserver.webserver import web
@@ -43,6 +43,7 @@ MAX_NESTING = 200
 
 logger = logging.getLogger("localcluster.apiserver")
 _JSON = "application/json"
+_NOT_ACCEPTABLE = 406
 _HEALTH = frozenset({"/healthz", "/readyz", "/livez"})
 _POLL_S = 0.01
 
@@ -282,7 +283,7 @@ class Exchange:
         parts = self.parts
         if "watch" not in kind.verbs:
             raise method_not_allowed()
-        view = view_for(kind, self.request.headers.get("Accept", ""), route.query)
+        view = view_for(kind, self.request.headers.get("Accept", ""), route.query, watching=True)
         watch = Watch(parts.store, kind, route.namespace, route.name, route.query, view, parts.bookmark_interval_s)
         if fault is not None and fault.kind in (FaultKind.COMMIT_THEN_DROP, FaultKind.GARBAGE, FaultKind.TRUNCATE):
             return await self._reply(Answer(b'{"type":"ADDED","object":{"kind":"'), fault)
@@ -291,22 +292,26 @@ class Exchange:
         await response.prepare(self.request)
         stream = Stream(response, watch, parts.faults, self._call(route))
         try:
-            subscription, opening = watch.opening()
+            await self._send(watch, stream)
         except StatusError as error:
-            await stream.fail(error)
-            return response
-        try:
-            await stream.send(opening)
-            async for batch in watch.lines(subscription):
-                await stream.send(batch)
+            if error.code != _NOT_ACCEPTABLE:  # a form that no single object has: the stream ends without a word
+                await stream.fail(error)
         except StreamEndedError as ended:
             if ended.abort:
                 raise _DroppedError from ended
         except ConnectionError:
             logger.debug("watch of %s left by %s", kind.plural, self.caller.client)
+        return response
+
+    @staticmethod
+    async def _send(watch: Watch, stream: Stream) -> None:
+        subscription, opening = watch.opening()
+        try:
+            await stream.send(opening)
+            async for batch in watch.lines(subscription):
+                await stream.send(batch)
         finally:
             watch.close(subscription)
-        return response
 
 
 def _check_nesting(body: bytes) -> None:

@@ -1,18 +1,19 @@
-"""Server-side Tables: the columns that `kubectl get` prints, of built-in kinds and of CRDs with `additionalPrinterColumns`."""
+"""Server-side Tables, the columns that `kubectl get` prints, of built-in kinds and of CRDs; and objects as their metadata only."""
 
 from __future__ import annotations
 
 import functools
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from typing import Any
 
 import orjson
 
 from hack.localcluster.apiserver import builtin_columns, jsonpath
 from hack.localcluster.apiserver.columns import Column, age, human_duration
+from hack.localcluster.apiserver.errors import StatusError
 from hack.localcluster.apiserver.registry import Object, ResourceType
 from hack.localcluster.apiserver.store import Change, Entry
-from hack.localcluster.apiserver.views import View
+from hack.localcluster.apiserver.views import View, bookmark_metadata
 
 _TYPES = {"integer": int, "number": float, "boolean": bool}
 
@@ -20,9 +21,10 @@ _TYPES = {"integer": int, "number": float, "boolean": bool}
 class TableView(View):
     """Objects as rows. `include` says what of the object comes along: `Metadata`, `Object` or `None`."""
 
-    def __init__(self, kind: ResourceType, include: str) -> None:
+    def __init__(self, kind: ResourceType, include: str, version: str) -> None:
         super().__init__(kind)
         self.include = include
+        self.version = version
         self.columns = columns_of(kind)
 
     def item(self, entry: Entry) -> bytes:
@@ -36,17 +38,14 @@ class TableView(View):
 
     def frame(self, change: Change, event: str) -> bytes:
         """One line of a watch, from the object that the plain line would have carried."""
-        obj = orjson.loads(change.frame(event))["object"]
-        return self.line(event, Entry(obj, change.rv))
+        return self._converted_frame(change, event)
 
     def bookmark(self, rv: int, *, initial_events_end: bool = False) -> bytes:
         """A bookmark is a Table with one row without cells, whose object carries the annotation."""
-        metadata: Object = {"resourceVersion": str(rv)}
-        table = orjson.loads(self._table([], metadata))
+        table = orjson.loads(self._table([], {"resourceVersion": str(rv)}))
         if initial_events_end:
-            marked = metadata | {"annotations": {"k8s.io/initial-events-end": "true"}}
-            partial = {"kind": "PartialObjectMetadata", "apiVersion": "meta.k8s.io/v1", "metadata": marked}
-            table["rows"] = [{"cells": [], "object": partial}]
+            marked = {"metadata": bookmark_metadata(rv, initial_events_end)}
+            table["rows"] = [{"cells": [], "object": partial_metadata(marked, self.version)}]
         return orjson.dumps({"type": "BOOKMARK", "object": table}) + b"\n"
 
     def _table(self, entries: Iterable[Entry], metadata: Object) -> bytes:
@@ -54,7 +53,7 @@ class TableView(View):
         rows = [self._row(self.kind.served_form(entry.obj)) for entry in entries]
         table = {
             "kind": "Table",
-            "apiVersion": "meta.k8s.io/v1",
+            "apiVersion": f"meta.k8s.io/{self.version}",
             "metadata": metadata,
             "columnDefinitions": definitions,
             "rows": rows,
@@ -66,13 +65,13 @@ class TableView(View):
         if self.include == "Object":
             row["object"] = obj
         elif self.include != "None":
-            row["object"] = partial_metadata(obj)
+            row["object"] = partial_metadata(obj, self.version)
         return row
 
 
-def partial_metadata(obj: Object) -> Object:
+def partial_metadata(obj: Object, version: str) -> Object:
     """An object's metadata only."""
-    return {"kind": "PartialObjectMetadata", "apiVersion": "meta.k8s.io/v1", "metadata": obj["metadata"]}
+    return {"kind": "PartialObjectMetadata", "apiVersion": f"meta.k8s.io/{version}", "metadata": obj["metadata"]}
 
 
 def columns_of(kind: ResourceType) -> list[Column]:
@@ -109,39 +108,49 @@ def _custom_cell(path: str, kind: str, obj: Object) -> Any:
 
 
 class PartialView(View):
-    """Objects as `PartialObjectMetadata`, for clients that want to know that things exist (garbage collectors)."""
+    """Objects as `PartialObjectMetadata`, for clients that want to know that things exist: garbage collectors, metadata informers."""
+
+    def __init__(self, kind: ResourceType, version: str) -> None:
+        super().__init__(kind)
+        self.version = version
 
     def item(self, entry: Entry) -> bytes:
         """One object's metadata."""
-        return orjson.dumps(partial_metadata(self.kind.served_form(entry.obj)))
+        return orjson.dumps(partial_metadata(self.kind.served_form(entry.obj), self.version))
 
     def listing(self, entries: Iterable[Entry], metadata: Object) -> bytes:
-        """A PartialObjectMetadataList."""
-        items = [partial_metadata(self.kind.served_form(entry.obj)) for entry in entries]
-        found = {
-            "kind": "PartialObjectMetadataList",
-            "apiVersion": "meta.k8s.io/v1",
-            "metadata": metadata,
-            "items": items,
-        }
-        return orjson.dumps(found)
+        """A list is no single object."""
+        text = f"you requested PartialObjectMetadata, but the requested object is a list ({self.kind.kind}List)"
+        raise StatusError(406, text)
 
     def frame(self, change: Change, event: str) -> bytes:
         """One line of a watch."""
-        return self.line(event, Entry(orjson.loads(change.frame(event))["object"], change.rv))
+        return self._converted_frame(change, event)
+
+    def bookmark(self, rv: int, *, initial_events_end: bool = False) -> bytes:
+        """A BOOKMARK line."""
+        return self.line("BOOKMARK", Entry({"metadata": bookmark_metadata(rv, initial_events_end)}, rv))
 
 
-def view_for(kind: ResourceType, accept: str, query: Mapping[str, str]) -> View:
-    """The view that an Accept header asks for; the first that is understood wins."""
-    for choice in accept.split(","):
-        parts = [part.strip() for part in choice.split(";")]
-        if parts[0] not in ("application/json", "*/*", ""):
-            continue
-        if "as=Table" in parts and "g=meta.k8s.io" in parts:
-            if "v=v1" in parts:
-                return TableView(kind, query.get("includeObject", "Metadata"))
-        elif "as=PartialObjectMetadata" in parts or "as=PartialObjectMetadataList" in parts:
-            return PartialView(kind)
-        else:
-            break
-    return View(kind)
+class PartialListView(View):
+    """Objects as a `PartialObjectMetadataList`; a watch of one that asks for it ends at its first event, without a word."""
+
+    def __init__(self, kind: ResourceType, version: str) -> None:
+        super().__init__(kind)
+        self.version = version
+
+    def item(self, entry: Entry) -> bytes:
+        """A single object is no list."""
+        name = self.kind.kind
+        text = f"you requested PartialObjectMetadataList, but the requested object is not a list ({name})"
+        raise StatusError(406, text)
+
+    def listing(self, entries: Iterable[Entry], metadata: Object) -> bytes:
+        """A PartialObjectMetadataList."""
+        items = [partial_metadata(self.kind.served_form(entry.obj), self.version) for entry in entries]
+        head = {"kind": "PartialObjectMetadataList", "apiVersion": f"meta.k8s.io/{self.version}"}
+        return orjson.dumps(head | {"metadata": metadata, "items": items})
+
+    def frame(self, change: Change, event: str) -> bytes:
+        """One line of a watch."""
+        return self.item(change.entry)

@@ -48,8 +48,12 @@ class View:
 
     def bookmark(self, rv: int, *, initial_events_end: bool = False) -> bytes:
         """A BOOKMARK line."""
-        metadata: Object = {"resourceVersion": str(rv), "creationTimestamp": None}
-        if initial_events_end:
-            metadata["annotations"] = {"k8s.io/initial-events-end": "true"}
+        metadata = bookmark_metadata(rv, initial_events_end)
         obj = {"kind": self.kind.kind, "apiVersion": self.kind.api_version, "metadata": metadata}
         return orjson.dumps({"type": "BOOKMARK", "object": obj}) + b"\n"
+
+
+def bookmark_metadata(rv: int, initial_events_end: bool) -> Object:
+    """All that a bookmark's object has."""
+    marks = {"annotations": {"k8s.io/initial-events-end": "true"}} if initial_events_end else {}
+    return {"resourceVersion": str(rv), **marks}
