@@ -14,10 +14,12 @@ from hack.generate.catalogue_parameter import NAMESPACE
 from hack.generate.cel import fits, quoted, text, with_value
 from kaito_controller.api import patterns, sentences
 from kaito_controller.api.rules.catalogue import MAX_DISTRIBUTED_NAME
+from kaito_controller.api.types import DEFAULT_INSTANCE_TYPE
 from kaito_controller.catalog.sizing import MAX_NODES
 
 NAME = "kaito-workspace-catalogue"
 LIFE_NAME = "kaito-workspace-instance-type-life"
+DEFAULT_TYPE_NAME = "kaito-workspace-default-type"
 _ADAPTERS_CHANGED = (
     "has(object.inference) && has(object.inference.adapters) && !(has(oldObject.inference) && "
     "has(oldObject.inference.adapters) && object.inference.adapters == oldObject.inference.adapters)"
@@ -102,6 +104,39 @@ def life_binding() -> dict[str, Any]:
     return life
 
 
+def default_type_policy() -> dict[str, Any]:
+    """A third policy, for a model that the default instance type does not hold. Its binding only warns: nodes that exist may do."""
+    found = policy()
+    found["metadata"]["name"] = DEFAULT_TYPE_NAME
+    found["spec"] |= {
+        "failurePolicy": "Ignore",
+        "matchConditions": [{"name": "created", "expression": "request.operation == 'CREATE'"}],
+        "validations": [_default_type_warning(*rule) for rule in (_size(), _shape())],
+    }
+    return found
+
+
+def default_type_binding() -> dict[str, Any]:
+    """The binding of the third policy."""
+    found = binding()
+    found["metadata"]["name"] = DEFAULT_TYPE_NAME
+    found["spec"] |= {"policyName": DEFAULT_TYPE_NAME, "validationActions": ["Warn"]}
+    return found
+
+
+def _default_type_warning(rule: str, message: str, fallback: str) -> dict[str, str]:
+    return {
+        "expression": f"!variables.typeDefault || ({rule})",
+        "messageExpression": f"{message} + {text(sentences.TYPE_IS_DEFAULT)}",
+        "message": f"{fallback}{sentences.TYPE_IS_DEFAULT}",
+    }
+
+
+def _or_default(rule: tuple[str, str, str]) -> tuple[str, str, str]:
+    """What the default type lacks is nothing that the author has asked for."""
+    return (f"variables.typeDefault || {rule[0]}", *rule[1:])
+
+
 def _variables() -> list[tuple[str, str]]:
     """Each may use those before it. `presetKey`, `typeKey` and `needKey` are prefixes of keys in the ConfigMap."""
     method = "object.tuning.method"
@@ -131,6 +166,7 @@ def _variables() -> list[tuple[str, str]]:
             "typeName",
             "('sku-name.' + variables.typeLower) in params.data ? params.data['sku-name.' + variables.typeLower] : variables.type",
         ),
+        ("typeDefault", f"variables.typeLower == '{DEFAULT_INSTANCE_TYPE.lower()}'"),
         ("typeKey", "'sku.' + variables.typeName"),
         ("typeAdded", "(variables.typeKey + '.yaml') in params.data"),
         ("typeBuiltIn", "(variables.typeKey + '.gpus') in params.data && !variables.typeAdded"),
@@ -154,7 +190,15 @@ def _variables() -> list[tuple[str, str]]:
 
 def _validations() -> list[tuple[str, str, str]]:
     """Expression, message expression, and the message in case that one fails."""
-    return [_unknown_preset(), _private_preset(), *_types(), *_uses(), _size(), _shape(), *_adapters()]
+    return [
+        _unknown_preset(),
+        _private_preset(),
+        *_types(),
+        *_uses(),
+        _or_default(_size()),
+        _or_default(_shape()),
+        *_adapters(),
+    ]
 
 
 def _unknown_preset() -> tuple[str, str, str]:

@@ -99,4 +99,8 @@ TYPE_UNKNOWN = (
     "is no known GPU instance type; use one such as Standard_NC24ads_A100_v4, "
     "or add it as sku.<name>.yaml to the catalogue ConfigMap"
 )
+TYPE_IS_DEFAULT = (
+    "; this type is the default, of which none will be ordered for this model: name another one under resource.instanceType, "
+    "unless nodes that hold the model exist and have the labels of resource.labelSelector"
+)
 TYPE_WITHOUT_GPU = "has no GPU, which every preset needs; use a GPU instance type such as Standard_NC24ads_A100_v4"

@@ -12,7 +12,15 @@ from controller_runtime.conditions import get_condition
 from controller_runtime.controller.controller import Change, Request
 from controller_runtime.resources import Object, annotations_of, is_deleting, labels_of, name_of, namespace_of
 from kaito_controller.api import labels
-from kaito_controller.workspace.observe.caches import BY_CONFIG, BY_NODE, WANTING, Caches, instance_type_of, read_claim
+from kaito_controller.workspace.observe.caches import (
+    ANY_TYPE,
+    BY_CONFIG,
+    BY_NODE,
+    WANTING,
+    Caches,
+    instance_type_of,
+    read_claim,
+)
 from kaito_controller.workspace.observe.observer import GPU
 from kaito_controller.workspace.state import naming
 from kaito_controller.workspace.state.machines import owner_key
@@ -68,7 +76,7 @@ class Mappers:
             found.add(Request(claim.namespace, claim.name))
         wanting = [f"node/{name_of(node)}"]
         if not found:
-            wanting.append(instance_type_of(node).lower())
+            wanting += [instance_type_of(node).lower(), ANY_TYPE]
         for value in wanting:
             found |= {Request.for_object(w) for w in self._caches.workspaces.by_index(WANTING, value)}
         return found

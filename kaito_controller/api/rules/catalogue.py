@@ -9,10 +9,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from kaito_controller.api import sentences
-from kaito_controller.api.types import PresetSpec, Workspace
+from kaito_controller.api.types import DEFAULT_INSTANCE_TYPE, PresetSpec, Workspace
 from kaito_controller.api.violation import CREATE_ONLY, Violation, quote
 from kaito_controller.catalog.model import Catalog, InstanceType, Preset
-from kaito_controller.catalog.sizing import Fit, counts_text, fit_inference, fit_tuning, inference_need
+from kaito_controller.catalog.sizing import Fit, counts_text, fit_inference, fit_tuning, inference_need, tuning_need
 
 MAX_DISTRIBUTED_NAME = 52
 """A StatefulSet's revision label is its name plus a hash of up to 11 characters, and a label value has at most 63."""
@@ -40,6 +40,22 @@ def check_catalogue(workspace: Workspace, catalog: Catalog) -> Iterator[Violatio
     yield from _check_use(workspace, preset, catalog)
     if instance_type is not None and workspace.resource is not None:
         yield from _check_size(workspace, preset, instance_type, catalog)
+
+
+def is_default_type(name: str) -> bool:
+    """The value that the API server fills in, so that nobody can say whether the author has asked for it."""
+    return name.lower() == DEFAULT_INSTANCE_TYPE.lower()
+
+
+def depends_on_type(workspace: Workspace, preset: Preset | None) -> bool:
+    """Whether another instance type could make it fit; not when the number of nodes or the tuning method is wrong."""
+    if preset is None or workspace.resource is None:
+        return False
+    count = workspace.resource.count
+    if workspace.inference is not None:
+        return preset.is_sized_by_shape or inference_need(preset, count) is not None
+    method = workspace.tuning.method_name if workspace.tuning else ""
+    return count == 1 and tuning_need(preset, method) is not None
 
 
 def check_adapters(workspace: Workspace, catalog: Catalog) -> Iterator[Violation]:
@@ -98,7 +114,8 @@ def _check_size(
         fit = fit_inference(catalog, preset, instance_type, count)
     else:
         fit = _tuning_fit(workspace, preset, instance_type, catalog)
-    if not fit.ok:
+    # Existing nodes may do, which only the controller sees. It orders none of a type that does not.
+    if not fit.ok and not is_default_type(instance_type.name):
         yield Violation(_TYPE, fit.message, CREATE_ONLY)
 
 

@@ -29,17 +29,34 @@ LISTED = 3
 def machine_verdict(snapshot: Snapshot, assignment: Assignment) -> Verdict:
     """How the ordered Machines stand."""
     wanted = snapshot.wanted
+    if assignment.short and snapshot.machine_api and wanted.unorderable:
+        return _unorderable(snapshot, assignment)
     if assignment.short:
         labels = ",".join(f"{key}={value}" for key, value in sorted(wanted.match_labels.items())) or "(none)"
         return Verdict(
             reasons.MACHINE_API_MISSING,
             f"{assignment.short} of {wanted.count} nodes are missing and Machines cannot be ordered: the CRD machines.karpenter.sh is "
-            f"not installed. Install it and a provisioner, or bring free Ready nodes of instance type {wanted.instance_type} "
+            f"not installed. Install it and a provisioner, or bring free Ready nodes {_of_type(snapshot)}"
             f"with the labels {labels}.{_told(assignment)}",
         )
     if snapshot.refusal is not None and snapshot.refusal.machine and (assignment.order or assignment.failures):
         return Verdict(reasons.MACHINE_REFUSED, snapshot.refusal.message)
     return _replacement(snapshot, assignment) or _progress(snapshot, assignment)
+
+
+def _of_type(snapshot: Snapshot) -> str:
+    return "" if snapshot.wanted.is_default_type else f"of instance type {snapshot.wanted.instance_type} "
+
+
+def _unorderable(snapshot: Snapshot, assignment: Assignment) -> Verdict:
+    wanted = snapshot.wanted
+    labels = ",".join(f"{key}={value}" for key, value in sorted(wanted.match_labels.items()))
+    return Verdict(
+        reasons.MODEL_DOES_NOT_FIT,
+        f"{assignment.short} of {wanted.count} nodes are missing, and none is ordered, because the model does not fit "
+        f"{wanted.type_text}, which would be: {wanted.unorderable} Create the Workspace anew with such a "
+        f"resource.instanceType, or bring nodes with the labels {labels} that hold it.{_told(assignment)}",
+    )
 
 
 def _replacement(snapshot: Snapshot, assignment: Assignment) -> Verdict | None:
@@ -77,8 +94,13 @@ def _history(snapshot: Snapshot, failure: Failure) -> str:
     said = shorten(cause, 500).rstrip(".")
     before = shorten(failure.cause, 500).rstrip(".") if failure.cause and failure.cause not in cause else ""
     why = f" The last cause that was given: {before}." if before else ""
-    machine = f"Machine {failure.machine} ({snapshot.wanted.instance_type})"
+    machine = f"Machine {failure.machine} ({_type_text(snapshot)})"
     return f"{_life(snapshot)}{machine} failed ({counted}): {said}.{why}"
+
+
+def _type_text(snapshot: Snapshot) -> str:
+    wanted = snapshot.wanted
+    return f"{wanted.instance_type}, the default" if wanted.is_default_type else wanted.instance_type
 
 
 def _life(snapshot: Snapshot) -> str:
@@ -203,6 +225,8 @@ def _blind(snapshot: Snapshot, assignment: Assignment, node: NodeView) -> Verdic
     needed = _needed(snapshot, assignment, node)
     ready = f"has been Ready since {rfc3339(node.since)}" if node.since else "is Ready"
     text = f"Node {node.name} {ready} and shows {node.gpus} of the {needed} nvidia.com/gpu that are needed"
+    if 0 < node.type_gpus <= node.gpus:
+        return _too_few(node, text)
     if snapshot.now < until:
         return Verdict(reasons.GPU_NOT_VISIBLE, f"{text}; the device plugin has until {rfc3339(until)}.", until)
     return Verdict(
@@ -211,10 +235,27 @@ def _blind(snapshot: Snapshot, assignment: Assignment, node: NodeView) -> Verdic
     )
 
 
+def _too_few(node: NodeView, text: str) -> Verdict:
+    """Nothing is wrong with it, so that neither the driver nor waiting is of any use."""
+    has = f"{node.instance_type} has no more, so driver and device plugin are in order"
+    return Verdict(reasons.GPU_MISSING, f"{text}: {has}. Create the Workspace anew with a larger instance type.")
+
+
 def gpus_per_pod(snapshot: Snapshot, assignment: Assignment) -> int:
     """What every chosen node can give: sizing's figure, less on smaller nodes that a user brought."""
     shown = [node.gpus for node in assignment.nodes if node.gpus > 0]
-    return min([snapshot.wanted.gpus_per_node or 1, *shown])
+    asked = [
+        (node.sizing.gpus if node.sizing else 0) or snapshot.wanted.gpus_per_node or 1 for node in assignment.nodes
+    ]
+    return min([*(asked or [snapshot.wanted.gpus_per_node or 1]), *shown])
+
+
+def runtime_args(snapshot: Snapshot, assignment: Assignment) -> tuple[str, ...]:
+    """Of the node with the fewest GPUs for it, where the chosen nodes are of several types: all pods are told the same."""
+    found = [node.sizing for node in assignment.nodes if node.sizing and node.sizing.runtime_args]
+    if len(found) < len(assignment.nodes) or not found:
+        return snapshot.context.runtime_args
+    return min(found, key=lambda sizing: sizing.gpus).runtime_args
 
 
 def _counted(snapshot: Snapshot, since: datetime | None, *kinds: str) -> datetime:

@@ -37,6 +37,7 @@ from kaito_controller.workspace.conditions.nodes_and_machines import (
     gpus_per_pod,
     machine_verdict,
     resource_verdict,
+    runtime_args,
 )
 from kaito_controller.workspace.conditions.tuning import has_failed, has_succeeded, release_of, tuning_verdicts
 from kaito_controller.workspace.decide.nodes import Assignment, assign
@@ -159,7 +160,12 @@ def _without_orders(assignment: Assignment) -> Assignment:
 
 def _wanted_objects(snapshot: Snapshot, assignment: Assignment) -> tuple[Object, ...]:
     names = assignment.names or (UNASSIGNED,)
-    context = replace(snapshot.context, node_names=names, gpus_per_pod=gpus_per_pod(snapshot, assignment))
+    context = replace(
+        snapshot.context,
+        node_names=names,
+        gpus_per_pod=gpus_per_pod(snapshot, assignment),
+        runtime_args=runtime_args(snapshot, assignment),
+    )
     return tuple(build_objects(context))
 
 

@@ -33,6 +33,11 @@ def is_of_type(node: NodeView, instance_type: str) -> bool:
     return node.instance_type.lower() == instance_type.lower()
 
 
+def is_wanted_type(node: NodeView, snapshot: Snapshot) -> bool:
+    """Nodes are matched by the type that the author asked for; where only the default says one, by what they are."""
+    return snapshot.wanted.is_default_type or is_of_type(node, snapshot.wanted.instance_type)
+
+
 def passed_over(snapshot: Snapshot, taken: Iterable[str]) -> tuple[str, ...]:
     """One sentence for each preferred node that is not used, and for each node that matches and cannot be taken."""
     used = set(taken)
@@ -59,12 +64,7 @@ def _absent_or(snapshot: Snapshot, name: str) -> str:
 def _matches(node: NodeView, snapshot: Snapshot) -> bool:
     is_ours = node.claim is not None and node.claim.uid == uid_of(snapshot.raw)
     own = f"{snapshot.namespace}/{snapshot.name}"
-    return (
-        not is_ours
-        and node.owner != own
-        and _selected(node, snapshot)
-        and is_of_type(node, snapshot.wanted.instance_type)
-    )
+    return not is_ours and node.owner != own and _selected(node, snapshot) and is_wanted_type(node, snapshot)
 
 
 def _held(node: NodeView, snapshot: Snapshot) -> Iterator[str]:
@@ -102,6 +102,8 @@ def _purpose(node: NodeView, snapshot: Snapshot) -> Iterator[str]:
 
 
 def _fit(node: NodeView, snapshot: Snapshot) -> Iterator[str]:
+    if node.sizing is not None and node.sizing.misfit:
+        yield f"does not hold the model: {node.sizing.misfit}"
     least = snapshot.wanted.least_gpus_per_node
     if 0 < node.gpus < least:
         yield f"has {node.gpus} of the {least} nvidia.com/gpu that the model needs on each node"

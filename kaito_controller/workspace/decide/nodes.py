@@ -25,7 +25,7 @@ from kaito_controller.workspace.decide.attempts import (
     removable,
     sightings,
 )
-from kaito_controller.workspace.decide.eligibility import is_of_type, obstacle, passed_over
+from kaito_controller.workspace.decide.eligibility import is_wanted_type, obstacle, passed_over
 from kaito_controller.workspace.state.machines import Order
 from kaito_controller.workspace.state.records import Failure
 from kaito_controller.workspace.state.snapshot import MachinePhase, MachineView, NodeView, Snapshot
@@ -53,7 +53,7 @@ class Assignment:
     leaving: tuple[MachineView, ...] = ()
     """Machines on their way out whose place must wait for them."""
     short: int = 0
-    """Places that nothing fills and nothing will, because Machines cannot be ordered."""
+    """Places that nothing fills and nothing will, because Machines cannot be ordered, or would be of no use."""
     passed_over: tuple[str, ...] = ()
     """Sentences about nodes that are not used although they were named or match; only while nodes are missing."""
 
@@ -137,7 +137,8 @@ def _choose(
             take(*key)
     short = count - len(nodes) - _count_without_node(machines, taken)
     free = _free(snapshot, taken)
-    if not snapshot.machine_api and len(free) < short:
+    orderable = snapshot.machine_api and not snapshot.wanted.unorderable
+    if not orderable and len(free) < short:
         # All or none: two Workspaces that each hold half of what they need would wait for each other for ever.
         return tuple(n for n in nodes if n.owner or n.claim or n.name in by_node), tuple(machines), short
     for node in free[:short]:
@@ -176,12 +177,11 @@ def _rank(pair: tuple[NodeView | None, MachineView | None], snapshot: Snapshot) 
 
 
 def _free(snapshot: Snapshot, taken: set[str]) -> list[NodeView]:
-    wanted = snapshot.wanted.instance_type
     return sorted(
         (
             node
             for node in snapshot.nodes.values()
-            if node.name not in taken and is_of_type(node, wanted) and not obstacle(node, snapshot)
+            if node.name not in taken and is_wanted_type(node, snapshot) and not obstacle(node, snapshot)
         ),
         key=lambda node: node.name,
     )

@@ -7,12 +7,14 @@ runs is not stopped by a catalogue that has changed since.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Any
 
 from controller_runtime.resources import Object
 from kaito_controller.api import reasons
+from kaito_controller.api.rules.catalogue import depends_on_type, is_default_type
 from kaito_controller.api.tuning_config import read_tuning_config
 from kaito_controller.api.types import ResourceSpec, Workspace
 from kaito_controller.api.validation import validate_create
@@ -33,10 +35,14 @@ from kaito_controller.catalog.sizing import (
 from kaito_controller.catalog.sizing.tuning_settings import Method
 from kaito_controller.workloads import TemplatePolicy, output_dir_violation, violations, volume_violations
 from kaito_controller.workloads.policy import DEFAULT_POLICY
-from kaito_controller.workspace.state.snapshot import Mode, Verdict, Wanted
+from kaito_controller.workspace.state.snapshot import Mode, Sizing, Verdict, Wanted
 
 SHOWN = 5
 """Violations that are written out."""
+
+
+def _unsized(_: InstanceType) -> Sizing | None:
+    return None
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +58,8 @@ class Request:
     tuning_config: Mapping[str, Any] = field(default_factory=dict)
     runtime_args: tuple[str, ...] = ()
     """Arguments of the runtime image, for a preset that runs in it."""
+    sizing_on: Callable[[InstanceType], Sizing | None] = _unsized
+    """How the model would run on nodes of another type than the one asked for."""
 
 
 def examine(
@@ -75,6 +83,8 @@ def examine(
     wanted = _wanted(workspace.resource, needs, fit, catalog)
     plan = _plan(workspace, catalog, preset, fit)
     gate = _misfit(fit, running=running) or _spread(preset, plan, running=running)
+    if gate is not None and wanted.is_default_type and depends_on_type(workspace, preset):
+        wanted, gate = replace(wanted, unorderable=gate.message), None
     gate = gate or _broken(workspace, catalog, preset, template_policy, running=running)
     found: Mapping[str, Any] = {}
     if workspace.tuning is not None and gate is None:
@@ -88,14 +98,38 @@ def examine(
         readiness_timeout_s=float(needs.readiness_timeout_s) if needs else template_readiness_s,
         tuning_config_map=workspace.tuning.config_map_name if workspace.tuning else "",
         tuning_config=found,
-        runtime_args=tuple(runtime_arguments(preset, plan)) if preset and preset.is_sized_by_shape else (),
+        runtime_args=_arguments(preset, plan),
+        sizing_on=partial(_sizing, workspace, catalog, preset),
     )
 
 
+def _sizing(
+    workspace: Workspace, catalog: Catalog, preset: Preset | None, instance_type: InstanceType
+) -> Sizing | None:
+    fit = _fit_on(workspace, catalog, preset, instance_type)
+    if preset is None or fit is None or not depends_on_type(workspace, preset):
+        return None
+    if not fit.ok:
+        return Sizing(misfit="; ".join(fit.explanation[:2]))
+    plan = _plan_on(workspace, preset, fit, instance_type)
+    problem = spread_problem(preset, plan) if plan else ""
+    return Sizing(misfit=problem, gpus=fit.gpus_per_pod, runtime_args=_arguments(preset, plan))
+
+
+def _arguments(preset: Preset | None, plan: ServingPlan | None) -> tuple[str, ...]:
+    return tuple(runtime_arguments(preset, plan)) if preset and preset.is_sized_by_shape else ()
+
+
 def _plan(workspace: Workspace, catalog: Catalog, preset: Preset | None, fit: Fit | None) -> ServingPlan | None:
+    resource = workspace.resource
+    return _plan_on(workspace, preset, fit, catalog.instance_type(resource.instance_type) if resource else None)
+
+
+def _plan_on(
+    workspace: Workspace, preset: Preset | None, fit: Fit | None, instance_type: InstanceType | None
+) -> ServingPlan | None:
     """What the engine is told; None when there is no such engine, or when nobody has described the GPUs."""
     resource = workspace.resource
-    instance_type = catalog.instance_type(resource.instance_type) if resource else None
     if fit is None or not fit.ok or preset is None or resource is None or instance_type is None:
         return None
     return serving_plan(preset, instance_type, resource.count) if preset.is_sized_by_shape else None
@@ -117,9 +151,15 @@ def _needs(workspace: Workspace, preset: Preset | None) -> ModelRequirements | N
 
 
 def _fit(workspace: Workspace, catalog: Catalog, preset: Preset | None) -> Fit | None:
+    resource = workspace.resource
+    return _fit_on(workspace, catalog, preset, catalog.instance_type(resource.instance_type) if resource else None)
+
+
+def _fit_on(
+    workspace: Workspace, catalog: Catalog, preset: Preset | None, instance_type: InstanceType | None
+) -> Fit | None:
     """None when the arithmetic cannot be done: no preset, no nodes, or an instance type that nobody knows."""
     resource = workspace.resource
-    instance_type = catalog.instance_type(resource.instance_type) if resource else None
     if preset is None or resource is None or instance_type is None:
         return None
     if workspace.tuning is not None:
@@ -138,6 +178,7 @@ def _wanted(
         count=resource.count,
         instance_type=known.name if known is not None else resource.instance_type,
         match_labels=resource.node_labels,
+        is_default_type=is_default_type(resource.instance_type),
         preferred=tuple(resource.preferred_nodes),
         gpus_per_node=fit.gpus_per_pod if fit and fit.ok else share or _some(known),
         least_gpus_per_node=share or _some(known),

@@ -24,6 +24,8 @@ BY_NODE = "node"
 BY_OWNER = "owner"
 FREE = "free"
 HELD = "held"
+ANY_TYPE = "*"
+"""Value of the indices by instance type that holds the nodes of all types."""
 CLAIMED_BY = "claimed-by"
 WANTING = "wanting"
 BY_CONFIG = "config"
@@ -77,6 +79,12 @@ def instance_type_of(node: Object) -> str:
     return found.get(machine_labels.INSTANCE_TYPE) or found.get(machine_labels.INSTANCE_TYPE_BETA) or ""
 
 
+def type_key(instance_type: str) -> str:
+    """Where nodes for this wish are found: the default type is nobody's wish, so that nodes of any type may do."""
+    wanted = instance_type.lower()
+    return ANY_TYPE if wanted == DEFAULT_INSTANCE_TYPE.lower() else wanted
+
+
 def _workspace_of(obj: Object) -> Iterable[str]:
     key = owner_key(obj)
     return (key,) if key else ()
@@ -115,7 +123,7 @@ def _is_held(node: Object) -> bool:
 def _type_of(node: Object) -> Iterable[str]:
     """In lower case: Azure's names are the same in any letter case."""
     found = instance_type_of(node).lower()
-    return (found,) if found else ()
+    return (found, ANY_TYPE) if found else (ANY_TYPE,)
 
 
 def _claimed_by(node: Object) -> Iterable[str]:
@@ -129,7 +137,7 @@ def _wanting(workspace: Object) -> Iterable[str]:
     preferred = [f"node/{name}" for name in resource.get("preferredNodes") or []]
     if is_true((workspace.get("status") or {}).get("conditions"), conditions.RESOURCE_READY):
         return preferred
-    return [*preferred, str(resource.get("instanceType") or DEFAULT_INSTANCE_TYPE).lower()]
+    return [*preferred, type_key(str(resource.get("instanceType") or DEFAULT_INSTANCE_TYPE))]
 
 
 def _config_of(workspace: Object) -> Iterable[str]:

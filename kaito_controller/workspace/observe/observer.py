@@ -32,8 +32,8 @@ from kaito_controller.workspace.observe.caches import (
     HELD,
     Cache,
     Caches,
-    instance_type_of,
     read_claim,
+    type_key,
 )
 from kaito_controller.workspace.observe.pod_rejections import PodRefusals
 from kaito_controller.workspace.state import naming
@@ -220,23 +220,28 @@ class Observer:
         named = {m.node_name for m in machines if m.node_name} | set(request.wanted.preferred)
         found = [node for node in map(cache.get, sorted(named)) if node is not None]
         found += cache.by_index(CLAIMED_BY, uid_of(raw))
-        instance_type = request.wanted.instance_type.lower()
-        found += cache.by_index(FREE, instance_type)
+        found += _selected(cache.by_index(FREE, type_key(request.wanted.instance_type)), request)
         if not is_true((raw.get("status") or {}).get("conditions"), RESOURCE_READY):
-            found += cache.by_index(HELD, instance_type)[:EXPLAINED]
-        return {name_of(node): self._view(node) for node in found}
+            held = cache.by_index(HELD, type_key(request.wanted.instance_type))
+            found += _selected(held, request)[:EXPLAINED]
+        return {name_of(node): self._view(node, request) for node in found}
 
-    def _view(self, node: Object) -> NodeView:
+    def _view(self, node: Object, request: Request) -> NodeView:
         """A Node that does not carry its owner's labels still belongs to the Machine that names it."""
-        view = replace(_read_node(node), is_gpu_type=self._has_gpus(instance_type_of(node)))
+        view = self._typed(_read_node(node), request)
         if view.owner:
             return view
         owners = [owner_key(machine) for machine in self._caches.machines.by_index(BY_NODE, view.name)]
         return replace(view, owner=owners[0]) if owners else view
 
-    def _has_gpus(self, instance_type: str) -> bool:
-        known = self._around.catalog().instance_type(instance_type)
-        return known.gpus > 0 if known is not None else instance_type.lower().startswith("standard_n")
+    def _typed(self, view: NodeView, request: Request) -> NodeView:
+        """With what the catalogue knows of its type, and how the model would run on it."""
+        known = self._around.catalog().instance_type(view.instance_type) if view.instance_type else None
+        if known is None:
+            return replace(view, is_gpu_type=view.instance_type.lower().startswith("standard_n"))
+        gpus = known.gpus if known.accelerator == "nvidia" else 0
+        sizing = None if known.name == request.wanted.instance_type else request.sizing_on(known)
+        return replace(view, is_gpu_type=known.gpus > 0, type_gpus=gpus, sizing=sizing)
 
     def _lost(self, pods: tuple[Object, ...]) -> tuple[str, ...]:
         return tuple(name for name in sorted(homes_of_replicas(pods)) if self._caches.nodes.get(name) is None)
@@ -285,6 +290,11 @@ def homes_of_replicas(pods: Iterable[Object]) -> set[str]:
 
 def _is_rank(pod: Object) -> bool:
     return any(owner.get("kind") == "StatefulSet" for owner in pod["metadata"].get("ownerReferences") or ())
+
+
+def _selected(nodes: Iterable[Object], request: Request) -> list[Object]:
+    wanted = request.wanted.match_labels.items()
+    return [node for node in nodes if wanted <= labels_of(node).items()]
 
 
 def _since_when(cache: Cache, before: datetime | None, now: datetime) -> datetime | None:

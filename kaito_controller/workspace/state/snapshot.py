@@ -79,6 +79,18 @@ class Claim:
 
 
 @dataclass(frozen=True, slots=True)
+class Sizing:
+    """How the model would run on nodes of one instance type."""
+
+    misfit: str = ""
+    """Why it would not, half a sentence; "" when it fits."""
+    gpus: int = 0
+    """GPUs that a pod asks for."""
+    runtime_args: tuple[str, ...] = ()
+    """Arguments of the runtime image, for a preset that runs in it."""
+
+
+@dataclass(frozen=True, slots=True)
 class NodeView:
     """One Node that is, or could become, one of ours."""
 
@@ -101,6 +113,10 @@ class NodeView:
     taints: tuple[Mapping[str, str], ...] = ()
     is_gpu_type: bool = False
     """Its instance type is known to have GPUs, whether or not the device plugin shows them already."""
+    type_gpus: int = 0
+    """GPUs that its instance type has; 0 when that is not known."""
+    sizing: Sizing | None = None
+    """How the model would run on this type of node, where that is not the type asked for; None when nothing is known."""
 
     @property
     def instance_type(self) -> str:
@@ -132,8 +148,17 @@ class Wanted:
     least_gpus_per_node: int = 0
     """With fewer than this on a node, the model cannot run there."""
     disk_gb: int = 0
+    is_default_type: bool = False
+    """The instance type is the default of the field, which most often means that the author has named none."""
+    unorderable: str = ""
+    """Why nodes of the default type are of no use to this model, so that only existing nodes can serve it; "" when they are."""
     retirement: str = ""
     """What is to be said of an instance type that its cloud retires; "" for the others."""
+
+    @property
+    def type_text(self) -> str:
+        """The instance type as a message quotes it: a value that the author may never have given is called the default."""
+        return f"{self.instance_type} (the default)" if self.is_default_type else self.instance_type
 
 
 class Mode(Enum):

@@ -36,6 +36,7 @@ class Cluster:
         """Apply CRDs and policies; standard error, where the server's warnings are."""
         files = [CONFIG / "crd" / "kaito.sh_workspaces.yaml", CONFIG / "crd" / "karpenter.sh_machines.yaml"]
         names = ("catalogue", "policy", "binding", "life-policy", "life-binding")
+        names += ("default-type-policy", "default-type-binding")
         files += [CONFIG / "admission" / f"{name}.yaml" for name in names]
         done = self.kubectl.run("apply", *(f"--filename={file}" for file in files))
         assert done.returncode == 0, done.stdout + done.stderr

@@ -206,6 +206,23 @@ def test_a_retired_instance_type_is_accepted_with_a_warning_that_names_its_succe
     ]
 
 
+def test_a_model_that_the_default_type_does_not_hold_is_accepted_with_a_warning(cluster: Cluster) -> None:
+    big = changed(good("inference"), {"inference.preset.name": "falcon-40b", "resource.instanceType": None})
+
+    def said() -> list[str]:
+        return [line for line in cluster.warnings(big) if "'kaito-workspace-default-type'" in line]
+
+    wait_until(lambda: said() != [], timeout_s=30, what="the policy about the default type to take effect")
+    assert "resource.instanceType: Standard_NC12s_v3 has 2 " in said()[0]
+    assert "this type is the default" in said()[0]
+
+
+def test_a_model_that_the_named_type_does_not_hold_is_refused_in_any_letter_case(cluster: Cluster) -> None:
+    parts = {"inference.preset.name": "falcon-40b", "resource.instanceType": "Standard_NC6S_V3"}
+
+    assert "resource.instanceType: Standard_NC6S_V3 has 1 " in cluster.refusal(changed(good("inference"), parts))
+
+
 def test_a_current_instance_type_and_a_change_to_a_workspace_on_a_retired_one_get_no_warning(cluster: Cluster) -> None:
     current = changed(good("inference"), {"resource.instanceType": "Standard_NC24ads_A100_v4"})
     assert cluster.warnings(current) == []

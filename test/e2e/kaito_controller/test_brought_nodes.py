@@ -82,6 +82,19 @@ def test_preferred_node_of_another_instance_type_is_used(rig: Rig, bring: Bring,
     assert claim_on(rig, "matching") == ""
 
 
+def test_labelled_node_that_holds_the_model_is_used_by_a_workspace_that_names_no_type(
+    rig: Rig, bring: Bring, namespace: str
+) -> None:
+    bring("a100", vm_size="Standard_NC96ads_A100_v4", labels={"apps": "falcon"})
+    asked = workspace("falcon", namespace, inference={"preset": {"name": "falcon-40b"}})
+    asked["resource"] = {"labelSelector": {"matchLabels": {"apps": "falcon"}}}
+
+    rig.kubectl.apply(asked)
+
+    rig.wait_ready("falcon", namespace)
+    assert rig.worker_nodes("falcon", namespace) == ["a100"]
+
+
 def test_two_workspaces_with_equal_labels_do_not_share_a_node(rig: Rig, bring: Bring, namespace: str) -> None:
     selector = {"labelSelector": {"matchLabels": {"pool": "shared"}}}
     bring("shared-1", labels={"pool": "shared"})

@@ -6,11 +6,12 @@ from typing import Any
 
 import pytest
 
-from kaito_controller.workspace.conditions.nodes_and_machines import machine_verdict
+from kaito_controller.api import reasons
+from kaito_controller.workspace.conditions.nodes_and_machines import gpus_per_pod, machine_verdict, resource_verdict
 from kaito_controller.workspace.decide.eligibility import obstacle
 from kaito_controller.workspace.decide.nodes import assign
-from kaito_controller.workspace.state.snapshot import BroughtNodes, Claim
-from test.support.snapshots import TYPE, node, nodes, raw_workspace, snapshot
+from kaito_controller.workspace.state.snapshot import BroughtNodes, Claim, Sizing
+from test.support.snapshots import TYPE, machine, made_node, node, nodes, raw_workspace, snapshot
 
 LABELS = {"node.kubernetes.io/instance-type": TYPE, "apps": "phi"}
 DISTRIBUTED = {
@@ -133,3 +134,63 @@ def test_a_type_in_another_letter_case_is_ordered_as_the_cloud_writes_it() -> No
     raw["resource"]["instanceType"] = TYPE.upper()
 
     assert snapshot(raw).wanted.instance_type == TYPE
+
+
+BIG = {"inference": {"preset": {"name": "falcon-40b"}}}
+SMALL_TYPE = Sizing(misfit="Standard_NC6s_v3 has 1 V100 GPU of 16Gi; inference of falcon-40b needs more")
+
+
+def of_default_type(**parts: Any) -> Any:
+    """What the API server stores for an author who names no type."""
+    raw = raw_workspace(**parts)
+    raw["resource"]["instanceType"] = "Standard_NC12s_v3"
+    return raw
+
+
+def test_a_labelled_node_that_holds_the_model_is_used_although_the_default_type_does_not() -> None:
+    labels = {**LABELS, "node.kubernetes.io/instance-type": "Standard_NC96ads_A100_v4"}
+    world = snapshot(of_default_type(**BIG), nodes=nodes(node("a100", gpus=4, labels=labels, sizing=Sizing(gpus=2))))
+
+    decided = assign(world, wants_nodes=True)
+
+    assert world.gate is None
+    assert [n.name for n in decided.nodes] == ["a100"]
+    assert gpus_per_pod(world, decided) == 2
+
+
+def test_no_machine_of_the_default_type_is_ordered_for_a_model_that_it_does_not_hold() -> None:
+    world = snapshot(of_default_type(preferred=("small",), **BIG), nodes=nodes(node("small", sizing=SMALL_TYPE)))
+
+    decided = assign(world, wants_nodes=True)
+    told = machine_verdict(world, decided)
+
+    assert decided.order == ()
+    assert told.reason is reasons.MODEL_DOES_NOT_FIT
+    assert "Standard_NC12s_v3 (the default)" in told.message
+    assert f"Preferred node small is not used: it does not hold the model: {SMALL_TYPE.misfit}." in told.message
+
+
+def test_a_type_that_the_author_named_is_held_against_them() -> None:
+    world = snapshot(raw_workspace(**BIG))
+
+    assert world.gate is not None
+    assert world.gate.reason is reasons.MODEL_DOES_NOT_FIT
+
+
+def test_a_wrong_number_of_nodes_is_no_matter_of_the_type() -> None:
+    raw = of_default_type(count=3, **DISTRIBUTED)
+
+    assert snapshot(raw).gate is not None
+
+
+def test_a_healthy_node_with_too_few_gpus_is_not_sent_to_its_driver() -> None:
+    raw = raw_workspace(**DISTRIBUTED)
+    raw["resource"]["instanceType"] = "Standard_NC48ads_A100_v4"
+    made = made_node(gpus=1, type_gpus=1)
+    world = snapshot(raw, nodes=nodes(made), machines=(machine(),))
+
+    told = resource_verdict(world, (decided := assign(world, wants_nodes=True)), machine_verdict(world, decided))
+
+    assert told.reason is reasons.GPU_MISSING
+    assert f"{TYPE} has no more, so driver and device plugin are in order" in told.message
+    assert "kubectl describe node" not in told.message
