@@ -216,6 +216,11 @@ class Informer:
         alive = self._started and not self._stopped and self._thread.is_alive()
         return self._reflector.fresh_for_s() if alive and self._synced.is_set() else None
 
+    @property
+    def type_is_missing(self) -> bool:
+        """The API server does not know the type at present. What was cached stays, because a server that starts may say so too."""
+        return self._reflector.type_is_missing
+
     def healthy(self) -> str | None:
         """None, or why the cache cannot be trusted to be current: refused, stalled, or its thread is gone."""
         if self._started and not self._stopped and not self._thread.is_alive():

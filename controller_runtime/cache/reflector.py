@@ -108,6 +108,11 @@ class Reflector:
         silence_s = self._silent_for_s()
         return None if silence_s is None else f"no frame from the API server for {silence_s:.0f} s"
 
+    @property
+    def type_is_missing(self) -> bool:
+        """The last list or watch was answered with a 404: the server does not know the type (any more)."""
+        return isinstance(self._trouble, NotFound)
+
     def fresh_for_s(self) -> float | None:
         """Seconds for which the sink has been known to be current without a break; infinite while it has been so since the first list.
         None while it is not known: nothing was read yet, the last list or watch failed, or the watch is silent for too long."""

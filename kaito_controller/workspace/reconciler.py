@@ -31,7 +31,7 @@ from controller_runtime.untrusted import mapping, moment
 from kaito_controller.api import labels
 from kaito_controller.api.reasons import Kind
 from kaito_controller.workspace.act.actions import Action, Delete, ReleaseNode
-from kaito_controller.workspace.act.api_rejections import REFUSED_RETRY_S
+from kaito_controller.workspace.act.api_rejections import REFUSED_RETRY_S, retry_s
 from kaito_controller.workspace.act.apply import Applier
 from kaito_controller.workspace.act.rehearsal import Rehearsals
 from kaito_controller.workspace.conditions.status import (
@@ -201,8 +201,8 @@ class WorkspaceReconciler:
         moments = [moment for moment in (*(v.until for v in verdicts), snapshot.ask_again_at) if moment is not None]
         waits = [(moment - snapshot.now).total_seconds() for moment in moments]
         waits += [] if retry_in_s is None else [retry_in_s]
-        if self._refusals.get(uid_of(snapshot.raw)) is not None:
-            waits.append(REFUSED_RETRY_S)
+        refusal = self._refusals.get(uid_of(snapshot.raw))
+        waits += [] if refusal is None else [retry_s(refusal)]
         if snapshot.stale:
             waits.append(STALE_LOOK_S)
         ahead = [wait for wait in waits if wait > 0]

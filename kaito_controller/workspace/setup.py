@@ -94,8 +94,7 @@ def assemble(manager: Manager, settings: ControllerSettings, *, clock: Clock = S
     _watch(controller, informers, Mappers(caches, settings.release_namespace), settings)
     if machine_informer is not None:
         controller.watch(machine_informer, for_machine)
-    else:
-        _watch_later(manager, controller, machines, workspaces)
+    _watch_later(manager, controller, machines, workspaces)
     manager.add_controller(controller)
     return controller
 

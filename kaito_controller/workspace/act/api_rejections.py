@@ -99,7 +99,22 @@ def refusal_of(action: Action, error: TerminalApiError) -> Refusal:
         return Refusal(f"{_another_selector(action.live)} {_AGAIN}")
     told = f"{_what(action)}: {shorten(str(error), 400).rstrip('.')}. {_AGAIN}"
     is_machine = isinstance(action, Create) and action.kind == "Machine"
+    if is_machine and isinstance(error, NotFound):
+        return Refusal(_MACHINE_TYPE_MISSING, machine=True, reason=reasons.MACHINE_API_MISSING)
     return Refusal(f"The API server refuses the Machine: {told}" if is_machine else told, machine=is_machine)
+
+
+MISSING_RETRY_S = 10.0
+"""Whoever installs a CRD is watching the clock."""
+_MACHINE_TYPE_MISSING = (
+    "Machines cannot be ordered: the CRD machines.karpenter.sh is not installed any more. Install it again: "
+    f"kubectl apply --server-side -f config/crd/karpenter.sh_machines.yaml. It is tried again every {MISSING_RETRY_S:.0f} s."
+)
+
+
+def retry_s(refusal: Refusal) -> float:
+    """When what was refused is tried again."""
+    return MISSING_RETRY_S if refusal.reason is reasons.MACHINE_API_MISSING else REFUSED_RETRY_S
 
 
 def _what(action: Action) -> str:

@@ -27,15 +27,20 @@ from kaito_controller.workspace.state.snapshot import Snapshot, Verdict
 MOST_ENTRIES = 64
 
 
-def inference_verdict(snapshot: Snapshot, workload: Object | None, *, settled: bool, nodes: Verdict) -> Verdict:
-    """How serving stands. `settled`: the workload is what is wanted now, as far as it may be; `nodes`: how the nodes stand.
+def inference_verdict(
+    snapshot: Snapshot, workload: Object | None, *, settled: bool, nodes: Verdict, held: int
+) -> Verdict:
+    """How serving stands. `settled`: the workload is what is wanted now, as far as it may be; `nodes`: how the nodes stand, of which
+    `held` are ours.
 
     A replica on a node that is gone is counted as ready until its pod is collected, a minute later; nothing answers there any more.
+    Nor is one believed to serve on a node that is not ours any more: a status cannot say both that no node is held and that it serves.
     """
     refused = _refused(snapshot)
     if refused is not None and nodes.reason.kind is Kind.GOOD:
         return refused  # of any object of the set: a model that answers is no use when its Service is somebody else's
-    if workload is not None and settled and is_serving(workload, snapshot.wanted.count) and not snapshot.lost_nodes:
+    answers = workload is not None and settled and is_serving(workload, snapshot.wanted.count)
+    if workload is not None and answers and held >= snapshot.wanted.count and not snapshot.lost_nodes:
         return Verdict(reasons.INFERENCE_SERVING, _serving(snapshot, workload))
     if nodes.reason.kind is not Kind.GOOD:
         return nodes

@@ -40,7 +40,8 @@ def machine_verdict(snapshot: Snapshot, assignment: Assignment) -> Verdict:
             f"with the labels {labels}.{_told(assignment)}",
         )
     if snapshot.refusal is not None and snapshot.refusal.machine and (assignment.order or assignment.failures):
-        return Verdict(reasons.MACHINE_REFUSED, snapshot.refusal.message)
+        is_missing = snapshot.refusal.reason is reasons.MACHINE_API_MISSING
+        return Verdict(reasons.MACHINE_API_MISSING if is_missing else reasons.MACHINE_REFUSED, snapshot.refusal.message)
     return _replacement(snapshot, assignment) or _progress(snapshot, assignment)
 
 

@@ -21,9 +21,10 @@ from kaito_controller.workspace.state.snapshot import Snapshot, Verdict
 
 
 def tuning_verdicts(
-    snapshot: Snapshot, job: Object | None, *, obsolete: str, nodes: Verdict
+    snapshot: Snapshot, job: Object | None, *, obsolete: str, nodes: Verdict, held: int
 ) -> tuple[Verdict, Verdict]:
-    """(JobStarted, WorkspaceReady). `obsolete` says why the existing Job has to make room for another, "" when it has not."""
+    """(JobStarted, WorkspaceReady). `obsolete` says why the existing Job has to make room for another, "" when it has not; `held`: how
+    many nodes are ours, without which nothing can be said to run."""
     if job is None or obsolete or is_deleting(job):
         waiting = _before(snapshot, job, obsolete, nodes)
         return waiting, waiting
@@ -36,7 +37,7 @@ def tuning_verdicts(
     if has_failed(job):
         failed = Verdict(reasons.JOB_FAILED, failure_message(snapshot, job))
         return failed, failed
-    return _under_way(snapshot, job, nodes)
+    return _under_way(snapshot, job, nodes) if held else (nodes, nodes)
 
 
 def has_succeeded(job: Object) -> bool:

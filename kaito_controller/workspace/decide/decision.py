@@ -176,7 +176,8 @@ def _inference(snapshot: Snapshot, assignment: Assignment, machines: Verdict, no
     wanted = next((obj for obj in desired if obj["kind"] in RUNNERS), None)
     settled = workload is not None and (not ready or _is_settled(workload, wanted))
     runs_as = "Deployment" if workload is None else str(workload["kind"])
-    run = doubted(snapshot, inference_verdict(snapshot, workload, settled=settled, nodes=nodes), runs_as, "Pod")
+    said = inference_verdict(snapshot, workload, settled=settled, nodes=nodes, held=len(assignment.nodes))
+    run = doubted(snapshot, said, runs_as, "Pod")
     release = None
     if workload is None and assignment.nodes:
         refused, run = run, until_given_back(snapshot, run, INFERENCE_READY)
@@ -212,7 +213,7 @@ def _tuning(snapshot: Snapshot, assignment: Assignment, machines: Verdict, nodes
         done = Verdict(reasons.JOB_SUCCEEDED, "The Job succeeded and was removed since.")
         pushed = Verdict(reasons.TUNING_SUCCEEDED, f"The result was pushed to {_output(snapshot)}.")
         return Decision(assignment, machines, nodes, done, pushed, finished=True, desired=_without_runner(desired))
-    run, overall = tuning_verdicts(snapshot, job, obsolete=obsolete, nodes=nodes)
+    run, overall = tuning_verdicts(snapshot, job, obsolete=obsolete, nodes=nodes, held=len(assignment.nodes))
     refused = run
     if run.reason in REFUSALS and assignment.nodes:
         run = overall = until_given_back(snapshot, run, JOB_STARTED)

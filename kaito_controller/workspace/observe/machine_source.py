@@ -2,7 +2,9 @@
 
 Nodes that users bring need no Machines, so a missing CRD is a way of working and not an error. While it is missing this looks for it now
 and then with one GET; once it is installed, the cache is filled, the controller's watch is connected, and every Workspace gets another
-look. From then on it behaves like any informer.
+look. From then on it behaves like any informer, until the CRD is removed: once the server knows neither the type nor, by the last word
+of the watch, any Machine, they cannot be ordered again. A server that merely restarts may deny the type for a moment; as long as Machines
+are cached, nothing is concluded from that.
 """
 
 from __future__ import annotations
@@ -20,6 +22,8 @@ from kaito_controller.workspace.act.actions import MACHINES
 from kaito_controller.workspace.observe.caches import MACHINE_INDICES
 
 LOOK_EVERY_S = 10.0
+FOLLOW_EVERY_S = 1.0
+"""How often it is looked whether the type has gone or come back; that costs no request."""
 STOP_TIMEOUT_S = 5.0
 PROBE = "is-the-machine-api-installed"
 """A Machine that nobody has; how its absence is reported tells whether the type exists."""
@@ -52,7 +56,11 @@ class MachineSource:
 
     @property
     def available(self) -> bool:
-        return self._informer is not None
+        return self._informer is not None and not self._is_removed(self._informer)
+
+    @staticmethod
+    def _is_removed(informer: Informer) -> bool:
+        return informer.type_is_missing and not informer.list()
 
     def get(self, name: str, namespace: str | None = None) -> Object | None:
         return self._informer.get(name, namespace) if self._informer is not None else None
@@ -64,14 +72,18 @@ class MachineSource:
         return self._informer is None or self._informer.has_seen(resource_version)
 
     def fresh_for_s(self) -> float | None:
-        return float("inf") if self._informer is None else self._informer.fresh_for_s()
+        """Without the type there are no Machines, which is as sure as knowledge gets."""
+        return self._informer.fresh_for_s() if self._informer is not None and self.available else float("inf")
 
     def when_it_appears(self, handler: EventHandler, call: Callable[[], None]) -> None:
-        """Whom to connect, and what to do, once the CRD is installed."""
+        """Whom to connect once the CRD is installed, and what to do whenever it has come or gone."""
         self._handler, self._on_appear = handler, call
 
     def run(self, stop: threading.Event) -> None:
-        """Look for the CRD until it is there; then keep the cache until `stop`."""
+        """Look for the CRD until it is there, then keep the cache; tell when it goes and comes back, until `stop`."""
+        if self._informer is not None:
+            self._follow(stop)
+            return
         while not self._appears():
             if self._clock.wait_event(stop, LOOK_EVERY_S):
                 return
@@ -86,9 +98,18 @@ class MachineSource:
             if self._handler is not None:
                 informer.add_handler(self._handler)
             self._on_appear()
-            self._clock.wait_event(stop, None)
+            self._follow(stop)
         finally:
             informer.stop(STOP_TIMEOUT_S)
+
+    def _follow(self, stop: threading.Event) -> None:
+        was = self.available
+        while not self._clock.wait_event(stop, FOLLOW_EVERY_S):
+            if self.available == was:
+                continue
+            was = not was
+            log.info("the Machine CRD was installed again" if was else "the Machine CRD was removed", available=was)
+            self._on_appear()
 
     def _appears(self) -> bool:
         try:

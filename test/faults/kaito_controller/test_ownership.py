@@ -17,9 +17,10 @@ from controller_runtime.resources import (
     name_of,
     uid_of,
 )
+from kaito_controller.api import labels
 from kaito_controller.workspace.act.actions import MACHINES
 from kaito_controller.workspace.state import naming
-from test.support.workspace_world import Operator, World, tuning, workspace
+from test.support.workspace_world import CRDS, Operator, World, tuning, workspace
 
 pytestmark = pytest.mark.faults
 
@@ -288,3 +289,31 @@ def job(world: World):
 
 def observed_generation(world: World) -> int:
     return min(c["observedGeneration"] for c in world.get()["status"]["conditions"])
+
+
+def test_machine_api_that_is_removed_and_installed_again_is_named_and_used_without_a_restart() -> None:
+    with World() as world, Operator(world):
+        world.apply(workspace())
+        world.until_ready()
+
+        world.client.delete(CRDS, "machines.karpenter.sh")
+
+        world.until(lambda: world.condition("MachineReady")[1] == "MachineAPIMissing", "MachineAPIMissing", 40.0)
+        world.until(lambda: world.condition("WorkspaceReady")[0] == "False", "no claim to serve")
+        world.install("karpenter.sh_machines.yaml", MACHINES)
+        world.until_ready(timeout_s=40.0)
+        assert len(world.all(MACHINES)) == 1
+
+
+def test_workspace_api_that_is_removed_and_installed_again_is_served_without_a_restart() -> None:
+    with World() as world, Operator(world):
+        world.apply(workspace())
+        world.until_ready()
+        world.delete()
+        world.until(lambda: world.get() is None, "the end of the Workspace")
+
+        world.client.delete(CRDS, "workspaces.kaito.sh")
+        world.install("kaito.sh_workspaces.yaml", labels.WORKSPACES)
+
+        world.apply(workspace("again"))
+        world.until_ready("again", timeout_s=40.0)
