@@ -10,9 +10,10 @@ from functools import lru_cache
 
 from controller_runtime.cache.informer import Informer
 from controller_runtime.cache.own_writes import OwnWrites
+from controller_runtime.client.api import KubeClient
 from controller_runtime.clock import SYSTEM_CLOCK, Clock
 from controller_runtime.controller.controller import Controller, EnqueueingHandler, Request, for_object, for_owner
-from controller_runtime.errors import FatalError
+from controller_runtime.errors import FatalError, Forbidden, NotFound
 from controller_runtime.logs import get_logger
 from controller_runtime.manager.manager import Manager
 from controller_runtime.resources import (
@@ -55,6 +56,7 @@ from kaito_controller.workspace.watches import Mappers, for_machine, for_pod, no
 
 COMPONENT = "kaito-controller"
 CONTROLLER = "workspace"
+NEWER_WORKSPACES = Resource(labels.GROUP, "v1beta1", "workspaces", labels.KIND, namespaced=True)
 RUNNERS = (DEPLOYMENTS, STATEFUL_SETS, JOBS)
 
 log = get_logger(__name__)
@@ -63,6 +65,7 @@ log = get_logger(__name__)
 def assemble(manager: Manager, settings: ControllerSettings, *, clock: Clock = SYSTEM_CLOCK) -> Controller:
     """Register everything on `manager`; the caller starts it. Raises FatalError when a required CRD is missing."""
     register_build_info(manager.name, manager.registry)
+    patiently(lambda: refuse_newer_api(manager.client, settings.release_namespace), "the API server", clock=clock)
     informers = _informers(manager, settings)
     workspaces = informers[labels.WORKSPACES]
     machines, machine_informer = _machines(manager, settings, clock)
@@ -97,6 +100,25 @@ def assemble(manager: Manager, settings: ControllerSettings, *, clock: Clock = S
     _watch_later(manager, controller, machines, workspaces)
     manager.add_controller(controller)
     return controller
+
+
+def refuse_newer_api(client: KubeClient, namespace: str) -> None:
+    """Raises FatalError when the Workspace CRD is that of a newer KAITO, whose schema drops what this controller has to remember.
+
+    Asked by the name of a Workspace that nobody has: a 404 for the version has no object name in its details; one for the object has.
+    """
+    try:
+        client.get(NEWER_WORKSPACES, "is-a-newer-api-installed", namespace or "default")
+    except NotFound as error:
+        if not error.details.get("name"):
+            return
+    except Forbidden:
+        return  # the API server does not tell; the informers will complain in clear words
+    raise FatalError(
+        f"the CRD workspaces.kaito.sh is that of a newer KAITO: it serves {NEWER_WORKSPACES.group}/{NEWER_WORKSPACES.version}, and this "
+        "controller works with v1alpha1 only. Stop that KAITO and change the CRD over as docs/install.md says under "
+        "'From a newer KAITO', then start again"
+    )
 
 
 class CatalogSource:

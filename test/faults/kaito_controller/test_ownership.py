@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import time
+from copy import deepcopy
 
 import pytest
 
+from controller_runtime.errors import FatalError
 from controller_runtime.resources import (
     DEPLOYMENTS,
     JOBS,
@@ -19,8 +21,10 @@ from controller_runtime.resources import (
 )
 from kaito_controller.api import labels
 from kaito_controller.workspace.act.actions import MACHINES
+from kaito_controller.workspace.setup import refuse_newer_api
 from kaito_controller.workspace.state import naming
-from test.support.workspace_world import CRDS, Operator, World, tuning, workspace
+from test.support.processes import wait_until
+from test.support.workspace_world import CRDS, ROOT, Operator, World, tuning, workspace
 
 pytestmark = pytest.mark.faults
 
@@ -317,3 +321,27 @@ def test_workspace_api_that_is_removed_and_installed_again_is_served_without_a_r
 
         world.apply(workspace("again"))
         world.until_ready("again", timeout_s=40.0)
+
+
+def test_the_crd_of_a_newer_kaito_stops_the_controller_with_the_way_on() -> None:
+    with World() as world:
+        newer = world.client.get(CRDS, "workspaces.kaito.sh")
+        newer["spec"]["versions"].append(
+            {**deepcopy(newer["spec"]["versions"][0]), "name": "v1beta1", "storage": False}
+        )
+        world.client.replace(CRDS, newer)
+        wait_until(lambda: _refusal_to_start(world) != "", what="the second version being served")
+
+        said = _refusal_to_start(world)
+
+    assert "serves kaito.sh/v1beta1" in said
+    heading = said.rpartition("under '")[2].partition("'")[0]
+    assert f"## {heading}\n" in (ROOT / "docs" / "install.md").read_text()
+
+
+def _refusal_to_start(world: World) -> str:
+    try:
+        refuse_newer_api(world.client, "kaito-system")
+    except FatalError as error:
+        return str(error)
+    return ""
