@@ -12,7 +12,7 @@ from kaito_controller.api import sentences
 from kaito_controller.api.types import DEFAULT_INSTANCE_TYPE, PresetSpec, Workspace
 from kaito_controller.api.violation import CREATE_ONLY, Violation, quote
 from kaito_controller.catalog.model import Catalog, InstanceType, Preset
-from kaito_controller.catalog.sizing import Fit, counts_text, fit_inference, fit_tuning, inference_need, tuning_need
+from kaito_controller.catalog.sizing import Fit, counts_text, fit_inference, fit_tuning, inference_need
 
 MAX_DISTRIBUTED_NAME = 52
 """A StatefulSet's revision label is its name plus a hash of up to 11 characters, and a label value has at most 63."""
@@ -55,7 +55,7 @@ def depends_on_type(workspace: Workspace, preset: Preset | None) -> bool:
     if workspace.inference is not None:
         return preset.is_sized_by_shape or inference_need(preset, count) is not None
     method = workspace.tuning.method_name if workspace.tuning else ""
-    return count == 1 and tuning_need(preset, method) is not None
+    return count == 1 and preset.tuning is not None and method in preset.tuning.methods
 
 
 def check_adapters(workspace: Workspace, catalog: Catalog) -> Iterator[Violation]:

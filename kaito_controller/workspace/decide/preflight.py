@@ -83,13 +83,14 @@ def examine(
     wanted = _wanted(workspace.resource, needs, fit, catalog)
     plan = _plan(workspace, catalog, preset, fit)
     gate = _misfit(fit, running=running) or _spread(preset, plan, running=running)
-    if gate is not None and wanted.is_default_type and depends_on_type(workspace, preset):
-        wanted, gate = replace(wanted, unorderable=gate.message), None
+    wanted, gate = _not_held_against(wanted, gate, workspace, preset)
     gate = gate or _broken(workspace, catalog, preset, template_policy, running=running)
     found: Mapping[str, Any] = {}
     if workspace.tuning is not None and gate is None:
         gate, found = _configuration(workspace, config)
-        gate = gate or _too_large(workspace, catalog, preset, found, running=running)
+        too_large = None if running else _too_large(workspace, catalog, preset, found, _known_type(workspace, catalog))
+        wanted, too_large = _not_held_against(wanted, too_large, workspace, preset)
+        gate = gate or too_large
     return Request(
         mode=mode,
         wanted=wanted,
@@ -99,18 +100,38 @@ def examine(
         tuning_config_map=workspace.tuning.config_map_name if workspace.tuning else "",
         tuning_config=found,
         runtime_args=_arguments(preset, plan),
-        sizing_on=partial(_sizing, workspace, catalog, preset),
+        sizing_on=partial(_sizing, workspace, catalog, preset, found),
     )
 
 
+def _not_held_against(
+    wanted: Wanted, gate: Verdict | None, workspace: Workspace, preset: Preset | None
+) -> tuple[Wanted, Verdict | None]:
+    """A default type that does not hold the model closes no gate: nodes that exist may do, and none of the type is ordered."""
+    if gate is None or not wanted.is_default_type or not depends_on_type(workspace, preset):
+        return wanted, gate
+    return replace(wanted, unorderable=wanted.unorderable or gate.message), None
+
+
+def _known_type(workspace: Workspace, catalog: Catalog) -> InstanceType | None:
+    return catalog.instance_type(workspace.resource.instance_type) if workspace.resource else None
+
+
 def _sizing(
-    workspace: Workspace, catalog: Catalog, preset: Preset | None, instance_type: InstanceType
+    workspace: Workspace,
+    catalog: Catalog,
+    preset: Preset | None,
+    sections: Mapping[str, Any],
+    instance_type: InstanceType,
 ) -> Sizing | None:
     fit = _fit_on(workspace, catalog, preset, instance_type)
     if preset is None or fit is None or not depends_on_type(workspace, preset):
         return None
     if not fit.ok:
         return Sizing(misfit="; ".join(fit.explanation[:2]))
+    too_large = _too_large(workspace, catalog, preset, sections, instance_type)
+    if too_large is not None:
+        return Sizing(misfit=too_large.message.rstrip("."))
     plan = _plan_on(workspace, preset, fit, instance_type)
     problem = spread_problem(preset, plan) if plan else ""
     return Sizing(misfit=problem, gpus=fit.gpus_per_pod, runtime_args=_arguments(preset, plan))
@@ -229,12 +250,15 @@ def _misfit(fit: Fit | None, *, running: bool) -> Verdict | None:
 
 
 def _too_large(
-    workspace: Workspace, catalog: Catalog, preset: Preset | None, sections: Mapping[str, Any], *, running: bool
+    workspace: Workspace,
+    catalog: Catalog,
+    preset: Preset | None,
+    sections: Mapping[str, Any],
+    known: InstanceType | None,
 ) -> Verdict | None:
     """Whether the run, as its configuration describes it, fits the GPUs; a smaller one might, or admission had refused it."""
-    resource, tuning = workspace.resource, workspace.tuning
-    known = catalog.instance_type(resource.instance_type) if resource else None
-    if running or preset is None or preset.tuning is None or known is None or tuning is None:
+    tuning = workspace.tuning
+    if preset is None or preset.tuning is None or known is None or tuning is None:
         return None
     if not is_tuned_by_shape(preset):
         return None
