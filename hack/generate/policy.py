@@ -182,6 +182,10 @@ def _variables() -> list[tuple[str, str]]:
             "'.inference' + (variables.distributed ? '.' + string(variables.count) : '') : '.tuning.' + variables.method)",
         ),
         ("sized", "variables.builtIn && (variables.needKey + '.gpus') in params.data"),
+        (
+            "configured",
+            "has(object.inference) && has(object.inference.config) && object.inference.config != ''",
+        ),
         ("fitted", "variables.preset + (variables.serves ? '' : '.' + variables.method)"),
         ("shaped", "variables.builtIn && ('fit.' + variables.fitted) in params.data"),
         ("class", "variables.typeBuiltIn ? params.data[variables.typeKey + '.class'] : ''"),
@@ -247,6 +251,11 @@ def _uses() -> list[tuple[str, str, str]]:
             "tuning.preset.name: this preset cannot be tuned with this method",
         ),
         (
+            "!variables.creating || !variables.configured || !variables.builtIn || variables.shaped",
+            f"'inference.config: ' + variables.preset + {text(f' {sentences.PRESET_NO_CONFIG}')}",
+            f"inference.config: the preset {sentences.PRESET_NO_CONFIG}",
+        ),
+        (
             "!variables.creating || !variables.serves || !variables.distributed || "
             f"object.metadata.name.size() <= {MAX_DISTRIBUTED_NAME}",
             f"'metadata.name: ' + {with_value('object.metadata.name', sentences.DISTRIBUTED_NAME)}",
@@ -290,7 +299,7 @@ def _shape() -> tuple[str, str, str]:
     found = "params.data['fit.' + variables.fitted].contains(',' + variables.class + ':' + string(n) + ',')"
     short = "'short.' + variables.fitted + '.' + variables.class"
     return (
-        "!variables.creating || !variables.shaped || !variables.typeBuiltIn || "
+        "!variables.creating || !variables.shaped || !variables.typeBuiltIn || variables.configured || "
         f"{nodes}.exists(n, n <= variables.count && {found})",
         "'resource.instanceType: ' + variables.type + ' has ' + params.data[variables.typeKey + '.offer'] + '; ' + "
         f"variables.preset + ': ' + ({short} in params.data ? params.data[{short}] : params.data[variables.typeKey + '.unfit']) + '; ' + "

@@ -161,6 +161,13 @@ def _inference_rules() -> list[Rule]:
             sentences.TEMPLATE_ADAPTERS,
             field=".adapters",
         ),
+        Rule(
+            "inference",
+            f"!has(self.template) || !{given('self', 'config')}",
+            sentences.TEMPLATE_CONFIG,
+            field=".config",
+        ),
+        _form("inference.config", patterns.DNS_SUBDOMAIN, sentences.CONFIG_NAME),
         Rule("inference", "has(self.preset) == has(oldSelf.preset)", sentences.UNCHANGEABLE, field=".preset"),
         Rule("inference", "has(self.template) == has(oldSelf.template)", sentences.TOGGLED, field=".template"),
         Rule(

@@ -239,6 +239,19 @@ INFERENCE_SERVING = _good(
     "InferenceServing", (INFERENCE_READY, WORKSPACE_READY), "All replicas answer their health check."
 )
 
+INFERENCE_CONFIG_MISSING = _trouble(
+    "InferenceConfigMissing",
+    _SERVE,
+    "The ConfigMap that inference.config names does not exist in the namespace.",
+    "Create the ConfigMap that the message names.",
+)
+INFERENCE_CONFIG_INVALID = _terminal(
+    "InferenceConfigInvalid",
+    _SERVE,
+    "An engine option in the ConfigMap of inference.config cannot be used.",
+    "Correct the key that the message names in the ConfigMap.",
+)
+
 # --- tuning -------------------------------------------------------------------------------------------------------------------------
 TUNING_CONFIG_MISSING = _trouble(
     "TuningConfigMissing",

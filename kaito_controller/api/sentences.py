@@ -74,6 +74,12 @@ ADAPTER_IS_WORKSPACE = "is also the name of the Workspace, whose container has i
 TUNING_PRESET_MISSING = "is missing; name the model to tune"
 METHOD = "is no tuning method; use lora or qlora"
 METHOD_MISSING = "is missing; use lora or qlora"
+TEMPLATE_CONFIG = (
+    "needs a preset, and a pod template is given; set the parameters in your own container, or use inference.preset"
+)
+PRESET_NO_CONFIG = (
+    "runs the program of its own image, which reads no engine options; remove inference.config or use another preset"
+)
 CONFIG_NAME = "cannot be the name of a ConfigMap; use the lower-case name that kubectl get configmaps shows"
 INPUT_SOURCES = "give exactly one of urls, volumeSource and image"
 URL = "is no URL that can be downloaded; write http:// or https:// and no blanks"

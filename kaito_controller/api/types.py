@@ -241,6 +241,11 @@ class InferenceSpec(ApiModel):
     """A pod template of your own, instead of a preset."""
     adapters: Annotated[list[AdapterSpec], Field(max_length=MAX_ADAPTERS)] = []
     """LoRA adapters to load on top of the preset, at most 10."""
+    config: Name = ""
+    """Name of a ConfigMap with the key inference_config.yaml, in the namespace of the Workspace: engine options under vllm.
+
+    For presets that run in the runtime image. What it says wins over what is planned, and is part of the plan.
+    """
 
 
 class TuningSpec(ApiModel):

@@ -58,6 +58,8 @@ class WorkloadContext:
     """Its `training_config` mapping, parsed and validated."""
     runtime_args: tuple[str, ...] = ()
     """Arguments of the runtime image, planned from the shape of the model; unused by presets with an image of their own."""
+    engine_config: Mapping[str, str] = field(default_factory=dict)
+    """Engine options of the user's own, as the container is told them: a change of them is a change of what is asked for."""
     attempt: int = 0
     """How often this workload was started anew on purpose; a higher number replaces a finished Job."""
     images: HelperImages = field(default_factory=HelperImages)

@@ -79,6 +79,7 @@ def served(ctx: WorkloadContext, kind: str, spec: Object) -> Object:
         "inference": without_blanks(inference.model_dump(mode="json", by_alias=True, exclude_defaults=True)),
         "count": ctx.count,
         "nodes": sorted(ctx.node_names),
+        **({"config": dict(ctx.engine_config)} if ctx.engine_config else {}),
     }
     obj = {"apiVersion": "apps/v1", "kind": kind, "metadata": object_meta(ctx, ctx.name), "spec": spec}
     return sealed(obj, {WORKSPACE_HASH: by_user})

@@ -31,8 +31,7 @@ from controller_runtime.resources import (
 )
 from controller_runtime.startup import patiently
 from controller_runtime.version import register_build_info
-from kaito_controller.api import labels
-from kaito_controller.api.tuning_config import KEY
+from kaito_controller.api import inference_config, labels, tuning_config
 from kaito_controller.catalog.extension import extend
 from kaito_controller.catalog.loader import load_catalog
 from kaito_controller.catalog.model import Catalog
@@ -219,7 +218,7 @@ def _slim_node(node: Object) -> Object:
 
 
 def _slim_config_map(settings: ControllerSettings) -> Callable[[Object], Object]:
-    """Keep of strangers' ConfigMaps only what could be a training configuration, so that big ones cost no memory."""
+    """Keep of strangers' ConfigMaps only what could be the configuration of a Workspace, so that big ones cost no memory."""
 
     def slim(config_map: Object) -> Object:
         config_map.get("metadata", {}).pop("managedFields", None)
@@ -227,7 +226,7 @@ def _slim_config_map(settings: ControllerSettings) -> Callable[[Object], Object]
             return config_map
         config_map.pop("binaryData", None)
         data = config_map.get("data") or {}
-        config_map["data"] = {KEY: data[KEY]} if KEY in data else {}
+        config_map["data"] = {key: data[key] for key in (tuning_config.KEY, inference_config.KEY) if key in data}
         return config_map
 
     return slim

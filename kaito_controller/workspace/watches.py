@@ -1,7 +1,7 @@
 """Which change wakes which Workspace: mappers and predicates between the informers and the controller.
 
 Every object below a Workspace wakes it: Machines and Nodes by their labels or by who names them, workloads by their owner, pods by their
-label, ConfigMaps by the name that a tuning run reads. Nodes report every few seconds; only changes that could change a decision pass.
+label, ConfigMaps by the name that it reads. Nodes report every few seconds; only changes that could change a decision pass.
 """
 
 from __future__ import annotations
@@ -82,7 +82,7 @@ class Mappers:
         return found
 
     def for_config_map(self, config_map: Object) -> Iterable[Request]:
-        """The tuning Workspaces that read a ConfigMap of this name, in its namespace or from the operator's."""
+        """The Workspaces that read a ConfigMap of this name, in its namespace or from the operator's."""
         namespace = namespace_of(config_map)
         readers = self._caches.workspaces.by_index(BY_CONFIG, name_of(config_map))
         everywhere = namespace == self._release_namespace

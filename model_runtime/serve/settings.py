@@ -7,6 +7,7 @@ value is refused.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
@@ -18,6 +19,8 @@ from model_runtime.contract import ADAPTER_ROOT, PORT, WEIGHTS_FOLDER
 from model_runtime.errors import UserError
 
 ENVIRONMENT_PREFIX = "MODEL_RUNTIME_"
+ENGINE_PREFIX = "vllm."
+"""`--vllm.<option>=<value>`: an option of vLLM that is passed on as it is; it beats the section `vllm` of the file."""
 ALIASES = {
     "pretrained_model_name_or_path": "weights",
     "torch_dtype": "dtype",
@@ -106,7 +109,7 @@ class ParsedSettings(BaseModel):
     settings: ServeSettings
     ignored: tuple[str, ...] = ()
     vllm: dict[str, Any] = Field(default_factory=dict)
-    """The section `vllm` of the configuration file: any engine flag."""
+    """Engine flags: `--vllm.<option>`, and the section `vllm` of the configuration file, which counts where no flag says otherwise."""
 
 
 def parse(argv: Sequence[str], environment: Mapping[str, str]) -> ParsedSettings:
@@ -116,11 +119,27 @@ def parse(argv: Sequence[str], environment: Mapping[str, str]) -> ParsedSettings
     values = {name: environment[_variable(name)] for name in known if environment.get(_variable(name))}
     values |= {key: value for key, value in flags.items() if key in known}
     vllm, ours = _config_file(values.get("config"))
+    told = _engine_flags(flags)
+    vllm = {key: value for key, value in vllm.items() if str(key).replace("_", "-") not in told} | told
     settings = _validated({**ours, **values})
     rank = environment.get("LOCAL_RANK", "0")
     if settings.port and rank.isdigit():
         settings = settings.model_copy(update={"port": settings.port + int(rank)})
-    return ParsedSettings(settings=settings, ignored=tuple(sorted(set(flags) - set(known))), vllm=vllm)
+    ignored = {key for key in flags if key not in known and not key.startswith(ENGINE_PREFIX)}
+    return ParsedSettings(settings=settings, ignored=tuple(sorted(ignored)), vllm=vllm)
+
+
+def _engine_flags(flags: Mapping[str, str]) -> dict[str, Any]:
+    """What is meant for vLLM, by its names with dashes."""
+    meant = {key.removeprefix(ENGINE_PREFIX): value for key, value in flags.items() if key.startswith(ENGINE_PREFIX)}
+    return {key.replace("_", "-"): _engine_value(value) for key, value in meant.items()}
+
+
+def _engine_value(value: str) -> Any:
+    """A bare flag is a switch, a JSON list several values; all else is vLLM's own to read."""
+    if value == "true":
+        return None
+    return json.loads(value) if value.startswith("[") and value.endswith("]") else value
 
 
 def _variable(name: str) -> str:

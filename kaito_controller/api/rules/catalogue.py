@@ -95,6 +95,8 @@ def _check_use(workspace: Workspace, preset: Preset, catalog: Catalog) -> Iterat
             can = ", ".join(sorted(p.name for p in catalog.presets.values() if p.tuning and method in p.tuning.methods))
             message = f"{preset.name} {sentences.PRESET_NOT_TUNABLE} {method}{sentences.PRESET_TUNABLE} {can}"
             yield Violation("tuning.preset.name", message, CREATE_ONLY)
+    elif workspace.inference is not None and workspace.inference.config and not preset.is_sized_by_shape:
+        yield Violation("inference.config", f"{preset.name} {sentences.PRESET_NO_CONFIG}", CREATE_ONLY)
     elif preset.distributed and len(workspace.metadata.name) > MAX_DISTRIBUTED_NAME:
         message = f"{quote(workspace.metadata.name)} {sentences.DISTRIBUTED_NAME}"
         yield Violation("metadata.name", message, CREATE_ONLY)
@@ -111,6 +113,8 @@ def _check_size(
             message = f"{count} nodes cannot share the {world} processes of {preset.name} evenly; {counts_text(preset)}"
             yield Violation("resource.count", message, CREATE_ONLY)
             return
+        if workspace.inference.config:
+            return  # what fits depends on options that only the controller sees
         fit = fit_inference(catalog, preset, instance_type, count)
     else:
         fit = _tuning_fit(workspace, preset, instance_type, catalog)

@@ -19,6 +19,10 @@ def check_inference(inference: InferenceSpec) -> Iterator[Violation]:
         yield Violation("inference", sentences.PRESET_OR_TEMPLATE, "inference")
     if inference.template is not None and inference.adapters:
         yield Violation(_ADAPTERS, sentences.TEMPLATE_ADAPTERS, "inference")
+    if inference.template is not None and inference.config:
+        yield Violation("inference.config", sentences.TEMPLATE_CONFIG, "inference")
+    if inference.config and not patterns.fits(patterns.DNS_SUBDOMAIN, inference.config):
+        yield Violation("inference.config", f"{quote(inference.config)} {sentences.CONFIG_NAME}", "inference.config")
     if inference.preset is not None:
         yield from check_preset(inference.preset, "inference.preset")
     if inference.template is not None:

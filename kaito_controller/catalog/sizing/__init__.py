@@ -12,7 +12,13 @@ The public surface, for the admission rules, the controller, the command-line to
 * `kv_bytes_per_token`, `sequence_bytes`, `tokens_that_fit`, …: the cache by itself.
 """
 
-from kaito_controller.catalog.sizing.arguments import engine_arguments, runtime_arguments
+from kaito_controller.catalog.sizing.arguments import (
+    ENGINE_PREFIX,
+    RUNTIME_FLAGS,
+    engine_arguments,
+    runtime_arguments,
+    user_options,
+)
 from kaito_controller.catalog.sizing.candidates import (
     HOURS_A_MONTH,
     MAX_NODES,
@@ -60,9 +66,11 @@ from kaito_controller.catalog.sizing.tuning_fit import fit_tuning, is_tuned_by_s
 from kaito_controller.catalog.sizing.tuning_settings import TuningSettings, read_tuning_settings
 
 __all__ = [
+    "ENGINE_PREFIX",
     "HOURS_A_MONTH",
     "LEAST_CAPABILITY",
     "MAX_NODES",
+    "RUNTIME_FLAGS",
     "ByteRange",
     "Candidate",
     "EngineSettingError",
@@ -112,5 +120,6 @@ __all__ = [
     "tuning_need",
     "tuning_problem",
     "tuning_suggestions",
+    "user_options",
     "weights_per_gpu",
 ]

@@ -15,6 +15,12 @@ from kaito_controller.catalog.sizing.engine import EngineSettings
 from kaito_controller.catalog.sizing.plan import ServingPlan
 
 HUB_SCHEME = "hf://"
+RUNTIME_FLAGS = frozenset(
+    ("dtype", "gpu-memory-utilization", "max-model-len", "max-num-seqs", "trust-remote-code", "chat-template")
+)
+"""Engine options that the runtime image has under the same name, because its other engine needs them too."""
+ENGINE_PREFIX = "vllm."
+"""Before every other engine option: the runtime image passes what follows on to vLLM as it is."""
 
 
 def engine_arguments(plan: ServingPlan, settings: EngineSettings | None = None) -> dict[str, str]:
@@ -31,7 +37,27 @@ def engine_arguments(plan: ServingPlan, settings: EngineSettings | None = None) 
         **_limits(told),
         **told.others,
     }
-    return dict(sorted((name, _text(value)) for name, value in flags.items() if value is not False))
+    return dict(sorted(_switched(name, value) for name, value in flags.items()))
+
+
+def user_options(settings: EngineSettings | None) -> dict[str, str]:
+    """What the user told the engine, by the names that `engine_arguments` gives them; empty when nothing."""
+    if settings is None:
+        return {}
+    default = EngineSettings()
+    sizes = {
+        "max-model-len": settings.max_model_len,
+        "gpu-memory-utilization": None
+        if settings.gpu_memory_utilization == default.gpu_memory_utilization
+        else f"{settings.gpu_memory_utilization:g}",
+        "dtype": None if settings.dtype == default.dtype else settings.dtype,
+        "tensor-parallel-size": settings.tensor_parallel_size,
+        "pipeline-parallel-size": settings.pipeline_parallel_size,
+        "data-parallel-size": settings.data_parallel_size,
+        **_limits(settings),
+        **settings.others,
+    }
+    return dict(sorted(_switched(name, value) for name, value in sizes.items() if value is not None))
 
 
 def runtime_arguments(
@@ -43,7 +69,9 @@ def runtime_arguments(
     `oci://…`, when they do not come from the hub.
     """
     source = weights or f"{HUB_SCHEME}{preset.weights.repository}@{preset.weights.revision}"
-    flags = {"weights": source, "model-name": preset.name, **(engine_arguments(plan, settings) if plan else {})}
+    engine = engine_arguments(plan, settings) if plan else user_options(settings)
+    named = {name if name in RUNTIME_FLAGS else f"{ENGINE_PREFIX}{name}": value for name, value in engine.items()}
+    flags = {"weights": source, "model-name": preset.name, **named}
     return [f"--{name}={value}" if value else f"--{name}" for name, value in sorted(flags.items())]
 
 
@@ -75,5 +103,8 @@ def _limits(told: EngineSettings) -> Mapping[str, Any]:
     return {name: value for name, value in values.items() if value is not None}
 
 
-def _text(value: Any) -> str:
-    return "" if value is True else str(value)
+def _switched(name: str, value: Any) -> tuple[str, str]:
+    """A switch that is off is the flag with `no-` before it; the engine's own default may be on."""
+    if value is False or str(value).lower() == "false":
+        return (name.removeprefix("no-") if name.startswith("no-") else f"no-{name}"), ""
+    return name, "" if value is True or value is None else str(value)

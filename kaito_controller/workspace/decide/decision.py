@@ -115,8 +115,10 @@ def _where_it_runs(snapshot: Snapshot, job: Object | None) -> Snapshot:
 
 
 def intent_of(snapshot: Snapshot) -> str:
-    """Identity of what is asked to run, without nodes: the user's words, and for tuning the content of the configuration."""
+    """Identity of what is asked to run, without nodes: the user's words, and the content of the configuration that they name."""
     asked = snapshot.raw.get("inference") or {}
+    if snapshot.context.engine_config:
+        asked = {**asked, "config": dict(snapshot.context.engine_config)}
     if snapshot.mode is Mode.TUNING:
         asked = {**(snapshot.raw.get("tuning") or {}), "config": snapshot.context.tuning_config}
     text = json.dumps(without_blanks(_plain(asked)), sort_keys=True, separators=(",", ":"), default=_plain)

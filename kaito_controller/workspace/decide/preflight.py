@@ -14,6 +14,7 @@ from typing import Any
 
 from controller_runtime.resources import Object
 from kaito_controller.api import reasons
+from kaito_controller.api.inference_config import read_inference_config
 from kaito_controller.api.rules.catalogue import depends_on_type, is_default_type
 from kaito_controller.api.tuning_config import read_tuning_config
 from kaito_controller.api.types import ResourceSpec, Workspace
@@ -22,6 +23,7 @@ from kaito_controller.api.violation import Violation
 from kaito_controller.catalog.life import retirement_text
 from kaito_controller.catalog.model import GIB, Catalog, InstanceType, ModelRequirements, Preset
 from kaito_controller.catalog.sizing import (
+    EngineSettings,
     Fit,
     ServingPlan,
     fit_inference,
@@ -31,6 +33,7 @@ from kaito_controller.catalog.sizing import (
     runtime_arguments,
     serving_plan,
     spread_problem,
+    user_options,
 )
 from kaito_controller.catalog.sizing.tuning_settings import Method
 from kaito_controller.workloads import TemplatePolicy, output_dir_violation, violations, volume_violations
@@ -56,6 +59,8 @@ class Request:
     readiness_timeout_s: float = 600.0
     tuning_config_map: str = ""
     tuning_config: Mapping[str, Any] = field(default_factory=dict)
+    engine_config: Mapping[str, str] = field(default_factory=dict)
+    """Engine options of the user's own."""
     runtime_args: tuple[str, ...] = ()
     """Arguments of the runtime image, for a preset that runs in it."""
     sizing_on: Callable[[InstanceType], Sizing | None] = _unsized
@@ -71,7 +76,7 @@ def examine(
     template_readiness_s: float = 600.0,
     template_policy: TemplatePolicy = DEFAULT_POLICY,
 ) -> Request:
-    """`config`: the ConfigMap with the training configuration, if it exists. `running`: something was built already.
+    """`config`: the ConfigMap that the Workspace reads, if it exists. `running`: something was built already.
 
     `template_readiness_s`: how long a pod template of the user's own may load, since no preset says it.
     `template_policy`: what it may carry.
@@ -79,11 +84,13 @@ def examine(
     mode = Mode.TUNING if workspace.tuning is not None and workspace.inference is None else Mode.INFERENCE
     preset = catalog.preset(workspace.preset.name) if workspace.preset else None
     needs = _needs(workspace, preset)
-    fit = _fit(workspace, catalog, preset)
+    unread, settings = _engine_settings(workspace, config)
+    fit = _fit(workspace, catalog, preset, settings)
     wanted = _wanted(workspace.resource, needs, fit, catalog)
-    plan = _plan(workspace, catalog, preset, fit)
+    plan = _plan(workspace, catalog, preset, fit, settings)
     gate = _misfit(fit, running=running) or _spread(preset, plan, running=running)
     wanted, gate = _not_held_against(wanted, gate, workspace, preset)
+    gate = unread or gate
     gate = gate or _broken(workspace, catalog, preset, template_policy, running=running)
     found: Mapping[str, Any] = {}
     if workspace.tuning is not None and gate is None:
@@ -99,9 +106,26 @@ def examine(
         readiness_timeout_s=float(needs.readiness_timeout_s) if needs else template_readiness_s,
         tuning_config_map=workspace.tuning.config_map_name if workspace.tuning else "",
         tuning_config=found,
-        runtime_args=_arguments(preset, plan),
-        sizing_on=partial(_sizing, workspace, catalog, preset, found),
+        engine_config=user_options(settings),
+        runtime_args=_arguments(preset, plan, settings),
+        sizing_on=partial(_sizing, workspace, catalog, preset, found, settings),
     )
+
+
+def _engine_settings(workspace: Workspace, config: Object | None) -> tuple[Verdict | None, EngineSettings | None]:
+    """What the user tells the engine; None when nothing."""
+    inference = workspace.inference
+    if inference is None or not inference.config:
+        return None, None
+    if config is None:
+        where = f'in namespace "{workspace.metadata.namespace}"'
+        text = f'ConfigMap "{inference.config}" with the engine options does not exist {where}. Create it.'
+        return Verdict(reasons.INFERENCE_CONFIG_MISSING, text), None
+    settings, problems = read_inference_config(config.get("data"))
+    if problems:
+        text = f'ConfigMap "{inference.config}": {_sentence(problems)}'
+        return Verdict(reasons.INFERENCE_CONFIG_INVALID, text), None
+    return None, settings
 
 
 def _not_held_against(
@@ -122,9 +146,10 @@ def _sizing(
     catalog: Catalog,
     preset: Preset | None,
     sections: Mapping[str, Any],
+    settings: EngineSettings | None,
     instance_type: InstanceType,
 ) -> Sizing | None:
-    fit = _fit_on(workspace, catalog, preset, instance_type)
+    fit = _fit_on(workspace, catalog, preset, instance_type, settings)
     if preset is None or fit is None or not depends_on_type(workspace, preset):
         return None
     if not fit.ok:
@@ -132,28 +157,33 @@ def _sizing(
     too_large = _too_large(workspace, catalog, preset, sections, instance_type)
     if too_large is not None:
         return Sizing(misfit=too_large.message.rstrip("."))
-    plan = _plan_on(workspace, preset, fit, instance_type)
+    plan = _plan_on(workspace, preset, fit, instance_type, settings)
     problem = spread_problem(preset, plan) if plan else ""
-    return Sizing(misfit=problem, gpus=fit.gpus_per_pod, runtime_args=_arguments(preset, plan))
+    return Sizing(misfit=problem, gpus=fit.gpus_per_pod, runtime_args=_arguments(preset, plan, settings))
 
 
-def _arguments(preset: Preset | None, plan: ServingPlan | None) -> tuple[str, ...]:
-    return tuple(runtime_arguments(preset, plan)) if preset and preset.is_sized_by_shape else ()
+def _arguments(preset: Preset | None, plan: ServingPlan | None, settings: EngineSettings | None) -> tuple[str, ...]:
+    return tuple(runtime_arguments(preset, plan, settings)) if preset and preset.is_sized_by_shape else ()
 
 
-def _plan(workspace: Workspace, catalog: Catalog, preset: Preset | None, fit: Fit | None) -> ServingPlan | None:
-    resource = workspace.resource
-    return _plan_on(workspace, preset, fit, catalog.instance_type(resource.instance_type) if resource else None)
+def _plan(
+    workspace: Workspace, catalog: Catalog, preset: Preset | None, fit: Fit | None, settings: EngineSettings | None
+) -> ServingPlan | None:
+    return _plan_on(workspace, preset, fit, _known_type(workspace, catalog), settings)
 
 
 def _plan_on(
-    workspace: Workspace, preset: Preset | None, fit: Fit | None, instance_type: InstanceType | None
+    workspace: Workspace,
+    preset: Preset | None,
+    fit: Fit | None,
+    instance_type: InstanceType | None,
+    settings: EngineSettings | None,
 ) -> ServingPlan | None:
     """What the engine is told; None when there is no such engine, or when nobody has described the GPUs."""
     resource = workspace.resource
     if fit is None or not fit.ok or preset is None or resource is None or instance_type is None:
         return None
-    return serving_plan(preset, instance_type, resource.count) if preset.is_sized_by_shape else None
+    return serving_plan(preset, instance_type, resource.count, settings) if preset.is_sized_by_shape else None
 
 
 def _spread(preset: Preset | None, plan: ServingPlan | None, *, running: bool) -> Verdict | None:
@@ -171,13 +201,16 @@ def _needs(workspace: Workspace, preset: Preset | None) -> ModelRequirements | N
     return preset.tuning.methods.get(workspace.tuning.method_name) if preset.tuning else None
 
 
-def _fit(workspace: Workspace, catalog: Catalog, preset: Preset | None) -> Fit | None:
-    resource = workspace.resource
-    return _fit_on(workspace, catalog, preset, catalog.instance_type(resource.instance_type) if resource else None)
+def _fit(workspace: Workspace, catalog: Catalog, preset: Preset | None, settings: EngineSettings | None) -> Fit | None:
+    return _fit_on(workspace, catalog, preset, _known_type(workspace, catalog), settings)
 
 
 def _fit_on(
-    workspace: Workspace, catalog: Catalog, preset: Preset | None, instance_type: InstanceType | None
+    workspace: Workspace,
+    catalog: Catalog,
+    preset: Preset | None,
+    instance_type: InstanceType | None,
+    settings: EngineSettings | None,
 ) -> Fit | None:
     """None when the arithmetic cannot be done: no preset, no nodes, or an instance type that nobody knows."""
     resource = workspace.resource
@@ -185,7 +218,7 @@ def _fit_on(
         return None
     if workspace.tuning is not None:
         return fit_tuning(catalog, preset, workspace.tuning.method_name, instance_type, resource.count)
-    return fit_inference(catalog, preset, instance_type, resource.count)
+    return fit_inference(catalog, preset, instance_type, resource.count, settings)
 
 
 def _wanted(

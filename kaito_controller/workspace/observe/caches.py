@@ -141,8 +141,10 @@ def _wanting(workspace: Object) -> Iterable[str]:
 
 
 def _config_of(workspace: Object) -> Iterable[str]:
-    """The names of the ConfigMap that a tuning run reads: its own, or the default of its method."""
-    tuning = workspace.get("tuning")
+    """The name of the ConfigMap that a Workspace reads: its own, or the default of its tuning method."""
+    inference, tuning = workspace.get("inference"), workspace.get("tuning")
+    if isinstance(inference, Mapping):
+        return (str(inference["config"]),) if inference.get("config") else ()
     if not isinstance(tuning, Mapping):
         return ()
     return (str(tuning.get("config") or f"{str(tuning.get('method')).lower()}-params-template"),)

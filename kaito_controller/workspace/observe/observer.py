@@ -186,7 +186,9 @@ class Observer:
         return {(str(obj["kind"]), name_of(obj)): obj for obj in found}
 
     def _config(self, workspace: Workspace) -> Object | None:
-        """The user's ConfigMap; failing that, the default of that name in the operator's namespace."""
+        """The user's ConfigMap; for tuning, failing that, the default of that name in the operator's namespace."""
+        if workspace.inference is not None and workspace.inference.config:
+            return self._caches.config_maps.get(workspace.inference.config, workspace.metadata.namespace)
         if workspace.tuning is None:
             return None
         name = workspace.tuning.config_map_name
@@ -269,6 +271,7 @@ class Observer:
             tuning_config_map=request.tuning_config_map,
             tuning_config=request.tuning_config,
             runtime_args=request.runtime_args,
+            engine_config=request.engine_config,
             images=around.images,
             cluster_domain=around.cluster_domain,
             preset_run_as_user=around.preset_run_as_user,

@@ -163,6 +163,8 @@ def _add_to(rng: random.Random, value: Object, path: tuple[Any, ...]) -> None:
             ("adapters", [{"source": {"name": rng.choice(TEXTS), "image": "r.io/a:1"}}]),
             ("template", {"spec": {"containers": [{"name": "a"}], "hostPID": rng.random() < 0.5}}),
             ("preset", {"name": "falcon-7b"}),
+            ("preset", {"name": "qwen3-8b"}),
+            ("config", rng.choice(["mine", *TEXTS])),
         ],
         "preset": [("accessMode", "private"), ("presetOptions", {"image": rng.choice(TEXTS)})],
         "input": [
