@@ -1,0 +1,109 @@
+"""Models that are sized by their shape, as a person applies them: the right flags in the pod, or a refusal with numbers."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+import yaml
+
+from test.support.kaito_rig import Rig
+
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(300)]
+
+MODELS = {
+    "qwen3-8b": (
+        "Qwen/Qwen3-8B",
+        "Standard_NV36ads_A10_v5",
+        ["--max-model-len=23808", "--model-name=qwen3-8b", "--weights=hf://Qwen/Qwen3-8B@main"],
+        1,
+    ),
+    "llama-70b": (
+        "llama-3.3-70b-instruct",
+        "Standard_NC80adis_H100_v5",
+        ["--max-model-len=78336", "--model-name=llama-3.3-70b-instruct", "--vllm.tensor-parallel-size=2"],
+        2,
+    ),
+    "gpt-oss": ("gpt-oss-20b", "Standard_NV36ads_A10_v5", ["--max-model-len=131072", "--model-name=gpt-oss-20b"], 1),
+}
+
+
+def workspace(name: str, preset: str, instance_type: str, **inference: Any) -> str:
+    return yaml.safe_dump(
+        {
+            "apiVersion": "kaito.sh/v1alpha1",
+            "kind": "Workspace",
+            "metadata": {"name": name},
+            "resource": {"instanceType": instance_type, "labelSelector": {"matchLabels": {"apps": name}}},
+            "inference": {"preset": {"name": preset}, **inference},
+        }
+    )
+
+
+def options(rig: Rig, namespace: str, text: str) -> None:
+    document = {
+        "apiVersion": "v1",
+        "kind": "ConfigMap",
+        "metadata": {"name": "mine"},
+        "data": {"inference_config.yaml": text},
+    }
+    rig.kubectl("apply", "-n", namespace, "-f", "-", stdin=yaml.safe_dump(document))
+
+
+def container(rig: Rig, namespace: str, name: str) -> dict[str, Any]:
+    deployment = json.loads(rig.kubectl("get", "deployment", name, "-n", namespace, "-o", "json"))
+    return dict(deployment["spec"]["template"]["spec"]["containers"][0])
+
+
+def refusal(rig: Rig, namespace: str, name: str) -> str:
+    path = '{.status.conditions[?(@.type=="WorkspaceReady")].message}'
+    return rig.kubectl("get", "workspace", name, "-n", namespace, "-o", f"jsonpath={path}")
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_a_model_of_today_serves_with_the_flags_that_were_planned(rig: Rig, namespace: str, name: str) -> None:
+    preset, instance_type, flags, gpus = MODELS[name]
+
+    rig.kubectl("apply", "-n", namespace, "-f", "-", stdin=workspace(name, preset, instance_type))
+    rig.wait_ready(name, namespace)
+
+    server = container(rig, namespace, name)
+    assert set(flags) < set(server["args"])
+    assert server["command"] == ["python3", "-m", "model_runtime.serve"]
+    assert server["resources"]["limits"]["nvidia.com/gpu"] in (gpus, str(gpus))
+
+
+def test_an_edit_of_the_options_rolls_the_pods(rig: Rig, namespace: str) -> None:
+    options(rig, namespace, "vllm: {max_model_len: 8192, tool-call-parser: hermes}")
+    asked = workspace("mine", "qwen3-8b", "Standard_NV36ads_A10_v5", config="mine")
+    rig.kubectl("apply", "-n", namespace, "-f", "-", stdin=asked)
+    rig.wait_ready("mine", namespace)
+    first = container(rig, namespace, "mine")["args"]
+
+    options(rig, namespace, "vllm: {max_model_len: 4096}")
+    rig.wait_for(lambda: "--max-model-len=4096" in container(rig, namespace, "mine")["args"], "the new options")
+
+    assert {"--max-model-len=8192", "--vllm.tool-call-parser=hermes"} < set(first)
+    assert "--vllm.tool-call-parser=hermes" not in container(rig, namespace, "mine")["args"]
+
+
+def test_a_context_that_needs_another_machine_is_refused_before_a_node_is_ordered(rig: Rig, namespace: str) -> None:
+    options(rig, namespace, "vllm: {--max-model-len: 40960}")
+    asked = workspace("long", "qwen3-8b", "Standard_NV36ads_A10_v5", config="mine")
+    rig.kubectl("apply", "-n", namespace, "-f", "-", stdin=asked)
+    rig.wait_for(lambda: "GiB too much" in refusal(rig, namespace, "long"), "a refusal")
+
+    assert refusal(rig, namespace, "long").count("USD/h") == 3
+    selector = f"kaito.sh/workspace=long,kaito.sh/workspacenamespace={namespace}"
+    assert rig.kubectl("get", "machines", "-l", selector, "-o", "name") == ""
+
+
+def test_without_the_policy_a_model_that_does_not_fit_is_refused_by_the_controller(rig: Rig, namespace: str) -> None:
+    asked = workspace("big", "llama-3.3-70b-instruct", "Standard_NV36ads_A10_v5")
+    rig.kubectl("apply", "-n", namespace, "-f", "-", stdin=asked)
+    rig.wait_for(lambda: "GiB too much" in refusal(rig, namespace, "big"), "a refusal")
+
+    assert refusal(rig, namespace, "big").count("USD/h") == 3
+    selector = f"kaito.sh/workspace=big,kaito.sh/workspacenamespace={namespace}"
+    assert rig.kubectl("get", "machines", "-l", selector, "-o", "name") == ""
