@@ -40,6 +40,11 @@ class TypeBehaviour:
         else:
             self.rules.prepare(kind, old, new, write, subresource)
 
+    def check_decodable(self, kind: ResourceType, obj: Object) -> None:
+        """400 for a built-in object that Go's type cannot hold, in a part that is not going to be looked at as well."""
+        if not kind.custom:
+            builtin_rules.check_decodable(kind, obj)
+
     def admit(
         self,
         kind: ResourceType,

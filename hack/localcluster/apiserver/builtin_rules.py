@@ -8,7 +8,7 @@ from hack.localcluster.apiserver.admission import POLICIES, policy_causes
 from hack.localcluster.apiserver.builtin_validation import type_rules
 from hack.localcluster.apiserver.container_validation import undecodable_quantity
 from hack.localcluster.apiserver.defaults import apply_defaults, give_job_identity
-from hack.localcluster.apiserver.errors import Cause, bad_request, invalid
+from hack.localcluster.apiserver.errors import Cause, UndecodableError, invalid
 from hack.localcluster.apiserver.registry import Object, ResourceType
 from hack.localcluster.apiserver.schema import builtin_kind_schema
 from hack.localcluster.apiserver.services import ClusterIPs
@@ -65,20 +65,26 @@ def _check_schema(kind: ResourceType, old: Object | None, new: Object, write: Wr
     if subresource == "":
         _drop_nulls(new)
         if (amount := undecodable_quantity(new.get("spec"))) is not None:
-            raise bad_request(
-                f'{kind.kind} in version "{kind.version}" cannot be handled as a {kind.kind}: {amount}: {_NO_QUANTITY}'
-            )
+            raise UndecodableError(kind, f"{amount}: {_NO_QUANTITY}")
     if subresource == "":
         report_unknown(kind, prune(new, schema, old=before), write)
     causes = list(validate(new, schema, old=before))
     wrong = next((cause for cause in causes if cause.reason == "FieldValueTypeInvalid"), None)
     if wrong is not None and subresource == "":
-        head = f'{kind.kind} in version "{kind.version}" cannot be handled as a {kind.kind}'
-        raise bad_request(f"{head}: json: cannot unmarshal into field {wrong.field}: {wrong.message}")
+        raise UndecodableError(kind, f"json: cannot unmarshal into field {wrong.field}: {wrong.message}")
     # Go fills numbers that a status leaves out with zero, so nothing is missing there.
     return [
         cause for cause in causes if not (cause.field.startswith("status") and cause.reason == "FieldValueRequired")
     ]
+
+
+def check_decodable(kind: ResourceType, obj: Object) -> None:
+    """400 for what Go's type cannot hold."""
+    schema = builtin_kind_schema(kind.api_version, kind.kind)
+    _drop_nulls(obj)
+    for cause in validate(obj, schema) if schema else ():
+        if cause.reason == "FieldValueTypeInvalid":
+            raise UndecodableError(kind, f"json: cannot unmarshal into field {cause.field}: {cause.message}")
 
 
 def _drop_nulls(value: object) -> None:

@@ -9,16 +9,25 @@ from typing import Any
 from hack.localcluster.apiserver import patching, reading
 from hack.localcluster.apiserver.answers import Answer, json_answer, warning_headers
 from hack.localcluster.apiserver.builtins import REVIEW_KINDS
-from hack.localcluster.apiserver.errors import StatusError, bad_request, forbidden, method_not_allowed, unsupported
+from hack.localcluster.apiserver.errors import (
+    StatusError,
+    bad_request,
+    forbidden,
+    method_not_allowed,
+    unreadable,
+    unsupported,
+)
 from hack.localcluster.apiserver.negotiation import view_for
 from hack.localcluster.apiserver.podlogs import log_text
 from hack.localcluster.apiserver.rbac import Attributes, Rbac
+from hack.localcluster.apiserver.reading import whole_number
 from hack.localcluster.apiserver.registry import Object, ResourceType
 from hack.localcluster.apiserver.reviews import Reviews
 from hack.localcluster.apiserver.routing import Route
-from hack.localcluster.apiserver.schema import builtin_kind_schema
+from hack.localcluster.apiserver.schema import builtin_kind_schema, builtin_schema
 from hack.localcluster.apiserver.store import Entry
 from hack.localcluster.apiserver.subresources import Subresources
+from hack.localcluster.apiserver.validation import kind_of, quoted, validate
 from hack.localcluster.apiserver.verbs import Caller, Verbs, Write
 from hack.localcluster.apiserver.views import View
 
@@ -30,9 +39,16 @@ class Ask:
     route: Route
     kind: ResourceType
     caller: Caller
-    body: Any
+    sent: Any
     content_type: str
     accept: str
+
+    @property
+    def body(self) -> Any:
+        """What was sent; raises when it could not be decoded."""
+        if isinstance(self.sent, StatusError):
+            raise self.sent
+        return self.sent
 
 
 class Dispatcher:
@@ -62,6 +78,8 @@ class Dispatcher:
         return self._write(ask, view)
 
     def _write(self, ask: Ask, view: View) -> Answer:
+        if ask.route.verb == "patch":
+            check_patch_type(ask.kind, ask.content_type)
         write = _write_options(ask)
         try:
             return self._carry_out(ask, view, write)
@@ -157,17 +175,24 @@ class Dispatcher:
 
 
 def patch_change(kind: ResourceType, content_type: str, patch: Any, *, typed: bool = True) -> Callable[[Object], Any]:
-    """The function that a patch is; 415 for a format that the type does not take."""
+    """The function that a patch is; 415 for a format that the type does not take, 400 for a patch that is none."""
+    check_patch_type(kind, content_type)
+    wanted = list if content_type == patching.JSON else dict
+    if not isinstance(patch, wanted):
+        raise bad_request(f"error decoding patch: json: cannot unmarshal {kind_of(patch)} into a {wanted.__name__}")
     if content_type == patching.MERGE:
         return lambda obj: patching.merge_patch(obj, patch)
     if content_type == patching.JSON:
         return lambda obj: patching.json_patch(obj, patch)
-    if content_type == patching.STRATEGIC and not kind.custom:
-        schema = builtin_kind_schema(kind.api_version, kind.kind) if typed else None
-        return lambda obj: patching.strategic_patch(obj, patch, schema)
+    schema = builtin_kind_schema(kind.api_version, kind.kind) if typed else None
+    return lambda obj: patching.strategic_patch(obj, patch, schema)
+
+
+def check_patch_type(kind: ResourceType, content_type: str) -> None:
+    """415 for a format that the type does not take."""
     accepted = [patching.JSON, patching.MERGE, patching.APPLY] + ([] if kind.custom else [patching.STRATEGIC])
-    text = f"the body of the request was in an unknown format - accepted media types include: {', '.join(accepted)}"
-    raise StatusError(415, text)
+    if content_type not in accepted:
+        raise unreadable(accepted)
 
 
 def _object(body: Any) -> Object:
@@ -176,31 +201,69 @@ def _object(body: Any) -> Object:
     return body
 
 
+_OPTIONS_IN_BODY = ("delete", "deletecollection")
+"""Verbs whose options are those of the body, if there is one, and not those of the query."""
+_OPTIONS = {"create": "CreateOptions", "update": "UpdateOptions", "patch": "PatchOptions"}
+
+
 def _write_options(ask: Ask) -> Write:
-    query = ask.route.query
-    dry_run = query.get("dryRun", "")
-    if dry_run not in ("", "All"):
-        raise bad_request(f'Invalid value: "{dry_run}": dryRun: Unsupported value: supported values: "All"')
-    manager = query.get("fieldManager", "")
-    if len(manager) > 128:
-        raise bad_request("fieldManager: Too long: may not be more than 128 bytes")
-    validation = query.get("fieldValidation", "") or "Warn"
+    query, applies = ask.route.query, ask.content_type == patching.APPLY
+    manager, validation = query.get("fieldManager", ""), query.get("fieldValidation", "") or "Warn"
+    wrong = []
+    in_body = ask.route.verb in _OPTIONS_IN_BODY and ask.sent is not None
+    if not in_body and "dryRun" in query and query["dryRun"] != "All":
+        wrong.append(f'dryRun: Unsupported value: ["{query["dryRun"]}"]: supported values: "All"')
+    if len(manager.encode()) > 128:
+        wrong.append("fieldManager: Too long: may not be more than 128 bytes")
+    if not manager.isprintable():
+        wrong.append(f"fieldManager: Invalid value: {quoted(manager)}: should only contain printable characters")
     if validation not in ("Ignore", "Warn", "Strict"):
-        raise bad_request(
-            f'fieldValidation: Unsupported value: "{validation}": supported values: "Ignore", "Strict", "Warn"'
+        wrong.append(
+            f'fieldValidation: Unsupported value: "{validation}": supported values: "", "Ignore", "Strict", "Warn"'
         )
-    return Write(ask.caller, manager or ask.caller.agent.partition("/")[0][:128], dry_run == "All", validation)
+    if ask.route.verb == "patch" and not applies and "force" in query:
+        wrong.append("force: Forbidden: may not be specified for non-apply patch")
+    if wrong and (name := _OPTIONS.get(ask.route.verb, "DeleteOptions")):
+        raise StatusError(422, f'{name}.meta.k8s.io "" is invalid: {", ".join(wrong)}')
+    return Write(
+        ask.caller,
+        manager or ask.caller.agent.partition("/")[0][:128],
+        not in_body and query.get("dryRun") == "All",
+        validation,
+    )
 
 
 def _delete_options(route: Route, body: Any) -> Object:
-    options = dict(body) if isinstance(body, dict) else {}
+    """The options of a body, or those of the query."""
+    if body is not None:
+        return _decoded_options(body)
+    options: Object = {}
     query = route.query
     if "gracePeriodSeconds" in query:
-        options["gracePeriodSeconds"] = int(query["gracePeriodSeconds"])
+        options["gracePeriodSeconds"] = whole_number(query, "gracePeriodSeconds")
     if "propagationPolicy" in query:
         options["propagationPolicy"] = query["propagationPolicy"]
     if "orphanDependents" in query:
-        options["orphanDependents"] = route.flag("orphanDependents")
+        options["orphanDependents"] = query["orphanDependents"].lower() not in ("false", "0")
+    return options
+
+
+def _decoded_options(body: Any) -> Object:
+    if not isinstance(body, dict):
+        raise bad_request(f"json: cannot unmarshal {kind_of(body)} into Go value of type v1.DeleteOptions")
+    options = {name: value for name, value in body.items() if value is not None}
+    for name in ("apiVersion", "kind"):
+        if not isinstance(options.get(name, ""), str):
+            raise bad_request(f"couldn't get version/kind; json parse error: cannot unmarshal {kind_of(options[name])}")
+    causes = validate(options, builtin_schema("io.k8s.apimachinery.pkg.apis.meta.v1.DeleteOptions"))
+    for cause in causes:
+        raise bad_request(f"json: cannot unmarshal into Go struct field DeleteOptions.{cause.field}: {cause.message}")
+    if options.get("kind") not in (None, "", "DeleteOptions"):
+        raise bad_request(f"the object provided is unrecognized (must be of type DeleteOptions): {options['kind']}")
+    if "dryRun" in options and options["dryRun"] not in ([], ["All"]):
+        raise StatusError(
+            422, 'DeleteOptions.meta.k8s.io "" is invalid: dryRun: Unsupported value: supported values: "All"'
+        )
     return options
 
 

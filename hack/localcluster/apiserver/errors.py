@@ -83,6 +83,19 @@ class StatusError(Exception):
         return status
 
 
+class UndecodableError(StatusError):
+    """400: JSON that Go's type for the kind cannot hold. What a patch has made of an object is 422 instead (`as_patched`)."""
+
+    def __init__(self, kind: ResourceType, why: str) -> None:
+        super().__init__(400, f"{kind.kind} in version {kind.version!r} cannot be handled as a {kind.kind}: {why}")
+        self.why = why
+
+    def as_patched(self) -> StatusError:
+        """The same about the result of a patch, which the sender has not written."""
+        cause = Cause("patch", f"Invalid value: {self.why}")
+        return StatusError(422, f' "" is invalid: patch: {cause.message}', details={"causes": [cause.to_json()]})
+
+
 def _details(kind: ResourceType, name: str) -> dict[str, Any]:
     details = {"name": name, "kind": kind.plural}
     if kind.group:
@@ -157,6 +170,12 @@ def too_large_resource_version(asked: int, current: int) -> StatusError:
 def method_not_allowed() -> StatusError:
     """405."""
     return StatusError(405, "the server does not allow this method on the requested resource")
+
+
+def unreadable(accepted: Iterable[str]) -> StatusError:
+    """415."""
+    text = "the body of the request was in an unknown format - accepted media types include: "
+    return StatusError(415, text + ", ".join(accepted))
 
 
 def unsupported(what: str) -> StatusError:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import re
 import time
 from dataclasses import dataclass
 from typing import Any
@@ -23,6 +24,7 @@ from hack.localcluster.apiserver.errors import (
     method_not_allowed,
     no_such_path,
     too_large_resource_version,
+    unreadable,
     unsupported,
 )
 from hack.localcluster.apiserver.negotiation import view_for
@@ -44,6 +46,8 @@ MAX_NESTING = 200
 logger = logging.getLogger("localcluster.apiserver")
 _JSON = "application/json"
 _NOT_ACCEPTABLE = 406
+_READABLE = (_JSON, "application/yaml", protobuf.CONTENT_TYPE)
+_MEDIA_TYPE = re.compile(r"\s*([\w.+-]+/[\w.+-]+)\s*(?:;\s*[\w-]+\s*=\s*(?:\"[^\"]*\"|[^;\s\"]+)\s*)*;?\s*")
 _HEALTH = frozenset({"/healthz", "/readyz", "/livez"})
 _POLL_S = 0.01
 
@@ -144,9 +148,10 @@ class Exchange:
             kind = self._resource_type(self.route)
             raw = await self.request.read() if self.request.can_read_body else b""
             is_proxy = self.route.subresource == "proxy"
-            body = decode(raw, self.request.content_type) if raw and not is_proxy else None
+            body = None if is_proxy else self._body(raw, self.route)
             if self.route.verb == "create" and isinstance(body, dict):
-                self.created_name = str((body.get("metadata") or {}).get("name", ""))
+                metadata = body.get("metadata")
+                self.created_name = str(metadata.get("name", "")) if isinstance(metadata, dict) else ""
             fault = self._fault(self.route)
             await self._before(fault)
             if self.route.verb == "watch":
@@ -169,8 +174,21 @@ class Exchange:
 
     def _dispatch(self, route: Route, kind: ResourceType, body: Any) -> Answer:
         headers = self.request.headers
-        ask = Ask(route, kind, self.caller, body, self.request.content_type, headers.get("Accept", ""))
+        media_type = media_type_of(headers.get("Content-Type", ""))
+        ask = Ask(route, kind, self.caller, body, media_type, headers.get("Accept", ""))
         return self.parts.dispatcher.answer(ask)
+
+    def _body(self, raw: bytes, route: Route) -> Any:
+        """The decoded body, or the refusal of it: options and the caller's rights are judged first."""
+        try:
+            media_type = media_type_of(self.request.headers.get("Content-Type", ""))
+            if media_type not in _READABLE and (route.verb in ("create", "update") or (raw and route.verb != "patch")):
+                raise unreadable(_READABLE)
+            body = decode(raw, media_type) if raw else None
+            # Go decodes null as an object without fields.
+            return {} if body is None and raw and route.verb in ("create", "update") else body
+        except StatusError as error:
+            return error
 
     def _identify(self) -> None:
         headers, parts = self.request.headers, self.parts
@@ -314,6 +332,12 @@ class Exchange:
             watch.close(subscription)
 
 
+def media_type_of(header: str) -> str:
+    """The media type of a Content-Type header, JSON when there is none, "" for what is none."""
+    match = _MEDIA_TYPE.fullmatch(header or _JSON)
+    return match[1].lower() if match else ""
+
+
 def _check_nesting(body: bytes) -> None:
     """What could be read and not be written again must not be stored. Real servers take ten thousand levels."""
     if body.count(b"{") + body.count(b"[") > MAX_NESTING and nesting(body.decode("utf-8", "replace")) > MAX_NESTING:
@@ -324,10 +348,6 @@ def decode(body: bytes, content_type: str) -> Any:
     """A request body as data: JSON, Kubernetes protobuf, or YAML where the content type says so."""
     if content_type == protobuf.CONTENT_TYPE:
         return protobuf.decode(body)
-    if "cbor" in content_type:
-        raise StatusError(
-            415, f"the body of the request was in an unknown format - accepted media types include: {_JSON}"
-        )
     _check_nesting(body)
     try:
         return orjson.loads(body)
@@ -337,6 +357,6 @@ def decode(body: bytes, content_type: str) -> Any:
     import yaml  # kubectl sends JSON in its name
 
     try:
-        return yaml.safe_load(body)
-    except yaml.YAMLError as error:
+        return orjson.loads(orjson.dumps(yaml.load(body, Loader=yaml.CSafeLoader), default=str))
+    except (yaml.YAMLError, ValueError, TypeError) as error:
         raise bad_request(f"error decoding YAML: {error}") from error

@@ -13,8 +13,10 @@ import time
 import uuid
 from typing import Any
 
-from hack.localcluster.apiserver.errors import Cause, StatusError, bad_request, conflict, invalid
+from hack.localcluster.apiserver.errors import Cause, StatusError, UndecodableError, bad_request, conflict, invalid
 from hack.localcluster.apiserver.registry import Object, ResourceType
+from hack.localcluster.apiserver.schema import METADATA, builtin_schema
+from hack.localcluster.apiserver.validation import kind_of, validate
 
 _RANDOM = random.SystemRandom()
 _SUFFIX = "bcdfghjklmnpqrstvwxz2456789"
@@ -66,7 +68,32 @@ def time_text(unix_s: int) -> str:
 def check_body(kind: ResourceType, obj: Any, namespace: str, name: str) -> Object:
     """A request body that fits its URL, with apiVersion, kind and namespace filled in; 400 otherwise."""
     if not isinstance(obj, dict):
-        raise bad_request(f"the body of the request is not a {kind.kind} but a JSON {type(obj).__name__}")
+        raise UndecodableError(kind, f"json: cannot unmarshal {kind_of(obj)} into Go value")
+    _check_kind(kind, obj, name)
+    metadata = obj.get("metadata")
+    metadata = {} if metadata is None else metadata
+    if not isinstance(metadata, dict):
+        raise UndecodableError(kind, f"json: cannot unmarshal {kind_of(metadata)} into Go struct field .metadata")
+    metadata = _decoded(kind, metadata)
+    rest = {field: value for field, value in obj.items() if field not in ("apiVersion", "kind", "metadata")}
+    whole: Object = {"apiVersion": kind.api_version, "kind": kind.kind, "metadata": metadata, **rest}
+    metadata = whole["metadata"]
+    if kind.namespaced:
+        if metadata.get("namespace") not in (None, "", namespace):
+            raise bad_request("the namespace of the provided object does not match the namespace sent on the request")
+        metadata["namespace"] = namespace
+    else:
+        metadata.pop("namespace", None)
+    given = metadata.get("name")
+    if name and not given:
+        raise bad_request(f"the name of the object ({name} based on URL) was undeterminable: name must be provided")
+    if name and given != name:
+        raise bad_request(f"the name of the object ({given}) does not match the name on the URL ({name})")
+    return whole
+
+
+def _check_kind(kind: ResourceType, obj: Object, name: str) -> None:
+    _check_texts(kind, obj)
     api_version, found_kind = obj.get("apiVersion"), obj.get("kind")
     if kind.custom and not (api_version and found_kind):
         raise bad_request(f"Object '{'Kind' if api_version else 'apiVersion'}' is missing in the body of the request")
@@ -79,24 +106,53 @@ def check_body(kind: ResourceType, obj: Any, namespace: str, name: str) -> Objec
         if kind.custom:
             text = f'Invalid value: "{found_kind}": must be {kind.kind}'
             raise invalid(kind, name or str((obj.get("metadata") or {}).get("name", "")), [Cause("kind", text)])
-        raise bad_request(f"{found_kind} in version {kind.version!r} cannot be handled as a {kind.kind}")
-    metadata = obj.get("metadata")
-    metadata = {} if metadata is None else metadata
-    if not isinstance(metadata, dict):
-        raise bad_request(f"metadata of a {kind.kind} must be an object, not a JSON {type(metadata).__name__}")
-    rest = {field: value for field, value in obj.items() if field not in ("apiVersion", "kind", "metadata")}
-    whole: Object = {"apiVersion": kind.api_version, "kind": kind.kind, "metadata": dict(metadata), **rest}
-    metadata = whole["metadata"]
-    if kind.namespaced:
-        if metadata.get("namespace") not in (None, "", namespace):
-            raise bad_request("the namespace of the provided object does not match the namespace sent on the request")
-        metadata["namespace"] = namespace
-    else:
-        metadata.pop("namespace", None)
-    if name and metadata.setdefault("name", name) != name:
-        given = metadata["name"]
-        raise bad_request(f"the name of the object ({given}) does not match the name on the URL ({name})")
-    return whole
+        raise UndecodableError(kind, f"it is a {found_kind}")
+
+
+def _check_texts(kind: ResourceType, obj: Object) -> None:
+    for field in ("apiVersion", "kind"):
+        value = obj.get(field)
+        if value is not None and not isinstance(value, str):
+            raise UndecodableError(kind, f"json: cannot unmarshal {kind_of(value)} into Go struct field .{field}")
+
+
+def with_name(body: Any, name: str) -> Any:
+    """What is applied may leave the name to its URL."""
+    if not isinstance(body, dict) or not isinstance(body.get("metadata", {}), dict):
+        return body
+    return body | {"metadata": {"name": name} | body.get("metadata", {})}
+
+
+def check_known(body: Any) -> None:
+    """What is applied may have known fields only, whatever fieldValidation says."""
+    metadata = body.get("metadata") if isinstance(body, dict) else None
+    unknown = [field for field in metadata or () if field not in builtin_schema(METADATA).fields]
+    if unknown:
+        raise bad_request(f"failed to create typed patch object: .metadata.{unknown[0]}: field not declared in schema")
+
+
+def _decoded(kind: ResourceType, metadata: Object) -> Object:
+    """A copy as Go's ObjectMeta holds it: nulls are zero values; what is of another type does not decode."""
+    held: Object = {}
+    for field, value in metadata.items():
+        schema = builtin_schema(METADATA).fields.get(field)
+        if value is None:
+            continue
+        if isinstance(value, dict) and field in ("labels", "annotations"):
+            value = {key: "" if text is None else text for key, text in value.items()}
+        elif isinstance(value, list):
+            value = [("" if field == "finalizers" else {}) if item is None else item for item in value]
+        wrong = None if schema is None else next(filter(_is_of_another_type, validate(value, schema, path=field)), None)
+        if wrong is not None:
+            raise UndecodableError(
+                kind, f"json: cannot unmarshal into ObjectMeta.metadata.{wrong.field}: {wrong.message}"
+            )
+        held[field] = value
+    return held
+
+
+def _is_of_another_type(cause: Cause) -> bool:
+    return cause.reason == "FieldValueTypeInvalid" or "must be of type" in cause.message
 
 
 def prepare_create(kind: ResourceType, obj: Object) -> None:

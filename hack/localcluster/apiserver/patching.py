@@ -20,6 +20,10 @@ STRATEGIC = "application/strategic-merge-patch+json"
 APPLY = "application/apply-patch+yaml"
 
 
+_NO_FIT = (TypeError, KeyError, ValueError, IndexError, AttributeError)
+"""What the library raises for operations whose parts are of another type."""
+
+
 def merge_patch(target: Any, patch: Any) -> Any:
     """RFC 7386."""
     if not isinstance(patch, dict):
@@ -35,17 +39,20 @@ def merge_patch(target: Any, patch: Any) -> Any:
 
 def json_patch(target: Object, patch: Any) -> Object:
     """RFC 6902; 400 for a malformed patch, 422 for one that does not fit the object or whose `test` fails."""
-    if not isinstance(patch, list):
-        raise bad_request("a JSON patch must be a list of operations")
+    if not all(_is_operation(operation) for operation in patch):
+        raise bad_request("error decoding patch: json: cannot unmarshal into Go value of type jsonpatch.Operation")
     try:
         result: Object = jsonpatch.apply_patch(target, patch)
-    except jsonpatch.InvalidJsonPatch as error:
-        raise bad_request(f"error decoding JSON patch: {error}") from error
     except jsonpatch.JsonPatchTestFailed as error:
         raise _unprocessable(f"testing value failed: {error}") from error
-    except (jsonpatch.JsonPatchException, jsonpointer.JsonPointerException, TypeError, KeyError) as error:
+    except (jsonpatch.JsonPatchException, jsonpointer.JsonPointerException, *_NO_FIT) as error:
         raise _unprocessable(str(error)) from error
     return result
+
+
+def _is_operation(found: Any) -> bool:
+    """Whether Go would decode it: missing and null parts are empty texts."""
+    return isinstance(found, dict) and all(isinstance(found.get(part) or "", str) for part in ("op", "path", "from"))
 
 
 def _unprocessable(why: str) -> StatusError:

@@ -10,7 +10,8 @@ from __future__ import annotations
 import shlex
 from collections.abc import Mapping
 
-from hack.localcluster.apiserver.errors import bad_request, unsupported
+from hack.localcluster.apiserver.errors import StatusError, bad_request, unsupported
+from hack.localcluster.apiserver.reading import whole_number
 from hack.localcluster.apiserver.registry import Object
 
 _OPTIONS = frozenset({"container", "previous", "tailLines", "timestamps", "pretty"})
@@ -33,7 +34,11 @@ def log_text(pod: Object, query: Mapping[str, str]) -> str | None:
         return None
     lines = _lines(pod, name, previous=query.get("previous", "").lower() in _TRUE)
     if query.get("tailLines"):
-        count = int(query["tailLines"])
+        count = whole_number(query, "tailLines")
+        if count < 0:
+            raise StatusError(
+                422, 'PodLogOptions "" is invalid: tailLines: Invalid value: must be greater than or equal to 0'
+            )
         lines = lines[-count:] if count else []
     stamped = query.get("timestamps", "").lower() in _TRUE
     return "".join(f"{at} {text}\n" if stamped else f"{text}\n" for at, text in lines)

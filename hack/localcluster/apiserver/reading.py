@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -13,6 +14,8 @@ from hack.localcluster.apiserver.errors import StatusError, bad_request, expired
 from hack.localcluster.apiserver.registry import Object, ResourceType
 from hack.localcluster.apiserver.selectors import Predicate, both, field_selector, label_selector
 from hack.localcluster.apiserver.store import Entry, Store
+
+_INTEGER = re.compile(r"[+-]?\d{1,30}", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,15 +41,26 @@ def resource_version(query: Mapping[str, str]) -> int | None:
     text = query.get("resourceVersion", "")
     if not text:
         return None
-    if not text.isdecimal():
+    if not text.isdecimal() or int(text) >= 2**64:
         raise bad_request(f"Invalid value: {text!r}: resourceVersion must be a number")
+    return int(text)
+
+
+def whole_number(query: Mapping[str, str], name: str) -> int:
+    """A number in a query, 0 when it is not there; 400 for what is no whole number of 64 bits."""
+    text = query.get(name, "0")
+    if not _INTEGER.fullmatch(text) or not -(2**63) <= int(text) < 2**63:
+        raise bad_request(f'strconv.ParseInt: parsing "{text}": invalid syntax')
     return int(text)
 
 
 def list_objects(store: Store, kind: ResourceType, namespace: str, query: Mapping[str, str]) -> Listing:
     """List as of now, or as of the resourceVersion or continue token in the query. Freshness has been waited for by the caller."""
     chosen = selection(kind, query)
-    limit = int(query.get("limit") or 0)
+    limit = max(0, whole_number(query, "limit"))
+    whole_number(query, "timeoutSeconds")
+    if "sendInitialEvents" in query:
+        raise invalid_options("sendInitialEvents: Forbidden: sendInitialEvents is forbidden for list")
     match = _check_match(query)
     rv = resource_version(query)
     token = query.get("continue", "")

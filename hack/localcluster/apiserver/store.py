@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 
 import orjson
 
-from hack.localcluster.apiserver.errors import expired
+from hack.localcluster.apiserver.errors import bad_request, expired
 from hack.localcluster.apiserver.registry import Object, StorageKey
 
 Key = tuple[str, str]
@@ -38,6 +38,13 @@ class Entry:
         if self._data is None:
             self._data = orjson.dumps(self.obj)
         return self._data
+
+    def check_encodable(self) -> None:
+        """400 for what could not be read again, such as a value that patches have nested too deep."""
+        try:
+            self._data = orjson.dumps(self.obj)
+        except (TypeError, ValueError, RecursionError) as error:
+            raise bad_request(f"the object cannot be kept: {error}") from error
 
     def copy(self) -> Object:
         """A private copy of the object."""
@@ -185,6 +192,7 @@ class Store:
         self.rv += 1
         obj["metadata"]["resourceVersion"] = str(self.rv)
         entry = Entry(obj, self.rv)
+        entry.check_encodable()
         event = "MODIFIED" if previous else "ADDED"
         self._commit(Change(self.rv, event, resource, key, entry, previous, client))
         return entry

@@ -18,6 +18,7 @@ from hack.localcluster.apiserver import metadata as meta
 from hack.localcluster.apiserver.errors import (
     Cause,
     StatusError,
+    UndecodableError,
     already_exists,
     bad_request,
     conflict,
@@ -128,9 +129,30 @@ class Verbs:
         tracks: bool = True,
     ) -> Entry:
         """Change an object: `change` gets a private copy in the asked version and gives the wanted one."""
+        try:
+            return self._modify(kind, namespace, name, change, write, subresource, is_put=is_put, tracks=tracks)
+        except UndecodableError as error:
+            if is_put or not tracks:  # a PUT and an apply are bodies that somebody has written
+                raise
+            raise error.as_patched() from error
+
+    def _modify(
+        self,
+        kind: ResourceType,
+        namespace: str,
+        name: str,
+        change: Callable[[Object], Any],
+        write: Write,
+        subresource: str,
+        *,
+        is_put: bool,
+        tracks: bool,
+    ) -> Entry:
         current = self.entry(kind, namespace, name)
         old = kind.served_form(current.obj)
         new = meta.check_body(kind, change(kind.served_form(current.copy())), namespace, name)
+        if is_put and subresource:
+            self.behaviour.check_decodable(kind, new)
         if is_put and not new["metadata"].get("resourceVersion"):
             self._allow_unconditional(kind, name)
         meta.prepare_update(kind, old, new, name, is_put=is_put, subresource=subresource)
@@ -165,8 +187,9 @@ class Verbs:
         subresource: str = "",
     ) -> Entry:
         """Server-side apply: make the object, or merge the intent into it."""
-        intent = meta.check_body(kind, body, namespace, name)
-        if intent["metadata"].pop("managedFields", None):
+        meta.check_known(body)
+        intent = meta.check_body(kind, meta.with_name(body, name), namespace, name)
+        if intent["metadata"].pop("managedFields", None) is not None:
             raise bad_request("metadata.managedFields must be nil")
 
         def merged(live: Object | None) -> Object:
@@ -193,6 +216,7 @@ class Verbs:
         self, kind: ResourceType, namespace: str, name: str, options: Object, write: Write
     ) -> tuple[Entry, bool]:
         """Delete an object, or begin to; True when it is gone."""
+        check_delete_options(options)
         current = self.entry(kind, namespace, name)
         _check_preconditions(kind, current.obj, options.get("preconditions") or {})
         self.behaviour.admit(kind, current.obj, None, write, "DELETE")
@@ -256,17 +280,23 @@ def _check_preconditions(kind: ResourceType, obj: Object, preconditions: Object)
         raise conflict(kind, metadata["name"], text)
 
 
+def check_delete_options(options: Object) -> None:
+    """422 for options that contradict each other or mean nothing."""
+    policy, wrong = options.get("propagationPolicy"), ""
+    if policy is not None and options.get("orphanDependents") is not None:
+        wrong = f'Invalid value: "{policy}": orphanDependents and deletionPropagation cannot be both set'
+    elif policy not in (None, "Background", "Foreground", "Orphan"):
+        wrong = f'Unsupported value: "{policy}": supported values: "Foreground", "Background", "Orphan", "nil"'
+    if wrong:
+        raise StatusError(422, f'DeleteOptions.meta.k8s.io "" is invalid: propagationPolicy: {wrong}')
+
+
 def _apply_propagation(metadata: Object, options: Object) -> None:
     policy = options.get("propagationPolicy")
     if options.get("orphanDependents") is not None:
-        if policy is not None:
-            raise bad_request("orphanDependents and deletionPropagation cannot be both set")
         policy = "Orphan" if options["orphanDependents"] else "Background"
     if policy is None:
         return
-    if policy not in ("Background", "Foreground", "Orphan"):
-        raise StatusError(422, f'DeleteOptions is invalid: propagationPolicy: Unsupported value: "{policy}": supported values: '
-                          '"Foreground", "Background", "Orphan"')  # fmt: skip
     wanted = {"Foreground": "foregroundDeletion", "Orphan": "orphan"}.get(policy)
     finalizers = [name for name in metadata.get("finalizers") or [] if name not in ("foregroundDeletion", "orphan")]
     if wanted:

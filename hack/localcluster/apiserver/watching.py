@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import orjson
 
 from hack.localcluster.apiserver.errors import StatusError
-from hack.localcluster.apiserver.reading import invalid_options, resource_version, selection
+from hack.localcluster.apiserver.reading import invalid_options, resource_version, selection, whole_number
 from hack.localcluster.apiserver.registry import ResourceType
 from hack.localcluster.apiserver.selectors import Predicate
 from hack.localcluster.apiserver.store import Change, Store, Subscription
@@ -43,6 +43,8 @@ class Watch:
         view: View,
         bookmark_interval_s: float,
     ) -> None:
+        self.sends_initial = _check_initial(query)
+        whole_number(query, "limit")
         self.store = store
         self.kind = kind
         self.namespace = namespace if kind.namespaced else ""
@@ -51,8 +53,7 @@ class Watch:
         self.bookmarks = query.get("allowWatchBookmarks", "").lower() in ("1", "true")
         self.rv = resource_version(query)
         self.interval_s = bookmark_interval_s
-        self.timeout_s = float(query.get("timeoutSeconds") or 0) or random.uniform(1800, 3600)
-        self.sends_initial = _check_initial(query)
+        self.timeout_s = max(0, whole_number(query, "timeoutSeconds")) or random.uniform(1800, 3600)
 
     def opening(self) -> tuple[Subscription, list[Line]]:
         """Subscribe, and what is to be sent at once. 410 is raised when the resourceVersion is compacted away."""
@@ -154,6 +155,10 @@ class Watch:
 
 def _check_initial(query: Mapping[str, str]) -> bool | None:
     asked, match = query.get("sendInitialEvents", ""), query.get("resourceVersionMatch", "")
+    if query.get("continue"):
+        raise invalid_options(
+            "resourceVersionMatch: Forbidden: resourceVersionMatch is forbidden when continue is provided"
+        )
     if not asked:
         if match:
             raise invalid_options(
