@@ -12,6 +12,8 @@ CEL cannot parse YAML, so what it compares and what it says is worked out here, 
                                        .node-bytes .text and .fits.<cloud>
     preset.<name>.tuning.<method>      the same for tuning, where the entry states it in numbers
     sku-name.<name in lower case>      the name as the cloud writes it: Azure's are the same in any letter case
+    type-bare.<the same without Standard_>  the same, for who forgot or misspelt the first word
+    preset-family.<first 5 letters>    presets that begin so, for the message about an unknown one
     alias.<owner>__<model>             name of the preset with the weights of that hub repository, which may be named in its place
     fit.<name>[.<method>]              `,c3:1,c7:2,`: the least number of nodes by class of instance type, absent where it never fits
     short.<name>[.<method>].<class>    what is missing when one node does not hold it
@@ -54,6 +56,9 @@ from kaito_controller.catalog.sizing.tuning_settings import Method
 
 NAME = "kaito-catalogue"
 NAMESPACE = "kaito-system"
+FAMILY = 5
+"""First letters of a name by which presets are told as being of one family."""
+FAMILY_SHOWN = 8
 _METHODS: tuple[Method, ...] = ("lora", "qlora")
 _CLOUDS: tuple[Cloud, ...] = ("azure", "aws")
 
@@ -70,7 +75,7 @@ def catalogue_config_map() -> dict[str, Any]:
 
 def catalogue_data(catalog: Catalog) -> dict[str, str]:
     """All keys, sorted."""
-    data = {"presets": catalog.names_text}
+    data = {"presets": catalog.names_text, **_families(catalog)}
     for method in _METHODS:
         can = (p.name for p in catalog.presets.values() if p.tuning and method in p.tuning.methods)
         data[f"tunable.{method}"] = ", ".join(sorted(can))
@@ -81,6 +86,14 @@ def catalogue_data(catalog: Catalog) -> dict[str, str]:
     for instance_type in catalog.instance_types.values():
         data.update(_instance_type_keys(instance_type, classes))
     return dict(sorted(data.items()))
+
+
+def _families(catalog: Catalog) -> dict[str, str]:
+    """The presets that begin with the same letters, a few of each: what a typo further on was probably meant to be."""
+    found: dict[str, list[str]] = {}
+    for name in sorted(catalog.presets):
+        found.setdefault(f"preset-family.{name[:FAMILY].lower()}", []).append(name)
+    return {key: ", ".join(names[:FAMILY_SHOWN]) for key, names in found.items()}
 
 
 def gpu_classes(catalog: Catalog) -> dict[str, InstanceType]:
@@ -169,6 +182,7 @@ def _need_keys(prefix: str, need: NodeNeed | None, catalog: Catalog) -> Iterator
 
 def _instance_type_keys(instance_type: InstanceType, classes: Mapping[str, InstanceType]) -> Iterator[tuple[str, str]]:
     yield f"sku-name.{instance_type.name.lower()}", instance_type.name
+    yield f"type-bare.{instance_type.name.lower().removeprefix('standard_')}", instance_type.name
     prefix = f"sku.{instance_type.name}"
     yield f"{prefix}.gpus", str(instance_type.gpus)
     yield f"{prefix}.gpu-bytes", str(instance_type.gpu_memory_bytes)

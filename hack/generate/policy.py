@@ -9,8 +9,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from hack.generate.catalogue_parameter import FAMILY, NAMESPACE
 from hack.generate.catalogue_parameter import NAME as PARAMETER
-from hack.generate.catalogue_parameter import NAMESPACE
 from hack.generate.cel import fits, quoted, text, with_value
 from kaito_controller.api import patterns, sentences
 from kaito_controller.api.rules.catalogue import MAX_DISTRIBUTED_NAME
@@ -167,6 +167,17 @@ def _variables() -> list[tuple[str, str]]:
             "('sku-name.' + variables.typeLower) in params.data ? params.data['sku-name.' + variables.typeLower] : variables.type",
         ),
         ("typeDefault", f"variables.typeLower == '{DEFAULT_INSTANCE_TYPE.lower()}'"),
+        # CEL cannot compute how alike two names are: presets are told by their first letters, types by what follows `Standard_`.
+        (
+            "family",
+            f"variables.named.lowerAscii().size() > {FAMILY} ? variables.named.lowerAscii().substring(0, {FAMILY}) : ''",
+        ),
+        (
+            "typeMeant",
+            "'type-bare.' + (variables.typeLower.contains('_') && ('type-bare.' + "
+            "variables.typeLower.substring(variables.typeLower.indexOf('_') + 1)) in params.data ? "
+            "variables.typeLower.substring(variables.typeLower.indexOf('_') + 1) : variables.typeLower)",
+        ),
         ("typeKey", "'sku.' + variables.typeName"),
         ("typeAdded", "(variables.typeKey + '.yaml') in params.data"),
         ("typeBuiltIn", "(variables.typeKey + '.gpus') in params.data && !variables.typeAdded"),
@@ -206,8 +217,13 @@ def _validations() -> list[tuple[str, str, str]]:
 
 
 def _unknown_preset() -> tuple[str, str, str]:
-    sentence = text(f" {sentences.PRESET_UNKNOWN} ")
-    unknown = f"variables.path + '.name: ' + {quoted('variables.named')} + {sentence} + params.data['presets']"
+    family = "params.data['preset-family.' + variables.family]"
+    meant = f"{text(sentences.MEANT)} + {family} + {text(sentences.MEANT_END)}"
+    unknown = (
+        f"variables.path + '.name: ' + {quoted('variables.named')} + {text(f' {sentences.PRESET_UNKNOWN}')} + "
+        f"('preset-family.' + variables.family in params.data ? {meant} : '') + "
+        f"{text(f'; {sentences.PRESETS_ARE} ')} + params.data['presets']"
+    )
     return (
         "!variables.creating || variables.preset == '' || variables.builtIn || variables.added",
         unknown,
@@ -226,12 +242,14 @@ def _private_preset() -> tuple[str, str, str]:
 
 def _types() -> list[tuple[str, str, str]]:
     field = "'resource.instanceType: '"
+    meant = f"{text(sentences.MEANT)} + params.data[variables.typeMeant] + {text(sentences.MEANT_END)}"
     known = "variables.typeBuiltIn || variables.typeAdded || variables.type == '' || variables.typeLower.startsWith('standard_n')"
     return [
         (
             f"!variables.creating || {known} || variables.typeLower.startsWith('standard_d')",
-            f"{field} + {with_value('variables.type', sentences.TYPE_UNKNOWN)}",
-            f"resource.instanceType {sentences.TYPE_UNKNOWN}",
+            f"{field} + {with_value('variables.type', sentences.TYPE_UNKNOWN)} + "
+            f"(variables.typeMeant in params.data ? {meant} : '') + {text(f'; {sentences.TYPES_ARE}')}",
+            f"resource.instanceType {sentences.TYPE_UNKNOWN}; {sentences.TYPES_ARE}",
         ),
         (
             f"!variables.creating || {known} || variables.preset == '' || !variables.typeLower.startsWith('standard_d')",

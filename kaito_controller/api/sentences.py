@@ -95,16 +95,17 @@ OUTPUT_VOLUME = "cannot be used: the result is pushed as an image; give output.i
 OUTPUT_IMAGE_MISSING = "is missing; name the image to push, such as myregistry.azurecr.io/my-adapter:0.0.1"
 PUSH_SECRET_MISSING = "is missing; name the Secret that may push the image"  # noqa: S105  # words
 
-PRESET_UNKNOWN = "is no known preset; use one of"
+MEANT = " (did you mean "
+MEANT_END = "?)"
+PRESET_UNKNOWN = "is no known preset"
+PRESETS_ARE = "use one of"
 PRESET_PRIVATE = "has no published image; set accessMode to private and give presetOptions.image"
 PRESET_NOT_TUNABLE = "cannot be tuned with"
 PRESET_TUNABLE = "; presets that can be tuned:"
 PRESET_NO_ADAPTERS = "cannot load adapters; remove inference.adapters or use another preset"
 DISTRIBUTED_NAME = "is too long for a distributed preset, whose pods add a suffix; use at most 52 characters"
-TYPE_UNKNOWN = (
-    "is no known GPU instance type; use one such as Standard_NC24ads_A100_v4, "
-    "or add it as sku.<name>.yaml to the catalogue ConfigMap"
-)
+TYPE_UNKNOWN = "is no known GPU instance type"
+TYPES_ARE = "use one such as Standard_NC24ads_A100_v4, or add it as sku.<name>.yaml to the catalogue ConfigMap"
 TYPE_IS_DEFAULT = (
     "; this type is the default, of which none will be ordered for this model: name another one under resource.instanceType, "
     "unless nodes that hold the model exist and have the labels of resource.labelSelector"

@@ -46,6 +46,8 @@ class Cel:
             functions = {
                 "hasValue": lambda old: celtypes.BoolType(bool(old)),
                 "lowerAscii": lambda text: celtypes.StringType(str(text).lower()),
+                "substring": lambda value, start, end=None: celtypes.StringType(str(value)[start:end]),
+                "indexOf": lambda value, part: celtypes.IntType(str(value).find(str(part))),
                 "replace": lambda value, old, new: celtypes.StringType(str(value).replace(str(old), str(new))),
             }
             tree = self._environment.compile(expression)

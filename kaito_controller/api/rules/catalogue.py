@@ -6,12 +6,13 @@ the catalogue must not lock a Workspace that runs it.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from kaito_controller.api import sentences
 from kaito_controller.api.types import DEFAULT_INSTANCE_TYPE, PresetSpec, Workspace
 from kaito_controller.api.violation import CREATE_ONLY, Violation, quote
 from kaito_controller.catalog.model import Catalog, InstanceType, Preset
+from kaito_controller.catalog.nearest import nearest
 from kaito_controller.catalog.sizing import Fit, counts_text, fit_inference, fit_tuning, inference_need
 
 MAX_DISTRIBUTED_NAME = 52
@@ -25,16 +26,16 @@ def check_catalogue(workspace: Workspace, catalog: Catalog) -> Iterator[Violatio
     instance_type = None
     if workspace.resource is not None:
         instance_type = catalog.instance_type(workspace.resource.instance_type)
-        yield from _check_instance_type(workspace.resource.instance_type, instance_type, workspace.preset)
+        yield from _check_instance_type(workspace.resource.instance_type, instance_type, workspace.preset, catalog)
     spec = workspace.preset
     if spec is None:
         return
     path = "inference.preset" if workspace.inference is not None else "tuning.preset"
     preset = catalog.preset(spec.name)
     if preset is None:
-        yield Violation(
-            f"{path}.name", f"{quote(spec.name)} {sentences.PRESET_UNKNOWN} {catalog.names_text}", CREATE_ONLY
-        )
+        meant = _meant(spec.name, catalog.presets)
+        told = f"{quote(spec.name)} {sentences.PRESET_UNKNOWN}{meant}; {sentences.PRESETS_ARE} {catalog.names_text}"
+        yield Violation(f"{path}.name", told, CREATE_ONLY)
         return
     yield from _check_access(spec, preset, path)
     yield from _check_use(workspace, preset, catalog)
@@ -71,12 +72,20 @@ def check_adapters(workspace: Workspace, catalog: Catalog) -> Iterator[Violation
         yield Violation(_ADAPTERS, message, _ADAPTERS)
 
 
-def _check_instance_type(name: str, known: InstanceType | None, preset: PresetSpec | None) -> Iterator[Violation]:
+def _meant(name: str, known: Iterable[str]) -> str:
+    found = nearest(name, known)
+    return f"{sentences.MEANT}{found}{sentences.MEANT_END}" if found else ""
+
+
+def _check_instance_type(
+    name: str, known: InstanceType | None, preset: PresetSpec | None, catalog: Catalog
+) -> Iterator[Violation]:
     """Sizes newer than the catalogue pass when Azure would call them GPU (N) sizes; CPU (D) sizes pass for templates."""
     if known is not None or name.lower().startswith("standard_n"):
         return
     if not name.lower().startswith("standard_d"):
-        yield Violation(_TYPE, f"{quote(name)} {sentences.TYPE_UNKNOWN}", CREATE_ONLY)
+        meant = _meant(name, catalog.instance_types) or _meant(f"Standard_{name}", catalog.instance_types)
+        yield Violation(_TYPE, f"{quote(name)} {sentences.TYPE_UNKNOWN}{meant}; {sentences.TYPES_ARE}", CREATE_ONLY)
     elif preset is not None:
         yield Violation(_TYPE, f"{quote(name)} {sentences.TYPE_WITHOUT_GPU}", CREATE_ONLY)
 

@@ -105,7 +105,11 @@ def _type_text(snapshot: Snapshot) -> str:
 
 
 def _life(snapshot: Snapshot) -> str:
-    return f"{snapshot.wanted.retirement}. " if snapshot.wanted.retirement else ""
+    """What is wrong with the type itself, first of all: it is retired, or a name that nobody knows."""
+    wanted = snapshot.wanted
+    if wanted.nearest_type:
+        return f"{wanted.instance_type} is in no list; the nearest known instance type is {wanted.nearest_type}. "
+    return f"{wanted.retirement}. " if wanted.retirement else ""
 
 
 def _progress(snapshot: Snapshot, assignment: Assignment) -> Verdict:

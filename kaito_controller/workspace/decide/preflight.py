@@ -22,6 +22,7 @@ from kaito_controller.api.validation import validate_create
 from kaito_controller.api.violation import Violation
 from kaito_controller.catalog.life import retirement_text
 from kaito_controller.catalog.model import GIB, Catalog, InstanceType, ModelRequirements, Preset
+from kaito_controller.catalog.nearest import nearest
 from kaito_controller.catalog.sizing import (
     EngineSettings,
     Fit,
@@ -232,6 +233,7 @@ def _wanted(
         count=resource.count,
         instance_type=known.name if known is not None else resource.instance_type,
         match_labels=resource.node_labels,
+        nearest_type="" if known else nearest(resource.instance_type, catalog.instance_types),
         is_default_type=is_default_type(resource.instance_type),
         preferred=tuple(resource.preferred_nodes),
         gpus_per_node=fit.gpus_per_pod if fit and fit.ok else share or _some(known),

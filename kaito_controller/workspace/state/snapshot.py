@@ -152,6 +152,8 @@ class Wanted:
     """The instance type is the default of the field, which most often means that the author has named none."""
     unorderable: str = ""
     """Why nodes of the default type are of no use to this model, so that only existing nodes can serve it; "" when they are."""
+    nearest_type: str = ""
+    """The known type that is most like the one asked for; "" when that is known itself, or like none."""
     retirement: str = ""
     """What is to be said of an instance type that its cloud retires; "" for the others."""
 

@@ -10,7 +10,7 @@ from kaito_controller.api import reasons
 from kaito_controller.workspace.conditions.nodes_and_machines import gpus_per_pod, machine_verdict, resource_verdict
 from kaito_controller.workspace.decide.eligibility import obstacle
 from kaito_controller.workspace.decide.nodes import assign
-from kaito_controller.workspace.state.snapshot import BroughtNodes, Claim, Sizing
+from kaito_controller.workspace.state.snapshot import BroughtNodes, Claim, MachinePhase, Sizing
 from test.support.snapshots import TYPE, machine, made_node, node, nodes, raw_workspace, snapshot
 
 LABELS = {"node.kubernetes.io/instance-type": TYPE, "apps": "phi"}
@@ -194,3 +194,18 @@ def test_a_healthy_node_with_too_few_gpus_is_not_sent_to_its_driver() -> None:
     assert told.reason is reasons.GPU_MISSING
     assert f"{TYPE} has no more, so driver and device plugin are in order" in told.message
     assert "kubectl describe node" not in told.message
+
+
+def test_a_type_that_nobody_knows_is_told_with_the_nearest_one_when_the_cloud_refuses_it() -> None:
+    raw = raw_workspace()
+    raw["resource"]["instanceType"] = "Standard_NC24ads_A100_v3"
+    refused = machine(
+        phase=MachinePhase.PENDING, reason="InstanceTypeNotOffered", message="The VM size is not available."
+    )
+    world = snapshot(raw, machines=(refused,))
+
+    told = machine_verdict(world, assign(world, wants_nodes=True)).message
+
+    assert (
+        "Standard_NC24ads_A100_v3 is in no list; the nearest known instance type is Standard_NC24ads_A100_v4." in told
+    )
