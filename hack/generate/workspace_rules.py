@@ -267,7 +267,11 @@ def _input_rules(at: str) -> list[Rule]:
 
 def _output_rules(at: str) -> list[Rule]:
     return [
-        Rule(at, "!has(self.volumeSource)", f"volumeSource {sentences.OUTPUT_VOLUME}"),
+        Rule(
+            at,
+            "!has(self.volumeSource) || has(self.volumeSource.persistentVolumeClaim)",
+            f"volumeSource {sentences.OUTPUT_VOLUME}",
+        ),
         Rule(at, given("self", "image"), f"image {sentences.OUTPUT_IMAGE_MISSING}"),
         Rule(at, given("self", "imagePushSecret"), f"imagePushSecret {sentences.PUSH_SECRET_MISSING}"),
         _form(f"{at}.image", patterns.IMAGE_TO_PUSH, sentences.IMAGE_TO_PUSH),

@@ -91,7 +91,10 @@ METADATA_URL = "points at the cloud's metadata service or at the node itself; gi
 VOLUME_KIND = (
     "give exactly one of persistentVolumeClaim, csi, ephemeral and configMap; other kinds of volume are not mounted"
 )
-OUTPUT_VOLUME = "cannot be used: the result is pushed as an image; give output.image and output.imagePushSecret"
+OUTPUT_VOLUME = (
+    "can only be a persistentVolumeClaim, in which the result stays until it is pushed: the result is pushed as an image; "
+    "give output.image and output.imagePushSecret too"
+)
 OUTPUT_IMAGE_MISSING = "is missing; name the image to push, such as myregistry.azurecr.io/my-adapter:0.0.1"
 PUSH_SECRET_MISSING = "is missing; name the Secret that may push the image"  # noqa: S105  # words
 

@@ -161,11 +161,25 @@ class DataSource(ApiModel):
     """Names of image pull Secrets in the namespace of the Workspace."""
 
 
+class OutputClaim(ApiModel):
+    """An existing claim in the namespace of the Workspace that may be written to."""
+
+    claim_name: Annotated[str, Field(min_length=1, max_length=MAX_LABEL_KEY)]
+    """Name of the PersistentVolumeClaim."""
+
+
+class OutputVolume(OpenModel):
+    """A volume in Kubernetes' own words. Accepted kind: persistentVolumeClaim."""
+
+    persistent_volume_claim: OutputClaim | None = None
+    """An existing claim in the namespace of the Workspace."""
+
+
 class DataDestination(ApiModel):
     """Where the finished adapter goes."""
 
-    volume_source: OpenObject | None = None
-    """Not available: results are pushed as an image."""
+    volume_source: OutputVolume | None = None
+    """Where the result stays until it is pushed, besides the image: a claim. With one, a failed push is tried again without training."""
     image: ImageReference = ""
     """Image to push, with a tag, such as myregistry.azurecr.io/my-adapter:0.0.1."""
     image_push_secret: Name = ""
@@ -271,6 +285,13 @@ class TuningSpec(ApiModel):
         return self.method.lower()
 
     @property
+    def kept_in(self) -> str:
+        """The claim that the result stays in; "" when it lives no longer than the pod."""
+        volume = self.output.volume_source
+        claim = volume.persistent_volume_claim if volume is not None else None
+        return claim.claim_name if claim is not None else ""
+
+    @property
     def config_map_name(self) -> str:
         """The ConfigMap that holds the training parameters: the user's, or the method's default."""
         return self.config or f"{self.method_name}-params-template"
@@ -346,6 +367,8 @@ class StatusRecord(ApiModel):
     """Why the nodes were given back."""
     tuned_run: Annotated[str, Field(max_length=64)] = ""
     """Identity of the tuning run that has succeeded."""
+    trained_run: Annotated[str, Field(max_length=64)] = ""
+    """Identity of the training whose result is in the output volume and could not be pushed."""
 
 
 class WorkspaceStatus(ApiModel):

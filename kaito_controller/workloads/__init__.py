@@ -18,7 +18,14 @@ from kaito_controller.workloads.services import (
     is_distributed,
 )
 from kaito_controller.workloads.template import build_template_deployment
-from kaito_controller.workloads.tuning import Steps, build_tuning_job, training_inputs, tuning_steps
+from kaito_controller.workloads.tuning import (
+    Steps,
+    build_push_job,
+    build_tuning_job,
+    trained_run,
+    training_inputs,
+    tuning_steps,
+)
 from kaito_controller.workloads.tuning_config import (
     OutputDirError,
     build_tuning_config_map,
@@ -40,6 +47,7 @@ __all__ = [
     "build_inference_deployment",
     "build_inference_stateful_set",
     "build_objects",
+    "build_push_job",
     "build_service",
     "build_template_deployment",
     "build_tuning_config_map",
@@ -54,6 +62,7 @@ __all__ = [
     "pod_references",
     "resolve_output_dir",
     "restart_reason",
+    "trained_run",
     "training_inputs",
     "tuning_config_map_name",
     "tuning_steps",

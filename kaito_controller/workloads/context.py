@@ -62,6 +62,8 @@ class WorkloadContext:
     """Engine options of the user's own, as the container is told them: a change of them is a change of what is asked for."""
     attempt: int = 0
     """How often this workload was started anew on purpose; a higher number replaces a finished Job."""
+    push_only: bool = False
+    """The result of the training is in the output volume; all that is left is to push it, which takes no GPU."""
     images: HelperImages = field(default_factory=HelperImages)
     cluster_domain: str = "cluster.local"
     """DNS suffix of the cluster, for the rendezvous address of a distributed run."""

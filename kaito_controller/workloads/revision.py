@@ -27,6 +27,8 @@ OUTPUT_HASH = "kaito.sh/output-hash"
 """On a Job: where the result goes."""
 ACCESS_HASH = "kaito.sh/access-hash"
 """On a Job: which secrets pull and push."""
+PUSH_ONLY = "kaito.sh/push-only"
+"""On a Job: it trains nothing and only pushes what is in the output volume."""
 
 _SERVED_KINDS = ("Deployment", "StatefulSet")
 
@@ -105,6 +107,8 @@ def restart_reason(live: Object, desired: Object) -> str | None:
     """
     if not annotation(live, WORKSPACE_HASH):
         return None
+    if annotation(desired, PUSH_ONLY) and not annotation(live, PUSH_ONLY) and _has_failed(live):
+        return "its result is kept, and is pushed without training again"
     succeeded = int((live.get("status") or {}).get("succeeded") or 0) > 0
     if annotation(live, WORKSPACE_HASH) != annotation(desired, WORKSPACE_HASH):
         return "the model, data or training configuration changed"

@@ -20,13 +20,15 @@ from kaito_controller.workloads.context import WorkloadContext
 from kaito_controller.workloads.images import model_image, preset_pull_secrets, pull_secrets
 from kaito_controller.workloads.inference import home_env
 from kaito_controller.workloads.metadata import object_labels, object_meta
-from kaito_controller.workloads.revision import ACCESS_HASH, OUTPUT_HASH, WORKSPACE_HASH, sealed
+from kaito_controller.workloads.revision import ACCESS_HASH, OUTPUT_HASH, PUSH_ONLY, WORKSPACE_HASH, digest, sealed
 from kaito_controller.workloads.scheduling import pinned_affinity, tolerations
 from kaito_controller.workloads.tuning_config import effective_config, resolve_output_dir, tuning_config_map_name
 from kaito_controller.workloads.volumes import SHARED_MEMORY, TEMPORARY, Mounted, mounts, scratch, volumes
 
 BACKOFF_LIMIT = 2
 """Further attempts after a failure that may pass. Pods that were evicted or lost their node do not count."""
+PUSH_BACKOFF_LIMIT = 6
+"""Further tries of a push alone; the pauses of a Job double from 10 s, so that they last ten minutes: longer than most outages."""
 CONFIG_FOLDER = "/mnt/config"
 
 
@@ -62,9 +64,44 @@ def build_tuning_job(ctx: WorkloadContext) -> Object:
     }
     if ctx.tuning_deadline_s is not None:
         spec["activeDeadlineSeconds"] = ctx.tuning_deadline_s
-    job = {"apiVersion": "batch/v1", "kind": "Job", "metadata": object_meta(ctx, ctx.name), "spec": spec}
+    return _sealed_job(ctx, tuning, object_meta(ctx, ctx.name), spec)
+
+
+def build_push_job(ctx: WorkloadContext) -> Object:
+    """The Job that pushes what an earlier one has trained and left in the output volume: one step, on any node, without a GPU.
+
+    Each try is a new pod and so reads the push secret anew. Tries are a matter of seconds, unlike those of a training.
+    """
+    tuning = _tuning(ctx)
+    steps = tuning_steps(ctx.name)
+    layer, secret = _layer(ctx, tuning), _push_secret(tuning)
+    pod = security.pod_defaults() | {
+        "restartPolicy": "Never",
+        "containers": [_pusher(ctx, tuning, steps.push, layer, secret)],
+        "volumes": volumes([layer, TEMPORARY, *([secret] if secret else [])]),
+    }
+    if secrets := _secrets(ctx, tuning)["pull"]:
+        pod["imagePullSecrets"] = secrets
+    spec: Object = {
+        "backoffLimit": PUSH_BACKOFF_LIMIT,
+        "completions": 1,
+        "parallelism": 1,
+        "podReplacementPolicy": "Failed",
+        "template": {"metadata": {"labels": object_labels(ctx)}, "spec": keep_last_words(pod)},
+    }
+    meta = object_meta(ctx, ctx.name)
+    meta["annotations"] = {PUSH_ONLY: "true"}
+    return _sealed_job(ctx, tuning, meta, spec)
+
+
+def trained_run(ctx: WorkloadContext) -> str:
+    """Identity of the training that is asked for, whatever becomes of its result."""
+    return digest(training_inputs(ctx))
+
+
+def _sealed_job(ctx: WorkloadContext, tuning: TuningSpec, meta: Object, spec: Object) -> Object:
     return sealed(
-        job,
+        {"apiVersion": "batch/v1", "kind": "Job", "metadata": meta, "spec": spec},
         {WORKSPACE_HASH: training_inputs(ctx), OUTPUT_HASH: tuning.output.image, ACCESS_HASH: _secrets(ctx, tuning)},
     )
 
@@ -86,8 +123,8 @@ def training_inputs(ctx: WorkloadContext) -> Object:
 def failure_rules(tuning: TuningSpec, steps: Steps) -> list[Object]:
     """Which failures are not counted, which end the Job at once, and (by silence) which are tried again.
 
-    Trying again means training again from the start, so a rejected push is final: the registry client has retried by itself,
-    and hours of GPU would be spent on meeting the same refusal.
+    Trying again means training again from the start, so a rejected push is final for this Job: the registry client has retried by
+    itself, and hours of GPU would be spent on meeting the same refusal. Where the result is kept, a Job of its own goes on pushing.
     """
     rules: list[Object] = [
         {"action": "Ignore", "onPodConditions": [{"type": "DisruptionTarget", "status": "True"}]},
@@ -113,14 +150,14 @@ def _pod_spec(ctx: WorkloadContext, tuning: TuningSpec, steps: Steps) -> Object:
     config = Mounted(
         "config-volume", {"configMap": {"name": tuning_config_map_name(ctx)}}, CONFIG_FOLDER, read_only=True
     )
-    secret = tuning_output.push_secret(tuning.output.image_push_secret) if tuning.output.image_push_secret else None
+    layer, secret = _layer(ctx, tuning), _push_secret(tuning)
     shared = [
         SHARED_MEMORY,
         TEMPORARY,
         config,
         data,
         results,
-        tuning_output.LAYER_VOLUME,
+        layer,
         *([secret] if secret else []),
     ]
     image = model_image(ctx, _preset_spec(tuning))
@@ -131,18 +168,28 @@ def _pod_spec(ctx: WorkloadContext, tuning: TuningSpec, steps: Steps) -> Object:
         "initContainers": [
             *tuning_data.data_containers(tuning.input, data, steps.data, ctx.images.curl),
             _trainer(ctx, image, [SHARED_MEMORY, TEMPORARY, config, data, results]),
-            tuning_output.package_container(image, results, steps.package, ctx.preset_run_as_user),
+            tuning_output.package_container(image, results, layer, steps.package, ctx.preset_run_as_user),
         ],
-        "containers": [
-            tuning_output.push_container(
-                tuning.output.image, ctx.images.adapter_base, ctx.images.crane, steps.push, secret
-            )
-        ],
+        "containers": [_pusher(ctx, tuning, steps.push, layer, secret)],
         "volumes": volumes(shared),
     }
     if secrets := _secrets(ctx, tuning)["pull"]:
         spec["imagePullSecrets"] = secrets
     return keep_last_words(spec)
+
+
+def _pusher(ctx: WorkloadContext, tuning: TuningSpec, name: str, layer: Mounted, secret: Mounted | None) -> Object:
+    images = ctx.images
+    return tuning_output.push_container(tuning.output.image, images.adapter_base, images.crane, name, layer, secret)
+
+
+def _layer(ctx: WorkloadContext, tuning: TuningSpec) -> Mounted:
+    return tuning_output.layer_volume(ctx.name, tuning.kept_in)
+
+
+def _push_secret(tuning: TuningSpec) -> Mounted | None:
+    name = tuning.output.image_push_secret
+    return tuning_output.push_secret(name) if name else None
 
 
 def _trainer(ctx: WorkloadContext, image: str, mounted: list[Mounted]) -> Object:

@@ -23,7 +23,15 @@ DOCKER_CONFIG = "/docker-config"
 PLATFORM = "linux/amd64"
 
 
-def package_container(image: str, results: Mounted, name: str, run_as_user: int | None) -> Object:
+def layer_volume(workspace_name: str, claim: str) -> Mounted:
+    """Where the packed result is: in the pod, or in a folder of the claim, which outlives it and may be shared by Workspaces."""
+    if not claim:
+        return LAYER_VOLUME
+    source = {"persistentVolumeClaim": {"claimName": claim}}
+    return Mounted(LAYER_VOLUME.name, source, LAYER_VOLUME.path, sub_path=f"kaito-{workspace_name}")
+
+
+def package_container(image: str, results: Mounted, layer: Mounted, name: str, run_as_user: int | None) -> Object:
     """Puts the two result files into a tar whose paths start with `data/`; a missing file fails it, and so the Job.
 
     The results are mounted at a folder named `data` and named relative to its parent, so that the standard library's own command line
@@ -36,7 +44,7 @@ def package_container(image: str, results: Mounted, name: str, run_as_user: int 
         "command": ["python3", "-m", "tarfile", "--create", LAYER, *files],
         "workingDir": WORKSHOP,
         "resources": helper_resources(),
-        "volumeMounts": mounts([results.at(f"{WORKSHOP}/data", read_only=True), LAYER_VOLUME]),
+        "volumeMounts": mounts([results.at(f"{WORKSHOP}/data", read_only=True), layer]),
         "securityContext": security.model_container(run_as_user),
     }
 
@@ -48,7 +56,9 @@ def push_secret(secret_name: str) -> Mounted:
     return Mounted("docker-config", source, DOCKER_CONFIG, read_only=True)
 
 
-def push_container(target: str, base_image: str, crane_image: str, name: str, secret: Mounted | None) -> Object:
+def push_container(
+    target: str, base_image: str, crane_image: str, name: str, layer: Mounted, secret: Mounted | None
+) -> Object:
     """Appends the layer to the base image and pushes the whole. `args` only: the image's entry point is the program."""
     container: Object = {
         "name": name,
@@ -65,7 +75,7 @@ def push_container(target: str, base_image: str, crane_image: str, name: str, se
             literal(target),
         ],
         "resources": helper_resources(),
-        "volumeMounts": mounts([LAYER_VOLUME.at(LAYER_VOLUME.path, read_only=True), TEMPORARY]),
+        "volumeMounts": mounts([layer.at(layer.path, read_only=True), TEMPORARY]),
         "securityContext": security.helper_container(),
     }
     if secret is not None:

@@ -25,6 +25,8 @@ class Mounted:
     source: dict[str, Any] = field(hash=False)
     path: str
     read_only: bool = False
+    sub_path: str = ""
+    """Folder of the volume that is mounted; "" for all of it."""
 
     def volume(self) -> Object:
         """The entry of `volumes`."""
@@ -35,11 +37,13 @@ class Mounted:
         entry: Object = {"name": self.name, "mountPath": self.path}
         if self.read_only:
             entry["readOnly"] = True
+        if self.sub_path:
+            entry["subPath"] = self.sub_path
         return entry
 
     def at(self, path: str, *, read_only: bool = False) -> Mounted:
         """The same volume as another container sees it."""
-        return Mounted(self.name, self.source, path, read_only)
+        return Mounted(self.name, self.source, path, read_only, self.sub_path)
 
 
 SHARED_MEMORY = Mounted("dshm", {"emptyDir": {"medium": "Memory", "sizeLimit": SHM_SIZE}}, "/dev/shm")  # noqa: S108  # a mount

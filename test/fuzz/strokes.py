@@ -159,6 +159,7 @@ def workspace_statuses(draw: st.DrawFn) -> Stroke:
             "uid": texts,
             "request": texts,
             "tunedRun": texts,
+            "trainedRun": texts,
             "attempts": st.lists(failure, max_size=3),
             "release": junk,
         },

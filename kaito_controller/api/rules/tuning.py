@@ -62,7 +62,7 @@ def _check_input(source: DataSource) -> Iterator[Violation]:
 
 
 def _check_output(output: DataDestination) -> Iterator[Violation]:
-    if output.volume_source is not None:
+    if output.volume_source is not None and output.volume_source.persistent_volume_claim is None:
         yield Violation(f"{_OUTPUT}.volumeSource", sentences.OUTPUT_VOLUME, _OUTPUT)
     image, secret = f"{_OUTPUT}.image", f"{_OUTPUT}.imagePushSecret"
     if not output.image:

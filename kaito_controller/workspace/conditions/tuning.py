@@ -53,6 +53,21 @@ def has_failed(job: Object) -> bool:
     return _job_condition(job, "Failed") is not None
 
 
+def failed_to_push(snapshot: Snapshot) -> bool:
+    """The Job got as far as its last step, whose container starts only after all others ended well, and that one failed."""
+    statuses = [status for pod in snapshot.pods for status in (pod.get("status") or {}).get("containerStatuses") or []]
+    ends = [(status.get("state") or {}).get("terminated") or {} for status in statuses]
+    return any(integer(end.get("exitCode"), most=255) > 0 for end in ends)
+
+
+def kept(snapshot: Snapshot) -> str:
+    """A sentence about where the result is, for a push that failed; "" when it went with its pod."""
+    tuning = snapshot.context.workspace.tuning
+    if tuning is None or not tuning.kept_in:
+        return ""
+    return f" What was trained is kept in PersistentVolumeClaim {tuning.kept_in}; pushing it again takes no training."
+
+
 def failure_message(snapshot: Snapshot, job: Object) -> str:
     """Which step failed, with its last words."""
     condition = _job_condition(job, "Failed") or {}
@@ -62,7 +77,8 @@ def failure_message(snapshot: Snapshot, job: Object) -> str:
     told = (
         f"Job {name_of(job)} failed after {attempts} {'attempt' if attempts == 1 else 'attempts'} ({shorten(why, 200)})"
     )
-    return f"{told}: {step}." if step else f"{told}."
+    where = kept(snapshot) if snapshot.context.push_only else ""
+    return f"{told}: {step}.{where}" if step else f"{told}.{where}"
 
 
 def release_of(snapshot: Snapshot, job: Object, intent: str) -> Release:

@@ -22,7 +22,7 @@ from kaito_controller.api.conditions import INFERENCE_READY, JOB_STARTED
 from kaito_controller.api.normal_form import without_blanks
 from kaito_controller.api.reasons import Kind
 from kaito_controller.workloads import Verdict as Likeness
-from kaito_controller.workloads import build_objects, compare, is_same_intent, pinned_nodes, restart_reason
+from kaito_controller.workloads import build_objects, compare, is_same_intent, pinned_nodes, restart_reason, trained_run
 from kaito_controller.workspace.conditions.inference import (
     REFUSALS,
     failure,
@@ -39,7 +39,13 @@ from kaito_controller.workspace.conditions.nodes_and_machines import (
     resource_verdict,
     runtime_args,
 )
-from kaito_controller.workspace.conditions.tuning import has_failed, has_succeeded, release_of, tuning_verdicts
+from kaito_controller.workspace.conditions.tuning import (
+    failed_to_push,
+    has_failed,
+    has_succeeded,
+    release_of,
+    tuning_verdicts,
+)
 from kaito_controller.workspace.decide.nodes import Assignment, assign
 from kaito_controller.workspace.state import naming
 from kaito_controller.workspace.state.records import Release
@@ -47,6 +53,8 @@ from kaito_controller.workspace.state.snapshot import Mode, Snapshot, Verdict
 
 RUNNERS = ("Deployment", "StatefulSet", "Job")
 """Kinds that hold GPUs."""
+
+PUSHED_AGAIN = "its push failed; the result is kept, and is pushed without training again"
 
 UNASSIGNED = "unassigned"
 """Stands for a node while none is chosen; builders insist on one, and a runner built with it is never applied."""
@@ -75,6 +83,8 @@ class Decision:
     """Objects that should exist, in creation order; without the runner while the nodes are not ready."""
     obsolete: str = ""
     """Why the existing Job must make room, "" when it need not."""
+    trained: str = ""
+    """A training to put on record now: its result is kept and could not be pushed."""
 
 
 def decide(snapshot: Snapshot) -> Decision:
@@ -85,7 +95,9 @@ def decide(snapshot: Snapshot) -> Decision:
     if snapshot.release is not None and snapshot.release.intent == intent:
         return _released(snapshot, snapshot.release)
     job = runner(snapshot)
-    snapshot = _where_it_runs(snapshot, job)
+    snapshot = _what_is_left(_where_it_runs(snapshot, job))
+    if snapshot.context.push_only:
+        return _pushing(snapshot, intent)
     done = snapshot.mode is Mode.TUNING and (snapshot.tuned_run == intent or _stands(snapshot, job))
     assignment = _without_orders(assign(snapshot, wants_nodes=True)) if done else assign(snapshot, wants_nodes=True)
     machines = doubted(snapshot, machine_verdict(snapshot, assignment), "Machine")
@@ -101,6 +113,22 @@ def begins(snapshot: Snapshot, decision: Decision) -> tuple[Object, ...]:
     if not (assignment.order or assignment.claim) or runner(snapshot) is not None:
         return ()
     return _wanted_objects(snapshot, Assignment())
+
+
+def _what_is_left(snapshot: Snapshot) -> Snapshot:
+    """A training whose result is kept is not repeated: only the push is."""
+    tuning = snapshot.context.workspace.tuning
+    if tuning is None or not tuning.kept_in or not snapshot.trained_run:
+        return snapshot
+    left = snapshot.trained_run == trained_run(snapshot.context)
+    return replace(snapshot, context=replace(snapshot.context, push_only=left))
+
+
+def _pushing(snapshot: Snapshot, intent: str) -> Decision:
+    """Nodes are given back: a push needs no GPU."""
+    told = "No GPU node is needed: what was trained is kept and only has to be pushed."
+    machines, nodes = Verdict(reasons.MACHINES_NOT_NEEDED, told), Verdict(reasons.NODES_READY, told)
+    return _tuning(snapshot, assign(snapshot, wants_nodes=False), machines, nodes, intent)
 
 
 def _where_it_runs(snapshot: Snapshot, job: Object | None) -> Snapshot:
@@ -215,7 +243,10 @@ def _tuning(snapshot: Snapshot, assignment: Assignment, machines: Verdict, nodes
         done = Verdict(reasons.JOB_SUCCEEDED, "The Job succeeded and was removed since.")
         pushed = Verdict(reasons.TUNING_SUCCEEDED, f"The result was pushed to {_output(snapshot)}.")
         return Decision(assignment, machines, nodes, done, pushed, finished=True, desired=_without_runner(desired))
-    run, overall = tuning_verdicts(snapshot, job, obsolete=obsolete, nodes=nodes, held=len(assignment.nodes))
+    trained = _trained(snapshot, job) if job is not None and not obsolete else ""
+    obsolete = obsolete or (PUSHED_AGAIN if trained else "")
+    held = 1 if snapshot.context.push_only else len(assignment.nodes)
+    run, overall = tuning_verdicts(snapshot, job, obsolete=obsolete, nodes=nodes, held=held)
     refused = run
     if run.reason in REFUSALS and assignment.nodes:
         run = overall = until_given_back(snapshot, run, JOB_STARTED)
@@ -225,8 +256,24 @@ def _tuning(snapshot: Snapshot, assignment: Assignment, machines: Verdict, nodes
     start = ready and (job is None or not obsolete)
     kept = desired if start or (job is not None and not obsolete) else _without_runner(desired)
     return Decision(
-        assignment, machines, nodes, run, overall, release=release, finished=finished, desired=kept, obsolete=obsolete
+        assignment,
+        machines,
+        nodes,
+        run,
+        overall,
+        release=release,
+        finished=finished,
+        desired=kept,
+        # What is remembered comes first: the Job and its pods are all that says that there is a result.
+        obsolete="" if trained else obsolete,
+        trained=trained,
     )
+
+
+def _trained(snapshot: Snapshot, job: Object) -> str:
+    tuning = snapshot.context.workspace.tuning
+    is_kept = tuning is not None and bool(tuning.kept_in) and not snapshot.context.push_only
+    return trained_run(snapshot.context) if is_kept and has_failed(job) and failed_to_push(snapshot) else ""
 
 
 def _outlasted(snapshot: Snapshot, intent: str, refused: Verdict, run: Verdict) -> Release | None:

@@ -42,6 +42,7 @@ def _remember(snapshot: Snapshot, decision: Decision) -> list[Action]:
         release=decision.release or (snapshot.release if decision.released else None),
         tuned_run=intent_of(snapshot) if finished else snapshot.tuned_run,
         request=snapshot.request,
+        trained_run=decision.trained or snapshot.trained_run,
     )
     stored = snapshot.stored or Record(request=record.request)
     return [] if write_record(record, uid) == write_record(stored, uid) else [Remember(record)]

@@ -150,6 +150,7 @@ class Observer:
             attempts=record.attempts,
             release=record.release,
             tuned_run=record.tuned_run,
+            trained_run=record.trained_run,
             request=record.request,
             stored=stored_record(raw),
             existing=existing,

@@ -69,11 +69,13 @@ class Record:
     release: Release | None = None
     tuned_run: str = ""
     request: str = ""
+    trained_run: str = ""
+    """The training whose result waits in the output volume to be pushed."""
 
     @property
     def says_nothing(self) -> bool:
         """Nothing would be lost with it."""
-        return not self.attempts and self.release is None and not self.tuned_run
+        return not self.attempts and self.release is None and not self.tuned_run and not self.trained_run
 
 
 def shorten(said: str, limit: int = MESSAGE_LIMIT) -> str:
@@ -100,7 +102,7 @@ def read_record(workspace: Object) -> Record:
     if stored is None:
         return _former(workspace, request)
     if request and request != stored.request:
-        return Record(tuned_run=stored.tuned_run, request=request)
+        return Record(tuned_run=stored.tuned_run, request=request, trained_run=stored.trained_run)
     return stored
 
 
@@ -111,6 +113,7 @@ def write_record(record: Record, uid: str) -> dict[str, Any]:
         "uid": uid,
         "request": record.request or None,
         "tunedRun": record.tuned_run or None,
+        "trainedRun": record.trained_run or None,
         "attempts": [_encode(ordinal, entry) for ordinal, entry in sorted(record.attempts.items())] or None,
         "release": None
         if release is None
@@ -144,6 +147,7 @@ def _decode(stored: Mapping[str, Any]) -> Record:
         release=_release(stored.get("release")),
         tuned_run=text(stored.get("tunedRun"), _INTENT_LIMIT),
         request=text(stored.get("request"), _INTENT_LIMIT),
+        trained_run=text(stored.get("trainedRun"), _INTENT_LIMIT),
     )
 
 

@@ -217,6 +217,7 @@ class Snapshot:
     attempts: Attempts = field(default_factory=dict)
     release: Release | None = None
     tuned_run: str = ""
+    trained_run: str = ""
     request: str = ""
     """The request to try again that `attempts` and `release` have heard."""
     stored: Record | None = None

@@ -166,8 +166,8 @@ def test_data_from_urls_or_an_image_is_trained_on_without_any_privilege(rig: Rig
     assert rig.condition("phi", team)[1] == "TuningSucceeded"
 
 
-@pytest.mark.long
-def test_volume_of_the_user_is_trained_on_and_only_read(rig: Rig, team: str) -> None:
+def bring_claim(rig: Rig, team: str) -> None:
+    """A claim `data` with a volume behind it."""
     capacity, modes = {"storage": "1Gi"}, ["ReadWriteOnce"]
     claim = {
         "accessModes": modes,
@@ -185,6 +185,57 @@ def test_volume_of_the_user_is_trained_on_and_only_read(rig: Rig, team: str) -> 
             "spec": claim,
         },
     )
+
+
+def containers_run(rig: Rig, namespace: str) -> list[list[str]]:
+    """Names of all containers of the Job that is there."""
+    spec = rig.get("job", "phi", namespace)["spec"]["template"]["spec"]
+    return [[c["name"] for c in spec.get(kind, [])] for kind in ("initContainers", "containers")]
+
+
+def test_failed_push_is_tried_again_from_the_volume_without_training_and_without_a_gpu(rig: Rig, team: str) -> None:
+    bring_claim(rig, team)
+    kept = {"volumeSource": {"persistentVolumeClaim": {"claimName": "data"}}}
+    asked_for = tuning(output={**tuning()["output"], **kept})
+    rig.cluster.actors.pod_faults.add(
+        PodFault(PodFaultKind.EXIT, team, container="pusher", exit_code=1, message="503 Service Unavailable")
+    )
+
+    rig.kubectl.apply(workspace("phi", team, tuning=asked_for))
+
+    def only_pushes() -> bool:
+        return job_uid(rig, team) != "" and containers_run(rig, team) == [[], ["pusher"]]
+
+    rig.wait_for(only_pushes, "the Job that only pushes", 90.0)
+    rig.wait_for(lambda: not rig.machines("phi", team), "the nodes being given back", 90.0)
+    rig.cluster.actors.pod_faults.clear()
+    rig.wait_ready("phi", team, 90.0)
+    assert rig.condition("phi", team)[1] == "TuningSucceeded"
+    assert runs(rig, team) == 2, "one that trained, one that pushed"
+
+
+@pytest.mark.long
+def test_push_that_goes_on_failing_says_where_the_result_is_and_how_to_push_it(rig: Rig, team: str) -> None:
+    bring_claim(rig, team)
+    kept = {"volumeSource": {"persistentVolumeClaim": {"claimName": "data"}}}
+    rig.cluster.actors.pod_faults.add(
+        PodFault(PodFaultKind.EXIT, team, container="pusher", exit_code=1, message="UNAUTHORIZED")
+    )
+    rig.kubectl.apply(workspace("phi", team, tuning=tuning(output={**tuning()["output"], **kept})))
+
+    message = rig.wait_explained("phi", team, "GPUReleased", timeout_s=120.0)
+
+    assert "What was trained is kept in PersistentVolumeClaim data; pushing it again takes no training." in message
+    assert f"{TRY_AGAIN}=" in message
+    rig.cluster.actors.pod_faults.clear()
+    rig.kubectl("annotate", "workspace", "phi", "-n", team, f"{TRY_AGAIN}=now")
+    rig.wait_ready("phi", team, 90.0)
+    assert containers_run(rig, team) == [[], ["pusher"]]
+
+
+@pytest.mark.long
+def test_volume_of_the_user_is_trained_on_and_only_read(rig: Rig, team: str) -> None:
+    bring_claim(rig, team)
     source = {"volumeSource": {"persistentVolumeClaim": {"claimName": "data"}}}
 
     rig.kubectl.apply(workspace("phi", team, tuning=tuning(input=source)))

@@ -17,12 +17,14 @@ from kaito_controller.workloads import (
     OutputDirError,
     WorkloadContext,
     build_objects,
+    build_push_job,
     build_tuning_config_map,
     build_tuning_job,
     build_workload,
     output_dir_violation,
     pinned_nodes,
     resolve_output_dir,
+    trained_run,
     tuning_steps,
 )
 from kaito_controller.workloads.tuning_data import curl_argv, file_names
@@ -312,3 +314,34 @@ def test_the_optional_network_policy_selects_the_pods_of_a_tuning_run() -> None:
     assert wanted.items() <= template["metadata"]["labels"].items()
     serving = build_workload(CASES["inference-phi-3-mini"]())["spec"]["template"]
     assert not wanted.items() <= serving["metadata"]["labels"].items()
+
+
+def kept_in(claim: str) -> WorkloadContext:
+    asked = tuning()
+    asked["output"] |= {"volumeSource": {"persistentVolumeClaim": {"claimName": claim}}}
+    return context(workspace("phi", tuning=asked))
+
+
+def test_a_result_that_is_kept_is_packed_into_a_folder_of_its_own_in_the_claim() -> None:
+    spec = pod_spec(build_tuning_job(kept_in("results")))
+
+    (volume,) = [v for v in spec["volumes"] if "persistentVolumeClaim" in v]
+    assert volume["persistentVolumeClaim"] == {"claimName": "results"}
+    found = {c["name"]: m for c in all_containers(spec) for m in c["volumeMounts"] if m["name"] == volume["name"]}
+    assert {name: m["subPath"] for name, m in found.items()} == {"packager": "kaito-phi", "pusher": "kaito-phi"}
+    assert found["pusher"]["readOnly"] is True
+    assert "readOnly" not in found["packager"]
+
+
+def test_a_push_alone_has_the_training_jobs_pusher_and_neither_a_gpu_nor_a_node_of_its_own() -> None:
+    ctx = kept_in("results")
+    trains, pushes = pod_spec(build_tuning_job(ctx)), pod_spec(build_push_job(ctx))
+
+    assert pushes["containers"] == trains["containers"]
+    assert "initContainers" not in pushes
+    assert "affinity" not in pushes
+    assert "nvidia.com/gpu" not in str(pushes)
+
+
+def test_naming_a_volume_for_the_result_trains_nothing_again() -> None:
+    assert trained_run(kept_in("results")) == trained_run(context(workspace("phi", tuning=tuning())))

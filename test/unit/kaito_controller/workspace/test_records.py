@@ -153,7 +153,7 @@ HOSTILE: dict[str, Any] = {
     "a huge ordinal": {"attempts": [{"ordinal": 10**9, "failed": 1, "at": "2026-01-02T03:04:05Z"}]},
     "a million entries": {"attempts": [{"ordinal": 0, "failed": 1, "at": "2026-01-02T03:04:05Z"}] * 1_000_000},
     "a release without a time": {"release": {"intent": "x", "at": "yesterday"}},
-    "lists where maps are due": {"attempts": {}, "release": [], "tunedRun": [[]], "request": {}},
+    "lists where maps are due": {"attempts": {}, "release": [], "tunedRun": [[]], "trainedRun": {}, "request": {}},
 }
 
 
@@ -193,6 +193,7 @@ RECORDS = st.fixed_dictionaries(
         "attempts": st.one_of(SCALARS, st.lists(st.one_of(ENTRY, SCALARS), max_size=4)),
         "release": st.one_of(SCALARS, ENTRY),
         "tunedRun": SCALARS,
+        "trainedRun": SCALARS,
         "request": SCALARS,
     },
 )
