@@ -8,7 +8,7 @@ import pytest
 
 from test.conformance import widgets as types
 from test.conformance.widgets import widget, widgets
-from test.support.raw_api import RawApi
+from test.support.raw_api import RawApi, eventually
 
 
 @pytest.mark.parametrize(
@@ -204,3 +204,30 @@ def test_openapi_describes_the_type(api: RawApi) -> None:
 @pytest.mark.parametrize("path", ["/version", "/api", "/apis", "/api/v1", "/apis/apps/v1", "/healthz", "/readyz"])
 def test_server_speaks_of_itself(api: RawApi, path: str) -> None:
     assert api.get(path).code == 200
+
+
+def test_version_in_which_objects_may_be_kept_cannot_be_dropped(api: RawApi) -> None:
+    definition = types.definition_of("Relic", "relics", {"type": "object"})
+    path, name = types.CRDS, definition["metadata"]["name"]
+    newer = definition["spec"]["versions"][0]
+    definition["spec"]["versions"] = [{**newer, "name": "v1beta1"}]
+    api.post(path, definition).expect(201)
+    eventually(
+        lambda: api.get(f"{path}/{name}").body["status"].get("storedVersions"), lambda found: found == ["v1beta1"]
+    )
+    refused = api.patch(f"{path}/{name}", {"spec": {"versions": [newer]}})
+    assert (refused.code, refused.reason, refused.causes) == (
+        422,
+        "Invalid",
+        {"status.storedVersions[0]": "FieldValueInvalid"},
+    )
+    assert "v1beta1 was previously a storage version, and must remain in spec.versions" in refused.body["message"]
+    both = [newer, {**newer, "name": "v1beta1", "storage": False}]
+    api.patch(f"{path}/{name}", {"spec": {"versions": both}}).expect(200)
+    api.delete(f"{path}/{name}").expect(200)
+    eventually(lambda: api.get(f"{path}/{name}").code, lambda code: code == 404)
+    definition["spec"]["versions"] = [newer]
+    again = api.post(path, definition).expect(201)
+    eventually(lambda: api.get(f"{path}/{name}").body["status"].get("storedVersions"), lambda found: found == ["v1"])
+    assert again["metadata"]["name"] == name
+    api.delete(f"{path}/{name}").expect(200)

@@ -87,12 +87,13 @@ def definitions() -> list[dict[str, Any]]:
     plain = {"type": "object", "properties": {"spec": {"type": "object", "x-kubernetes-preserve-unknown-fields": True},
                                               "status": {"type": "object", "x-kubernetes-preserve-unknown-fields": True}}}  # fmt: skip
     return [
-        _definition("Widget", "widgets", schema, subresources={"status": {}}, additionalPrinterColumns=COLUMNS),
-        _definition("Plain", "plains", plain),
+        definition_of("Widget", "widgets", schema, subresources={"status": {}}, additionalPrinterColumns=COLUMNS),
+        definition_of("Plain", "plains", plain),
     ]
 
 
-def _definition(kind: str, plural: str, schema: dict[str, Any], **more: Any) -> dict[str, Any]:
+def definition_of(kind: str, plural: str, schema: dict[str, Any], **more: Any) -> dict[str, Any]:
+    """A CRD with one version, v1."""
     version = {"name": "v1", "served": True, "storage": True, "schema": {"openAPIV3Schema": schema}, **more}
     names = {"kind": kind, "plural": plural, "shortNames": [plural[:3]], "categories": ["conformance"]}
     return {

@@ -26,6 +26,7 @@ apps/v1                           Deployment             deployments            
 apps/v1                           ReplicaSet             replicasets              n rs        all status,scale           g
 apps/v1                           StatefulSet            statefulsets             n sts       all status,scale           g
 apps/v1                           DaemonSet              daemonsets               n ds        all status                 g
+apps/v1                           ControllerRevision     controllerrevisions      n -         -   -                      -
 batch/v1                          Job                    jobs                     n -         all status                 g
 policy/v1                         PodDisruptionBudget    poddisruptionbudgets     n pdb       -   status                 g
 coordination.k8s.io/v1            Lease                  leases                   n -         -   -                      -

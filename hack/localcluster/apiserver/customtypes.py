@@ -66,7 +66,7 @@ class CustomTypes:
     def prepare_definition(self, kind: ResourceType, old: Object | None, new: Object) -> None:
         """Accept a CRD (422 if it is none): fill in names and the conditions that the real server's controllers would set."""
         _check_decodable(new)
-        causes = list(_definition_causes(new))
+        causes = [*_definition_causes(new), *_dropped_versions(new)]
         if causes:
             raise invalid(kind, new["metadata"].get("name", ""), causes)
         names = new["spec"]["names"]
@@ -169,6 +169,19 @@ def _definition_causes(definition: Object) -> Iterator[Cause]:
             yield Cause(where, "Required value: schemas are required", "FieldValueRequired")
         else:
             yield from _schema_causes(root, where)
+
+
+def _dropped_versions(definition: Object) -> Iterator[Cause]:
+    """Versions in which objects may still be kept, and that the definition does not have any more."""
+    names = {version.get("name") for version in definition["spec"].get("versions") or []}
+    for index, stored in enumerate((definition.get("status") or {}).get("storedVersions") or []):
+        if stored not in names:
+            text = (
+                f'Invalid value: "{stored}": missing from spec.versions; {stored} was previously a storage version, and must remain in '
+                f"spec.versions until a storage migration ensures no data remains persisted in {stored} and removes {stored} from "
+                "status.storedVersions"
+            )
+            yield Cause(f"status.storedVersions[{index}]", text)
 
 
 def _schema_causes(node: Any, where: str) -> Iterator[Cause]:

@@ -29,6 +29,11 @@ v1/Secret: 1 metadata ObjectMeta, 2 data {}y, 3 type s, 4 stringData {}s, 5 immu
 v1/Namespace: 1 metadata ObjectMeta, 2 spec NamespaceSpec, 3 status -
 NamespaceSpec: 1 finalizers []s
 v1/ServiceAccount: 1 metadata ObjectMeta, 4 automountServiceAccountToken b
+v1/Service: 1 metadata ObjectMeta, 2 spec ServiceSpec, 3 status -
+ServiceSpec: 1 ports []ServicePort, 2 selector {}s, 3 clusterIP s, 4 type s, 5 externalIPs []s, 7 sessionAffinity s, \
+ 10 externalName s, 13 publishNotReadyAddresses b, 18 clusterIPs []s
+ServicePort: 1 name s, 2 protocol s, 3 port i, 4 targetPort IntOrString, 5 nodePort i, 6 appProtocol s
+IntOrString: 1 type i, 2 intVal i, 3 strVal s
 apps/v1/Deployment: 1 metadata ObjectMeta, 2 spec DeploymentSpec, 3 status -
 DeploymentSpec: 1 replicas i, 2 selector LabelSelector, 3 template PodTemplateSpec, 4 strategy TypeOnly, 5 minReadySeconds i, \
  6 revisionHistoryLimit i, 7 paused b, 9 progressDeadlineSeconds i
@@ -125,7 +130,12 @@ def _value(value: Any, kind: str) -> Any:
         return value - (1 << 64) if value >> 63 else value
     if kind == "b":
         return bool(value)
-    return base64.b64encode(value).decode() if kind == "y" else _message(value, kind)
+    if kind == "y":
+        return base64.b64encode(value).decode()
+    found = _message(value, kind)
+    if kind == "IntOrString":
+        return found.get("strVal", "") if found.get("type") else found.get("intVal", 0)
+    return found
 
 
 def _fields(data: bytes) -> Iterator[tuple[int, Any]]:

@@ -108,3 +108,10 @@ def test_delete_by_label_and_by_file(kubectl: Kubectl) -> None:
     assert kubectl("get", "configmap", "c", "-o", "name") == "configmap/c\n"
     kubectl("delete", "-f", "-", stdin=str(config_map("c")).replace("'", '"'))
     assert kubectl.run("get", "configmap", "c").returncode == 1
+
+
+def test_create_service_reaches_the_server_in_protobuf(kubectl: Kubectl) -> None:
+    assert "service/web created" in kubectl("create", "service", "clusterip", "web", "--tcp=80:http", "--tcp=81:8081")
+    spec = kubectl.json("get", "service", "web")["spec"]
+    assert [(port["port"], port["targetPort"]) for port in spec["ports"]] == [(80, "http"), (81, 8081)]
+    assert spec["selector"] == {"app": "web"}

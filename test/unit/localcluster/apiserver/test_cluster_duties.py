@@ -123,10 +123,10 @@ def test_what_is_not_there_says_so(cluster: Cluster, method: str, path: str) -> 
 
 def test_protobuf_of_an_unknown_type_is_refused_by_name(cluster: Cluster) -> None:
     _, api = cluster
-    body = b"k8s\x00\x0a\x0d\x0a\x02v1\x12\x07Service\x12\x00"
-    path = "/api/v1/namespaces/default/services"
+    body = b"k8s\x00\x0a\x0f\x0a\x02v1\x12\x09Endpoints\x12\x00"
+    path = "/api/v1/namespaces/default/endpoints"
     refused = api.call("POST", path, body, kind="application/vnd.kubernetes.protobuf")
-    assert (refused.code, "v1/Service" in refused.body["message"]) == (415, True)
+    assert (refused.code, "v1/Endpoints" in refused.body["message"]) == (415, True)
 
 
 def test_too_large_a_body_is_refused(cluster: Cluster) -> None:
