@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from controller_runtime.clock import rfc3339_micro
 from controller_runtime.controller.controller import Request, Result, for_object
 from controller_runtime.errors import AlreadyExists, ApiError, Conflict, NotFound
-from controller_runtime.resources import LEASES, NODES, Object, name_of
+from controller_runtime.resources import LEASES, NODES, Object, finalizers_of, is_deleting, name_of
 from hack.localcluster.actors import nodeshape
 from hack.localcluster.actors.world import World
 from hack.localcluster.cloud.model import CloudIdentity, VirtualMachine
@@ -216,9 +216,12 @@ class Fleet:
         member.lease_at = now
 
     def _remove(self, name: str, node: Object | None) -> Result:
-        if node is not None:
+        if node is not None and not is_deleting(node):
             self._event(node, "DeletingNode", f"Deleting node {name} because it does not exist in the cloud provider")
             self._world.delete(NODES, node)
+        if node is not None and finalizers_of(node):
+            self._lose(node)
+            return Result()  # its last change wakes us again
         try:
             self._world.client.delete(LEASES, name, LEASE_NAMESPACE)
         except NotFound:
@@ -230,6 +233,14 @@ class Fleet:
             if member is not None and member.gone:
                 del self._members[name]
         return Result()
+
+    def _lose(self, node: Object) -> None:
+        """A Node that a finalizer keeps has no kubelet any more: its conditions become Unknown."""
+        conditions = self._world.merge_conditions(node, nodeshape.wanted_conditions("unreachable"))
+        if _was_ready(node):
+            self._tell(node, "NodeNotReady")
+        self._write_status(node, {"conditions": conditions}, conditions)
+        self._write_taints(node, "unreachable")
 
     def _event(self, node: Object, reason: str, note: str) -> None:
         kind = "Warning" if reason == "NodeNotReady" else "Normal"

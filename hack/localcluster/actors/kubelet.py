@@ -119,7 +119,7 @@ class Kubelets:
         if self._models is None:
             return
         ports = [port for c in containers_of(pod) for port in c.get("ports") or []]
-        if ready and any(port.get("containerPort") == MODEL_PORT for port in ports):
+        if ready and (not ports or any(port.get("containerPort") == MODEL_PORT for port in ports)):
             self._models.open(pod)
         else:
             self._models.close(uid_of(pod))

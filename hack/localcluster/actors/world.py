@@ -68,11 +68,14 @@ class World:
         return controller
 
     def start(self) -> None:
-        """Start caches, then controllers; returns when all have seen the world once."""
+        """Start caches, then controllers; returns when all have seen the world once.
+
+        Those that a running controller adds meanwhile (for the CRDs of a restored state) it starts itself.
+        """
         self.recorder.start()
-        for informer in self.informers.values():
+        for informer in list(self.informers.values()):
             informer.start()
-        for controller in self.controllers:
+        for controller in list(self.controllers):
             controller.start()
 
     def stop(self) -> None:
