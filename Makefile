@@ -92,8 +92,8 @@ checks: $(CHECKS_READY) ## Static checks: manifests, Dockerfile, shell, YAML, Py
 demo: $(DEMO_READY) ## See the whole product work on this machine: local cluster, both operators, the quickstarts
 	@$(PY) -m hack.demo
 
-up: $(DEMO_READY) ## A local cluster with both operators, kept running until Ctrl-C
-	@$(PY) -m hack.demo --keep
+up: $(DEMO_READY) ## A local cluster with both operators, kept running until Ctrl-C (FLAGS for it: --help)
+	@$(PY) -m hack.demo --keep $(FLAGS)
 
 test-image: $(READY) ## Put the image's content together without a daemon, and run both operators from it
 	@$(PY) -m pytest -m "image and not envtest" test/install

@@ -10,12 +10,15 @@ import tempfile
 import time
 from pathlib import Path
 
-from hack.demo.installation import CommandFailed
+from hack.demo.installation import OPERATORS, CommandFailed
 from hack.demo.progress import NotReady
 from hack.demo.story import Story
 from hack.demo.world import World
+from hack.render.kustomize import kubectl
 
 TIME_SCALE = 60.0
+LIMIT = "--kaito-controller-flag=--machine-timeout-s=60"
+EXAMPLE = "--kaito-controller-flag=--log-level=debug"
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -24,12 +27,17 @@ def main(argv: list[str] | None = None) -> int:
         "--keep", action="store_true", help="no story: start everything and keep it running until Ctrl-C"
     )
     parser.add_argument("--time-scale", type=float, default=TIME_SCALE, help="divide the cloud's durations by this")
+    for name in OPERATORS:
+        parser.add_argument(
+            f"--{name}-flag", action="append", default=[], metavar="FLAG", help=f"a flag for {name}, such as {EXAMPLE}"
+        )
     parser.add_argument("--dir", type=Path, help="keep logs and kubeconfig here (default: a temporary folder)")
     arguments = parser.parse_args(argv)
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     folder = (arguments.dir or Path(tempfile.mkdtemp(prefix="kaito-demo-"))).resolve()
     try:
-        with World(folder, time_scale=arguments.time_scale) as world:
+        flags = {name: getattr(arguments, f"{name.replace('-', '_')}_flag") for name in OPERATORS}
+        with World(folder, time_scale=arguments.time_scale, flags=flags) as world:
             result = keep(world) if arguments.keep else demonstrate(world)
         if arguments.dir is None:
             shutil.rmtree(folder, ignore_errors=True)
@@ -67,7 +75,17 @@ def keep(world: World) -> int:
     """Start everything, print how to use it, wait for Ctrl-C."""
     story = Story(world)
     story.start()
-    print(f"\nIn another terminal:\n\n  export KUBECONFIG={world.kubeconfig}", flush=True)
+    print(
+        f"\nThe cloud runs {world.time_scale:g} times as fast as a real one: a node that takes minutes is there in seconds.",
+        flush=True,
+    )
+    print(
+        "The controller's time limits are real minutes; shorten them with its flags to see them pass, for example",
+        flush=True,
+    )
+    print(f"  make up FLAGS={LIMIT}", flush=True)
+    print(f"\nIn another terminal, as administrator (kubectl is {kubectl()}):\n", flush=True)
+    print(f"  export KUBECONFIG={world.kubeconfig} PATH={Path(kubectl()).parent}:$PATH", flush=True)
     print("  kubectl apply -f config/samples/inference-phi-3-mini.yaml && kubectl get workspace --watch\n", flush=True)
     print(f"Logs of all processes: {world.folder}\nCtrl-C stops everything.", flush=True)
     try:

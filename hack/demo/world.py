@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shlex
 import urllib.request
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, Self
@@ -18,11 +19,13 @@ class World:
 
     product: Installation
 
-    def __init__(self, folder: Path, *, time_scale: float) -> None:
+    def __init__(self, folder: Path, *, time_scale: float, flags: Mapping[str, Sequence[str]] | None = None) -> None:
+        """`flags` are added to those of the operators, by operator."""
         self.folder = folder
         self.kubeconfig = folder / "kubeconfig"
         self.admin_url = ""
         self.time_scale = time_scale
+        self._flags = dict(flags or {})
         self._stack = ExitStack()
 
     def __enter__(self) -> Self:
@@ -45,7 +48,8 @@ class World:
                 environment[name] = shlex.split(value)[0] if value else ""
             elif line.startswith("# admin endpoint"):
                 self.admin_url = line.split()[-1]
-        settings = {"gpu-provisioner": [f"--time-scale={self.time_scale:g}"]}
+        settings = {name: list(flags) for name, flags in self._flags.items()}
+        settings["gpu-provisioner"] = [f"--time-scale={self.time_scale:g}", *settings.get("gpu-provisioner", [])]
         self.product = Installation(self.kubeconfig, self.folder, environment, settings=settings)
         self._stack.enter_context(self.product)
 

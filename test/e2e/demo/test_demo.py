@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from test.support.kubectl import Kubectl
+from test.support.kubectl import Kubectl, kubectl_binary
 from test.support.processes import Process, wait_until
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(300)]
@@ -57,7 +57,8 @@ def demo(tmp_path: Path) -> Iterator[Process]:
 
 @pytest.fixture
 def up(tmp_path: Path) -> Iterator[Process]:
-    with Process.module("hack.demo", "--keep", "--dir", str(tmp_path / "up"), log_dir=tmp_path) as process:
+    flags = ("--keep", "--dir", str(tmp_path / "up"), "--kaito-controller-flag=--machine-timeout-s=61")
+    with Process.module("hack.demo", *flags, log_dir=tmp_path) as process:
         yield process
 
 
@@ -92,6 +93,9 @@ def test_up_prints_a_kubeconfig_that_works_and_ctrl_c_stops_everything(up: Proce
     printed = up.wait_for_output(r"export KUBECONFIG=(\S+)", DEMO_TIMEOUT_S)
     up.wait_for_output("Ctrl-C stops everything", 10)
 
+    assert "The cloud runs 60 times as fast" in up.output
+    assert kubectl_binary() in up.output
+    assert any("--machine-timeout-s=61" in command for command in processes_that_name(tmp_path / "up"))
     shown = Kubectl(Path(printed[1]), tmp_path)("get", "deployments,crds,workspaces", "-A")
     assert "workspaces.kaito.sh" in shown
     assert len(processes_that_name(tmp_path / "up")) >= 3

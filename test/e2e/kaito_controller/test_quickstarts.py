@@ -22,6 +22,7 @@ QUICKSTARTS = {
     "inference-phi-3-mini.yaml": ("workspace-phi-3-mini", "Standard_NC6s_v3"),
     "inference-phi-3-mini-adapter.yaml": ("workspace-phi-3-mini-adapter", "Standard_NC6s_v3"),
     "inference-falcon-7b.yaml": ("workspace-falcon-7b", "Standard_NC12s_v3"),
+    "inference-template.yaml": ("workspace-custom-llm", "Standard_NC6s_v3"),
     "tuning-phi-3-qlora.yaml": ("workspace-tuning-phi-3", "Standard_NC6s_v3"),
 }
 
