@@ -83,6 +83,11 @@ class ControllerSettings(OperatorSettings):
     preset_run_as_user: int | None = Field(
         default=None, ge=1, description="UID for preset and trainer images; the image's own user when not given."
     )
+    hub_endpoint: str = Field(
+        default="",
+        pattern=r"^(https?://[A-Za-z0-9.:/_-]{1,200})?$",
+        description="Mirror of the model hub that pods ask in a cluster without Internet, such as https://hub.example.com.",
+    )
     cluster_domain: str = Field(default="cluster.local", description="DNS suffix of the cluster.")
     curl_image: str = Field(default=DEFAULT_CURL_IMAGE, description="Image that downloads training data.")
     crane_image: str = Field(default=DEFAULT_CRANE_IMAGE, description="Image that pushes the tuned adapter.")

@@ -75,6 +75,17 @@ def or_empty(parent: str, name: str) -> str:
     return f"(has({parent}.{name}) ? {parent}.{name} : '')"
 
 
+WEIGHTS_FIELDS = ("claimName", "path", "artifact", "tokenSecret")
+"""The fields of `presetOptions.weights`."""
+
+
+def has_weights(preset: str) -> str:
+    """Whether a preset's `presetOptions.weights` says anything."""
+    weights = f"{preset}.presetOptions.weights"
+    some = " || ".join(given(weights, name) for name in WEIGHTS_FIELDS)
+    return f"has({preset}.presetOptions) && has({weights}) && ({some})"
+
+
 def value_or(parent: str, path: str, absent: str) -> str:
     """The value at a path such as `presetOptions.image`; the CEL literal `absent` when any part of it is missing."""
     parts = path.split(".")

@@ -11,7 +11,7 @@ from typing import Any
 
 from hack.generate.catalogue_parameter import FAMILY, NAMESPACE
 from hack.generate.catalogue_parameter import NAME as PARAMETER
-from hack.generate.cel import fits, quoted, text, with_value
+from hack.generate.cel import fits, has_weights, quoted, text, with_value
 from kaito_controller.api import patterns, sentences
 from kaito_controller.api.rules.catalogue import MAX_DISTRIBUTED_NAME
 from kaito_controller.api.types import DEFAULT_INSTANCE_TYPE
@@ -267,6 +267,12 @@ def _uses() -> list[tuple[str, str, str]]:
             f"'tuning.preset.name: ' + variables.preset + {text(f' {sentences.PRESET_NOT_TUNABLE} ')} + variables.method + "
             f"{text(f'{sentences.PRESET_TUNABLE} ')} + params.data['tunable.' + variables.method]",
             "tuning.preset.name: this preset cannot be tuned with this method",
+        ),
+        (
+            "!variables.creating || !variables.serves || !variables.builtIn || variables.shaped || "
+            f"!({has_weights('object.inference.preset')})",
+            f"'inference.preset.presetOptions.weights: ' + variables.preset + {text(f' {sentences.PRESET_NO_WEIGHTS}')}",
+            f"inference.preset.presetOptions.weights: the preset {sentences.PRESET_NO_WEIGHTS}",
         ),
         (
             "!variables.creating || !variables.configured || !variables.builtIn || variables.shaped",

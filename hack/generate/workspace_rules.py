@@ -7,7 +7,18 @@ which parts are present therefore run on creation only, so that an object older 
 
 from __future__ import annotations
 
-from hack.generate.cel import Rule, fits, given, only_one, or_empty, text, value_or, with_value
+from hack.generate.cel import (
+    WEIGHTS_FIELDS,
+    Rule,
+    fits,
+    given,
+    has_weights,
+    only_one,
+    or_empty,
+    text,
+    value_or,
+    with_value,
+)
 from kaito_controller.api import labels, patterns, sentences
 
 
@@ -50,6 +61,7 @@ def _fixed_preset(at: str) -> Rule:
         ("accessMode", "'public'"),
         ("presetOptions.image", "''"),
         ("presetOptions.imagePullSecrets", "[]"),
+        *((f"presetOptions.weights.{name}", "''") for name in WEIGHTS_FIELDS),
     )
     same = (f"{value_or('self', path, absent)} == {value_or('oldSelf', path, absent)}" for path, absent in fields)
     return Rule(at, " && ".join(same), sentences.UNCHANGEABLE)
@@ -209,6 +221,19 @@ def _preset_rules(at: str) -> list[Rule]:
         ),
         _form(f"{at}.presetOptions.image", patterns.IMAGE_TO_PULL, sentences.IMAGE_TO_PULL),
         _full_form(f"{at}.presetOptions.imagePullSecrets[]", patterns.DNS_SUBDOMAIN, sentences.SECRET_NAME),
+        *_weights_rules(f"{at}.presetOptions.weights"),
+    ]
+
+
+def _weights_rules(at: str) -> list[Rule]:
+    claim = given("self", "claimName")
+    return [
+        Rule(at, f"!{claim} || !{given('self', 'artifact')}", sentences.WEIGHTS_TWICE),
+        Rule(at, f"!{given('self', 'path')} || {claim}", f"path {sentences.WEIGHTS_PATH}"),
+        _form(f"{at}.claimName", patterns.DNS_SUBDOMAIN, sentences.CLAIM_NAME),
+        _form(f"{at}.path", patterns.FOLDER, sentences.WEIGHTS_FOLDER),
+        _form(f"{at}.artifact", patterns.IMAGE_TO_PULL, sentences.IMAGE_TO_PULL),
+        _form(f"{at}.tokenSecret", patterns.DNS_SUBDOMAIN, sentences.SECRET_NAME),
     ]
 
 
@@ -230,6 +255,12 @@ def _tuning_rules() -> list[Rule]:
     both = f"{fits(new, patterns.QLORA)} == {fits(old, patterns.QLORA)}"
     known = f"{fits(new, patterns.METHOD)} && {fits(old, patterns.METHOD)}"
     return [
+        Rule(
+            "tuning.preset",
+            f"!({has_weights('self')})",
+            sentences.WEIGHTS_OF_TUNING,
+            field=".presetOptions.weights",
+        ),
         Rule("tuning", "has(self.preset)", f"preset {sentences.TUNING_PRESET_MISSING}"),
         Rule("tuning", given("self", "method"), f"method {sentences.METHOD_MISSING}"),
         Rule("tuning", "has(self.preset) == has(oldSelf.preset)", sentences.UNCHANGEABLE, field=".preset"),

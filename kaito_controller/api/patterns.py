@@ -51,6 +51,8 @@ METADATA_URL = (
 )
 """The metadata services of clouds, which hand out credentials to whoever asks from the node, the node itself, and addresses that are no
 server's: link-local, loopback, multicast, 6to4. What a name resolves to shows only in the pod."""
+FOLDER = r"[A-Za-z0-9_-][A-Za-z0-9._-]*(/[A-Za-z0-9_-][A-Za-z0-9._-]*)*"
+"""A relative path that stays below where it starts."""
 STRENGTH = r"0+(\.[0-9]*)?|\.[0-9]+|0*1(\.0*)?"
 """A decimal from 0 to 1."""
 LORA = r"(?i:lora)"

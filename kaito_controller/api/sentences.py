@@ -46,6 +46,12 @@ TEMPLATE_ADAPTERS = (
 )
 PRIVATE_IMAGE = "is missing although accessMode is private; give the image that holds the model"
 PUBLIC_IMAGE = "is ignored while accessMode is public; set accessMode to private, or remove the image"
+WEIGHTS_TWICE = "come from two places; give claimName or artifact"
+WEIGHTS_PATH = "is a folder of a claim; give claimName too"
+WEIGHTS_FOLDER = "is no folder of the claim; write a relative path such as models/qwen3-8b"
+CLAIM_NAME = "cannot be the name of a PersistentVolumeClaim; use the lower-case name that kubectl get pvc shows"
+WEIGHTS_OF_TUNING = "cannot be given for tuning, whose image holds the weights; remove them"
+PRESET_NO_WEIGHTS = "has its weights in its image; remove presetOptions.weights or use another preset"
 IMAGE_TO_PULL = (
     "is no image that can be pulled; write registry/repository:tag with the repository in lower case, "
     "such as myregistry.azurecr.io/my-model:0.0.1"

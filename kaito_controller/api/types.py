@@ -95,13 +95,28 @@ class ResourceSpec(ApiModel):
         return self.label_selector.labels
 
 
+class Weights(ApiModel):
+    """Where the weights of a preset come from when not from the hub without a token: at most one of claimName and artifact."""
+
+    claim_name: Name = ""
+    """Name of a PersistentVolumeClaim in the namespace of the Workspace that holds the model's files; it is mounted read-only."""
+    path: Annotated[str, Field(max_length=256)] = ""
+    """Folder of the claim that holds config.json, such as models/qwen3-8b; the top when not given."""
+    artifact: ImageReference = ""
+    """OCI artifact that holds the model's files, such as myregistry.azurecr.io/weights/qwen3-8b:1."""
+    token_secret: Name = ""
+    """Name of a Secret in the namespace of the Workspace whose key token holds the hub's token. Only the pod reads it."""
+
+
 class PresetOptions(ApiModel):
-    """Where the image of a private preset comes from."""
+    """Where the image of a private preset comes from, and where its weights."""
 
     image: ImageReference = ""
     """Complete reference of the model image, such as myregistry.azurecr.io/llama-2-7b:0.0.1. Needed when accessMode is private."""
     image_pull_secrets: SecretNames = []
     """Names of image pull Secrets in the namespace of the Workspace."""
+    weights: Weights = Weights()
+    """Weights of your own, or a token for gated ones. For presets that run in the runtime image."""
 
 
 class PresetSpec(ApiModel):

@@ -33,6 +33,7 @@ from kaito_controller.workloads.tuning_config import (
     resolve_output_dir,
     tuning_config_map_name,
 )
+from kaito_controller.workloads.weights import weights_source
 
 __all__ = [
     "HelperImages",
@@ -69,4 +70,5 @@ __all__ = [
     "updated",
     "violations",
     "volume_violations",
+    "weights_source",
 ]

@@ -60,6 +60,8 @@ class WorkloadContext:
     """Arguments of the runtime image, planned from the shape of the model; unused by presets with an image of their own."""
     engine_config: Mapping[str, str] = field(default_factory=dict)
     """Engine options of the user's own, as the container is told them: a change of them is a change of what is asked for."""
+    hub_endpoint: str = ""
+    """Mirror of the hub that the runtime image asks; "" for the hub itself."""
     attempt: int = 0
     """How often this workload was started anew on purpose; a higher number replaces a finished Job."""
     push_only: bool = False

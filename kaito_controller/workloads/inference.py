@@ -21,6 +21,7 @@ from kaito_controller.workloads.metadata import headless_name, object_labels, ob
 from kaito_controller.workloads.revision import WORKSPACE_HASH, sealed
 from kaito_controller.workloads.scheduling import pinned_affinity, tolerations
 from kaito_controller.workloads.volumes import SHARED_MEMORY, TEMPORARY, Mounted, mounts, volumes
+from kaito_controller.workloads.weights import weights_flags, weights_mounts
 
 POD_INDEX = "POD_INDEX"
 POD_INDEX_LABEL = "apps.kubernetes.io/pod-index"
@@ -89,6 +90,7 @@ def pod_template(ctx: WorkloadContext, *, distributed: bool) -> Object:
     """The pod: adapters are copied in, then the server starts."""
     inference, preset_spec = _inference(ctx), _preset_spec(ctx)
     mounted = [SHARED_MEMORY, TEMPORARY, *([adapters.adapter_volume()] if inference.adapters else [])]
+    mounted += weights_mounts(preset_spec) if ctx.required_preset.runtime == "vllm" else []
     spec = security.pod_defaults() | {
         "affinity": pinned_affinity(ctx.name, ctx.node_names),
         "tolerations": tolerations(),
@@ -127,7 +129,8 @@ def _server(ctx: WorkloadContext, mounted: list[Mounted], *, distributed: bool) 
 def server_args(ctx: WorkloadContext, *, distributed: bool) -> list[str]:
     """Launcher flags, rendezvous flags, program, its flags; each group sorted. The runtime image takes its flags only."""
     if ctx.required_preset.runtime == "vllm":
-        return [literal(argument) for argument in ctx.runtime_args]
+        told = [*ctx.runtime_args, *weights_flags(ctx, _preset_spec(ctx))]
+        return [literal(argument) for argument in sorted(told)]
     launcher = ctx.required_preset.launcher
     launch, rendezvous = _literals(launcher.launcher_args), _literals(launcher.rendezvous_args)
     if distributed:

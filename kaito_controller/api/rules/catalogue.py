@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 
 from kaito_controller.api import sentences
-from kaito_controller.api.types import DEFAULT_INSTANCE_TYPE, PresetSpec, Workspace
+from kaito_controller.api.types import DEFAULT_INSTANCE_TYPE, PresetSpec, Weights, Workspace
 from kaito_controller.api.violation import CREATE_ONLY, Violation, quote
 from kaito_controller.catalog.model import Catalog, InstanceType, Preset
 from kaito_controller.catalog.nearest import nearest
@@ -91,6 +91,9 @@ def _check_instance_type(
 
 
 def _check_access(spec: PresetSpec, preset: Preset, path: str) -> Iterator[Violation]:
+    if not preset.is_sized_by_shape and path.startswith("inference") and spec.preset_options.weights != Weights():
+        message = f"{preset.name} {sentences.PRESET_NO_WEIGHTS}"
+        yield Violation(f"{path}.presetOptions.weights", message, CREATE_ONLY)
     if preset.access == "private" and spec.access_mode != "private":
         yield Violation(f"{path}.accessMode", f"{preset.name} {sentences.PRESET_PRIVATE}", CREATE_ONLY)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 
 from kaito_controller.api import patterns, sentences
-from kaito_controller.api.types import PresetSpec, VolumeSource
+from kaito_controller.api.types import PresetSpec, VolumeSource, Weights
 from kaito_controller.api.violation import Violation, quote
 
 
@@ -32,6 +32,23 @@ def check_preset(preset: PresetSpec, path: str) -> Iterator[Violation]:
         yield Violation(field, f"{quote(options.image)} {sentences.PUBLIC_IMAGE}", path)
     yield from check_pulled_image(options.image, field)
     yield from check_secret_names(options.image_pull_secrets, f"{path}.presetOptions.imagePullSecrets")
+    yield from _check_weights(options.weights, f"{path}.presetOptions.weights")
+
+
+def _check_weights(weights: Weights, path: str) -> Iterator[Violation]:
+    if weights.claim_name and weights.artifact:
+        yield Violation(path, sentences.WEIGHTS_TWICE, path)
+    if weights.path and not weights.claim_name:
+        yield Violation(path, f"path {sentences.WEIGHTS_PATH}", path)
+    forms = (
+        ("claimName", weights.claim_name, patterns.DNS_SUBDOMAIN, sentences.CLAIM_NAME),
+        ("path", weights.path, patterns.FOLDER, sentences.WEIGHTS_FOLDER),
+        ("artifact", weights.artifact, patterns.IMAGE_TO_PULL, sentences.IMAGE_TO_PULL),
+        ("tokenSecret", weights.token_secret, patterns.DNS_SUBDOMAIN, sentences.SECRET_NAME),
+    )
+    for field, value, pattern, sentence in forms:
+        if value and not patterns.fits(pattern, value):
+            yield Violation(f"{path}.{field}", f"{quote(value)} {sentence}", f"{path}.{field}")
 
 
 def check_preset_change(old: PresetSpec | None, new: PresetSpec | None, path: str) -> Iterator[Violation]:

@@ -12,7 +12,7 @@ from kaito_controller.api.rules.sources import (
     check_secret_names,
     check_volume,
 )
-from kaito_controller.api.types import DataDestination, DataSource, TuningSpec
+from kaito_controller.api.types import DataDestination, DataSource, TuningSpec, Weights
 from kaito_controller.api.violation import Violation, quote
 
 _INPUT = "tuning.input"
@@ -25,6 +25,8 @@ def check_tuning(tuning: TuningSpec) -> Iterator[Violation]:
         yield Violation("tuning.preset", sentences.TUNING_PRESET_MISSING, "tuning")
     else:
         yield from check_preset(tuning.preset, "tuning.preset")
+        if tuning.preset.preset_options.weights != Weights():
+            yield Violation("tuning.preset.presetOptions.weights", sentences.WEIGHTS_OF_TUNING, "tuning.preset")
     if not tuning.method:
         yield Violation("tuning.method", sentences.METHOD_MISSING, "tuning")
     elif not patterns.fits(patterns.METHOD, tuning.method):

@@ -37,7 +37,13 @@ from kaito_controller.catalog.sizing import (
     user_options,
 )
 from kaito_controller.catalog.sizing.tuning_settings import Method
-from kaito_controller.workloads import TemplatePolicy, output_dir_violation, violations, volume_violations
+from kaito_controller.workloads import (
+    TemplatePolicy,
+    output_dir_violation,
+    violations,
+    volume_violations,
+    weights_source,
+)
 from kaito_controller.workloads.policy import DEFAULT_POLICY
 from kaito_controller.workspace.state.snapshot import Mode, Sizing, Verdict, Wanted
 
@@ -108,7 +114,7 @@ def examine(
         tuning_config_map=workspace.tuning.config_map_name if workspace.tuning else "",
         tuning_config=found,
         engine_config=user_options(settings),
-        runtime_args=_arguments(preset, plan, settings),
+        runtime_args=_arguments(workspace, preset, plan, settings),
         sizing_on=partial(_sizing, workspace, catalog, preset, found, settings),
     )
 
@@ -160,11 +166,15 @@ def _sizing(
         return Sizing(misfit=too_large.message.rstrip("."))
     plan = _plan_on(workspace, preset, fit, instance_type, settings)
     problem = spread_problem(preset, plan) if plan else ""
-    return Sizing(misfit=problem, gpus=fit.gpus_per_pod, runtime_args=_arguments(preset, plan, settings))
+    return Sizing(misfit=problem, gpus=fit.gpus_per_pod, runtime_args=_arguments(workspace, preset, plan, settings))
 
 
-def _arguments(preset: Preset | None, plan: ServingPlan | None, settings: EngineSettings | None) -> tuple[str, ...]:
-    return tuple(runtime_arguments(preset, plan, settings)) if preset and preset.is_sized_by_shape else ()
+def _arguments(
+    workspace: Workspace, preset: Preset | None, plan: ServingPlan | None, settings: EngineSettings | None
+) -> tuple[str, ...]:
+    if preset is None or not preset.is_sized_by_shape:
+        return ()
+    return tuple(runtime_arguments(preset, plan, settings, weights_source(workspace.preset)))
 
 
 def _plan(

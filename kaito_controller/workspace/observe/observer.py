@@ -66,6 +66,7 @@ class Surroundings:
     """Where the default training configurations are; "" when unknown."""
     images: HelperImages = field(default_factory=HelperImages)
     cluster_domain: str = "cluster.local"
+    hub_endpoint: str = ""
     preset_run_as_user: int | None = None
     tuning_deadline_s: int | None = None
     template_readiness_s: float = 600.0
@@ -275,6 +276,7 @@ class Observer:
             engine_config=request.engine_config,
             images=around.images,
             cluster_domain=around.cluster_domain,
+            hub_endpoint=around.hub_endpoint,
             preset_run_as_user=around.preset_run_as_user,
             tuning_deadline_s=around.tuning_deadline_s,
             template_policy=around.template_policy,

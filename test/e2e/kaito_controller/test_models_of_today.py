@@ -29,14 +29,14 @@ MODELS = {
 }
 
 
-def workspace(name: str, preset: str, instance_type: str, **inference: Any) -> str:
+def workspace(name: str, model: str, instance_type: str, **inference: Any) -> str:
     return yaml.safe_dump(
         {
             "apiVersion": "kaito.sh/v1alpha1",
             "kind": "Workspace",
             "metadata": {"name": name},
             "resource": {"instanceType": instance_type, "labelSelector": {"matchLabels": {"apps": name}}},
-            "inference": {"preset": {"name": preset}, **inference},
+            "inference": {"preset": {"name": model}, **inference},
         }
     )
 
@@ -72,6 +72,29 @@ def test_a_model_of_today_serves_with_the_flags_that_were_planned(rig: Rig, name
     assert set(flags) < set(server["args"])
     assert server["command"] == ["python3", "-m", "model_runtime.serve"]
     assert server["resources"]["limits"]["nvidia.com/gpu"] in (gpus, str(gpus))
+
+
+@pytest.mark.localcluster("a real scheduler waits for the claim's volume, and no driver makes one there")
+def test_a_model_from_a_claim_of_the_users_own(rig: Rig, namespace: str) -> None:
+    preset = {"name": "qwen3-8b", "presetOptions": {"weights": {"claimName": "models", "path": "qwen3"}}}
+    asked = workspace("own", "qwen3-8b", "Standard_NV36ads_A10_v5", preset=preset)
+    missing = f"PersistentVolumeClaim models, which the pod needs, does not exist in namespace {namespace}"
+    rig.kubectl("apply", "-n", namespace, "-f", "-", stdin=asked)
+    rig.wait_for(lambda: missing in refusal(rig, namespace, "own"), "the missing claim to be named")
+
+    spec = {"accessModes": ["ReadOnlyMany"], "resources": {"requests": {"storage": "20Gi"}}}
+    claim = {"apiVersion": "v1", "kind": "PersistentVolumeClaim", "metadata": {"name": "models"}, "spec": spec}
+    rig.kubectl("apply", "-n", namespace, "-f", "-", stdin=yaml.safe_dump(claim))
+    rig.kubectl("annotate", "workspace", "own", "-n", namespace, "kaito.sh/try-again=now")
+    rig.wait_ready("own", namespace)
+
+    pod = json.loads(rig.kubectl("get", "deployment", "own", "-n", namespace, "-o", "json"))["spec"]["template"]["spec"]
+    (server,) = pod["containers"]
+    assert "--weights=/mnt/model/qwen3" in server["args"]
+    assert "--max-model-len=23808" in server["args"]
+    source = {"claimName": "models", "readOnly": True}
+    assert {"name": "model", "persistentVolumeClaim": source} in pod["volumes"]
+    assert {"name": "model", "mountPath": "/mnt/model", "readOnly": True} in server["volumeMounts"]
 
 
 def test_an_edit_of_the_options_rolls_the_pods(rig: Rig, namespace: str) -> None:

@@ -166,7 +166,14 @@ def _add_to(rng: random.Random, value: Object, path: tuple[Any, ...]) -> None:
             ("preset", {"name": "qwen3-8b"}),
             ("config", rng.choice(["mine", *TEXTS])),
         ],
-        "preset": [("accessMode", "private"), ("presetOptions", {"image": rng.choice(TEXTS)})],
+        "preset": [
+            (
+                "presetOptions",
+                {"weights": {rng.choice(["claimName", "path", "artifact", "tokenSecret"]): rng.choice(TEXTS)}},
+            ),
+            ("accessMode", "private"),
+            ("presetOptions", {"image": rng.choice(TEXTS)}),
+        ],
         "input": [
             ("image", "r.io/a:1"),
             ("urls", ["https://a"]),
