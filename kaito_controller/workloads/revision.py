@@ -144,7 +144,17 @@ def updated(live: Object, desired: Object) -> Object:
             merged[key] = deepcopy(desired[key])
     if desired["kind"] == "Service":
         _keep_allocations(live.get("spec") or {}, merged["spec"])
+    if desired["kind"] in _SERVED_KINDS and is_same_intent(live, desired):
+        _keep_annotations(live, merged)  # with another intent, they could be what we ourselves meant before
     return merged
+
+
+def _keep_annotations(live: Object, merged: Object) -> None:
+    """What others wrote on the pod template stays there: `kubectl rollout restart` works by such an annotation."""
+    found = (((live.get("spec") or {}).get("template") or {}).get("metadata") or {}).get("annotations")
+    if found:
+        meta = merged["spec"]["template"].setdefault("metadata", {})
+        meta["annotations"] = {**found, **(meta.get("annotations") or {})}
 
 
 def _keep_allocations(live: Object, spec: Object) -> None:

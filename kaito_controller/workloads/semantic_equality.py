@@ -29,6 +29,8 @@ _SUFFIXES = {
 }
 _QUANTITY_MAPS = frozenset({"requests", "limits"})
 _QUANTITIES = frozenset({"sizeLimit", "storage"})
+_WHOLE = ("env", "envFrom", "command", "args")
+"""Of a container these are ours as a whole: the API server defaults none of them, and each decides what runs."""
 _CLOSED_MAPS = frozenset({"selector", "matchLabels", "nodeSelector"})
 """Each further key of these changes what the others do, and the API server adds none."""
 _DEFAULT_TRUE = frozenset({"automountServiceAccountToken", "enableServiceLinks", "allowPrivilegeEscalation"})
@@ -69,7 +71,13 @@ def _contains_map(live: Any, meant: dict[str, Any], key: str) -> bool:
         return all(quantity(live.get(name)) == quantity(value) for name, value in meant.items())
     if key in _CLOSED_MAPS and not live.keys() <= meant.keys():
         return False
+    if _is_container(meant) and any(live.get(name) and not meant.get(name) for name in _WHOLE):
+        return False
     return all(contains(live.get(name), value, name) for name, value in meant.items())
+
+
+def _is_container(meant: dict[str, Any]) -> bool:
+    return "image" in meant and "name" in meant
 
 
 def _contains_list(live: Any, meant: list[Any]) -> bool:

@@ -31,6 +31,7 @@ OWN_TABLES = {
     "what",
     "what happens",
     "word",
+    "interchange",
 }
 """First columns of tables that no package has; the others repeat rows of a package's table, word by word."""
 OWN_FIGURES = (
@@ -61,6 +62,15 @@ def test_a_row_that_a_package_documents_is_the_same_here(table: Table) -> None:
         there = [dict(zip(t.header[1:], r[1:], strict=True)) for t in theirs for r in t.rows if r[0] == row[0]]
         assert any(here.keys() & row.keys() for row in there), f"no package documents {row[0]}"
         assert any(all(here.get(name, cell) == cell for name, cell in row.items()) for row in there), (here, there)
+
+
+def test_every_test_that_the_interchange_table_names_is_there() -> None:
+    (table,) = [t for t in TOP if t.header[0] == "interchange"]
+
+    named = [path for row in table.rows for path in re.findall(r"`(test/[^`]+)`", " ".join(row))]
+
+    assert len(named) >= 4
+    assert [path for path in named if not (ROOT / path).is_file()] == []
 
 
 def test_every_figure_says_what_measures_it() -> None:

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import time
 from copy import deepcopy
+from typing import Any
 
 import pytest
 
+from controller_runtime.client.api import PatchType
 from controller_runtime.errors import FatalError
 from controller_runtime.resources import (
     DEPLOYMENTS,
@@ -245,6 +247,27 @@ def test_selector_and_ports_that_somebody_adds_to_the_service_are_taken_off_and_
         world.patch("phi", {"metadata": {"labels": {"touched": "yes"}}})
         world.until(lambda: len(operator.controller) == 0, "quiet")
         assert len(world.writes()) == before
+
+
+def test_variable_added_by_hand_is_taken_off_at_once_and_an_annotation_of_others_stays(world: World) -> None:
+    def template() -> Any:
+        return world.find(DEPLOYMENTS, "phi", "default")["spec"]["template"]
+
+    def patch(spec: Any) -> None:
+        world.client.patch(DEPLOYMENTS, "phi", {"spec": {"template": spec}}, "default", patch_type=PatchType.STRATEGIC)
+
+    with Operator(world):
+        world.apply(workspace())
+        world.until_ready()
+        meant = template()["spec"]
+        restarted = {"kubectl.kubernetes.io/restartedAt": "2026-01-02T03:04:05Z"}
+        patch({"metadata": {"annotations": restarted}})
+
+        patch({"spec": {"containers": [{"name": "phi", "env": [{"name": "DEBUG", "value": "1"}]}]}})
+
+        world.until(lambda: "DEBUG" not in str(template()), "the variable being taken off")
+        assert template()["spec"] == meant
+        assert template()["metadata"]["annotations"] == restarted
 
 
 def test_program_that_undoes_each_repair_is_answered_ever_more_rarely_and_loses_in_the_end(world: World) -> None:
