@@ -14,6 +14,7 @@ from controller_runtime.client.api import KubeClient
 from controller_runtime.clock import SYSTEM_CLOCK, Clock
 from controller_runtime.controller.controller import Controller, EnqueueingHandler, Request, for_object, for_owner
 from controller_runtime.errors import FatalError, Forbidden, NotFound
+from controller_runtime.events.recorder import EventRecorder
 from controller_runtime.logs import get_logger
 from controller_runtime.manager.manager import Manager
 from controller_runtime.resources import (
@@ -59,6 +60,8 @@ NEWER_WORKSPACES = Resource(labels.GROUP, "v1beta1", "workspaces", labels.KIND, 
 RUNNERS = (DEPLOYMENTS, STATEFUL_SETS, JOBS)
 
 log = get_logger(__name__)
+ENTRY_LEFT_OUT = "CatalogueEntryLeftOut"
+"""Reason of the Event on the ConfigMap of the catalogue."""
 
 
 def assemble(manager: Manager, settings: ControllerSettings, *, clock: Clock = SYSTEM_CLOCK) -> Controller:
@@ -70,7 +73,7 @@ def assemble(manager: Manager, settings: ControllerSettings, *, clock: Clock = S
     machines, machine_informer = _machines(manager, settings, clock)
     caches = _caches(informers, machines)
     surroundings = Surroundings(
-        catalog=CatalogSource(caches.config_maps, settings).current,
+        catalog=CatalogSource(caches.config_maps, settings, manager.recorder(COMPONENT)).current,
         limits=settings.limits,
         image_registry=settings.preset_registry_name,
         release_namespace=settings.release_namespace,
@@ -122,10 +125,13 @@ def refuse_newer_api(client: KubeClient, namespace: str) -> None:
 
 
 class CatalogSource:
-    """The built-in catalogue, extended by the ConfigMap of the release; computed once for each version of it."""
+    """The built-in catalogue, extended by the ConfigMap of the release; computed once for each version of it.
 
-    def __init__(self, config_maps: Cache, settings: ControllerSettings) -> None:
-        self._config_maps = config_maps
+    An entry that cannot be used is left out, and said in an Event of the ConfigMap, where its author looks.
+    """
+
+    def __init__(self, config_maps: Cache, settings: ControllerSettings, recorder: EventRecorder) -> None:
+        self._config_maps, self._recorder = config_maps, recorder
         self._name, self._namespace = settings.catalogue_config_map, settings.release_namespace
         self._extended: Callable[[str], Catalog] = lru_cache(maxsize=1)(self._extend)
 
@@ -141,7 +147,17 @@ class CatalogSource:
         catalog, problems = extend(load_catalog(), found.get("data") or {})
         for problem in problems:
             log.warning("entry of the catalogue left out", config_map=self._name, problem=problem, at=resource_version)
+            self._tell(found, problem)
         return catalog
+
+    def _tell(self, config_map: Object, problem: str) -> None:
+        self._recorder.event(
+            {"apiVersion": "v1", "kind": "ConfigMap", "metadata": config_map["metadata"]},
+            type="Warning",
+            reason=ENTRY_LEFT_OUT,
+            action="ReadCatalogue",
+            note=f"{problem}. The other entries count.",
+        )
 
 
 def _machines(manager: Manager, settings: ControllerSettings, clock: Clock) -> tuple[MachineSource, Informer | None]:

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import yaml
 
-from test.support.kaito_rig import Rig
+from test.support.kaito_rig import RELEASE_NAMESPACE, Rig
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(300)]
 
@@ -130,3 +130,14 @@ def test_without_the_policy_a_model_that_does_not_fit_is_refused_by_the_controll
     assert refusal(rig, namespace, "big").count("USD/h") == 3
     selector = f"kaito.sh/workspace=big,kaito.sh/workspacenamespace={namespace}"
     assert rig.kubectl("get", "machines", "-l", selector, "-o", "name") == ""
+
+
+def test_a_bad_entry_of_the_catalogue_is_an_event_where_its_author_looks(rig: Rig, namespace: str) -> None:
+    data = {"preset.bad.yaml": "family: mine", "alias.me__mine": "bad"}
+    catalogue = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "kaito-catalogue"}, "data": data}
+    rig.kubectl("apply", "-n", RELEASE_NAMESPACE, "-f", "-", stdin=yaml.safe_dump(catalogue))
+    rig.kubectl("apply", "-n", namespace, "-f", "-", stdin=workspace("fine", "qwen3-8b", "Standard_NV36ads_A10_v5"))
+
+    rig.wait_ready("fine", namespace)
+    rig.wait_for(lambda: "preset.bad.yaml: " in rig.notes(RELEASE_NAMESPACE, "CatalogueEntryLeftOut"), "the Event")
+    rig.kubectl("delete", "configmap", "kaito-catalogue", "-n", RELEASE_NAMESPACE)
