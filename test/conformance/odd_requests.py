@@ -159,6 +159,14 @@ def _places(value: Any, path: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]
         yield from _places(child, (*path, key))
 
 
+def _part(holder: Any, key: Any) -> Any:
+    """A part of a value that an earlier change may have made another one; None when there is none."""
+    try:
+        return holder[key]
+    except (TypeError, KeyError, IndexError):
+        return None
+
+
 def _odd_object(random: Random, body: dict[str, Any]) -> dict[str, Any]:
     """A body with one or two values that do not belong there."""
     changed: dict[str, Any] = copy.deepcopy(body)
@@ -169,8 +177,8 @@ def _odd_object(random: Random, body: dict[str, Any]) -> dict[str, Any]:
             where = random.choice(list(_places(changed)))
         holder: Any = changed
         for key in where[:-1]:
-            holder = holder[key] if isinstance(holder, list) or (isinstance(holder, dict) and key in holder) else None
-        if isinstance(holder, dict | list):
+            holder = _part(holder, key)
+        if _part(holder, where[-1]) is not None or isinstance(holder, dict):
             holder[where[-1]] = copy.deepcopy(random.choice(ODD_VALUES))
     return changed
 
@@ -209,13 +217,14 @@ def _merge(random: Random, target: Target) -> OddRequest:
     patch = random.choice(
         [random.choice(ODD_VALUES), _odd_object(random, target.body), _odd_object(random, target.body)]
     )
+    patch = copy.deepcopy(patch)
     if kind == STRATEGIC and isinstance(patch, dict) and random.random() < 0.4:
         directive = random.choice(
             ["$patch", "$retainKeys", "$setElementOrder/finalizers", "$deleteFromPrimitiveList/finalizers"]
         )
         random.choice([patch, patch.get("metadata")] if isinstance(patch.get("metadata"), dict) else [patch])[
             directive
-        ] = random.choice(["replace", "delete", "merge", "x", *ODD_VALUES])
+        ] = copy.deepcopy(random.choice(["replace", "delete", "merge", "x", *ODD_VALUES]))
     tail = f"/{NAME}" + random.choice(["", "", "", "/status"])
     return OddRequest(target, "PATCH", patch, kind, _query(random, _WRITE_QUERIES), tail)
 
