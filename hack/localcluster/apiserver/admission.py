@@ -10,12 +10,12 @@ from typing import Any
 from hack.localcluster.apiserver.cel import lazy_map, program, to_cel
 from hack.localcluster.apiserver.cel_values import CelError
 from hack.localcluster.apiserver.errors import Cause, StatusError, forbidden
+from hack.localcluster.apiserver.objects import Object, Write
 from hack.localcluster.apiserver.ownership import root_schema
-from hack.localcluster.apiserver.registry import Object, Registry, ResourceType
+from hack.localcluster.apiserver.registry import Registry, ResourceType
 from hack.localcluster.apiserver.selectors import matches_label_selector
 from hack.localcluster.apiserver.store import Store
 from hack.localcluster.apiserver.validation import quoted
-from hack.localcluster.apiserver.verbs import Write
 
 _GROUP = "admissionregistration.k8s.io"
 POLICIES = (_GROUP, "validatingadmissionpolicies")

@@ -12,6 +12,7 @@ import orjson
 
 from hack.localcluster.apiserver.errors import StatusError
 from hack.localcluster.apiserver.metadata import now_text
+from hack.localcluster.apiserver.objects import Object, Write
 from hack.localcluster.apiserver.ownership import (
     Fields,
     Path,
@@ -29,9 +30,8 @@ from hack.localcluster.apiserver.ownership import (
     value_at,
     without_paths,
 )
-from hack.localcluster.apiserver.registry import Object, ResourceType
+from hack.localcluster.apiserver.registry import ResourceType
 from hack.localcluster.apiserver.schema import Schema
-from hack.localcluster.apiserver.verbs import Write
 
 _KUBECTL = "kubectl"
 _LAST_APPLIED = "kubectl.kubernetes.io/last-applied-configuration"

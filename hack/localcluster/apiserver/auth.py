@@ -13,9 +13,8 @@ from pathlib import Path
 from typing import Any
 
 from hack.localcluster.apiserver.errors import StatusError
-from hack.localcluster.apiserver.registry import Object
+from hack.localcluster.apiserver.objects import Caller, Object
 from hack.localcluster.apiserver.store import Store
-from hack.localcluster.apiserver.verbs import Caller
 
 ISSUER = "https://kubernetes.default.svc.cluster.local"
 AUTHENTICATED, UNAUTHENTICATED = "system:authenticated", "system:unauthenticated"

@@ -9,9 +9,10 @@ from hack.localcluster.apiserver import apply, builtin_rules
 from hack.localcluster.apiserver.admission import Attempt, Policies
 from hack.localcluster.apiserver.customtypes import CustomTypes
 from hack.localcluster.apiserver.errors import StatusError, forbidden
-from hack.localcluster.apiserver.registry import Object, Registry, ResourceType
+from hack.localcluster.apiserver.objects import Caller, Object, Write
+from hack.localcluster.apiserver.registry import Registry, ResourceType
 from hack.localcluster.apiserver.store import Change, Store
-from hack.localcluster.apiserver.verbs import Caller, Verbs, Write
+from hack.localcluster.apiserver.verbs import Verbs
 
 NAMESPACES = ("", "namespaces")
 CRDS = ("apiextensions.k8s.io", "customresourcedefinitions")

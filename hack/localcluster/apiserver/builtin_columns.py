@@ -9,7 +9,8 @@ from collections.abc import Callable
 from typing import Any
 
 from hack.localcluster.apiserver.columns import Column, age, human_duration, span
-from hack.localcluster.apiserver.registry import Object, StorageKey
+from hack.localcluster.apiserver.objects import Object
+from hack.localcluster.apiserver.registry import StorageKey
 
 _NAME = Column("Name", lambda obj: obj["metadata"]["name"], format="name")
 

@@ -9,12 +9,12 @@ from hack.localcluster.apiserver.builtin_validation import type_rules
 from hack.localcluster.apiserver.container_validation import undecodable_quantity
 from hack.localcluster.apiserver.defaults import apply_defaults, give_job_identity
 from hack.localcluster.apiserver.errors import Cause, UndecodableError, invalid
-from hack.localcluster.apiserver.registry import Object, ResourceType
+from hack.localcluster.apiserver.objects import Object, Write
+from hack.localcluster.apiserver.registry import ResourceType
 from hack.localcluster.apiserver.schema import builtin_kind_schema
 from hack.localcluster.apiserver.services import ClusterIPs
 from hack.localcluster.apiserver.store import Store
 from hack.localcluster.apiserver.validation import MISSING, prune, report_unknown, validate
-from hack.localcluster.apiserver.verbs import Write
 
 _ZERO_COUNTERS = {
     ("apps", "replicasets"): ("replicas",),

@@ -12,7 +12,8 @@ from typing import Any
 
 from hack.localcluster.apiserver.container_validation import container_rules, pod_rules
 from hack.localcluster.apiserver.errors import Cause
-from hack.localcluster.apiserver.registry import Object, ResourceType
+from hack.localcluster.apiserver.objects import Object
+from hack.localcluster.apiserver.registry import ResourceType
 from hack.localcluster.apiserver.selectors import matches_label_selector
 from hack.localcluster.apiserver.validation import quoted
 

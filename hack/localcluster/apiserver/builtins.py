@@ -7,7 +7,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from hack.localcluster.apiserver.registry import Object, ResourceType
+from hack.localcluster.apiserver.objects import Object
+from hack.localcluster.apiserver.registry import ResourceType
 
 # version | kind | plural | namespaced | short names | categories | subresources | counts generation
 _TYPES = """

@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from hack.localcluster.apiserver.cel_values import CelError, Optional
-from hack.localcluster.apiserver.registry import Object
+from hack.localcluster.apiserver.objects import Object
 from hack.localcluster.apiserver.schema import Schema
 
 _RESERVED_WORDS = "true false null in as break const continue else for function if import let loop package namespace return var void while"

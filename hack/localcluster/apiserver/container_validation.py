@@ -10,8 +10,8 @@ from decimal import Decimal
 from typing import Any
 
 from hack.localcluster.apiserver.errors import Cause
+from hack.localcluster.apiserver.objects import Object
 from hack.localcluster.apiserver.quantity import parse_quantity
-from hack.localcluster.apiserver.registry import Object
 from hack.localcluster.apiserver.validation import quoted
 
 _PULL_POLICIES = ("Always", "IfNotPresent", "Never")

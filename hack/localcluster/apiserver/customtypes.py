@@ -9,12 +9,12 @@ from hack.localcluster.apiserver.cel import program
 from hack.localcluster.apiserver.cel_values import CelError
 from hack.localcluster.apiserver.errors import Cause, bad_request, invalid
 from hack.localcluster.apiserver.metadata import now_text
-from hack.localcluster.apiserver.registry import Object, Registry, ResourceType
+from hack.localcluster.apiserver.objects import Object, Write
+from hack.localcluster.apiserver.registry import Registry, ResourceType
 from hack.localcluster.apiserver.rules import check_rules, has_rules
 from hack.localcluster.apiserver.schema import RootSchema, Schema
 from hack.localcluster.apiserver.store import Change, Store
 from hack.localcluster.apiserver.validation import MISSING, apply_defaults, prune, quoted, report_unknown, validate
-from hack.localcluster.apiserver.verbs import Write
 
 _BOOLEANS = ("exclusiveMaximum", "exclusiveMinimum", "nullable", "uniqueItems")
 _BLOCKING = frozenset(f"FieldValue{what}" for what in ("NotSupported", "Required", "TooLong", "TooMany", "TypeInvalid"))

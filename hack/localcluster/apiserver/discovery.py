@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import platform
 
-from hack.localcluster.apiserver.registry import Object, Registry, ResourceType
+from hack.localcluster.apiserver.objects import Object
+from hack.localcluster.apiserver.registry import Registry, ResourceType
 from hack.localcluster.apiserver.schema import KUBERNETES_VERSION
 
 _SCALE = {"group": "autoscaling", "version": "v1", "kind": "Scale"}

@@ -18,17 +18,18 @@ from hack.localcluster.apiserver.errors import (
     unsupported,
 )
 from hack.localcluster.apiserver.negotiation import view_for
+from hack.localcluster.apiserver.objects import Caller, Object, Write
 from hack.localcluster.apiserver.podlogs import log_text
 from hack.localcluster.apiserver.rbac import Attributes, Rbac
 from hack.localcluster.apiserver.reading import whole_number
-from hack.localcluster.apiserver.registry import Object, ResourceType
+from hack.localcluster.apiserver.registry import ResourceType
 from hack.localcluster.apiserver.reviews import Reviews
 from hack.localcluster.apiserver.routing import Route
 from hack.localcluster.apiserver.schema import builtin_kind_schema, builtin_schema
 from hack.localcluster.apiserver.store import Entry
 from hack.localcluster.apiserver.subresources import Subresources
 from hack.localcluster.apiserver.validation import kind_of, quoted, validate
-from hack.localcluster.apiserver.verbs import Caller, Verbs, Write
+from hack.localcluster.apiserver.verbs import Verbs
 from hack.localcluster.apiserver.views import View
 
 
@@ -185,7 +186,7 @@ def patch_change(kind: ResourceType, content_type: str, patch: Any, *, typed: bo
     if content_type == patching.JSON:
         return lambda obj: patching.json_patch(obj, patch)
     schema = builtin_kind_schema(kind.api_version, kind.kind) if typed else None
-    return lambda obj: patching.strategic_patch(obj, patch, schema)
+    return lambda obj: patching.strategic(obj, patch, schema)
 
 
 def check_patch_type(kind: ResourceType, content_type: str) -> None:

@@ -28,6 +28,7 @@ from hack.localcluster.apiserver.errors import (
     unsupported,
 )
 from hack.localcluster.apiserver.negotiation import view_for
+from hack.localcluster.apiserver.objects import Caller
 from hack.localcluster.apiserver.openapi import OpenApi
 from hack.localcluster.apiserver.proxying import Backend, forward
 from hack.localcluster.apiserver.rbac import Attributes, Rbac
@@ -35,7 +36,6 @@ from hack.localcluster.apiserver.registry import Registry, ResourceType
 from hack.localcluster.apiserver.routing import Route, parse_route
 from hack.localcluster.apiserver.store import Store
 from hack.localcluster.apiserver.streaming import Stream, StreamEndedError, until_released
-from hack.localcluster.apiserver.verbs import Caller
 from hack.localcluster.apiserver.watching import Watch
 from hack.localcluster.apiserver.webserver import web
 from hack.localcluster.faults import Call, Fault, FaultKind, FaultPlan

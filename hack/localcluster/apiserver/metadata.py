@@ -13,8 +13,9 @@ import time
 import uuid
 from typing import Any
 
-from hack.localcluster.apiserver.errors import Cause, StatusError, UndecodableError, bad_request, conflict, invalid
-from hack.localcluster.apiserver.registry import Object, ResourceType
+from hack.localcluster.apiserver.errors import Cause, UndecodableError, bad_request, conflict, invalid
+from hack.localcluster.apiserver.objects import Object
+from hack.localcluster.apiserver.registry import ResourceType
 from hack.localcluster.apiserver.schema import METADATA, builtin_schema
 from hack.localcluster.apiserver.validation import kind_of, validate
 
@@ -126,7 +127,11 @@ def with_name(body: Any, name: str) -> Any:
 def check_known(body: Any) -> None:
     """What is applied may have known fields only, whatever fieldValidation says."""
     metadata = body.get("metadata") if isinstance(body, dict) else None
-    unknown = [field for field in metadata or () if field not in builtin_schema(METADATA).fields]
+    unknown = [
+        field
+        for field in (metadata if isinstance(metadata, dict) else ())
+        if field not in builtin_schema(METADATA).fields
+    ]
     if unknown:
         raise bad_request(f"failed to create typed patch object: .metadata.{unknown[0]}: field not declared in schema")
 
@@ -159,7 +164,7 @@ def prepare_create(kind: ResourceType, obj: Object) -> None:
     """Give a new object its identity, in place."""
     metadata = obj["metadata"]
     if metadata.get("resourceVersion"):
-        raise StatusError(500, "resourceVersion should not be set on objects to be created")
+        raise bad_request("resourceVersion should not be set on objects to be created")
     for field in (*SYSTEM_FIELDS, "resourceVersion"):
         metadata.pop(field, None)
     if not metadata.get("name"):

@@ -6,7 +6,8 @@ from typing import Any
 
 import orjson
 
-from hack.localcluster.apiserver.registry import Object, Registry, ResourceType
+from hack.localcluster.apiserver.objects import Object
+from hack.localcluster.apiserver.registry import Registry, ResourceType
 from hack.localcluster.apiserver.schema import KUBERNETES_VERSION, METADATA, definition, schema_names
 
 _COMPONENTS = "#/components/schemas/"

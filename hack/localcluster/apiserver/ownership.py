@@ -11,7 +11,8 @@ from typing import Any
 
 import orjson
 
-from hack.localcluster.apiserver.registry import Object, ResourceType
+from hack.localcluster.apiserver.objects import Object
+from hack.localcluster.apiserver.registry import ResourceType
 from hack.localcluster.apiserver.schema import Schema, builtin_root_schema
 
 Fields = dict[str, Any]

@@ -11,7 +11,7 @@ import jsonpatch
 import jsonpointer
 
 from hack.localcluster.apiserver.errors import Cause, StatusError, bad_request
-from hack.localcluster.apiserver.registry import Object
+from hack.localcluster.apiserver.objects import Object
 from hack.localcluster.apiserver.schema import Schema
 
 MERGE = "application/merge-patch+json"
@@ -62,6 +62,14 @@ def _unprocessable(why: str) -> StatusError:
         f"the server rejected our request due to an error in our request: {why}",
         details={"causes": [cause.to_json()]},
     )
+
+
+def strategic(target: Object, patch: Object, schema: Schema | None) -> Any:
+    """`strategic_patch` of a whole object; 400 for directives and items of another type than they must have."""
+    try:
+        return strategic_patch(target, patch, schema)
+    except _NO_FIT as error:
+        raise bad_request(f"the strategic merge patch cannot be read: {error}") from error
 
 
 def strategic_patch(target: Any, patch: Any, schema: Schema | None) -> Any:

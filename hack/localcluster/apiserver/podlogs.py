@@ -11,8 +11,8 @@ import shlex
 from collections.abc import Mapping
 
 from hack.localcluster.apiserver.errors import StatusError, bad_request, unsupported
+from hack.localcluster.apiserver.objects import Object
 from hack.localcluster.apiserver.reading import whole_number
-from hack.localcluster.apiserver.registry import Object
 
 _OPTIONS = frozenset({"container", "previous", "tailLines", "timestamps", "pretty"})
 _TRUE = ("1", "true")

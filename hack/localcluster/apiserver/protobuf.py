@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from hack.localcluster.apiserver.errors import StatusError
-from hack.localcluster.apiserver.registry import Object
+from hack.localcluster.apiserver.objects import Object
 
 CONTENT_TYPE = "application/vnd.kubernetes.protobuf"
 _MAGIC = b"k8s\x00"

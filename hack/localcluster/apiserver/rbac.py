@@ -9,10 +9,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from hack.localcluster.apiserver.registry import Object
+from hack.localcluster.apiserver.objects import Caller, Object
 from hack.localcluster.apiserver.selectors import matches_label_selector
 from hack.localcluster.apiserver.store import Store
-from hack.localcluster.apiserver.verbs import Caller
 
 GROUP = "rbac.authorization.k8s.io"
 

@@ -11,7 +11,8 @@ from dataclasses import dataclass
 import orjson
 
 from hack.localcluster.apiserver.errors import StatusError, bad_request, expired, too_large_resource_version
-from hack.localcluster.apiserver.registry import Object, ResourceType
+from hack.localcluster.apiserver.objects import Object
+from hack.localcluster.apiserver.registry import ResourceType
 from hack.localcluster.apiserver.selectors import Predicate, both, field_selector, label_selector
 from hack.localcluster.apiserver.store import Entry, Store
 

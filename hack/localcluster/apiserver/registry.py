@@ -8,15 +8,24 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import Protocol
 
-if TYPE_CHECKING:
-    from hack.localcluster.apiserver.customtypes import CustomBehaviour
+from hack.localcluster.apiserver.objects import Object, Write
+from hack.localcluster.apiserver.schema import Schema
 
-Object = dict[str, Any]
 StorageKey = tuple[str, str]
 Convert = Callable[[Object], Object]
 ALL_VERBS = ("create", "delete", "deletecollection", "get", "list", "patch", "update", "watch")
+
+
+class CustomSchema(Protocol):
+    """What a version of a CRD does to its objects (`customtypes.py`)."""
+
+    version: Object
+    root: Schema
+
+    def prepare(self, kind: ResourceType, old: Object | None, new: Object, write: Write, subresource: str) -> None:
+        """Prune, default and validate in place."""
 
 
 @dataclass(slots=True, eq=False)
@@ -38,7 +47,7 @@ class ResourceType:
     to_storage: Convert | None = None
     from_storage: Convert | None = None
     counts_generation: bool = False
-    custom: CustomBehaviour | None = None
+    custom: CustomSchema | None = None
     schema: Object = field(default_factory=dict)
     field_labels: tuple[str, ...] = ()
     key: tuple[str, str, str] = field(init=False)

@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 from hack.localcluster.apiserver.auth import Authenticator
+from hack.localcluster.apiserver.objects import Caller, Object
 from hack.localcluster.apiserver.rbac import Attributes, Rbac
-from hack.localcluster.apiserver.registry import Object, ResourceType
-from hack.localcluster.apiserver.verbs import Caller
+from hack.localcluster.apiserver.registry import ResourceType
 
 
 class Reviews:

@@ -8,7 +8,7 @@ from typing import Any
 from hack.localcluster.apiserver.cel import fields_of, program, to_cel
 from hack.localcluster.apiserver.cel_values import CelError, Optional
 from hack.localcluster.apiserver.errors import Cause
-from hack.localcluster.apiserver.registry import Object
+from hack.localcluster.apiserver.objects import Object
 from hack.localcluster.apiserver.schema import Schema
 from hack.localcluster.apiserver.validation import MISSING, correlated, quoted
 

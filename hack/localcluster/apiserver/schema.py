@@ -13,7 +13,7 @@ from typing import Any
 
 import orjson
 
-from hack.localcluster.apiserver.registry import Object
+from hack.localcluster.apiserver.objects import Object
 
 KUBERNETES_VERSION = "1.37.0"
 _INT_OR_STRING = "io.k8s.apimachinery.pkg.util.intstr.IntOrString"

@@ -7,7 +7,8 @@ from collections.abc import Callable
 from typing import Any
 
 from hack.localcluster.apiserver.errors import bad_request
-from hack.localcluster.apiserver.registry import Object, ResourceType
+from hack.localcluster.apiserver.objects import Object
+from hack.localcluster.apiserver.registry import ResourceType
 
 Predicate = Callable[[Object], bool]
 _KEY = r"[A-Za-z0-9](?:[A-Za-z0-9._/-]*[A-Za-z0-9])?"

@@ -24,15 +24,15 @@ from hack.localcluster.apiserver.behaviour import SYSTEM, TypeBehaviour
 from hack.localcluster.apiserver.builtins import builtin_types
 from hack.localcluster.apiserver.dispatch import Dispatcher
 from hack.localcluster.apiserver.handler import AuditEntry, Handler, Parts
+from hack.localcluster.apiserver.objects import Object, Write
 from hack.localcluster.apiserver.proxying import Backend
 from hack.localcluster.apiserver.rbac import GROUP as RBAC_GROUP
 from hack.localcluster.apiserver.rbac import Rbac, default_objects
-from hack.localcluster.apiserver.registry import Object, Registry
+from hack.localcluster.apiserver.registry import Registry
 from hack.localcluster.apiserver.reviews import Reviews
 from hack.localcluster.apiserver.store import Change, Store
 from hack.localcluster.apiserver.subresources import Subresources
 from hack.localcluster.apiserver.tls import ensure_certificates
-from hack.localcluster.apiserver.verbs import Write
 from hack.localcluster.apiserver.webserver import web
 from hack.localcluster.faults import FaultPlan
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 import ipaddress
 
 from hack.localcluster.apiserver.errors import Cause, invalid
-from hack.localcluster.apiserver.registry import Object, ResourceType
+from hack.localcluster.apiserver.objects import Object
+from hack.localcluster.apiserver.registry import ResourceType
 from hack.localcluster.apiserver.store import Store
 
 RANGE = ipaddress.ip_network("10.96.0.0/16")

@@ -16,7 +16,8 @@ from dataclasses import dataclass, field
 import orjson
 
 from hack.localcluster.apiserver.errors import bad_request, expired
-from hack.localcluster.apiserver.registry import Object, StorageKey
+from hack.localcluster.apiserver.objects import Object
+from hack.localcluster.apiserver.registry import StorageKey
 
 Key = tuple[str, str]
 """Namespace ("" for cluster-scoped) and name."""

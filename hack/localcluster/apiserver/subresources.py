@@ -9,10 +9,11 @@ from hack.localcluster.apiserver.auth import Authenticator
 from hack.localcluster.apiserver.builtin_columns import selector_text
 from hack.localcluster.apiserver.errors import Cause, StatusError, bad_request, invalid
 from hack.localcluster.apiserver.metadata import time_text
-from hack.localcluster.apiserver.registry import Object, ResourceType
+from hack.localcluster.apiserver.objects import Object, Write
+from hack.localcluster.apiserver.registry import ResourceType
 from hack.localcluster.apiserver.selectors import matches_label_selector
 from hack.localcluster.apiserver.store import Entry
-from hack.localcluster.apiserver.verbs import Verbs, Write
+from hack.localcluster.apiserver.verbs import Verbs
 
 _MIN_TOKEN_S, _DEFAULT_TOKEN_S = 600, 3600
 

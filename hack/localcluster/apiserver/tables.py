@@ -11,7 +11,8 @@ import orjson
 from hack.localcluster.apiserver import builtin_columns, jsonpath
 from hack.localcluster.apiserver.columns import Column, age, human_duration
 from hack.localcluster.apiserver.errors import StatusError
-from hack.localcluster.apiserver.registry import Object, ResourceType
+from hack.localcluster.apiserver.objects import Object
+from hack.localcluster.apiserver.registry import ResourceType
 from hack.localcluster.apiserver.store import Change, Entry
 from hack.localcluster.apiserver.views import View, bookmark_metadata
 

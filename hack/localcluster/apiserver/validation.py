@@ -9,17 +9,15 @@ from __future__ import annotations
 import datetime
 import functools
 from collections.abc import Callable, Iterable, Iterator
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import orjson
 import re2  # type: ignore[import-untyped]
 
 from hack.localcluster.apiserver.errors import Cause, bad_request
-from hack.localcluster.apiserver.registry import Object, ResourceType
+from hack.localcluster.apiserver.objects import Object, Write
+from hack.localcluster.apiserver.registry import ResourceType
 from hack.localcluster.apiserver.schema import Schema
-
-if TYPE_CHECKING:
-    from hack.localcluster.apiserver.verbs import Write
 
 MISSING: Any = object()
 """In place of an old value: there is none."""

@@ -11,8 +11,7 @@ cluster IPs, namespaces, CRDs) is in `behaviour.py`.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 from hack.localcluster.apiserver import metadata as meta
 from hack.localcluster.apiserver.errors import (
@@ -26,46 +25,42 @@ from hack.localcluster.apiserver.errors import (
     invalid,
     not_found,
 )
-from hack.localcluster.apiserver.registry import Object, Registry, ResourceType
+from hack.localcluster.apiserver.objects import Object, Write
+from hack.localcluster.apiserver.registry import Registry, ResourceType
 from hack.localcluster.apiserver.store import Entry, Key, Store
-
-if TYPE_CHECKING:
-    from hack.localcluster.apiserver.behaviour import TypeBehaviour
 
 _CONDITIONAL_ONLY = frozenset({"leases", "poddisruptionbudgets", "customresourcedefinitions"})
 _KEEPS_STATUS_ON_CREATE = frozenset({"nodes"})
 
 
-@dataclass(frozen=True, slots=True)
-class Caller:
-    """Who asks: the authenticated user and the program."""
+class Behaviour(Protocol):
+    """What depends on the type (see `behaviour.py`, which has the meanings). `old` is None for a create."""
 
-    user: str
-    groups: tuple[str, ...] = ()
-    agent: str = ""
-    uid: str = ""
-
-    @property
-    def client(self) -> str:
-        """One text for logs and fault rules."""
-        return f"{self.user} {self.agent}".strip()
-
-
-@dataclass(slots=True)
-class Write:
-    """How a write is to be done. `warnings` collects texts for the Warning header."""
-
-    caller: Caller
-    manager: str = ""
-    dry_run: bool = False
-    field_validation: str = "Warn"
-    warnings: list[str] = field(default_factory=list)
+    def prepare(self, kind: ResourceType, old: Object | None, new: Object, write: Write, subresource: str) -> None: ...
+    def check_decodable(self, kind: ResourceType, obj: Object) -> None: ...
+    def admit(
+        self,
+        kind: ResourceType,
+        old: Object | None,
+        new: Object | None,
+        write: Write,
+        operation: str,
+        subresource: str = "",
+    ) -> None: ...
+    def track(self, kind: ResourceType, old: Object | None, new: Object, write: Write, subresource: str) -> None: ...
+    def merge(
+        self, kind: ResourceType, live: Object | None, intent: Object, write: Write, *, force: bool, subresource: str
+    ) -> Object: ...
+    def grace_s(self, kind: ResourceType, obj: Object, options: Object) -> int: ...
+    def removal_blocked(self, kind: ResourceType, obj: Object) -> bool: ...
+    def deletion_marked(self, kind: ResourceType, obj: Object) -> None: ...
+    def deletion_began(self, kind: ResourceType, obj: Object, write: Write) -> None: ...
 
 
 class Verbs:
     """The verbs over a store."""
 
-    def __init__(self, store: Store, registry: Registry, behaviour: TypeBehaviour) -> None:
+    def __init__(self, store: Store, registry: Registry, behaviour: Behaviour) -> None:
         self.store = store
         self.registry = registry
         self.behaviour = behaviour

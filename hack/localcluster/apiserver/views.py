@@ -7,7 +7,8 @@ from typing import Any
 
 import orjson
 
-from hack.localcluster.apiserver.registry import Object, ResourceType
+from hack.localcluster.apiserver.objects import Object
+from hack.localcluster.apiserver.registry import ResourceType
 from hack.localcluster.apiserver.store import Change, Entry
 
 

@@ -22,10 +22,10 @@ from hack.localcluster.apiserver import patching, reading
 from hack.localcluster.apiserver.behaviour import TypeBehaviour
 from hack.localcluster.apiserver.builtins import builtin_types
 from hack.localcluster.apiserver.errors import StatusError
+from hack.localcluster.apiserver.objects import Caller, Write
 from hack.localcluster.apiserver.registry import Registry, ResourceType
 from hack.localcluster.apiserver.schema import builtin_kind_schema
 from hack.localcluster.apiserver.store import Change, Store
-from hack.localcluster.apiserver.verbs import Caller, Write
 
 MACHINE_CRD = Path(__file__).parents[3] / "config/crd/karpenter.sh_machines.yaml"
 CRDS = Resource("apiextensions.k8s.io", "v1", "customresourcedefinitions", "CustomResourceDefinition", False)

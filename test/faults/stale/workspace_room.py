@@ -17,7 +17,7 @@ from controller_runtime.client.api import ObjectList
 from controller_runtime.controller.controller import Controller, Request
 from controller_runtime.metrics.registry import ControllerMetrics, new_registry
 from controller_runtime.resources import NAMESPACES, Object, Resource, name_of, namespace_of
-from hack.localcluster.apiserver.verbs import Caller, Write
+from hack.localcluster.apiserver.objects import Caller, Write
 from kaito_controller.settings import ControllerSettings
 from kaito_controller.workspace.act.actions import MACHINES
 from kaito_controller.workspace.setup import CONTROLLER, assemble
