@@ -95,7 +95,9 @@ def examine(
     fit = _fit(workspace, catalog, preset, settings)
     wanted = _wanted(workspace.resource, needs, fit, catalog)
     plan = _plan(workspace, catalog, preset, fit, settings)
-    gate = _misfit(fit, running=running) or _spread(preset, plan, running=running)
+    # Options may change while the model runs: what does not fit leaves the pods as they are, instead of rolling them into a failure.
+    kept = running and settings is None
+    gate = _misfit(fit, running=kept) or _spread(preset, plan, running=kept)
     wanted, gate = _not_held_against(wanted, gate, workspace, preset)
     gate = unread or gate
     gate = gate or _broken(workspace, catalog, preset, template_policy, running=running)

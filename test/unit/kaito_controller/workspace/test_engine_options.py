@@ -19,7 +19,7 @@ from model_runtime.serve.settings import ServeSettings, parse
 CATALOG = load_catalog()
 
 
-def asked(preset: str, instance_type: str, options: Any, *, count: int = 1) -> Request:
+def asked(preset: str, instance_type: str, options: Any, *, count: int = 1, running: bool = False) -> Request:
     workspace = {
         "metadata": {"name": "w", "namespace": "default", "uid": "1"},
         "resource": {
@@ -30,7 +30,7 @@ def asked(preset: str, instance_type: str, options: Any, *, count: int = 1) -> R
         "inference": {"preset": {"name": preset}, **({} if options is None else {"config": "mine"})},
     }
     config = None if options in (None, "absent") else {"data": {"inference_config.yaml": yaml.safe_dump(options)}}
-    return examine(Workspace.from_object(workspace), CATALOG, config, running=False)
+    return examine(Workspace.from_object(workspace), CATALOG, config, running=running)
 
 
 def told(preset: str, instance_type: str, **options: Any) -> list[str]:
@@ -121,6 +121,15 @@ def test_a_context_that_needs_another_machine_is_refused_with_the_shortfall_and_
     assert "GiB too much" in gate.message
     assert gate.message.count("USD/h") == 3
     assert "Standard_NC24ads_A100_v4 (3.67 USD/h)" in gate.message
+
+
+def test_an_edit_that_does_not_fit_leaves_what_runs_as_it_is() -> None:
+    long = asked("qwen3-8b", "Standard_NV36ads_A10_v5", {"vllm": {"max-model-len": 40960}}, running=True)
+    short = asked("qwen3-8b", "Standard_NV36ads_A10_v5", {"vllm": {"max-model-len": 4096}}, running=True)
+
+    assert long.gate is not None
+    assert long.gate.reason == reasons.MODEL_DOES_NOT_FIT
+    assert short.gate is None
 
 
 def test_a_missing_config_map_is_named() -> None:
