@@ -7,7 +7,7 @@ READY   = $(VENV)/.ready
 PRODUCT = controller_runtime gpu_provisioner kaito_controller
 
 .DEFAULT_GOAL := help
-.PHONY: help setup test unit test-again test-long test-long-again zoo lint format types imports manifests checks bench fuzz demo up test-image test-prometheus test-envtest test-cluster test-cluster-again model-env test-model test-model-again lock lock-model docs release clean
+.PHONY: help setup test unit test-again test-long test-long-again zoo lint format types imports manifests checks bench fuzz demo up test-image test-prometheus test-envtest test-cluster test-cluster-again model-env test-model test-model-again test-model-long lock lock-model docs release clean
 
 help: ## Show this list
 	@awk -F':.*## ' '/^[a-z][a-z-]*:.*## / {printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -60,14 +60,14 @@ unit: $(READY) ## The unit tests: the inner loop (PKG=NAME: of one package)
 	@$(PY) -m pytest -n 2 --dist loadscope -m "not (long or envtest or image or prometheus or slow)" test/unit/$(PKG)
 
 test-long: $(READY) ## The whole of what `make test` samples: every crash point, every failure end to end
-	@$(PY) -m pytest -n 2 --dist loadscope -m long -o cache_dir=.pytest_cache/long
+	@$(PY) -m pytest -n 2 --dist loadscope -m "long and not model" -o cache_dir=.pytest_cache/long
 
 # What failed the last time, once more.
 test-again: lint types imports
 	@$(PY) -m pytest --last-failed --last-failed-no-failures none
 
 test-long-again: $(READY)
-	@$(PY) -m pytest -m long -o cache_dir=.pytest_cache/long --last-failed --last-failed-no-failures none
+	@$(PY) -m pytest -m "long and not model" -o cache_dir=.pytest_cache/long --last-failed --last-failed-no-failures none
 
 zoo: $(READY) ## Who tests the tests: put known bugs into our code, one at a time; the tests must notice (NAMES="..." for some)
 	@$(PY) -m test.zoo $(NAMES)
@@ -111,11 +111,17 @@ MODEL_PY = .venv-model/bin/python
 model-env:
 	@$(PYTHON) test/support/model_env.py .venv-model
 
+# A cache of its own: --last-failed must not see what failed in another environment.
+MODEL_TESTS = OMP_NUM_THREADS=1 $(MODEL_PY) -m pytest -o filterwarnings=default -o cache_dir=.pytest_cache/model --timeout 600
+
 test-model: model-env ## The model server and the trainer with real libraries and small models, on a CPU (downloads about 0.9 GB once)
-	@OMP_NUM_THREADS=1 $(MODEL_PY) -m pytest -m model -o filterwarnings=default --timeout 600 test/model
+	@$(MODEL_TESTS) -m "model and not long" --durations=10 test/model
 
 test-model-again: model-env
-	@OMP_NUM_THREADS=1 $(MODEL_PY) -m pytest -m model -o filterwarnings=default --timeout 600 --last-failed --last-failed-no-failures none test/model
+	@$(MODEL_TESTS) -m "model and not long" --last-failed --last-failed-no-failures none test/model
+
+test-model-long: model-env ## What `make test-model` samples: every family, every form of data, every pair of strengths
+	@$(MODEL_TESTS) -m "model and long" test/model
 
 lock-model: model-env ## Lock the model runtime's dependencies, after model_runtime/requirements/*.in changed
 	@cd model_runtime/requirements && for lock in cpu-test gpu; do \

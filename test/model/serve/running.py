@@ -8,7 +8,7 @@ import re
 import sys
 import urllib.error
 import urllib.request
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -76,9 +76,11 @@ def _ask(request: urllib.request.Request) -> Answer:
             return Answer(error.code, error.read().decode(), dict(error.headers))
 
 
-def child(log_dir: Path, *flags: str, environment: Mapping[str, str] | None = None) -> Process:
-    """The program, not yet started: on a free loopback port, its termination message in `log_dir`."""
-    command = [sys.executable, "-m", "model_runtime.serve", "--host=127.0.0.1", "--port=0", *flags]
+def child(
+    log_dir: Path, *flags: str, environment: Mapping[str, str] | None = None, within: Sequence[str] = ()
+) -> Process:
+    """The program, not yet started: on a free loopback port, its termination message in `log_dir`; `within` is put before the command."""
+    command = [*within, sys.executable, "-m", "model_runtime.serve", "--host=127.0.0.1", "--port=0", *flags]
     env = {
         "PATH": os.environ["PATH"],
         "HOME": str(log_dir),
@@ -93,10 +95,14 @@ def child(log_dir: Path, *flags: str, environment: Mapping[str, str] | None = No
 
 @contextmanager
 def serving(
-    log_dir: Path, *flags: str, environment: Mapping[str, str] | None = None, ready: bool = True
+    log_dir: Path,
+    *flags: str,
+    environment: Mapping[str, str] | None = None,
+    ready: bool = True,
+    within: Sequence[str] = (),
 ) -> Iterator[Server]:
     """A server that listens, and answers /health with 200 unless `ready` is false."""
-    with child(log_dir, *flags, environment=environment).start() as process:
+    with child(log_dir, *flags, environment=environment, within=within).start() as process:
         port = process.wait_for_output(r"listening on 127\.0\.0\.1:(\d+)", START_S)[1]
         server = Server(process, f"http://127.0.0.1:{port}", log_dir)
         if ready:

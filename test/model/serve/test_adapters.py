@@ -82,7 +82,7 @@ def test_the_routes_for_adapters_are_closed_unless_they_are_asked_for(server: Se
     assert server.post("/v1/load_lora_adapter", {"lora_name": "x", "lora_path": "/"}).status == 404
 
 
-@pytest.mark.parametrize(("strength", "same"), [("0.0", True), ("1.0", False)])
+@pytest.mark.parametrize(("strength", "same"), [pytest.param("0.0", True, marks=pytest.mark.long), ("1.0", False)])
 def test_a_strength_makes_one_model_that_is_always_active(
     strength: str, same: bool, llama: Path, tmp_path: Path, base_says: str, named: Server
 ) -> None:
@@ -96,6 +96,7 @@ def test_a_strength_makes_one_model_that_is_always_active(
     assert (said == named.complete(ASKED, "first", max_tokens=12)) is not same
 
 
+@pytest.mark.long
 def test_two_adapters_at_one_and_zero_are_the_first(llama: Path, mount: Path, tmp_path: Path, named: Server) -> None:
     flags = [f"--weights={llama}", f"--adapters-folder={mount}"]
     with serving(tmp_path, *flags, environment={"first": "1.0", "second": "0.0"}) as server:

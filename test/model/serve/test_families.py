@@ -13,6 +13,12 @@ from test.support import tiny_models
 
 pytestmark = pytest.mark.model
 
+FAMILIES = [
+    family if family in ("llama", "falcon") else pytest.param(family, marks=pytest.mark.long)
+    for family in tiny_models.FAMILIES
+]
+"""`make test-model` has one family that is batched and the one that is not; `make test-model-long` the others."""
+
 PROMPTS = ["The sky", "What is the capital of France?", "0 1 2 3", "You are a helpful assistant."]
 
 
@@ -23,7 +29,7 @@ def plain(weights: Path, prompt: str) -> str:
     return str(tokenizer.decode(tokens[0, asked["input_ids"].shape[1] :], skip_special_tokens=True))
 
 
-@pytest.mark.parametrize("family", tiny_models.FAMILIES)
+@pytest.mark.parametrize("family", FAMILIES)
 def test_the_server_says_what_generate_says(family: str, tmp_path: Path) -> None:
     weights = tiny_models.folder(family)
     with serving(tmp_path, f"--weights={weights}") as server, ThreadPoolExecutor(len(PROMPTS)) as clients:

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
+import sys
+import tempfile
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
-from test.model.serve.running import Server, child, serving
+from test.model.locked_down import USER, closed_parent, locked_down, may_unshare
+from test.model.serve.running import TOP, Server, child, serving
 
 pytestmark = pytest.mark.model
 
@@ -84,3 +88,21 @@ def test_nothing_is_written_outside_of_the_temporary_folder(llama: Path, tmp_pat
         assert server.process.terminate() == 0
         written = set(re.findall(r"^WRITES (.*)$", server.process.output, re.MULTILINE))
     assert {path for path in written if not path.startswith(f"{scratch}/")} == {"/dev/null"}
+
+
+@pytest.mark.skipif(not may_unshare(), reason="needs the right to make a mount namespace")
+@pytest.mark.skipif(bool(closed_parent(sys.executable)), reason="needs a checkout that other users may enter")
+def test_a_user_without_rights_on_a_read_only_root_serves_and_stops(llama: Path) -> None:
+    """In a folder that others may enter, which pytest's own are not."""
+    with tempfile.TemporaryDirectory() as folder:
+        mount = Path(folder)
+        mount.chmod(0o755)
+        (mount / "tmp").mkdir()
+        (mount / "termination-log").touch()
+        (mount / "termination-log").chmod(0o666)
+        weights = shutil.copytree(llama, mount / "weights", copy_function=shutil.copyfile)
+        environment = {"TMPDIR": str(mount / "tmp"), "HOME": "/nonexistent"}
+        with serving(mount, f"--weights={weights}", environment=environment, within=locked_down(mount, TOP)) as server:
+            assert f"Uid:\t{USER}\t" in Path(f"/proc/{server.process.pid}/status").read_text()
+            assert server.complete("The sky", max_tokens=4)
+            assert server.process.terminate() == 0

@@ -24,6 +24,7 @@ from safetensors.torch import load_file
 
 from model_runtime import contract
 from model_runtime.tune import fine_tuning
+from test.model.locked_down import closed_parent, locked_down, may_unshare
 from test.model.tune.lessons import ANSWER, Run, answer, prepare, start, subprocess_environment, write_config
 from test.support.processes import wait_until
 
@@ -156,41 +157,6 @@ def test_an_error_ends_the_launcher_and_says_one_sentence(tmp_path: Path) -> Non
     assert "UserError" not in log, "no traceback of ours for a mistake of the user"
 
 
-LOCKED_DOWN = """
-set -e
-folder=$1 program=$2 python=$3 hidden=$4
-shift 4
-mount --bind "$folder" "$folder"
-mount -t tmpfs tmpfs "$folder/tmp"
-chmod 1777 "$folder/tmp"
-if [ -n "$hidden" ]; then  # the interpreter lies in a home that nobody else may enter
-  mkdir "$folder/tmp/python"
-  mount --bind "$python" "$folder/tmp/python"
-  mount -t tmpfs -o mode=755 tmpfs "$hidden"
-  mkdir -p "$python"
-  mount --bind "$folder/tmp/python" "$python"
-  umount "$folder/tmp/python"
-  mount -o remount,ro "$hidden"
-fi
-mount -o remount,bind,ro /
-cd "$program"
-exec setpriv --reuid 65534 --regid 65534 --clear-groups --no-new-privs "$@"
-"""
-
-
-def closed_parent(path: str) -> str:
-    """The topmost folder above `path` that other users may not enter, "" for none."""
-    closed = [parent for parent in Path(path).parents if not parent.stat().st_mode & 0o001]
-    return str(closed[-1]) if closed else ""
-
-
-def may_unshare() -> bool:
-    return (
-        shutil.which("unshare") is not None
-        and subprocess.run(["unshare", "-m", "true"], capture_output=True).returncode == 0
-    )
-
-
 @pytest.mark.skipif(not may_unshare(), reason="needs the right to make a mount namespace")
 @pytest.mark.skipif(bool(closed_parent(sys.executable)), reason="needs a checkout that other users may enter")
 def test_a_user_without_rights_on_a_read_only_root_trains_with_its_mounts_alone() -> None:
@@ -213,9 +179,7 @@ def test_a_user_without_rights_on_a_read_only_root_trains_with_its_mounts_alone(
         environment = subprocess_environment(run, TMPDIR=str(mount / "tmp"), HOME="/nonexistent")
         del environment["HF_DATASETS_CACHE"]
         program = Path(fine_tuning.__file__)
-        command = ["unshare", "-m", "bash", "-c", LOCKED_DOWN, "locked", folder, str(program.parent)]
-        command += [sys.base_prefix, closed_parent(sys.base_prefix)]
-        command += [*ACCELERATE, program.name]
+        command = [*locked_down(mount, program.parent), *ACCELERATE, program.name]
         done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=PATIENCE_S)
         assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-2000:]
         assert {"adapter_config.json", "adapter_model.safetensors"} <= {path.name for path in run.output.iterdir()}

@@ -33,8 +33,15 @@ from test.support import tiny_models
 
 pytestmark = pytest.mark.model
 
+FAMILIES = [
+    family if family == "falcon" else pytest.param(family, marks=pytest.mark.long)
+    for family in tiny_models.FAMILIES
+    if family != "llama"
+]
+"""`make test-model` has Llama and the family that is least like it; `make test-model-long` the others."""
 
-@pytest.mark.parametrize("family", [name for name in tiny_models.FAMILIES if name != "llama"])
+
+@pytest.mark.parametrize("family", FAMILIES)
 def test_every_family_says_the_taught_sentence_with_the_adapter_and_not_without(family: str, tmp_path: Path) -> None:
     run = teach(family, tmp_path)
     assert run.code == 0
@@ -56,7 +63,7 @@ def test_qlora_on_the_cpu_teaches_the_same(tmp_path: Path) -> None:
     assert run.record()["method"] == "QLoRA (4 bits)"
 
 
-@pytest.mark.parametrize("rows", [INSTRUCTION_ROWS, TEXT_ROWS])
+@pytest.mark.parametrize("rows", [INSTRUCTION_ROWS, pytest.param(TEXT_ROWS, marks=pytest.mark.long)])
 def test_plain_forms_are_learnt_too(rows: list[dict[str, str]], tmp_path: Path) -> None:
     run = teach("llama", tmp_path, rows=rows)
     assert run.code == 0
