@@ -132,7 +132,10 @@ class Images:
             )
 
     def _buildah(self) -> list[str]:
+        # buildah leaves mounts behind, its storage's folder always and a container's when it is interrupted; they end with their namespace.
         return [
+            "unshare",
+            "--mount",
             "buildah",
             "--storage-driver=overlay",
             f"--root={self.folder / 'buildah'}",
