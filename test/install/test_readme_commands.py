@@ -28,7 +28,7 @@ RUN_ELSEWHERE = {
 }
 """What cannot be run from within this test, and the file that runs it and says so."""
 NOT_RUN = {
-    "make test-cluster": "needs root and a quarter of an hour; run by hand until it has passed as one command",
+    "make test-cluster": "needs root and twelve minutes; run by hand until it has passed twice in a row",
     "make bench": "measures for minutes, and what it says depends on the machine",
     "python -m test.bench.workspaces": "measures for minutes, and what it says depends on the machine",
     "make docs": "downloads the site generator; .ci/run runs it",
