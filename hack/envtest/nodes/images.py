@@ -132,7 +132,7 @@ class Images:
             )
 
     def _buildah(self) -> list[str]:
-        # buildah leaves mounts behind, its storage's folder always and a container's when it is interrupted; they end with their namespace.
+        # A buildah that is interrupted leaves its storage's and its container's mounts; here they end with their namespace.
         return [
             "unshare",
             "--mount",
