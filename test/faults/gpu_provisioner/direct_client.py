@@ -21,7 +21,7 @@ from controller_runtime.resources import Object, Resource, key_of
 from hack.localcluster.apiserver import patching, reading
 from hack.localcluster.apiserver.behaviour import TypeBehaviour
 from hack.localcluster.apiserver.builtins import builtin_types
-from hack.localcluster.apiserver.errors import StatusError
+from hack.localcluster.apiserver.errors import StatusError, no_such_path
 from hack.localcluster.apiserver.objects import Caller, Write
 from hack.localcluster.apiserver.registry import Registry, ResourceType
 from hack.localcluster.apiserver.schema import builtin_kind_schema
@@ -50,8 +50,11 @@ class DirectServer:
         return DirectClient(self, user, gate or (lambda _, commit: commit()))
 
     def kind(self, resource: Resource) -> ResourceType:
+        """Raises NotFound, as for a URL that is not served, where the type is not installed."""
         found = self.registry.get(resource.group, resource.version, resource.plural)
-        assert found is not None, f"{resource} is not installed"
+        if found is None:
+            missing = no_such_path()
+            raise error_from_status(missing.to_status(), code=missing.code)
         return found
 
     def objects(self, resource: Resource) -> list[Object]:

@@ -34,6 +34,7 @@ class FaultyCache(DirectInformer):
         super().__init__(server, resource)
         self.fault: EventFault | None = None
         self.events = 0
+        self.type_is_missing = False
 
     def _apply(self, change: Change) -> None:
         number, self.events = self.events, self.events + 1
