@@ -57,7 +57,7 @@ test: lint types imports ## Everything that needs no cloud: lint, types, import 
 	@$(PY) -m pytest -n 2 --dist loadscope $(if $(PKG),$(or $(wildcard test/*/$(PKG)),$(error PKG=$(PKG): no folder test/*/$(PKG); try gpu_provisioner)))
 
 unit: $(READY) ## The unit tests: the inner loop (PKG=NAME: of one package)
-	@$(PY) -m pytest -n 2 --dist loadscope -m "not (long or envtest or image or prometheus or slow)" test/unit/$(PKG)
+	@$(PY) -m pytest -n 2 --dist loadscope test/unit/$(PKG)
 
 test-long: $(READY) ## The whole of what `make test` samples: every crash point, every failure end to end
 	@$(PY) -m pytest -n 2 --dist loadscope -m "long and not model" -o cache_dir=.pytest_cache/long
