@@ -281,12 +281,10 @@ class Life:
         found = self.product.objects("machine", "-l", f"{LABEL}={workspace}")
         return [machine["metadata"]["name"] for machine in found]
 
-    def configmap_of(self, workspace: str) -> str:
-        return next(
-            o["metadata"]["name"]
-            for o in self.objects("configmap")
-            if o["metadata"]["name"].startswith(f"{workspace}-")
-        )
+    def configmap_of(self, job: str) -> str:
+        """The ConfigMap that a tuning Job mounts; that of the run before it may still be there."""
+        volumes = self.get("job", job)["spec"]["template"]["spec"]["volumes"]
+        return next(volume["configMap"]["name"] for volume in volumes if "configMap" in volume)
 
     def ready(self, name: str) -> None:
         self.wait(

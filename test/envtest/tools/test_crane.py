@@ -13,7 +13,13 @@ import pytest
 
 from controller_runtime.resources import Object
 from hack.envtest import binaries
-from kaito_controller.workloads.tuning_output import RESULT_FILES, WORKSHOP, package_container, push_container
+from kaito_controller.workloads.tuning_output import (
+    LAYER_VOLUME,
+    RESULT_FILES,
+    WORKSHOP,
+    package_container,
+    push_container,
+)
 from kaito_controller.workloads.volumes import scratch
 from test.support.processes import Process
 
@@ -81,13 +87,13 @@ def local(arguments: Sequence[str], workshop: Path) -> list[str]:
 
 
 def package(workshop: Path) -> subprocess.CompletedProcess[str]:
-    container = package_container("trainer", scratch("results", "/mnt/results"), "packager", None)
+    container = package_container("trainer", scratch("results", "/mnt/results"), LAYER_VOLUME, "packager", None)
     _, *arguments = local(container["command"], workshop)
     return subprocess.run([sys.executable, *arguments], cwd=workshop, capture_output=True, text=True, check=False)
 
 
 def pusher(target: str, base: str) -> Object:
-    return push_container(target, base, "crane", "pusher", None)
+    return push_container(target, base, "crane", "pusher", LAYER_VOLUME, None)
 
 
 def test_pushed_image_holds_the_adapter_where_an_inference_workspace_copies_it_from(

@@ -38,7 +38,9 @@ def test_the_operator_runs_exactly_these_steps() -> None:
     from kaito_controller.workloads.volumes import scratch
 
     assert tuple(f"data/{name}" for name in tuning_output.RESULT_FILES) == FILES
-    packed = tuning_output.package_container("image", scratch("results-volume", "/mnt/output"), "packager", None)
+    packed = tuning_output.package_container(
+        "image", scratch("results-volume", "/mnt/output"), tuning_output.LAYER_VOLUME, "packager", None
+    )
     assert packed["command"] == ["python3", "-m", "tarfile", "--create", tuning_output.LAYER, *FILES]
     pushed = tuning_output.push_container("r/target:1", "r/base:1", "crane", "pusher", None)["args"]
     assert pushed == [
