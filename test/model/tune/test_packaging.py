@@ -42,7 +42,9 @@ def test_the_operator_runs_exactly_these_steps() -> None:
         "image", scratch("results-volume", "/mnt/output"), tuning_output.LAYER_VOLUME, "packager", None
     )
     assert packed["command"] == ["python3", "-m", "tarfile", "--create", tuning_output.LAYER, *FILES]
-    pushed = tuning_output.push_container("r/target:1", "r/base:1", "crane", "pusher", None)["args"]
+    pushed = tuning_output.push_container(
+        "r/target:1", "r/base:1", "crane", "pusher", tuning_output.LAYER_VOLUME, None
+    )["args"]
     assert pushed == [
         "append",
         "--platform",
