@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import Any
 
 import pytest
@@ -65,12 +66,15 @@ OPTIONS: list[Case] = [
     (CONFIG_MAP, "GET*", None, JSON, {"watch": "1", "timeoutSeconds": "1", "continue": "x"}, INVALID),
     (CONFIG_MAP, "GET*", None, JSON, {"limit": "-1"}, (200, "")),
 ]  # fmt: skip
-DELETIONS: list[Case] = [
-    (CONFIG_MAP, "DELETE", None, JSON, {"gracePeriodSeconds": "1.5"}, BAD),
+UNDECODABLE: list[Case] = [
     (CONFIG_MAP, "DELETE", {"gracePeriodSeconds": 2**70}, JSON, {}, BAD),
     (CONFIG_MAP, "DELETE", {"preconditions": "x"}, JSON, {}, BAD),
     (CONFIG_MAP, "DELETE", {"dryRun": -1}, JSON, {}, BAD),
     (CONFIG_MAP, "DELETE", {"apiVersion": [[]]}, JSON, {}, BAD),
+]
+"""Kubernetes 1.34 answers these with 500 and no reason; 1.37 and localcluster as written."""
+DELETIONS: list[Case] = [
+    (CONFIG_MAP, "DELETE", None, JSON, {"gracePeriodSeconds": "1.5"}, BAD),
     (CONFIG_MAP, "DELETE", {"propagationPolicy": "x", "preconditions": {"uid": "x"}}, JSON, {}, INVALID),
     (CONFIG_MAP, "DELETE", {"orphanDependents": True, "propagationPolicy": "Background"}, JSON, {}, INVALID),
     (CONFIG_MAP, "DELETE", {"kind": "DeleteOptions"}, JSON, {"dryRun": "x"}, (200, "")),
@@ -94,11 +98,13 @@ PATCHES: list[Case] = [
 
 @pytest.mark.parametrize(
     "case",
-    [*CREATED, *BODIES, *MEDIA_TYPES, *OPTIONS, *DELETIONS, *PATCHES],
+    [*CREATED, *BODIES, *MEDIA_TYPES, *OPTIONS, *UNDECODABLE, *DELETIONS, *PATCHES],
     ids=lambda case: f"{case[1]} {case[2]}"[:60],
 )
 def test_odd_request_is_answered_as_by_a_real_server(api: RawApi, namespace: str, case: Case) -> None:
     which, verb, body, kind, query, expected = case
+    if case in UNDECODABLE and os.environ.get("ENVTEST_MINOR") == "1.34":
+        expected = (500, "")
     target = targets(namespace)[which]
     if kind == APPLY and isinstance(body, dict):
         body = {"apiVersion": target.body["apiVersion"], "kind": target.body["kind"], **body}

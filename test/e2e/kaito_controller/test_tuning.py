@@ -215,6 +215,7 @@ def test_failed_push_is_tried_again_from_the_volume_without_training_and_without
 
 
 @pytest.mark.long
+@pytest.mark.localcluster("seven tries of a real Job controller take ten minutes of back-off")
 def test_push_that_goes_on_failing_says_where_the_result_is_and_how_to_push_it(rig: Rig, team: str) -> None:
     bring_claim(rig, team)
     kept = {"volumeSource": {"persistentVolumeClaim": {"claimName": "data"}}}
