@@ -32,7 +32,7 @@ def check_properties(properties: dict[str, Any]) -> None:
     if not isinstance(properties.get("vmSize"), str) or not properties["vmSize"]:
         raise invalid_parameter("Required parameter agentPool.properties.vmSize is missing (null).")
     _check_range(properties, "count", 0, 1000)
-    # 0 is the default for the VM size; 30 to 2048 is this stand-in's own bound. Nothing is known of AKS taking the overflowed numbers of gpu-provisioner 0.2.x.
+    # 0 is the default for the VM size; 30 to 2048 is our own bound. Of the overflowed numbers of gpu-provisioner 0.2.x nothing is known.
     disk = properties.get("osDiskSizeGB")
     if disk not in (None, 0):
         _check_range(properties, "osDiskSizeGB", 30, 2048)
