@@ -40,6 +40,9 @@ REVISION = "workspace.kaito.io/revision"
 TEMPLATE_HASH = "kaito.sh/template-hash"
 """Annotation of a generated object: hash of the intent it was built from, for drift detection."""
 
+TRY_AGAIN = "kaito.sh/try-again"
+"""Annotation on a Workspace, written by users: each new value (a date, say) asks once for another try with a fresh budget."""
+
 FINALIZER = "workspace.finalizer.kaito.sh"
 """Held on a Workspace until its Machines are gone."""
 

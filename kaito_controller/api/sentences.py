@@ -6,6 +6,8 @@ controller sets say the same.
 
 from __future__ import annotations
 
+from kaito_controller.api.labels import TRY_AGAIN
+
 NEW_WORKSPACE = "create a new Workspace instead"
 
 WORKSPACE_NAME = (
@@ -120,3 +122,8 @@ TYPE_IS_DEFAULT = (
     "unless nodes that hold the model exist and have the labels of resource.labelSelector"
 )
 TYPE_WITHOUT_GPU = "has no GPU, which every preset needs; use a GPU instance type such as Standard_NC24ads_A100_v4"
+
+
+def try_again(namespace: str, name: str) -> str:
+    """The command that asks for another try."""
+    return f'kubectl annotate workspace {name} -n {namespace} --overwrite {TRY_AGAIN}="$(date)"'

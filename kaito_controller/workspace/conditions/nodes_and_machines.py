@@ -15,6 +15,7 @@ from controller_runtime.untrusted import later
 from gpu_provisioner.api import reasons as machine_reasons
 from kaito_controller.api import reasons
 from kaito_controller.api.reasons import Kind
+from kaito_controller.api.sentences import try_again
 from kaito_controller.workspace.decide.attempts import Waiting
 from kaito_controller.workspace.decide.nodes import Assignment
 from kaito_controller.workspace.state import naming
@@ -79,7 +80,7 @@ def _replacement(snapshot: Snapshot, assignment: Assignment) -> Verdict | None:
 
 
 def _exhausted(snapshot: Snapshot, wait: Waiting) -> Verdict:
-    retry = naming.try_again(snapshot.namespace, snapshot.name)
+    retry = try_again(snapshot.namespace, snapshot.name)
     return Verdict(
         reasons.MACHINE_ATTEMPTS_EXHAUSTED,
         f"{_history(snapshot, wait.failure)} No Machine is held now. Once the cause is removed, try again with: "

@@ -21,6 +21,7 @@ from kaito_controller.api import reasons
 from kaito_controller.api.conditions import INFERENCE_READY, JOB_STARTED
 from kaito_controller.api.normal_form import without_blanks
 from kaito_controller.api.reasons import Kind
+from kaito_controller.api.sentences import try_again
 from kaito_controller.workloads import Verdict as Likeness
 from kaito_controller.workloads import build_objects, compare, is_same_intent, pinned_nodes, restart_reason, trained_run
 from kaito_controller.workspace.conditions.inference import (
@@ -47,7 +48,6 @@ from kaito_controller.workspace.conditions.tuning import (
     tuning_verdicts,
 )
 from kaito_controller.workspace.decide.nodes import Assignment, assign
-from kaito_controller.workspace.state import naming
 from kaito_controller.workspace.state.records import Release
 from kaito_controller.workspace.state.snapshot import Mode, Snapshot, Verdict
 
@@ -175,7 +175,7 @@ def _frozen(snapshot: Snapshot, gate: Verdict) -> Decision:
 
 
 def _released(snapshot: Snapshot, release: Release) -> Decision:
-    retry = naming.try_again(snapshot.namespace, snapshot.name)
+    retry = try_again(snapshot.namespace, snapshot.name)
     told = Verdict(
         reasons.GPU_RELEASED,
         f"Given up at {rfc3339(release.at)} and the nodes were given back: {release.reason}: {release.message} "

@@ -22,9 +22,6 @@ MACHINE_ATTEMPT = "kaito.sh/machine-attempt"
 CLAIM = "kaito.sh/claimed-by"
 """Annotation on a Node that nobody ordered through a Machine: `namespace/name/uid` of the Workspace that uses its GPUs."""
 
-TRY_AGAIN = "kaito.sh/try-again"
-"""Annotation on a Workspace, written by users: each new value (a date, say) asks once for another try with a fresh budget."""
-
 FORMER_ATTEMPTS = "kaito.sh/machine-attempts"
 FORMER_RELEASE = "kaito.sh/released"
 FORMER_TUNED_RUN = "kaito.sh/tuned-run"
@@ -35,11 +32,6 @@ def machine_name(uid: str, ordinal: int, attempt: int) -> str:
     """`ws` and nine hex digits for one try (`attempt`, from 0) at one node (`ordinal`, from 0) of the Workspace with this UID."""
     digest = hashlib.sha256(f"{uid}/{ordinal}/{attempt}".encode()).hexdigest()
     return "ws" + digest[: MACHINE_NAME_LENGTH - 2]
-
-
-def try_again(namespace: str, name: str) -> str:
-    """The command that asks for another try."""
-    return f'kubectl annotate workspace {name} -n {namespace} --overwrite {TRY_AGAIN}="$(date)"'
 
 
 def claim_value(namespace: str, name: str, uid: str) -> str:

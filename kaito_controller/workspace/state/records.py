@@ -23,6 +23,7 @@ from typing import Any
 from controller_runtime.clock import rfc3339
 from controller_runtime.resources import Object, annotations_of, uid_of
 from controller_runtime.untrusted import entries, integer, json_in, mapping, moment, text
+from kaito_controller.api.labels import TRY_AGAIN
 from kaito_controller.api.schema import MAX_NODES
 from kaito_controller.workspace.state import naming
 
@@ -86,7 +87,7 @@ def shorten(said: str, limit: int = MESSAGE_LIMIT) -> str:
 
 def request_of(workspace: Object) -> str:
     """Identity of the request to try again that the Workspace carries, "" without one."""
-    asked = annotations_of(workspace).get(naming.TRY_AGAIN)
+    asked = annotations_of(workspace).get(TRY_AGAIN)
     return hashlib.sha256(str(asked).encode("utf-8", "replace")).hexdigest()[:16] if asked is not None else ""
 
 

@@ -12,7 +12,7 @@ import pytest
 
 from hack.localcluster.actors.podfaults import PodFault, PodFaultKind
 from hack.localcluster.cloud.market import Market, Stock
-from kaito_controller.workspace.state.naming import TRY_AGAIN
+from kaito_controller.api.labels import TRY_AGAIN
 from test.support.kaito_rig import GPU_FAMILY, GPU_SIZE, Rig
 from test.support.sampling import sampled
 from test.support.workspace_world import workspace

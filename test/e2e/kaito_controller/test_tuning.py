@@ -9,7 +9,7 @@ import yaml
 
 from controller_runtime.resources import Object
 from hack.localcluster.actors.podfaults import PodFault, PodFaultKind
-from kaito_controller.workspace.state.naming import TRY_AGAIN
+from kaito_controller.api.labels import TRY_AGAIN
 from test.support.kaito_rig import ROOT, Rig
 from test.support.sampling import sampled
 from test.support.workspace_world import tuning, workspace

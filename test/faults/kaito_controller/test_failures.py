@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from controller_runtime.resources import CONFIG_MAPS, DEPLOYMENTS, EVENTS, JOBS, NODES, Object, name_of
+from kaito_controller.api.labels import TRY_AGAIN
 from kaito_controller.workspace.act.actions import MACHINES
-from kaito_controller.workspace.state import naming
 from test.support.scripted_cluster import built_in
 from test.support.workspace_world import Operator, World, tuning, workspace
 
@@ -95,7 +95,7 @@ def test_attempts_are_limited_hold_nothing_and_can_be_asked_for_again(world: Wor
         world.until(lambda: not world.all(MACHINES), "no Machine being held")
         world.script.launch_failure = lambda _machine: None
         world.script.capacity_error = lambda _machine: False
-        world.patch("phi", {"metadata": {"annotations": {naming.TRY_AGAIN: "once more"}}})
+        world.patch("phi", {"metadata": {"annotations": {TRY_AGAIN: "once more"}}})
         world.until_ready()
 
 
@@ -166,7 +166,7 @@ def test_failed_job_is_explained_gives_its_nodes_back_and_can_be_asked_for_again
         assert "failed after 4 attempts" in note_of(world, "JobFailed")
         world.until(lambda: not world.all(MACHINES) and not world.all(NODES), "the nodes being given back")
         world.script.job_succeeds = True
-        world.patch("phi", {"metadata": {"annotations": {naming.TRY_AGAIN: "once more"}}})
+        world.patch("phi", {"metadata": {"annotations": {TRY_AGAIN: "once more"}}})
         world.until_ready()
         assert world.condition("WorkspaceReady")[1] == "TuningSucceeded"
 
