@@ -36,10 +36,11 @@ setup: $(READY) ## Create the virtual environment with everything the tests need
 # The output of a check only when it fails.
 quietly = out=$$($(1) 2>&1) || { echo "$$out"; exit 1; }
 
-lint: $(READY) ## Lint, formatting, spelling, undeclared and unused dependencies
+lint: $(READY) ## Lint, formatting, spelling, unused code, undeclared and unused dependencies
 	@$(VENV)/bin/ruff check .
 	@$(VENV)/bin/ruff format --check .
 	@$(VENV)/bin/codespell
+	@$(VENV)/bin/vulture
 	@$(call quietly,$(VENV)/bin/deptry .)
 	@$(call quietly,$(VENV)/bin/deptry $(PRODUCT) --optional-dependencies-dev-groups demo$(comma)dev$(comma)bench)
 

@@ -72,11 +72,6 @@ def is_true(conditions: Sequence[Mapping[str, Any]] | None, type_: str) -> bool:
     return _has_status(conditions, type_, "True")
 
 
-def is_false(conditions: Sequence[Mapping[str, Any]] | None, type_: str) -> bool:
-    """True when the condition is there and its status is "False"; an absent condition is neither true nor false."""
-    return _has_status(conditions, type_, "False")
-
-
 def _has_status(conditions: Sequence[Mapping[str, Any]] | None, type_: str, status: str) -> bool:
     condition = get_condition(conditions, type_)
     return condition is not None and condition.get("status") == status

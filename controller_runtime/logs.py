@@ -9,7 +9,6 @@ from __future__ import annotations
 import logging
 import re
 import sys
-import threading
 from collections.abc import Iterator, MutableMapping
 from contextlib import contextmanager
 from typing import Any, TextIO, cast
@@ -41,22 +40,10 @@ _PATTERNS = (
         rf"\1{REDACTED}",
     ),
 )
-_known_secrets: frozenset[str] = frozenset()
-_lock = threading.Lock()
-
-
-def add_secret(value: str) -> None:
-    """Blank out this very text wherever it turns up in a log line; for credentials that have no telling shape."""
-    global _known_secrets  # replaced, never changed: other threads may be walking over it in `redact`
-    if len(value) >= 6:  # shorter ones would blank out innocent words
-        with _lock:
-            _known_secrets |= {value}
 
 
 def redact(text: str) -> str:
     """`text` without tokens, passwords and keys. Errs on the side of blanking out too much."""
-    for secret in _known_secrets:
-        text = text.replace(secret, REDACTED)
     for pattern, replacement in _PATTERNS:
         text = pattern.sub(replacement, text)
     return text

@@ -50,7 +50,6 @@ class Delivery:
         resync_period_s: float = 0.0,
         resync: Callable[[Delivery], None] | None = None,
     ) -> None:
-        self.delivered = 0
         self.failures = 0
         self.squeezed = 0
         self._handler = handler
@@ -145,7 +144,6 @@ class Delivery:
             # Also SystemExit and the like: a thread that ended silently would leave a controller deaf.
             self.failures += 1
             _log.exception("an event handler failed; going on with the next event", handler=self._name)
-        self.delivered += 1
 
     def _squeeze(self) -> None:
         before = len(self._pending)

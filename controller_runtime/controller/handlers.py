@@ -31,10 +31,6 @@ class Change:
     old: Object | None
     new: Object | None
 
-    @property
-    def is_update(self) -> bool:
-        return self.old is not None and self.new is not None
-
 
 Mapper = Callable[[Object], Iterable[Request]]
 Predicate = Callable[[Change], bool]

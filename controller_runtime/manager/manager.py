@@ -29,7 +29,6 @@ from controller_runtime.errors import ControllerRuntimeError, FatalError
 from controller_runtime.events.recorder import EventBroadcaster, EventRecorder
 from controller_runtime.logs import get_logger
 from controller_runtime.manager.endpoints import Endpoints
-from controller_runtime.manager.health import Check
 from controller_runtime.manager.runnables import Runnable, Runnables
 from controller_runtime.metrics.registry import ControllerMetrics, RestClientMetrics, new_registry
 from controller_runtime.resources import Object, Resource
@@ -144,14 +143,6 @@ class Manager:
         """Run it in a thread of its own from start (or from winning the Lease) to stop."""
         self._refuse_when_started("add_runnable()")
         self._runnables.add_runnable(runnable, needs_leader=needs_leader)
-
-    def add_ready_check(self, name: str, check: Check) -> None:
-        """Another condition for /readyz: None when fine, else the reason."""
-        self._endpoints.readyz.add(name, check)
-
-    def add_health_check(self, name: str, check: Check) -> None:
-        """Another condition for /healthz; failing it for long makes kubelet restart the process."""
-        self._endpoints.healthz.add(name, check)
 
     def port(self, server: str) -> int:
         """Where `probes` or `metrics` listens; for tests that bind port 0."""

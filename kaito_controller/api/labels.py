@@ -28,9 +28,6 @@ MACHINE_TYPE = "kaito.sh/machine-type"
 PROVISIONER_NAME = "karpenter.sh/provisioner-name"
 """On Machines: `default`."""
 
-ACCELERATOR = "accelerator"
-"""On GPU Nodes: `nvidia`."""
-
 ENABLE_LOAD_BALANCER = "kaito.sh/enablelb"
 """Annotation of a Workspace: `True` asks for a Service of type LoadBalancer."""
 

@@ -58,11 +58,6 @@ def read_tuning_config(data: Mapping[str, str] | None, method: str) -> tuple[Tun
     return config, found
 
 
-def validate_tuning_config(data: Mapping[str, str] | None, method: str) -> list[Violation]:
-    """Everything that is wrong with the `data` of a tuning ConfigMap; empty when the trainer can use it."""
-    return read_tuning_config(data, method)[1]
-
-
 def _path(*parts: str) -> str:
     return ".".join((f"data[{KEY}]", *parts))
 

@@ -1,4 +1,4 @@
-"""The catalogue as Markdown tables, for the documentation and the test that keeps it true."""
+"""The catalogue as rows of cells, for the tables of the documentation."""
 
 from __future__ import annotations
 
@@ -10,49 +10,17 @@ from kaito_controller.catalog.units import GIB, format_size
 
 Row = tuple[str, ...]
 
-_PRESET_HEAD = (
-    "| preset | access | tag | GPUs | memory | per GPU | disk | ready within | distributed | adapters | lora | qlora |",
-    "|---|---|---|---|---|---|---|---|---|---|---|---|",
-)
-_MODEL_HEAD = (
-    "| preset | weights from | licence | GiB | cache per token | context | heads / KV | attention |",
-    "|---|---|---|---:|---:|---:|---:|---|",
-)
-_TYPE_HEAD = (
-    "| instance type | cloud | vCPUs | GPUs | of | seen | model | capability | retires | instead | USD/h |",
-    "|---|---|---:|---:|---:|---:|---|---:|---|---|---:|",
-)
-
-
-def preset_rows(catalog: Catalog) -> list[str]:
-    """Head and one row for each preset with numbers of its own, by name."""
-    return [*_PRESET_HEAD, *map(_line, preset_cells(catalog))]
-
-
-def model_rows(catalog: Catalog) -> list[str]:
-    """Head and one row for each preset that is sized by its shape, by name."""
-    return [*_MODEL_HEAD, *map(_line, model_cells(catalog))]
-
-
-def instance_type_rows(catalog: Catalog) -> list[str]:
-    """Head and one row for each instance type, as listed in the data files."""
-    return [*_TYPE_HEAD, *map(_line, instance_type_cells(catalog))]
-
 
 def preset_cells(catalog: Catalog) -> Iterator[Row]:
-    """The cells of `preset_rows`."""
+    """Presets with numbers of their own, by name."""
     names = sorted(p.name for p in catalog.presets.values() if not p.is_sized_by_shape)
     return (_preset_row(catalog.presets[name]) for name in names)
 
 
 def model_cells(catalog: Catalog) -> Iterator[Row]:
-    """The cells of `model_rows`."""
+    """Presets that are sized by their shape, by name."""
     shaped = sorted((p for p in catalog.presets.values() if p.is_sized_by_shape), key=lambda p: p.name)
     return (_model_row(preset) for preset in shaped)
-
-
-def _line(cells: Row) -> str:
-    return f"| {' | '.join(cells)} |"
 
 
 def _preset_row(preset: Preset) -> Row:

@@ -13,7 +13,6 @@ from datetime import timedelta
 
 import pytest
 
-from controller_runtime import logs
 from controller_runtime.cache.own_writes import OwnWrites
 from controller_runtime.clock import SYSTEM_CLOCK
 from controller_runtime.controller.controller import Controller
@@ -96,17 +95,6 @@ def test_inquiries_begin_while_overdue_ones_are_dropped() -> None:
         assert refusals.of(workload, []).message == ""
         if number % 50 == 49:
             clock.advance(STALE_AFTER.total_seconds())
-
-    at_once(step)
-
-
-def test_secrets_are_blanked_out_while_new_ones_become_known(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(logs, "_known_secrets", frozenset())
-
-    def step(worker: int, number: int) -> None:
-        secret = f"Zq9!{worker}-{number % 10}!"
-        logs.add_secret(secret)
-        assert secret not in logs.redact(f"the key is {secret} here")
 
     at_once(step)
 

@@ -67,7 +67,6 @@ class AzureAgentPools:
 
     def __init__(self, options: AzureOptions) -> None:
         cloud, authority = _CLOUDS[options.cloud]
-        self._options = options
         self._scopes: list[str] = list(get_arm_endpoints(cloud)["credential_scopes"])
         self._credential = _credential(options, authority)
         self._client = ContainerServiceClient(

@@ -17,7 +17,6 @@ from hack.envtest.nodes.sandbox import Sandbox, SandboxError
 HUB_ADDRESS = "10.214.0.1"
 NODE_NETWORK_BITS = 16
 POD_NETWORK = "10.244.0.0/16"
-SERVICE_NETWORK = "10.96.0.0/16"
 DNS_ADDRESS = "10.96.0.10"
 MAX_NODES = 200
 CLOUD_PORT = 8443

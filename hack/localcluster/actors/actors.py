@@ -59,7 +59,7 @@ class Actors:
         self.pod_faults = PodFaults()
         self.models = ModelServers(self._pod_behind)
         self.fleet = Fleet(self.world, identity or CloudIdentity())
-        self.kubelets = Kubelets(self.world, self.fleet, self.pod_faults, self.models)
+        Kubelets(self.world, self.fleet, self.pod_faults, self.models)
         self.world.informer(SERVICES)
         if chosen.controllers:
             Deployments(self.world)

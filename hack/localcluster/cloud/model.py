@@ -107,7 +107,6 @@ class AgentPool:
     power_state: str = "Running"
     operation_id: str = ""
     error: dict[str, Any] | None = None
-    canary: bool = False
     vms: list[VirtualMachine] = field(default_factory=list)
 
     @property

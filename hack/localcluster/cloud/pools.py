@@ -89,7 +89,7 @@ class AgentPools:
         with self._lock:
             properties = with_defaults(self.identity, {"vmSize": vm_size, "count": count, "mode": mode})
             pool = self._new_pool(name, properties)
-            pool.provisioning_state, pool.canary = "Succeeded", True
+            pool.provisioning_state = "Succeeded"
             self._boot(pool)
 
     def remove_behind(self, name: str) -> bool:

@@ -87,7 +87,7 @@ _GPU_SIZES: dict[str, tuple[tuple[str, int, int, int], ...]] = {
     ),
 }
 
-_BY_NAME = {
+GPU_SIZES = {
     name.lower(): VmSize(name, cores, memory_gib, gpus, family)
     for family, sizes in _GPU_SIZES.items()
     for name, cores, memory_gib, gpus in sizes
@@ -98,7 +98,7 @@ _D_SERIES = re.compile(r"standard_d(2|4|8|16|32|48|64|96)(a?)(d?)(s?)_v([2-6])",
 
 def find_vm_size(name: str) -> VmSize | None:
     """The size of that name, whose case does not matter; None when Azure has no such size."""
-    known = _BY_NAME.get(name.lower())
+    known = GPU_SIZES.get(name.lower())
     if known is not None:
         return known
     match = _D_SERIES.fullmatch(name)
@@ -106,8 +106,3 @@ def find_vm_size(name: str) -> VmSize | None:
         return None
     cores = int(match[1])
     return VmSize(name, cores, 4 * cores, 0, f"standardD{match[2]}{match[3]}{match[4].upper()}v{match[5]}Family")
-
-
-def gpu_size_names() -> tuple[str, ...]:
-    """Every GPU size that the cloud offers, sorted."""
-    return tuple(sorted(size.name for size in _BY_NAME.values()))

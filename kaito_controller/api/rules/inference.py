@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from kaito_controller.api import patterns, sentences
-from kaito_controller.api.rules.sources import check_preset, check_preset_change, check_pulled_image, check_secret_names
+from kaito_controller.api.rules.sources import check_preset, check_pulled_image, check_secret_names
 from kaito_controller.api.types import AdapterSpec, Container, InferenceSpec, PodTemplate
 from kaito_controller.api.violation import Violation, quote
 
@@ -32,13 +32,6 @@ def check_inference(inference: InferenceSpec) -> Iterator[Violation]:
         yield Violation(_ADAPTERS, sentences.ADAPTER_DUPLICATE, _ADAPTERS)
     for index, adapter in enumerate(inference.adapters):
         yield from _check_adapter(adapter, f"{_ADAPTERS}[{index}]")
-
-
-def check_inference_change(old: InferenceSpec, new: InferenceSpec) -> Iterator[Violation]:
-    """The preset is fixed; a template may change but not come or go; adapters may change."""
-    yield from check_preset_change(old.preset, new.preset, "inference.preset")
-    if (old.template is None) != (new.template is None):
-        yield Violation(_TEMPLATE, sentences.TOGGLED)
 
 
 def _check_adapter(adapter: AdapterSpec, path: str) -> Iterator[Violation]:

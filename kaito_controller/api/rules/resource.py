@@ -24,16 +24,6 @@ def check_resource(resource: ResourceSpec) -> Iterator[Violation]:
             yield Violation(field, f"{quote(node)} {sentences.NODE_NAME}", "resource.preferredNodes")
 
 
-def check_resource_change(old: ResourceSpec, new: ResourceSpec) -> Iterator[Violation]:
-    """Only preferredNodes may change: everything else would need other nodes."""
-    if old.count != new.count:
-        yield Violation("resource.count", sentences.UNCHANGEABLE)
-    if old.instance_type != new.instance_type:
-        yield Violation("resource.instanceType", f"{quote(new.instance_type)} {sentences.UNCHANGEABLE}")
-    if not _same_selector(old.label_selector, new.label_selector):
-        yield Violation(_SELECTOR, sentences.UNCHANGEABLE)
-
-
 def _selector_faults(selector: LabelSelector) -> Iterator[str]:
     expressions = selector.match_expressions
     if not selector.match_labels and not expressions:
@@ -54,10 +44,3 @@ def _selector_faults(selector: LabelSelector) -> Iterator[str]:
         yield sentences.SELECTOR_ORDERED
     if len(set(pairs)) != len({key for key, _ in pairs}):
         yield sentences.SELECTOR_CONFLICT
-
-
-def _same_selector(old: LabelSelector, new: LabelSelector) -> bool:
-    def expressions(selector: LabelSelector) -> set[str]:
-        return {e.model_dump_json(exclude_defaults=True) for e in selector.match_expressions}
-
-    return old.match_labels == new.match_labels and expressions(old) == expressions(new)

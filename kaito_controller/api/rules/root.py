@@ -22,15 +22,5 @@ def check_root(workspace: Workspace) -> Iterator[Violation]:
         yield Violation("resource.count", sentences.TUNING_COUNT, CREATE_ONLY)
 
 
-def check_root_change(old: Workspace, new: Workspace) -> Iterator[Violation]:
-    """Parts that may not come or go."""
-    if old.resource is not None and new.resource is None:
-        yield Violation("resource", sentences.RESOURCE_REMOVED)
-    if (old.inference is None) != (new.inference is None):
-        yield Violation("inference", sentences.TOGGLED)
-    if (old.tuning is None) != (new.tuning is None):
-        yield Violation("tuning", sentences.TOGGLED)
-
-
 def _was_malformed(workspace: Workspace, field: str) -> bool:
     return any(v.field.partition(".")[0] == field for v in workspace.malformed)

@@ -51,12 +51,6 @@ def _check_weights(weights: Weights, path: str) -> Iterator[Violation]:
             yield Violation(f"{path}.{field}", f"{quote(value)} {sentence}", f"{path}.{field}")
 
 
-def check_preset_change(old: PresetSpec | None, new: PresetSpec | None, path: str) -> Iterator[Violation]:
-    """The model of a Workspace is fixed as a whole; absent, empty and default say the same."""
-    if (old and old.model_dump(exclude_defaults=True)) != (new and new.model_dump(exclude_defaults=True)):
-        yield Violation(path, sentences.UNCHANGEABLE)
-
-
 def check_volume(volume: VolumeSource, field: str, unit: str) -> Iterator[Violation]:
     """Exactly one kind of volume that is safe to mount: never hostPath, a Workspace stays inside its pod."""
     kinds = (volume.persistent_volume_claim, volume.csi, volume.ephemeral, volume.config_map)

@@ -7,7 +7,6 @@ from collections.abc import Iterator
 from kaito_controller.api import patterns, sentences
 from kaito_controller.api.rules.sources import (
     check_preset,
-    check_preset_change,
     check_pulled_image,
     check_secret_names,
     check_volume,
@@ -35,15 +34,6 @@ def check_tuning(tuning: TuningSpec) -> Iterator[Violation]:
         yield Violation("tuning.config", f"{quote(tuning.config)} {sentences.CONFIG_NAME}", "tuning.config")
     yield from _check_input(tuning.input)
     yield from _check_output(tuning.output)
-
-
-def check_tuning_change(old: TuningSpec, new: TuningSpec) -> Iterator[Violation]:
-    """Model, method and the name of the input are fixed; data, parameters and destination may change and start a new run."""
-    yield from check_preset_change(old.preset, new.preset, "tuning.preset")
-    if old.method_name != new.method_name:
-        yield Violation("tuning.method", f"{quote(new.method)} {sentences.UNCHANGEABLE}")
-    if old.input.name != new.input.name:
-        yield Violation(f"{_INPUT}.name", f"{quote(new.input.name)} {sentences.UNCHANGEABLE}")
 
 
 def _check_input(source: DataSource) -> Iterator[Violation]:

@@ -37,8 +37,6 @@ class ServingPlan:
     nodes: int
     """Nodes that share one copy of the model (pipeline stages)."""
     weight_bytes: int
-    budget_bytes: int
-    """What the engine may take of the card."""
     overhead: ByteRange
     kv_bytes: ByteRange
     """Room for the cache: at least (with the most overhead) and at most. Negative when there is none."""

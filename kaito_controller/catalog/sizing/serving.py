@@ -90,7 +90,6 @@ class _Case:
             widths=self.widths,
             nodes=self.widths.pipeline,
             weight_bytes=weights_per_gpu(self.shape, self.widths),
-            budget_bytes=self.budget,
             overhead=self.overhead,
             kv_bytes=kv,
             kv_tokens=self.tokens(kv, context),

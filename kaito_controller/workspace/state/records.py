@@ -73,11 +73,6 @@ class Record:
     trained_run: str = ""
     """The training whose result waits in the output volume to be pushed."""
 
-    @property
-    def says_nothing(self) -> bool:
-        """Nothing would be lost with it."""
-        return not self.attempts and self.release is None and not self.tuned_run and not self.trained_run
-
 
 def shorten(said: str, limit: int = MESSAGE_LIMIT) -> str:
     """One line of at most `limit` characters."""

@@ -5,10 +5,11 @@ from __future__ import annotations
 import pytest
 
 from kaito_controller.api.types import Workspace
-from kaito_controller.api.validation import validate_create, validate_update
+from kaito_controller.api.validation import validate_create
 from kaito_controller.api.violation import MAX_MESSAGE
 from kaito_controller.catalog.loader import load_catalog
 from test.support.admission import ApiServer
+from test.support.update_rules import validate_update
 from test.support.workspaces import Variant, good, good_workspaces, variants
 
 VARIANTS = variants()

@@ -12,10 +12,10 @@ import yaml
 
 from kaito_controller.api.normal_form import without_blanks
 from kaito_controller.api.types import Workspace
-from kaito_controller.api.validation import validate_update
 from kaito_controller.catalog.loader import load_catalog
 from kaito_controller.workloads import Verdict, WorkloadContext, build_workload, compare, restart_reason
 from test.support.admission import ApiServer
+from test.support.update_rules import validate_update
 from test.support.workspaces import good, good_workspaces
 
 Object = dict[str, Any]

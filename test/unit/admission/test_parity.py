@@ -11,10 +11,11 @@ import random
 import pytest
 
 from kaito_controller.api.types import Workspace
-from kaito_controller.api.validation import validate_create, validate_update
+from kaito_controller.api.validation import validate_create
 from kaito_controller.api.violation import MAX_MESSAGE
 from kaito_controller.catalog.loader import load_catalog
 from test.support.admission import ApiServer
+from test.support.update_rules import validate_update
 from test.support.workspaces.generate import broken_somewhere, generate
 
 CREATES = 2000

@@ -2,7 +2,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from controller_runtime.conditions import Condition, get_condition, is_false, is_true, set_conditions
+from controller_runtime.conditions import Condition, get_condition, is_true, set_conditions
 
 NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
 LATER = NOW + timedelta(minutes=1)
@@ -63,12 +63,12 @@ def test_a_condition_without_a_transition_time_gets_one():
     assert after[0]["lastTransitionTime"] == "2026-01-02T03:04:05Z"
 
 
-def test_an_absent_condition_is_neither_true_nor_false():
+def test_only_a_condition_with_status_true_is_true():
     conditions = set_conditions([], [READY, Condition("Up", "True", "Yes")], NOW)
 
-    assert (is_true(conditions, "Up"), is_false(conditions, "Up")) == (True, False)
-    assert (is_true(conditions, "Ready"), is_false(conditions, "Ready")) == (False, True)
-    assert (is_true(conditions, "Absent"), is_false(conditions, "Absent")) == (False, False)
+    assert is_true(conditions, "Up") is True
+    assert is_true(conditions, "Ready") is False
+    assert is_true(conditions, "Absent") is False
     assert get_condition(None, "Ready") is None
 
 

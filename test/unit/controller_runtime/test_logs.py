@@ -4,8 +4,7 @@ import logging
 
 import pytest
 
-from controller_runtime import logs
-from controller_runtime.logs import REDACTED, add_secret, configure_logging, get_logger, reconcile_context, redact
+from controller_runtime.logs import REDACTED, configure_logging, get_logger, reconcile_context, redact
 
 JWT = "eyJhbGciOiJSUzI1NiJ9.eyJzdWIiOiJhIn0.c2lnbmF0dXJl"
 
@@ -104,14 +103,12 @@ def test_innocent_words_stay(text):
     assert redact(text) == text
 
 
-def test_a_registered_secret_is_blanked_out_wherever_it_turns_up(monkeypatch, stream):
-    monkeypatch.setattr(logs, "_known_secrets", frozenset())
-    add_secret("Zq9!canary")
+def test_a_secret_deep_inside_a_value_is_blanked_out(stream):
     configure_logging("info", "json", stream)
 
-    get_logger("x").info("reply was Zq9!canary", nested={"list": ["a Zq9!canary b"]})
+    get_logger("x").info("a reply", nested={"list": [f"a {JWT} b"]})
 
-    assert "canary" not in stream.getvalue()
+    assert JWT not in stream.getvalue()
 
 
 def test_values_under_secret_names_are_blanked_out_and_similar_names_are_not(stream):

@@ -117,16 +117,6 @@ def test_readyz_names_a_cache_that_is_refused(build, client):
     )
 
 
-def test_own_checks_can_be_added_and_a_failing_one_shows(build):
-    manager = build()
-    manager.add_ready_check("catalogue", lambda: "no presets")
-    manager.add_health_check("sanity", lambda: "insane")
-    manager.start()
-
-    assert "[-]catalogue failed: no presets" in get(manager, "/readyz?verbose")[1]
-    assert get(manager, "/healthz/sanity")[0] == 500
-
-
 def test_two_controllers_of_one_name_are_refused(build):
     manager = build()
     manager.add_controller(Controller("maps", Blocking()))

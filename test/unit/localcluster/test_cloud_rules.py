@@ -13,7 +13,7 @@ from hack.localcluster.cloud.model import ScriptError
 from hack.localcluster.cloud.pools import AgentPools
 from hack.localcluster.cloud.throttle import Throttle
 from hack.localcluster.cloud.validation import parse_taint
-from hack.localcluster.cloud.vm_sizes import find_vm_size, gpu_size_names
+from hack.localcluster.cloud.vm_sizes import GPU_SIZES, find_vm_size
 from hack.localcluster.durations import Durations
 from hack.localcluster.fromjson import read_as
 from hack.localcluster.timeline import Timeline
@@ -242,7 +242,7 @@ def test_bucket_runs_dry_and_refills() -> None:
 
 
 def test_gpu_sizes_have_gpus_and_general_ones_follow_their_name() -> None:
-    sizes = [find_vm_size(name) for name in gpu_size_names()]
+    sizes = [find_vm_size(size.name) for size in GPU_SIZES.values()]
     assert all(size is not None and size.gpus > 0 for size in sizes)
     general = find_vm_size("standard_d8s_v5")
     assert general is not None

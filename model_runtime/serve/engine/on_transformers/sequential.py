@@ -34,7 +34,7 @@ class SequentialRunner:
         def put(piece: list[int] | None) -> None:
             loop.call_soon_threadsafe(pieces.put_nowait, piece)
 
-        work = loop.run_in_executor(self._pool, self._generate, job, _Streamer(put, len(job.prompt)), cancelled, put)
+        work = loop.run_in_executor(self._pool, self._generate, job, _Streamer(put), cancelled, put)
         try:
             while (piece := await pieces.get()) is not None:
                 yield piece
@@ -96,9 +96,8 @@ async def _result(work: asyncio.Future[None]) -> None:
 class _Streamer:
     """What `generate` calls with the prompt first and then with each token."""
 
-    def __init__(self, put: Any, prompt_length: int) -> None:
+    def __init__(self, put: Any) -> None:
         self._put = put
-        self._prompt_length = prompt_length
         self._prompt_seen = False
 
     def put(self, tokens: Any) -> None:

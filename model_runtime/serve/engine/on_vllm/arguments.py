@@ -17,7 +17,6 @@ RESERVED_BYTES = 600 * 2**20
 """Left free on the GPU beside what vLLM accounts for, as KAITO's start-up leaves it."""
 MOST_UTILIZATION = 0.95
 DEFAULT_MAX_NUM_SEQS = 256
-LEAST_LORA_RANK = 8
 _LORA_RANKS = (8, 16, 32, 64, 128, 256, 320, 512)
 """The values that vLLM's --max-lora-rank accepts."""
 LORA_SLOTS = 4

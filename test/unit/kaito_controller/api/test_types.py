@@ -12,9 +12,10 @@ from hypothesis import strategies as st
 
 from kaito_controller.api import conditions
 from kaito_controller.api.types import Workspace
-from kaito_controller.api.validation import validate_create, validate_update
+from kaito_controller.api.validation import validate_create
 from kaito_controller.api.violation import MAX_MESSAGE
 from kaito_controller.catalog.loader import load_catalog
+from test.support.update_rules import validate_update
 from test.support.workspaces import good, good_workspaces
 from test.support.workspaces.generate import generate
 
