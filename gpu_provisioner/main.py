@@ -16,6 +16,7 @@ from controller_runtime.settings import SettingsError, load_settings
 from controller_runtime.startup import patiently
 from controller_runtime.version import user_agent
 from gpu_provisioner.cloud.azure.agent_pools import AzureAgentPools
+from gpu_provisioner.cloud.azure.offers import AzureOffers
 from gpu_provisioner.cloud.port import Auth, CloudError, Unknown
 from gpu_provisioner.settings import ENV_PREFIX, PROG, ProvisionerSettings
 from gpu_provisioner.setup import build_provisioner
@@ -49,7 +50,8 @@ def run(settings: ProvisionerSettings) -> int:
         check_cloud(pools)
         client = Client.from_kubeconfig(settings.kubeconfig, context=settings.context, user_agent=user_agent(PROG))
         manager = Manager(client, settings, name=PROG)
-        build_provisioner(manager, pools, settings)
+        offers = AzureOffers(pools, settings.location) if settings.location else None
+        build_provisioner(manager, pools, settings, offers=offers)
         return manager.run()
     finally:
         pools.close()

@@ -74,6 +74,11 @@ class ProvisionerMetrics:
             ["controller", "method", "provider", "error"],
             registry=registry,
         )
+        self._offer_read = Gauge(
+            "gpu_provisioner_offer_read_timestamp_seconds",
+            "When quotas and offered instance types were last read, as Unix time; 0: not yet.",
+            registry=registry,
+        )
         for phase in PHASES:
             self._phase.labels(phase)
         for counter in (
@@ -112,6 +117,9 @@ class ProvisionerMetrics:
 
     def collected(self, kind: str) -> None:
         self._garbage.labels(kind).inc()
+
+    def offer_read(self, at: float) -> None:
+        self._offer_read.set(at)
 
     def count_pools_not_owned(self, count: Callable[[], int]) -> None:
         """Ask `count` whenever the metrics are read."""

@@ -46,7 +46,7 @@ class ProvisionerSettings(OperatorSettings):
     )
     location: Trimmed | None = Field(
         default=None,
-        description="Azure region; accepted for compatibility, not used.",
+        description="Azure region of the cluster; quotas and offered instance types are read there, and not at all when it is not given.",
         json_schema_extra=_env("LOCATION"),
     )
     credential: Literal["workload-identity", "managed-identity", "default", "none"] = Field(
@@ -147,6 +147,10 @@ class ProvisionerSettings(OperatorSettings):
     )
     capacity_memory_s: Seconds = Field(
         default=180.0, gt=0, description="How long an instance type without capacity is skipped by all Machines."
+    )
+    offer_period_s: Seconds = Field(
+        default=1800.0,
+        description="Time between two readings of quotas and offered instance types; 0: they are not read.",
     )
     gc_period_s: Seconds = Field(default=120.0, gt=0, description="Time between two rounds of garbage collection.")
     gc_safe_age_s: Seconds = Field(

@@ -11,13 +11,15 @@ from dataclasses import dataclass
 from controller_runtime.backoff import ItemExponentialLimiter
 from controller_runtime.cache.own_writes import OwnWrites
 from controller_runtime.clock import SYSTEM_CLOCK, Clock
-from controller_runtime.controller.controller import Controller, Request
+from controller_runtime.controller.controller import Controller, Reconciler, Request
+from controller_runtime.election.candidacy import pod_namespace
 from controller_runtime.manager.manager import Manager
 from controller_runtime.resources import NODES, Object, name_of
 from controller_runtime.version import register_build_info
 from gpu_provisioner.api import labels
 from gpu_provisioner.api.resource import MACHINES
 from gpu_provisioner.cloud.cache import PoolView
+from gpu_provisioner.cloud.offers import InstanceOffers
 from gpu_provisioner.cloud.port import AgentPools
 from gpu_provisioner.cloud.rate_limit import Gate, GatedPools
 from gpu_provisioner.cloud.unavailable_offerings import RefusalMemory
@@ -29,6 +31,7 @@ from gpu_provisioner.machine.memory import Memory
 from gpu_provisioner.machine.observe import NODES_BY_POOL, Observer, pool_of_node
 from gpu_provisioner.machine.reconciler import MachineReconciler
 from gpu_provisioner.metrics import ProvisionerMetrics
+from gpu_provisioner.offer.reconciler import OFFER, OfferReconciler
 from gpu_provisioner.settings import PROG, ProvisionerSettings
 
 RETRY_BASE_S = 0.1
@@ -44,9 +47,14 @@ class Provisioner:
 
 
 def build_provisioner(
-    manager: Manager, pools: AgentPools, settings: ProvisionerSettings, *, clock: Clock = SYSTEM_CLOCK
+    manager: Manager,
+    pools: AgentPools,
+    settings: ProvisionerSettings,
+    *,
+    offers: InstanceOffers | None = None,
+    clock: Clock = SYSTEM_CLOCK,
 ) -> Provisioner:
-    """Wire everything and register it with the manager; nothing runs before the manager starts."""
+    """Wire everything and register it with the manager; nothing runs before the manager starts. Without `offers` none are published."""
     metrics = ProvisionerMetrics(manager.registry)
     register_build_info(manager.name, manager.registry)
     limits = settings.limits()
@@ -95,6 +103,8 @@ def build_provisioner(
     garbage.enqueue(GARBAGE)
     for controller in (machines, garbage):
         manager.add_controller(controller)
+    if offers is not None and settings.offer_period_s:
+        manager.add_controller(_offer_controller(manager, offers, settings, metrics, clock))
     return Provisioner(machines, garbage)
 
 
@@ -115,9 +125,25 @@ def _nobody(_: Object) -> Iterable[Request]:
     return ()
 
 
-def _controller(name: str, reconciler: MachineReconciler | GarbageReconciler, workers: int, clock: Clock) -> Controller:
+def _controller(name: str, reconciler: Reconciler, workers: int, clock: Clock) -> Controller:
     limiter = ItemExponentialLimiter(RETRY_BASE_S, RETRY_CAP_S, jitter=0.1)
     return Controller(name, reconciler, workers=workers, clock=clock, limiter=limiter)
+
+
+def _offer_controller(
+    manager: Manager, offers: InstanceOffers, settings: ProvisionerSettings, metrics: ProvisionerMetrics, clock: Clock
+) -> Controller:
+    publisher = OfferReconciler(
+        offers,
+        manager.client,
+        settings.leader_election_namespace or pod_namespace(),
+        period_s=settings.offer_period_s,
+        was_read=metrics.offer_read,
+        clock=clock,
+    )
+    controller = _controller("offer", publisher, 1, clock)
+    controller.enqueue(OFFER)
+    return controller
 
 
 def _pool_view(

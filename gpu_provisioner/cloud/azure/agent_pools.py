@@ -8,8 +8,9 @@ a CloudError.
 
 from __future__ import annotations
 
+import functools
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
 from typing import Any, TypeVar
@@ -17,6 +18,7 @@ from typing import Any, TypeVar
 from azure.core import AzureClouds, MatchConditions
 from azure.core.exceptions import AzureError, ClientAuthenticationError, HttpResponseError
 from azure.core.pipeline.policies import RetryPolicy, SansIOHTTPPolicy
+from azure.core.rest import HttpRequest, HttpResponse
 from azure.identity import (
     AzureAuthorityHosts,
     CredentialUnavailableError,
@@ -36,6 +38,8 @@ T = TypeVar("T")
 
 API_VERSION = "2026-08-01"
 """Pinned: what a newer version of the library would send is not what was tested."""
+
+_MOST_PAGES = 100
 
 _CLOUDS = {
     "public": (AzureClouds.AZURE_PUBLIC_CLOUD, AzureAuthorityHosts.AZURE_PUBLIC_CLOUD),
@@ -84,6 +88,7 @@ class AzureAgentPools:
             **({"authentication_policy": SansIOHTTPPolicy()} if self._credential is None else {}),
         )
         self._pools = self._client.agent_pools
+        self._subscription_id = options.subscription_id
         self._place = (options.resource_group, options.cluster_name)
 
     def check_credential(self) -> None:
@@ -128,6 +133,30 @@ class AzureAgentPools:
     def delete(self, name: str, *, etag: str = "") -> None:
         condition = {"etag": etag, "match_condition": MatchConditions.IfNotModified} if etag else {}
         _call(lambda: self._pools.begin_delete(*self._place, name, polling=False, **condition))
+
+    def read_list(self, path: str, api_version: str, **query: str) -> Sequence[Mapping[str, Any]]:
+        """All pages of a list of the subscription; `path` begins after the subscription. Raises CloudError."""
+        url: str = f"/subscriptions/{self._subscription_id}{path}"
+        parameters: Mapping[str, str] | None = {"api-version": api_version, **query}
+        items: Sequence[Mapping[str, Any]] = []
+        for _ in range(_MOST_PAGES):
+            page = _call(functools.partial(self._read_page, HttpRequest("GET", url, params=parameters)))
+            items = [*items, *page["value"]]
+            # A link holds all parameters.
+            url, parameters = str(page.get("nextLink") or ""), None
+            if not url:
+                break
+        return items
+
+    def _read_page(self, request: HttpRequest) -> Mapping[str, Any]:
+        reply: HttpResponse = self._client.send_request(request)
+        reply.raise_for_status()
+        page = reply.json()
+        if not isinstance(page, Mapping) or not isinstance(page.get("value"), list):
+            raise ValueError(  # noqa: TRY004 -- the reply is wrong, no argument of ours
+                f"a list without values from {request.url.partition('?')[0]}"
+            )
+        return page
 
 
 class _NoCredential:

@@ -12,7 +12,7 @@ import uuid
 from collections.abc import Mapping
 from typing import Any
 
-from hack.localcluster.cloud import errors
+from hack.localcluster.cloud import compute, errors
 from hack.localcluster.cloud.errors import ArmError, Place
 from hack.localcluster.cloud.market import Market, Stock
 from hack.localcluster.cloud.model import (
@@ -121,6 +121,16 @@ class AgentPools:
         """All pools, by name."""
         with self._lock:
             return [to_resource(self.identity, pool) for _, pool in sorted(self._pools.items())]
+
+    def usages(self) -> list[dict[str, Any]]:
+        """Quota and use of cores, as compute lists them."""
+        with self._lock:
+            return compute.usages(self.market, lambda family: self._cores_in_use(family, excluding=""))
+
+    def skus(self) -> list[dict[str, Any]]:
+        """The GPU sizes, as compute lists them."""
+        with self._lock:
+            return compute.skus(self.market, self.identity.location)
 
     def operation(self, operation_id: str) -> Operation:
         """A long-running operation; ArmError 404 when unknown."""

@@ -19,6 +19,12 @@ _OPERATION_PATH = re.compile(
 )
 
 
+_COMPUTE_PATH = re.compile(
+    r"/subscriptions/(?P<subscription>[^/]+)/providers/microsoft\.compute/(?:locations/(?P<region>[^/]+)/(?P<usages>usages)|skus)/?",
+    re.IGNORECASE,
+)
+
+
 @dataclass(frozen=True, slots=True)
 class ArmCall:
     """One request as the cloud saw it. `code` is Azure's error code, "" for none; `status` 0 means that no reply was sent."""
@@ -70,4 +76,6 @@ def parse_target(path: str) -> Target | None:
         return Target(resource, name, match["subscription"], match["group"], match["cluster"])
     if match := _OPERATION_PATH.fullmatch(path):
         return Target("operations", match["id"], match["subscription"], form=match["form"].lower())
+    if match := _COMPUTE_PATH.fullmatch(path):
+        return Target("usages" if match["usages"] else "skus", "", match["subscription"], form=match["region"] or "")
     return None

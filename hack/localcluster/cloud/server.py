@@ -99,6 +99,8 @@ class ArmServer(LoopbackServer):
             return self._operation(target, parts.path, parts.query, headers)
         if target.resource == "managedClusters":
             return self._cluster(method)
+        if target.resource in ("usages", "skus"):
+            return self._sold(target.resource, method, url, headers, query)
         if not target.name:
             return self._list(method, url, headers, query)
         return self._pool(method, target.name, headers, body)
@@ -113,7 +115,7 @@ class ArmServer(LoopbackServer):
             raise errors.invalid_api_version(version, "2023-07-01, 2024-01-01, 2025-05-01, 2026-08-01")
         if target.subscription.lower() != identity.subscription_id.lower():
             raise errors.subscription_not_found(at)
-        if target.resource != "operations":
+        if target.resource in ("managedClusters", "agentPools"):
             if target.group.lower() != identity.resource_group.lower():
                 raise errors.resource_group_not_found(at)
             if target.cluster.lower() != identity.cluster_name.lower():
@@ -139,12 +141,28 @@ class ArmServer(LoopbackServer):
         )
         return Reply(status, resource, self._operation_headers(operation, headers))
 
+    def _sold(
+        self, resource: str, method: str, url: str, headers: Mapping[str, str], query: Mapping[str, str]
+    ) -> Reply:
+        """Compute's side of quota and offer."""
+        everything = self.pools.usages() if resource == "usages" else self.pools.skus()
+        return self._paged(everything, method, url, headers, query)
+
     def _list(self, method: str, url: str, headers: Mapping[str, str], query: Mapping[str, str]) -> Reply:
         """Each page is cut from what exists when it is asked for: when pools leave between two pages, the second one misses others."""
+        return self._paged(self.pools.list(), method, url, headers, query)
+
+    def _paged(
+        self,
+        everything: list[dict[str, Any]],
+        method: str,
+        url: str,
+        headers: Mapping[str, str],
+        query: Mapping[str, str],
+    ) -> Reply:
         if method != "GET":
             raise ArmError(405, "MethodNotAllowed", f"The method {method} is not allowed on a list.", wrapped=True)
         start = int(query.get("$skiptoken", "0") or 0)
-        everything = self.pools.list()
         body: dict[str, Any] = {"value": everything[start : start + self.page_size]}
         if start + self.page_size < len(everything):
             path = urlsplit(url).path
