@@ -7,6 +7,7 @@ from typing import Literal
 from pydantic import Field
 
 from controller_runtime.settings import OperatorSettings, Seconds
+from kaito_controller.nodeapi import APIS
 from kaito_controller.workloads.context import (
     DEFAULT_ADAPTER_BASE_IMAGE,
     DEFAULT_CRANE_IMAGE,
@@ -44,7 +45,12 @@ class ControllerSettings(OperatorSettings):
     )
     machine_api: Literal["auto", "required"] = Field(
         default="auto",
-        description="auto: without the Machine CRD, only nodes that users bring are used. required: stop when it is missing.",
+        description="auto: without the CRD of a node API, only nodes that users bring are used. required: stop when it is missing.",
+    )
+    node_api: str = Field(
+        default="auto",
+        pattern=f"^(auto|{'|'.join(APIS)})$",
+        description=f"API by which nodes are ordered: {', '.join(APIS)}, or auto for the one that is installed and answered.",
     )
     machine_attempts: int = Field(
         default=3, ge=1, le=100, description="Machines that may fail, for each node, before the Workspace gives up."

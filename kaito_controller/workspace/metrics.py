@@ -16,9 +16,9 @@ from prometheus_client.registry import Collector
 
 from controller_runtime.conditions import get_condition
 from controller_runtime.resources import Object, is_deleting
-from gpu_provisioner.api import reasons as machine_reasons
 from kaito_controller.api import conditions
 from kaito_controller.api.reasons import REASONS, Kind
+from kaito_controller.nodeapi import APIS
 
 PHASE_BUCKETS = (1, 5, 15, 30, 60, 120, 180, 300, 450, 600, 900, 1200, 1800, 2700, 3600, 7200)
 OTHER = "Other"
@@ -30,12 +30,13 @@ PHASES = {
     "serving": "From the start of the containers until the health checks are answered.",
 }
 _STATES = {Kind.GOOD: "ready", Kind.WAITING: "waiting", Kind.TROUBLE: "trouble", Kind.TERMINAL: "failed"}
-_MACHINE_REASONS = frozenset(entry.reason for entry in machine_reasons.REASONS)
+_MACHINE_REASONS = frozenset[str]().union(*(api.reasons.known for api in APIS.values()))
 
 NAMES = {
     "kaito_workspaces": "Workspaces by phase (ready, waiting, trouble, failed, deleting, new) and reason of WorkspaceReady.",
     "kaito_workspace_phase_seconds": "Seconds that a phase took, by phase; of what was lost and came back, since the loss.",
     "kaito_machine_failures_total": "Machines that failed for good, by reason.",
+    "kaito_node_api": "1 for the API by which new nodes are ordered, 0 for the others.",
 }
 """Every metric of this program, for the documentation."""
 
@@ -43,8 +44,14 @@ NAMES = {
 class WorkspaceMetrics:
     """Counters and histograms; registers itself."""
 
-    def __init__(self, registry: CollectorRegistry, workspaces: Callable[[], Iterable[Object]]) -> None:
-        registry.register(_StateCollector(workspaces))
+    def __init__(
+        self,
+        registry: CollectorRegistry,
+        workspaces: Callable[[], Iterable[Object]],
+        node_api: Callable[[], str] = lambda: "",
+    ) -> None:
+        """`node_api`: name of the API by which new nodes are ordered, "" for none."""
+        registry.register(_StateCollector(workspaces, node_api))
         name = "kaito_workspace_phase_seconds"
         self._phase = Histogram(name, NAMES[name], ["phase"], buckets=PHASE_BUCKETS, registry=registry)
         name = "kaito_machine_failures_total"
@@ -62,13 +69,19 @@ class WorkspaceMetrics:
 
 
 class _StateCollector(Collector):
-    def __init__(self, workspaces: Callable[[], Iterable[Object]]) -> None:
+    def __init__(self, workspaces: Callable[[], Iterable[Object]], node_api: Callable[[], str]) -> None:
         self._workspaces = workspaces
+        self._node_api = node_api
 
     def collect(self) -> Iterable[GaugeMetricFamily]:
         family = GaugeMetricFamily("kaito_workspaces", NAMES["kaito_workspaces"], labels=["phase", "reason"])
         for (phase, reason), count in sorted(Tally(map(_state, self._workspaces())).items()):
             family.add_metric([phase, reason], count)
+        yield family
+        chosen = self._node_api()
+        family = GaugeMetricFamily("kaito_node_api", NAMES["kaito_node_api"], labels=["api"])
+        for name in APIS:
+            family.add_metric([name], float(name == chosen))
         yield family
 
 

@@ -29,7 +29,7 @@ class Measures:
 
     def acted(self, snapshot: Snapshot, decision: Decision, actions: Iterable[Action]) -> None:
         """These actions were carried out."""
-        ordered = any(isinstance(action, Create) and action.kind == "Machine" for action in actions)
+        ordered = any(isinstance(action, Create) and action.orders_node for action in actions)
         if ordered and not snapshot.machines:
             created = _created(snapshot.raw) or snapshot.now
             self._metrics.phase("node_ordered", _since(snapshot, conditions.MACHINE_READY, created), snapshot.now)

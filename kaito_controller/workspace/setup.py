@@ -6,7 +6,7 @@ Kept apart from `main`, so that tests and benchmarks run exactly what the binary
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from functools import lru_cache
+from functools import lru_cache, partial
 
 from controller_runtime.cache.informer import Informer
 from controller_runtime.cache.own_writes import OwnWrites
@@ -36,8 +36,8 @@ from kaito_controller.api import inference_config, labels, tuning_config
 from kaito_controller.catalog.extension import extend
 from kaito_controller.catalog.loader import load_catalog
 from kaito_controller.catalog.model import Catalog
+from kaito_controller.nodeapi import APIS
 from kaito_controller.settings import ControllerSettings, listed
-from kaito_controller.workspace.act.actions import MACHINES
 from kaito_controller.workspace.metrics import WorkspaceMetrics
 from kaito_controller.workspace.observe.caches import (
     MACHINE_INDICES,
@@ -49,6 +49,7 @@ from kaito_controller.workspace.observe.caches import (
     Caches,
 )
 from kaito_controller.workspace.observe.machine_source import MachineSource, is_installed
+from kaito_controller.workspace.observe.node_orders import NodeOrders, choose
 from kaito_controller.workspace.observe.observer import Observer, Surroundings
 from kaito_controller.workspace.observe.pod_rejections import PodRefusals
 from kaito_controller.workspace.reconciler import WorkspaceReconciler
@@ -70,7 +71,7 @@ def assemble(manager: Manager, settings: ControllerSettings, *, clock: Clock = S
     patiently(lambda: refuse_newer_api(manager.client, settings.release_namespace), "the API server", clock=clock)
     informers = _informers(manager, settings)
     workspaces = informers[labels.WORKSPACES]
-    machines, machine_informer = _machines(manager, settings, clock)
+    machines, machine_informers = _machines(manager, settings, clock)
     caches = _caches(informers, machines)
     surroundings = Surroundings(
         catalog=CatalogSource(caches.config_maps, settings, manager.recorder(COMPONENT)).current,
@@ -91,14 +92,14 @@ def assemble(manager: Manager, settings: ControllerSettings, *, clock: Clock = S
         manager.client,
         caches,
         Observer(caches, surroundings, clock, PodRefusals(manager.client, clock)),
-        OwnWrites({**informers, MACHINES: machines}, clock),
+        OwnWrites({**informers, **machines.resources}, clock),
         recorder=manager.recorder(COMPONENT),
-        metrics=WorkspaceMetrics(manager.registry, workspaces.list),
+        metrics=WorkspaceMetrics(manager.registry, workspaces.list, lambda: machines.chosen),
         clock=clock,
     )
     controller = Controller(CONTROLLER, reconciler, workers=settings.workers, clock=clock, on_poisoned=reconciler.park)
     _watch(controller, informers, Mappers(caches, settings.release_namespace), settings)
-    if machine_informer is not None:
+    for machine_informer in machine_informers:
         controller.watch(machine_informer, for_machine)
     _watch_later(manager, controller, machines, workspaces)
     manager.add_controller(controller)
@@ -160,14 +161,24 @@ class CatalogSource:
         )
 
 
-def _machines(manager: Manager, settings: ControllerSettings, clock: Clock) -> tuple[MachineSource, Informer | None]:
-    if patiently(lambda: is_installed(manager.client), "the API server", clock=clock):
-        informer = manager.informer(MACHINES, indexers=MACHINE_INDICES)
-        return MachineSource(manager.client, clock=clock, informer=informer), informer
-    if settings.machine_api == "required":
-        raise FatalError("the CRD machines.karpenter.sh is not installed; install it, or start with --machine-api=auto")
-    log.warning("the Machine CRD is not installed; only nodes that users bring are used until it is")
-    return MachineSource(manager.client, clock=clock), None
+def _machines(manager: Manager, settings: ControllerSettings, clock: Clock) -> tuple[NodeOrders, list[Informer]]:
+    client = manager.client
+    here = {
+        name: patiently(partial(is_installed, client, api), "the API server", clock=clock) for name, api in APIS.items()
+    }
+    informers = {
+        name: manager.informer(api.resource, indexers=MACHINE_INDICES) for name, api in APIS.items() if here[name]
+    }
+    chosen = patiently(lambda: choose(client, settings.node_api, here), "the API server", clock=clock)
+    if not here.get(chosen):
+        wanted = " or ".join(api.crd for name, api in APIS.items() if chosen in ("", name))
+        if settings.machine_api == "required":
+            raise FatalError(f"the CRD {wanted} is not installed; install it, or start with --machine-api=auto")
+        log.warning("no node API is installed; only nodes that users bring are used until one is", crd=wanted)
+    sources = {
+        name: MachineSource(client, api, clock=clock, informer=informers.get(name)) for name, api in APIS.items()
+    }
+    return NodeOrders(sources, chosen), [*informers.values()]
 
 
 def _informers(manager: Manager, settings: ControllerSettings) -> dict[Resource, Informer]:
@@ -183,7 +194,7 @@ def _informers(manager: Manager, settings: ControllerSettings) -> dict[Resource,
     }
 
 
-def _caches(informers: Mapping[Resource, Informer], machines: MachineSource) -> Caches:
+def _caches(informers: Mapping[Resource, Informer], machines: NodeOrders) -> Caches:
     return Caches(
         workspaces=informers[labels.WORKSPACES],
         machines=machines,
@@ -215,7 +226,7 @@ def _watch(
     controller.watch(informers[PODS], for_pod)
 
 
-def _watch_later(manager: Manager, controller: Controller, machines: MachineSource, workspaces: Informer) -> None:
+def _watch_later(manager: Manager, controller: Controller, machines: NodeOrders, workspaces: Informer) -> None:
     def everybody() -> None:
         for workspace in workspaces.list():
             controller.enqueue(Request.for_object(workspace))
@@ -223,8 +234,9 @@ def _watch_later(manager: Manager, controller: Controller, machines: MachineSour
     handler = EnqueueingHandler(
         for_machine, None, lambda request, priority: controller.enqueue(request, priority=priority)
     )
-    machines.when_it_appears(handler, everybody)
-    manager.add_runnable(machines, needs_leader=False)
+    for source in machines.sources.values():
+        source.when_it_appears(handler, everybody)
+        manager.add_runnable(source, needs_leader=False)
 
 
 def _slim_node(node: Object) -> Object:

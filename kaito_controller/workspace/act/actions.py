@@ -22,15 +22,17 @@ from controller_runtime.resources import (
     namespace_of,
     uid_of,
 )
-from gpu_provisioner.api import labels as machine_labels
+from kaito_controller.nodeapi import APIS, DEFAULT, KINDS
 from kaito_controller.workspace.state.records import Record
 
-MACHINES = Resource(
-    machine_labels.GROUP, machine_labels.VERSION, machine_labels.PLURAL, machine_labels.KIND, namespaced=False
-)
+MACHINES = APIS[DEFAULT].resource
 
 RESOURCES: Mapping[str, Resource] = {
-    resource.kind: resource for resource in (CONFIG_MAPS, DEPLOYMENTS, JOBS, NODES, SERVICES, STATEFUL_SETS, MACHINES)
+    resource.kind: resource
+    for resource in (
+        *(CONFIG_MAPS, DEPLOYMENTS, JOBS, NODES, SERVICES, STATEFUL_SETS),
+        *(api.resource for api in APIS.values()),
+    )
 }
 """By kind, for everything that an action can touch apart from the Workspace itself."""
 
@@ -44,6 +46,11 @@ class Create:
     @property
     def kind(self) -> str:
         return str(self.obj["kind"])
+
+    @property
+    def orders_node(self) -> bool:
+        """It costs money."""
+        return self.kind in KINDS
 
 
 @dataclass(frozen=True, slots=True)

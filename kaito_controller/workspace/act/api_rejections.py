@@ -19,6 +19,8 @@ from controller_runtime.resources import (
 )
 from controller_runtime.untrusted import entries
 from kaito_controller.api import labels, reasons
+from kaito_controller.nodeapi import api_of
+from kaito_controller.nodeapi.port import NodeApi
 from kaito_controller.workloads.metadata import MANAGED_BY
 from kaito_controller.workspace.act.actions import Action, Create, Replace
 from kaito_controller.workspace.state.machines import owner_key
@@ -98,18 +100,22 @@ def refusal_of(action: Action, error: TerminalApiError) -> Refusal:
     if isinstance(action, Replace) and _is_about_the_selector(error):
         return Refusal(f"{_another_selector(action.live)} {_AGAIN}")
     told = f"{_what(action)}: {shorten(str(error), 400).rstrip('.')}. {_AGAIN}"
-    is_machine = isinstance(action, Create) and action.kind == "Machine"
-    if is_machine and isinstance(error, NotFound):
-        return Refusal(_MACHINE_TYPE_MISSING, machine=True, reason=reasons.MACHINE_API_MISSING)
-    return Refusal(f"The API server refuses the Machine: {told}" if is_machine else told, machine=is_machine)
+    if not isinstance(action, Create) or not action.orders_node:
+        return Refusal(told)
+    if isinstance(error, NotFound):
+        return Refusal(_type_missing(api_of(action.obj)), machine=True, reason=reasons.MACHINE_API_MISSING)
+    return Refusal(f"The API server refuses the {action.kind}: {told}", machine=True)
 
 
 MISSING_RETRY_S = 10.0
 """Whoever installs a CRD is watching the clock."""
-_MACHINE_TYPE_MISSING = (
-    "Machines cannot be ordered: the CRD machines.karpenter.sh is not installed any more. Install it again: "
-    f"kubectl apply --server-side -f config/crd/karpenter.sh_machines.yaml. It is tried again every {MISSING_RETRY_S:.0f} s."
-)
+
+
+def _type_missing(api: NodeApi) -> str:
+    return (
+        f"{api.kind}s cannot be ordered: the CRD {api.crd} is not installed any more. Install it again: "
+        f"kubectl apply --server-side -f {api.crd_file}. It is tried again every {MISSING_RETRY_S:.0f} s."
+    )
 
 
 def retry_s(refusal: Refusal) -> float:

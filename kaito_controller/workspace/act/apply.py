@@ -29,11 +29,11 @@ from controller_runtime.resources import (
     resource_version_of,
     uid_of,
 )
-from gpu_provisioner.api import labels as machine_labels
 from kaito_controller.api import labels
+from kaito_controller.nodeapi import APIS
+from kaito_controller.nodeapi.vocabulary import selector_of
 from kaito_controller.workloads import updated
 from kaito_controller.workspace.act.actions import (
-    MACHINES,
     RESOURCES,
     Action,
     ClaimNodes,
@@ -88,7 +88,7 @@ class Applier:
     def apply(self, workspace: Object, actions: Iterable[Action]) -> Outcome:
         """Do them in order. Refusals are collected; what is worth another try soon is raised."""
         wanted = list(actions)
-        if any(isinstance(action, Create) and action.kind == "Machine" for action in wanted):
+        if any(isinstance(action, Create) and action.orders_node for action in wanted):
             self._insist_on_life(workspace)
         refusal: Refusal | None = None
         written: list[tuple[Resource, str]] = []
@@ -163,7 +163,7 @@ class Applier:
             live = self._client.get(resource, name_of(obj), namespace_of(obj) or None)
         except NotFound:
             raise Conflict(f"{action.kind} {name_of(obj)} existed and is gone again; reading anew") from None
-        if action.kind == "Machine":
+        if action.orders_node:
             return [] if _is_our_machine(live, workspace) else self._skip_attempt(workspace, obj, live)
         owner = controller_of(live)
         if is_left_behind(live, workspace) and not is_deleting(live):
@@ -243,17 +243,14 @@ class Applier:
         return []
 
     def _machines_left(self, workspace: Object) -> list[str]:
-        selector = ",".join(
-            (
-                f"{machine_labels.WORKSPACE}={name_of(workspace)}",
-                f"{machine_labels.WORKSPACE_NAMESPACE}={namespace_of(workspace)}",
-            )
-        )
-        try:
-            found = self._client.list(MACHINES, label_selector=selector).items
-        except NotFound:
-            return []  # no CRD, hence no Machines
-        uid = uid_of(workspace)
+        """By whichever API they were ordered."""
+        selector, uid = selector_of(namespace_of(workspace), name_of(workspace)), uid_of(workspace)
+        found: list[Object] = []
+        for api in APIS.values():
+            try:
+                found += self._client.list(api.resource, label_selector=selector).items
+            except NotFound:
+                continue  # no CRD, hence none of them
         return [name_of(machine) for machine in found if annotations_of(machine).get(naming.WORKSPACE_UID, uid) == uid]
 
 

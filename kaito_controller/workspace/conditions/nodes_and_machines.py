@@ -12,14 +12,14 @@ from datetime import datetime
 from controller_runtime.clock import rfc3339
 from controller_runtime.resources import uid_of
 from controller_runtime.untrusted import later
-from gpu_provisioner.api import reasons as machine_reasons
 from kaito_controller.api import reasons
 from kaito_controller.api.reasons import Kind
 from kaito_controller.api.sentences import try_again
+from kaito_controller.nodeapi import api_of
 from kaito_controller.workspace.decide.attempts import Waiting
 from kaito_controller.workspace.decide.nodes import Assignment
 from kaito_controller.workspace.state import naming
-from kaito_controller.workspace.state.machines import WAITING_REASONS
+from kaito_controller.workspace.state.machines import reasons_of
 from kaito_controller.workspace.state.records import Failure, shorten
 from kaito_controller.workspace.state.snapshot import MachinePhase, MachineView, NodeView, Snapshot, Verdict
 
@@ -34,9 +34,10 @@ def machine_verdict(snapshot: Snapshot, assignment: Assignment) -> Verdict:
         return _unorderable(snapshot, assignment)
     if assignment.short:
         labels = ",".join(f"{key}={value}" for key, value in sorted(wanted.match_labels.items())) or "(none)"
+        api = snapshot.node_api
         return Verdict(
             reasons.MACHINE_API_MISSING,
-            f"{assignment.short} of {wanted.count} nodes are missing and Machines cannot be ordered: the CRD machines.karpenter.sh is "
+            f"{assignment.short} of {wanted.count} nodes are missing and {api.kind}s cannot be ordered: the CRD {api.crd} is "
             f"not installed. Install it and a provisioner, or bring free Ready nodes {_of_type(snapshot)}"
             f"with the labels {labels}.{_told(assignment)}",
         )
@@ -74,7 +75,8 @@ def _replacement(snapshot: Snapshot, assignment: Assignment) -> Verdict | None:
         record = (assignment.failures or snapshot.attempts).get(machine.ordinal if machine.ordinal is not None else -1)
         told = f"{_history(snapshot, record)} " if record else ""
         return Verdict(
-            reasons.MACHINE_REPLACED, f"{told}Waiting for Machine {machine.name} to be gone before the next attempt."
+            reasons.MACHINE_REPLACED,
+            f"{told}Waiting for {machine.kind} {machine.name} to be gone before the next attempt.",
         )
     return None
 
@@ -83,7 +85,7 @@ def _exhausted(snapshot: Snapshot, wait: Waiting) -> Verdict:
     retry = try_again(snapshot.namespace, snapshot.name)
     return Verdict(
         reasons.MACHINE_ATTEMPTS_EXHAUSTED,
-        f"{_history(snapshot, wait.failure)} No Machine is held now. Once the cause is removed, try again with: "
+        f"{_history(snapshot, wait.failure)} No {snapshot.node_api.kind} is held now. Once the cause is removed, try again with: "
         f"{retry} (one attempt is made by itself at {rfc3339(wait.until)}).",
         wait.until,
     )
@@ -96,7 +98,7 @@ def _history(snapshot: Snapshot, failure: Failure) -> str:
     said = shorten(cause, 500).rstrip(".")
     before = shorten(failure.cause, 500).rstrip(".") if failure.cause and failure.cause not in cause else ""
     why = f" The last cause that was given: {before}." if before else ""
-    machine = f"Machine {failure.machine} ({_type_text(snapshot)})"
+    machine = f"{snapshot.node_api.kind} {failure.machine} ({_type_text(snapshot)})"
     return f"{_life(snapshot)}{machine} failed ({counted}): {said}.{why}"
 
 
@@ -115,12 +117,14 @@ def _life(snapshot: Snapshot) -> str:
 
 def _progress(snapshot: Snapshot, assignment: Assignment) -> Verdict:
     waiting = [m for m in assignment.machines if m.phase is MachinePhase.PENDING]
-    failing = [m for m in waiting if m.reason not in WAITING_REASONS]
+    failing = [m for m in waiting if m.reason not in reasons_of(m).waiting]
     if failing:
         machine = failing[0]
         until = _deadline(_counted(snapshot, machine.created_at, "Machine"), snapshot.limits.machine_timeout_s)
         said = shorten(machine.message, 500).rstrip(".")
-        text = f"{_life(snapshot)}Machine {machine.name} reports {machine.reason}: {said}. {_since(machine.since)}"
+        text = (
+            f"{_life(snapshot)}{machine.kind} {machine.name} reports {machine.reason}: {said}. {_since(machine.since)}"
+        )
         return Verdict(reasons.MACHINE_FAILING, f"{text}It counts as failed at {rfc3339(until)}.", until)
     silent = [m for m in waiting if not m.touched and _age_s(m, snapshot.now) >= snapshot.limits.provisioner_silence_s]
     if silent:
@@ -131,7 +135,7 @@ def _progress(snapshot: Snapshot, assignment: Assignment) -> Verdict:
     if waiting or assignment.order:
         return _pending(snapshot, assignment, waiting)
     if assignment.machines:
-        return Verdict(reasons.MACHINES_READY, f"Ready: {_names('Machine', (m.name for m in assignment.machines))}.")
+        return Verdict(reasons.MACHINES_READY, f"Ready: {_listed(snapshot, assignment)}.")
     return Verdict(reasons.MACHINES_NOT_NEEDED, "Existing nodes are used; no Machine was ordered.")
 
 
@@ -142,13 +146,22 @@ def _pending(snapshot: Snapshot, assignment: Assignment, waiting: list[MachineVi
     start = min((m.created_at for m in waiting), default=snapshot.now)
     until = _deadline(_counted(snapshot, start, "Machine"), snapshot.limits.machine_timeout_s)
     look = min(_deadline(start, snapshot.limits.provisioner_silence_s), until)
-    names = _names("Machine", sorted([*(m.name for m in assignment.machines), *ordered]))
+    names = _listed(snapshot, assignment, ordered)
     return Verdict(
         reasons.MACHINES_PENDING,
         f"Waiting for {names} to become Ready, ordered at {rfc3339(start)}; "
         f"an attempt counts as failed at {rfc3339(until)}.{_told(assignment)}",
         look if look > snapshot.now else until,
     )
+
+
+def _listed(snapshot: Snapshot, assignment: Assignment, ordered: Iterable[str] = ()) -> str:
+    """What was ordered or is being ordered, by kind."""
+    kinds: dict[str, list[str]] = {}
+    named = [(m.kind, m.name) for m in assignment.machines] + [(snapshot.node_api.kind, name) for name in ordered]
+    for kind, name in sorted(named):
+        kinds.setdefault(kind, []).append(name)
+    return " and ".join(_names(kind, names) for kind, names in kinds.items())
 
 
 def _told(assignment: Assignment) -> str:
@@ -158,27 +171,28 @@ def _told(assignment: Assignment) -> str:
 
 def _silent(snapshot: Snapshot, machine: MachineView) -> Verdict:
     until = _deadline(_counted(snapshot, machine.created_at, "Machine"), snapshot.limits.machine_timeout_s)
+    kind, provisioner = machine.kind, api_of({"kind": machine.kind}).provisioner
     return Verdict(
         reasons.PROVISIONER_SILENT,
-        f"Machine {machine.name} was ordered at {rfc3339(machine.created_at)} and no provisioner has touched it. Check that "
-        f"gpu-provisioner runs and may update Machines. The attempt counts as failed at {rfc3339(until)}.",
+        f"{kind} {machine.name} was ordered at {rfc3339(machine.created_at)} and no provisioner has touched it. Check that "
+        f"{provisioner} runs and may update {kind}s. The attempt counts as failed at {rfc3339(until)}.",
         until,
     )
 
 
 def _degraded(snapshot: Snapshot, machine: MachineView) -> Verdict:
-    if machine.reason == machine_reasons.POOL_IN_MAINTENANCE:
+    if machine.reason in reasons_of(machine).maintenance:
         said = shorten(machine.message, 300).rstrip(".")
         return Verdict(
             reasons.NODE_NOT_READY,
-            f"Node {machine.node_name or '(none)'} of Machine {machine.name} is under maintenance: {said}. "
+            f"Node {machine.node_name or '(none)'} of {machine.kind} {machine.name} is under maintenance: {said}. "
             f"{_since(machine.since)}It is waited for and not replaced, however long it takes.",
         )
     until = _deadline(_counted(snapshot, machine.since, "Machine"), snapshot.limits.node_lost_timeout_s)
     said = f"{machine.reason} {machine.message}".strip().rstrip(".") or "no reason given"
     return Verdict(
         reasons.NODE_NOT_READY,
-        f"Machine {machine.name} with node {machine.node_name or '(none)'} is no longer Ready: {shorten(said, 300)}. "
+        f"{machine.kind} {machine.name} with node {machine.node_name or '(none)'} is no longer Ready: {shorten(said, 300)}. "
         f"{_since(machine.since)}It is replaced at {rfc3339(until)}.",
         until,
     )
@@ -205,10 +219,11 @@ def _lost(snapshot: Snapshot, assignment: Assignment) -> Verdict | None:
         since = snapshot.absent_since.get(machine.name, snapshot.now)
         until = _deadline(_counted(snapshot, since, "Node", "Machine"), snapshot.limits.node_lost_timeout_s)
         if machine.node_name in snapshot.worker_nodes:
-            gone = f"Node {machine.node_name} of Machine {machine.name} is missing, first noticed at {rfc3339(since)}"
+            gone = f"Node {machine.node_name} of {machine.kind} {machine.name} is missing, first noticed at {rfc3339(since)}"
             text = f"{gone}; it is replaced at {rfc3339(until)}."
             return Verdict(reasons.NODE_LOST, text, until)
-        text = f"Machine {machine.name} is Ready and its Node {machine.node_name} has not appeared yet; it is replaced at {rfc3339(until)}."
+        what = f"{machine.kind} {machine.name} is Ready and its Node {machine.node_name} has not appeared yet"
+        text = f"{what}; it is replaced at {rfc3339(until)}."
         return Verdict(reasons.MACHINES_PENDING, text, until)
     return None
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from controller_runtime.untrusted import later
-from kaito_controller.workspace.state.machines import CAUSELESS_REASONS, DELETED_BY_OTHERS, NODE_LOST, Order
+from kaito_controller.workspace.state.machines import DELETED_BY_OTHERS, NODE_LOST, Order, says_why
 from kaito_controller.workspace.state.records import Failure, shorten
 from kaito_controller.workspace.state.snapshot import MachinePhase, MachineView, Snapshot
 
@@ -86,7 +86,7 @@ def sightings(snapshot: Snapshot, current: Iterable[MachineView]) -> dict[int, F
 
 def cause_of(machine: MachineView) -> str:
     """Reason and message of a Machine that says why; "" for one that only says what."""
-    if machine.reason in CAUSELESS_REASONS:
+    if not says_why(machine):
         return ""
     return shorten(f"{machine.reason}: {machine.message}".rstrip(": "))
 

@@ -40,7 +40,7 @@ def plan_deletion(remains: Remains) -> tuple[Action, ...]:
         return tuple(Delete.of(obj) for obj in remains.objects if not is_deleting(obj))
     if remains.machines:
         going = MachinePhase.DELETING
-        return tuple(Delete("Machine", m.name, "", m.uid) for m in remains.machines if m.phase is not going)
+        return tuple(Delete(m.kind, m.name, "", m.uid) for m in remains.machines if m.phase is not going)
     if remains.claimed:
         return tuple(ReleaseNode(node.name, node.resource_version) for node in remains.claimed)
     return (RemoveFinalizer(),)
@@ -61,7 +61,7 @@ def _machines(machines: tuple[MachineView, ...]) -> str:
     names = ", ".join(machine.name for machine in machines[:4])
     more = f" and {len(machines) - 4} more" if len(machines) > 4 else ""
     first = machines[0]
-    since = f" Machine {first.name} has been terminating since {rfc3339(first.since)}." if first.since else ""
+    since = f" {first.kind} {first.name} has been terminating since {rfc3339(first.since)}." if first.since else ""
     said = first.phase is MachinePhase.DELETING and first.reason != DELETED_BY_OTHERS
     told = f" It says {first.reason}: {shorten(first.message, 300)}" if said else ""
     return f"Waiting for {names}{more} to be gone.{since}{told}"

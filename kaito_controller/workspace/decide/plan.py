@@ -59,12 +59,14 @@ def _give_back(snapshot: Snapshot, decision: Decision) -> list[Action]:
 def _nodes(snapshot: Snapshot, decision: Decision) -> list[Action]:
     assignment = decision.assignment
     claims = tuple((node.name, node.resource_version) for node in assignment.claim)
-    orders = [Create(build_machine(snapshot.raw, order, snapshot.wanted)) for order in assignment.order]
+    orders = [
+        Create(build_machine(snapshot.raw, order, snapshot.wanted, snapshot.node_api)) for order in assignment.order
+    ]
     return [*_removals(decision), *_releases(decision), *([ClaimNodes(claims)] if claims else []), *orders]
 
 
 def _removals(decision: Decision) -> list[Action]:
-    return [Delete("Machine", machine.name, "", machine.uid) for machine in decision.assignment.remove]
+    return [Delete(machine.kind, machine.name, "", machine.uid) for machine in decision.assignment.remove]
 
 
 def _releases(decision: Decision) -> list[Action]:

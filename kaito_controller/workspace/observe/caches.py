@@ -12,9 +12,10 @@ from typing import Protocol
 
 from controller_runtime.conditions import is_true
 from controller_runtime.resources import Object, annotations_of, controller_of, is_deleting, labels_of, namespace_of
-from gpu_provisioner.api import labels as machine_labels
 from kaito_controller.api import conditions, labels
 from kaito_controller.api.types import DEFAULT_INSTANCE_TYPE
+from kaito_controller.nodeapi import api_of, vocabulary
+from kaito_controller.nodeapi.port import NodeApi
 from kaito_controller.workspace.state import naming
 from kaito_controller.workspace.state.machines import owner_key
 from kaito_controller.workspace.state.snapshot import Claim
@@ -40,12 +41,25 @@ class Cache(Protocol):
     def fresh_for_s(self) -> float | None: ...
 
 
-class MachineCache(Cache, Protocol):
-    """Machines, whose CRD may be missing; then the cache is empty."""
+class MachineCache(Protocol):
+    """What was ordered, by whichever API; empty where no such API is installed."""
+
+    @property
+    def api(self) -> NodeApi:
+        """By which new nodes are ordered."""
 
     @property
     def available(self) -> bool:
-        """Machines can be ordered."""
+        """They can be ordered."""
+
+    def by_index(self, index: str, value: str) -> list[Object]: ...
+    def fresh_for_s(self) -> float | None: ...
+
+
+class Fresh(Protocol):
+    """Knows how long it has been current."""
+
+    def fresh_for_s(self) -> float | None: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +90,7 @@ def read_claim(node: Object) -> Claim | None:
 
 def instance_type_of(node: Object) -> str:
     found = labels_of(node)
-    return found.get(machine_labels.INSTANCE_TYPE) or found.get(machine_labels.INSTANCE_TYPE_BETA) or ""
+    return found.get(vocabulary.INSTANCE_TYPE) or found.get(vocabulary.INSTANCE_TYPE_BETA) or ""
 
 
 def type_key(instance_type: str) -> str:
@@ -96,8 +110,8 @@ def _workspace_of_pod(obj: Object) -> Iterable[str]:
 
 
 def _node_of(machine: Object) -> Iterable[str]:
-    name = (machine.get("status") or {}).get("nodeName")
-    return (str(name),) if name else ()
+    name = api_of(machine).read(machine).node_name
+    return (name,) if name else ()
 
 
 def owner_uid(obj: Object) -> Iterable[str]:

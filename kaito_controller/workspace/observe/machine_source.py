@@ -1,4 +1,4 @@
-"""Machines as a cache, in clusters with and without their CRD.
+"""The objects of one node API as a cache, in clusters with and without its CRD; "Machine" stands for any of them.
 
 Nodes that users bring need no Machines, so a missing CRD is a way of working and not an error. While it is missing this looks for it now
 and then with one GET; once it is installed, the cache is filled, the controller's watch is connected, and every Workspace gets another
@@ -18,23 +18,24 @@ from controller_runtime.clock import SYSTEM_CLOCK, Clock
 from controller_runtime.errors import ApiError, Forbidden, NotFound
 from controller_runtime.logs import get_logger
 from controller_runtime.resources import Object
-from kaito_controller.workspace.act.actions import MACHINES
+from kaito_controller.nodeapi import APIS, DEFAULT
+from kaito_controller.nodeapi.port import NodeApi
 from kaito_controller.workspace.observe.caches import MACHINE_INDICES
 
 LOOK_EVERY_S = 10.0
 FOLLOW_EVERY_S = 1.0
 """How often it is looked whether the type has gone or come back; that costs no request."""
 STOP_TIMEOUT_S = 5.0
-PROBE = "is-the-machine-api-installed"
-"""A Machine that nobody has; how its absence is reported tells whether the type exists."""
+PROBE = "is-this-node-api-installed"
+"""An object that nobody has; how its absence is reported tells whether the type exists."""
 
 log = get_logger(__name__)
 
 
-def is_installed(client: KubeClient) -> bool:
-    """Whether the API server knows Machines. A 404 for the type has no object name in its details; one for the object has."""
+def is_installed(client: KubeClient, api: NodeApi) -> bool:
+    """Whether the API server knows this API. A 404 for the type has no object name in its details; one for the object has."""
     try:
-        client.get(MACHINES, PROBE)
+        client.get(api.resource, PROBE)
     except NotFound as error:
         return bool(error.details.get("name"))
     except Forbidden:
@@ -46,8 +47,16 @@ def is_installed(client: KubeClient) -> bool:
 class MachineSource:
     """A `MachineCache`, and a runnable that fills it when the CRD appears later."""
 
-    def __init__(self, client: KubeClient, *, clock: Clock = SYSTEM_CLOCK, informer: Informer | None = None) -> None:
+    def __init__(
+        self,
+        client: KubeClient,
+        api: NodeApi = APIS[DEFAULT],
+        *,
+        clock: Clock = SYSTEM_CLOCK,
+        informer: Informer | None = None,
+    ) -> None:
         """`informer`: one that is already run by the manager, when the CRD was there from the start."""
+        self.api = api
         self._client = client
         self._clock = clock
         self._informer = informer
@@ -56,6 +65,7 @@ class MachineSource:
 
     @property
     def available(self) -> bool:
+        """Nodes can be ordered by this API."""
         return self._informer is not None and not self._is_removed(self._informer)
 
     @staticmethod
@@ -87,8 +97,8 @@ class MachineSource:
         while not self._appears():
             if self._clock.wait_event(stop, LOOK_EVERY_S):
                 return
-        log.info("the Machine CRD was installed; Machines can be ordered from now on")
-        informer = Informer(self._client, MACHINES, indexers=MACHINE_INDICES, clock=self._clock)
+        log.info("a node API was installed; its objects can be ordered from now on", crd=self.api.crd)
+        informer = Informer(self._client, self.api.resource, indexers=MACHINE_INDICES, clock=self._clock)
         informer.start()
         try:
             while not informer.wait_for_sync(1.0):
@@ -108,12 +118,14 @@ class MachineSource:
             if self.available == was:
                 continue
             was = not was
-            log.info("the Machine CRD was installed again" if was else "the Machine CRD was removed", available=was)
+            log.info(
+                "a node API was installed again" if was else "a node API was removed", crd=self.api.crd, available=was
+            )
             self._on_appear()
 
     def _appears(self) -> bool:
         try:
-            return is_installed(self._client)
+            return is_installed(self._client, self.api)
         except ApiError as error:
-            log.warning("cannot tell whether the Machine CRD is installed", error=str(error))
+            log.warning("cannot tell whether a node API is installed", crd=self.api.crd, error=str(error))
             return False

@@ -30,8 +30,8 @@ from kaito_controller.workspace.observe.caches import (
     CLAIMED_BY,
     FREE,
     HELD,
-    Cache,
     Caches,
+    Fresh,
     read_claim,
     type_key,
 )
@@ -143,6 +143,7 @@ class Observer:
             readiness_timeout_s=request.readiness_timeout_s,
             brought_nodes=self._around.brought_nodes,
             machine_api=self._caches.machines.available,
+            node_api=self._caches.machines.api,
             machines=machines,
             nodes=nodes,
             absent_since=self._absent_since(raw, machines, nodes, now)
@@ -202,7 +203,7 @@ class Observer:
     def _freshness(self, now: datetime) -> dict[str, datetime | None]:
         """See `Snapshot.fresh`. What was said before is kept while it still holds, so that no message changes by a second."""
         caches = self._caches
-        asked = {
+        asked: dict[str, Fresh] = {
             "Node": caches.nodes,
             "Machine": caches.machines,
             "Pod": caches.pods,
@@ -303,7 +304,7 @@ def _selected(nodes: Iterable[Object], request: Request) -> list[Object]:
     return [node for node in nodes if wanted <= labels_of(node).items()]
 
 
-def _since_when(cache: Cache, before: datetime | None, now: datetime) -> datetime | None:
+def _since_when(cache: Fresh, before: datetime | None, now: datetime) -> datetime | None:
     seconds = cache.fresh_for_s()
     if seconds is None:
         return None

@@ -15,6 +15,8 @@ from controller_runtime.resources import Object
 from controller_runtime.untrusted import EARLIEST
 from kaito_controller.api import reasons
 from kaito_controller.api.reasons import Reason
+from kaito_controller.nodeapi import APIS, DEFAULT
+from kaito_controller.nodeapi.port import NodeApi
 from kaito_controller.workloads.context import WorkloadContext
 from kaito_controller.workspace.state.records import Attempts, Record, Release
 
@@ -63,6 +65,8 @@ class MachineView:
     """A provisioner has put a finalizer or a condition on it."""
     initialized: bool = False
     """It has been a working node at some time."""
+    kind: str = APIS[DEFAULT].kind
+    """Of the object, which says by which API the node was ordered."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -209,6 +213,8 @@ class Snapshot:
     readiness_timeout_s: float = 600.0
     machine_api: bool = True
     """Machines can be ordered: their CRD is installed."""
+    node_api: NodeApi = APIS[DEFAULT]
+    """By which new ones are ordered."""
     machines: tuple[MachineView, ...] = ()
     nodes: Mapping[str, NodeView] = field(default_factory=dict)
     """By name: those of our Machines, those we claimed, the preferred ones, and free ones of our instance type."""

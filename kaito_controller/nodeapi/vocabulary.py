@@ -1,0 +1,52 @@
+"""Names that all node APIs share: labels of orders and their Nodes, taints, and what is read from conditions. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from controller_runtime.resources import Object, labels_of
+from controller_runtime.untrusted import entries, mapping
+from gpu_provisioner.api import labels
+
+INSTANCE_TYPE = labels.INSTANCE_TYPE
+INSTANCE_TYPE_BETA = labels.INSTANCE_TYPE_BETA
+WORKSPACE = labels.WORKSPACE
+WORKSPACE_NAMESPACE = labels.WORKSPACE_NAMESPACE
+"""On orders and Nodes: for whom they are."""
+
+GPU_TAINT = {"key": "sku", "value": "gpu", "effect": "NoSchedule"}
+"""Of every node that is ordered; generated pods tolerate it."""
+
+PLATFORM = {labels.ARCH: "amd64", labels.OS: "linux"}
+"""Requirements of every node that is ordered."""
+
+MOST_CONDITIONS = 100
+
+
+def owner_key(obj: Object) -> str:
+    """`namespace/name` of the Workspace that an order or Node is labelled for, "" when it is for none."""
+    found = labels_of(obj)
+    name, namespace = found.get(WORKSPACE), found.get(WORKSPACE_NAMESPACE)
+    return f"{namespace}/{name}" if name and namespace else ""
+
+
+def selector_of(namespace: str, name: str) -> str:
+    """Selects everything that was ordered for Workspaces of this name."""
+    return f"{WORKSPACE}={name},{WORKSPACE_NAMESPACE}={namespace}"
+
+
+def is_in(key: str, value: str) -> dict[str, Any]:
+    """One requirement with one value."""
+    return {"key": key, "operator": "In", "values": [value]}
+
+
+def conditions_of(stored: Object) -> dict[str, Mapping[str, Any]]:
+    """By type."""
+    found = entries(mapping(stored.get("status")).get("conditions"), MOST_CONDITIONS)
+    return {str(entry.get("type")): entry for entry in found}
+
+
+def is_true(found: Mapping[str, Mapping[str, Any]], step: str) -> bool:
+    """Whether the condition is there and True."""
+    return found.get(step, {}).get("status") == "True"
