@@ -29,8 +29,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from kaito_controller.catalog.data_files import read_catalog
 from kaito_controller.catalog.life import retirement_text
-from kaito_controller.catalog.loader import load_catalog
 from kaito_controller.catalog.model import Catalog, Cloud, InstanceType, Preset
 from kaito_controller.catalog.sizing import (
     LEAST_CAPABILITY,
@@ -69,7 +69,7 @@ def catalogue_config_map() -> dict[str, Any]:
         "apiVersion": "v1",
         "kind": "ConfigMap",
         "metadata": {"name": NAME, "namespace": NAMESPACE, "labels": {"app.kubernetes.io/part-of": "kaito"}},
-        "data": catalogue_data(load_catalog()),
+        "data": catalogue_data(read_catalog()),
     }
 
 

@@ -22,7 +22,7 @@ from gpu_provisioner.settings import ProvisionerSettings
 from kaito_controller.api import conditions
 from kaito_controller.api.reasons import REASONS
 from kaito_controller.catalog import tables
-from kaito_controller.catalog.loader import load_catalog
+from kaito_controller.catalog.data_files import read_catalog
 from kaito_controller.settings import ENV_PREFIX as CONTROLLER_PREFIX
 from kaito_controller.settings import ControllerSettings
 from kaito_controller.workloads import template_fields
@@ -63,9 +63,9 @@ def _code(names: Iterable[str]) -> str:
 
 ROWS: dict[str, Callable[[], Iterable[Row]]] = {
     "conditions": lambda: ((f"`{name}`", _condition_texts()[name]) for name in conditions.ALL),
-    "catalogue-models": lambda: tables.model_cells(load_catalog()),
-    "catalogue-presets": lambda: tables.preset_cells(load_catalog()),
-    "catalogue-instance-types": lambda: tables.instance_type_cells(load_catalog()),
+    "catalogue-models": lambda: tables.model_cells(read_catalog()),
+    "catalogue-presets": lambda: tables.preset_cells(read_catalog()),
+    "catalogue-instance-types": lambda: tables.instance_type_cells(read_catalog()),
     "controller-reasons": lambda: (
         (f"`{r.name}`", r.kind.value, ", ".join(r.conditions), r.cause, r.cure) for r in REASONS.values()
     ),

@@ -14,8 +14,8 @@ from typing import Any
 
 import yaml
 
+from kaito_controller.catalog.data_files import CatalogError, preset_from
 from kaito_controller.catalog.from_hub import UnreadableModelError, entry_from_hub
-from kaito_controller.catalog.loader import CatalogError, preset_from
 
 CONFIG_MAP, NAMESPACE = "kaito-catalogue", "kaito-system"
 

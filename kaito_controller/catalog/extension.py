@@ -13,8 +13,8 @@ from dataclasses import replace
 from types import MappingProxyType
 from typing import Any
 
+from kaito_controller.catalog.data_files import CatalogError, instance_type_from, preset_from, prices_from
 from kaito_controller.catalog.entries import PricesEntry
-from kaito_controller.catalog.loader import CatalogError, instance_type_from, preset_from, prices_from
 from kaito_controller.catalog.model import Catalog, InstanceType, Preset
 from kaito_controller.catalog.plain_yaml import PlainYamlError, load_plain_yaml
 

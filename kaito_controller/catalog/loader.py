@@ -1,135 +1,53 @@
-"""Read the data files of the catalogue into `Catalog`.
+"""The built-in catalogue, as programs load it: compiled from the data files by `python -m hack.generate`, read in milliseconds.
 
-The files ship with the package, so a fault in one is a fault of the build: `CatalogError` names file, entry and field, and the
-consistency tests read every file. What users add at run time goes through `extension.py`, which never raises.
+The YAML files under `data/` are what people edit and review; `data/compiled.json` is the same after the schema has checked it, and a test
+compares the two. Nothing of the schema is imported here. What users add at run time goes through `extension.py`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+import json
+from collections.abc import Mapping
 from functools import cache
 from importlib import resources
-from importlib.resources.abc import Traversable
 from types import MappingProxyType
-from typing import Any, TypeVar
-
-import yaml
-from pydantic import ValidationError
+from typing import Any
 
 from kaito_controller.catalog.cards import Card
-from kaito_controller.catalog.entries import (
-    CardEntry,
-    Entry,
-    InstanceTypeEntry,
-    InstanceTypesFile,
-    PresetEntry,
-    PricesEntry,
-)
 from kaito_controller.catalog.model import Catalog, InstanceType, Preset
+from kaito_controller.catalog.plain_form import from_plain, to_plain
 
-T = TypeVar("T", Preset, InstanceType)
-E = TypeVar("E", bound=Entry)
-_LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
-"""The same safe schema in C where PyYAML has it: the data files take a twentieth of a second instead of half a second."""
-
-
-class CatalogError(ValueError):
-    """A data file of the catalogue breaks its schema."""
+COMPILED = "compiled.json"
 
 
 @cache
 def load_catalog() -> Catalog:
     """The built-in catalogue. The same immutable object on every call."""
-    data = resources.files("kaito_controller.catalog") / "data"
-    presets = _unique(
-        p for file in _yaml_files(data / "presets") for p in read_presets(file.read_text("utf-8"), file.name)
+    found = _compiled()
+    return Catalog(
+        presets=MappingProxyType({p["name"]: from_plain(Preset, p) for p in found["presets"]}),
+        instance_types=MappingProxyType({t["name"]: from_plain(InstanceType, t) for t in found["instance_types"]}),
     )
-    types = _unique(
-        t
-        for file in _yaml_files(data / "instance_types")
-        for t in read_instance_types(file.read_text("utf-8"), file.name)
-    )
-    return Catalog(presets=MappingProxyType(presets), instance_types=MappingProxyType(types))
 
 
 @cache
 def load_cards() -> Mapping[str, Card]:
     """The built-in cards, by model and nominal size. The same immutable object on every call."""
-    file = resources.files("kaito_controller.catalog") / "data" / "cards.yaml"
-    entries = _parsed(file.read_text("utf-8"))
-    cards = [_checked(CardEntry, entry, f"cards.yaml[{index}]").to_card() for index, entry in enumerate(entries)]
-    return MappingProxyType({card.name: card for card in cards})
+    return MappingProxyType({card["name"]: from_plain(Card, card) for card in _compiled()["cards"]})
 
 
-def read_presets(text: str, where: str) -> list[Preset]:
-    """The presets of one data file."""
-    entries = _parsed(text)
-    if not isinstance(entries, list):
-        raise CatalogError(f"{where}: must hold a list of presets")
-    return [preset_from(entry, f"{where}[{index}]") for index, entry in enumerate(entries)]
+def compiled_text(catalog: Catalog, cards: Mapping[str, Card]) -> str:
+    """What the compiled file has to say: one thing a line, so that a change shows as one."""
+    lists = {"presets": catalog.presets, "instance_types": catalog.instance_types, "cards": cards}
+    return "{\n" + ",\n".join(f'"{name}": {_lines(items)}' for name, items in lists.items()) + "\n}\n"
 
 
-def read_instance_types(text: str, where: str) -> list[InstanceType]:
-    """The instance types of one data file; each entry names one of the file's sources."""
-    try:
-        file = InstanceTypesFile.model_validate(_parsed(text), by_alias=True)
-    except ValidationError as error:
-        raise CatalogError(_sentence(where, error)) from error
-    result = []
-    for index, entry in enumerate(file.instance_types):
-        source = file.sources.get(str(entry.get("source")))
-        if source is None:
-            raise CatalogError(f"{where}[{index}]: source must be one of {', '.join(file.sources)}")
-        dated = {"priceDate": file.price_date} if "prices" in entry else {}
-        added = {"cloud": file.cloud, "source": source, **dated}
-        result.append(instance_type_from({**entry, **added}, f"{where}[{index}]"))
-    return result
+def _lines(items: Mapping[str, Any]) -> str:
+    return "[\n" + ",\n".join(json.dumps(to_plain(item), ensure_ascii=False) for item in items.values()) + "\n]"
 
 
-def preset_from(entry: Any, where: str) -> Preset:
-    """One preset entry, checked."""
-    return _checked(PresetEntry, entry, where).to_preset()
-
-
-def instance_type_from(entry: Any, where: str) -> InstanceType:
-    """One instance type entry, checked."""
-    return _checked(InstanceTypeEntry, entry, where).to_instance_type(load_cards())
-
-
-def prices_from(entry: Any, where: str) -> PricesEntry:
-    """Added list prices, checked."""
-    return _checked(PricesEntry, entry, where)
-
-
-def _checked(kind: type[E], entry: Any, where: str) -> E:
-    try:
-        return kind.model_validate(entry, by_alias=True)
-    except ValidationError as error:
-        raise CatalogError(_sentence(where, error)) from error
-
-
-def _parsed(text: str) -> Any:
-    return yaml.load(text, Loader=_LOADER)  # noqa: S506  # both are safe loaders
-
-
-def _yaml_files(folder: Traversable) -> list[Traversable]:
-    return sorted((f for f in folder.iterdir() if f.name.endswith(".yaml")), key=lambda f: f.name)
-
-
-def _unique(items: Iterator[T]) -> dict[str, T]:
-    result: dict[str, T] = {}
-    for item in items:
-        if item.name in result:
-            raise CatalogError(f"{item.name}: listed twice")
-        result[item.name] = item
-    return result
-
-
-def _sentence(where: str, error: ValidationError) -> str:
-    """All faults of an entry in one line, each with its field; at most five, so that it stays readable."""
-    faults = []
-    for detail in error.errors(include_url=False, include_context=False)[:5]:
-        path = ".".join(str(part) for part in detail["loc"])
-        message = detail["msg"].removeprefix("Value error, ")
-        faults.append(f"{path}: {message}" if path else message)
-    return f"{where}: " + "; ".join(faults)
+@cache
+def _compiled() -> dict[str, Any]:
+    file = resources.files("kaito_controller.catalog") / "data" / COMPILED
+    found: dict[str, Any] = json.loads(file.read_text("utf-8"))
+    return found

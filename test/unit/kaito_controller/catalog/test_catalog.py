@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from kaito_controller.catalog.loader import CatalogError, load_catalog, read_instance_types, read_presets
+from kaito_controller.catalog.data_files import CatalogError, read_instance_types, read_presets
+from kaito_controller.catalog.loader import load_cards, load_catalog
 from kaito_controller.catalog.model import GIB, InstanceType, Preset
 from kaito_controller.catalog.sizing import Fitness, candidates, inference_need, node_counts, offers, tuning_need
 
@@ -110,4 +111,6 @@ def test_a_data_file_with_a_fault_is_named_with_entry_and_field() -> None:
     with pytest.raises(CatalogError, match=r"x\.yaml\[0\]: .*inference: Field required"):
         read_presets("- {name: a, family: b, source: ccc, launcher: {command: [x]}}", "x.yaml")
     with pytest.raises(CatalogError, match=r"x\.yaml\[0\]: source must be one of s"):
-        read_instance_types("{cloud: azure, sources: {s: somewhere}, instanceTypes: [{name: a, source: t}]}", "x.yaml")
+        read_instance_types(
+            "{cloud: azure, sources: {s: somewhere}, instanceTypes: [{name: a, source: t}]}", "x.yaml", load_cards()
+        )

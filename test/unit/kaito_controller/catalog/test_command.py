@@ -10,8 +10,9 @@ import pytest
 import yaml
 
 from kaito_controller.catalog.command import main
+from kaito_controller.catalog.data_files import preset_from
 from kaito_controller.catalog.extension import extend
-from kaito_controller.catalog.loader import load_catalog, preset_from
+from kaito_controller.catalog.loader import load_catalog
 
 QWEN3_8B = {
     "architectures": ["Qwen3ForCausalLM"], "head_dim": 128, "hidden_size": 4096, "intermediate_size": 12288,
