@@ -15,8 +15,8 @@ from controller_runtime.manager.manager import Manager
 from controller_runtime.settings import SettingsError, load_settings
 from controller_runtime.startup import patiently
 from controller_runtime.version import user_agent
-from gpu_provisioner.cloud.azure.agent_pools import AzureAgentPools
-from gpu_provisioner.cloud.azure.offers import AzureOffers
+from gpu_provisioner.cloud.adapter import Cloud, offers_of
+from gpu_provisioner.cloud.chosen import CLOUD
 from gpu_provisioner.cloud.port import Auth, CloudError, Unknown
 from gpu_provisioner.settings import ENV_PREFIX, PROG, ProvisionerSettings
 from gpu_provisioner.setup import build_provisioner
@@ -45,22 +45,21 @@ def main(argv: Sequence[str] | None = None, environ: Mapping[str, str] | None = 
 
 def run(settings: ProvisionerSettings) -> int:
     """Connect, check, run. Raises ControllerRuntimeError when either side cannot be reached with what the settings say."""
-    pools = AzureAgentPools(settings.azure_options())
+    pools = Cloud(settings.cloud_options())
     try:
         check_cloud(pools)
         client = Client.from_kubeconfig(settings.kubeconfig, context=settings.context, user_agent=user_agent(PROG))
         manager = Manager(client, settings, name=PROG)
-        offers = AzureOffers(pools, settings.location) if settings.location else None
-        build_provisioner(manager, pools, settings, offers=offers)
+        build_provisioner(manager, pools, settings, offers=offers_of(pools, settings))
         return manager.run()
     finally:
         pools.close()
 
 
-def check_cloud(pools: AzureAgentPools) -> None:
+def check_cloud(pools: Cloud) -> None:
     """One token and one list: a wrong identity, role or cluster name is said now, and not by the first Machine.
 
-    Raises Auth. Azure being down or busy is no reason not to start.
+    Raises Auth. The cloud being down or busy is no reason not to start.
     """
     log = get_logger(__name__)
 
@@ -70,14 +69,17 @@ def check_cloud(pools: AzureAgentPools) -> None:
 
     try:
         found = patiently(
-            look, "azure", worth_another_try=lambda error: isinstance(error, Unknown), patience_s=CLOUD_PATIENCE_S
+            look,
+            CLOUD.provider,
+            worth_another_try=lambda error: isinstance(error, Unknown),
+            patience_s=CLOUD_PATIENCE_S,
         )
     except Auth:
         raise
     except CloudError as error:
-        log.warning("azure cannot be reached yet, starting anyway", error=str(error))
+        log.warning("the cloud cannot be reached yet, starting anyway", error=str(error))
     else:
-        log.info("azure access checked", agent_pools=found)
+        log.info("cloud access checked", pools=found)
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
 """What the provisioner counts: karpenter's names where they mean something here, and histograms of each phase.
 
-No object name and no text of Azure becomes a label value.
+No object name and no text of the cloud becomes a label value.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from collections.abc import Callable
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
 from gpu_provisioner.api.labels import DEFAULT_PROVISIONER
+from gpu_provisioner.cloud.chosen import CLOUD
 from gpu_provisioner.cloud.port import CloudError, NotFound
 
 _CALL_BUCKETS = (0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
@@ -22,7 +23,7 @@ class ProvisionerMetrics:
     """All series of the provisioner in one registry."""
 
     def __init__(self, registry: CollectorRegistry) -> None:
-        self._launched = _machine_counter("launched", "Machines whose agent pool became ready.", registry)
+        self._launched = _machine_counter("launched", f"Machines whose {CLOUD.pool} became ready.", registry)
         self._registered = _machine_counter("registered", "Machines whose Node joined.", registry)
         self._initialized = _machine_counter("initialized", "Machines whose Node became usable.", registry)
         self._terminated = Counter(
@@ -51,7 +52,7 @@ class ProvisionerMetrics:
         )
         self._in_the_way = Gauge(
             "gpu_provisioner_pools_not_owned",
-            "Machines whose deletion waits for an agent pool that does not carry our mark and goes on costing.",
+            f"Machines whose deletion waits for {CLOUD.a_pool} that does not carry our mark and goes on costing.",
             registry=registry,
         )
         self._phase = Histogram(
@@ -63,14 +64,14 @@ class ProvisionerMetrics:
         )
         self._call = Histogram(
             "karpenter_cloudprovider_duration_seconds",
-            "Duration of requests to Azure.",
+            f"Duration of requests to {CLOUD.name}.",
             ["controller", "method", "provider"],
             buckets=_CALL_BUCKETS,
             registry=registry,
         )
         self._call_errors = Counter(
             "karpenter_cloudprovider_errors",
-            "Requests to Azure that failed, by class of error; a missing pool is an answer and not counted.",
+            f"Requests to {CLOUD.name} that failed, by class of error; a missing pool is an answer and not counted.",
             ["controller", "method", "provider", "error"],
             registry=registry,
         )
@@ -126,10 +127,10 @@ class ProvisionerMetrics:
         self._in_the_way.set_function(count)
 
     def cloud_call(self, method: str, seconds: float, error: CloudError | None) -> None:
-        """One request to Azure ended."""
-        self._call.labels("machine", method, "azure").observe(seconds)
+        """One request to the cloud ended."""
+        self._call.labels("machine", method, CLOUD.provider).observe(seconds)
         if error is not None and not isinstance(error, NotFound):
-            self._call_errors.labels("machine", method, "azure", type(error).__name__).inc()
+            self._call_errors.labels("machine", method, CLOUD.provider, type(error).__name__).inc()
 
 
 def _machine_counter(step: str, text: str, registry: CollectorRegistry) -> Counter:

@@ -1,4 +1,4 @@
-"""All parts of the provisioner, put together around a manager and an AgentPools port.
+"""All parts of the provisioner, put together around a manager and a NodePools port.
 
 The process (`main`) and the tests build it through this one function, so that what is tested is what runs.
 """
@@ -20,7 +20,7 @@ from gpu_provisioner.api import labels
 from gpu_provisioner.api.resource import MACHINES
 from gpu_provisioner.cloud.cache import PoolView
 from gpu_provisioner.cloud.offers import InstanceOffers
-from gpu_provisioner.cloud.port import AgentPools
+from gpu_provisioner.cloud.port import NodePools
 from gpu_provisioner.cloud.rate_limit import Gate, GatedPools
 from gpu_provisioner.cloud.unavailable_offerings import RefusalMemory
 from gpu_provisioner.garbage.apply import GarbageApplier
@@ -48,7 +48,7 @@ class Provisioner:
 
 def build_provisioner(
     manager: Manager,
-    pools: AgentPools,
+    pools: NodePools,
     settings: ProvisionerSettings,
     *,
     offers: InstanceOffers | None = None,
@@ -147,11 +147,12 @@ def _offer_controller(
 
 
 def _pool_view(
-    manager: Manager, pools: AgentPools, settings: ProvisionerSettings, metrics: ProvisionerMetrics, clock: Clock
+    manager: Manager, pools: NodePools, settings: ProvisionerSettings, metrics: ProvisionerMetrics, clock: Clock
 ) -> PoolView:
+    budget = settings.request_budget()
     gate = Gate(
-        requests_per_s=settings.azure_requests_per_s * settings.time_scale,
-        burst=settings.azure_request_burst,
+        requests_per_s=budget.requests_per_s * settings.time_scale,
+        burst=budget.burst,
         throttled_pause_s=30.0 / settings.time_scale,
         outage_pause_s=1.0 / settings.time_scale,
         outage_pause_max_s=60.0 / settings.time_scale,

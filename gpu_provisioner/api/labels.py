@@ -1,7 +1,7 @@
 """Names that appear on objects: labels, annotations, the finalizer, requirement keys, tags.
 
 They are the visible half of the Machine contract. Those under `karpenter.sh` and `kaito.sh` are shared with KAITO 0.3.x and with
-Azure's gpu-provisioner 0.2.x and must not change; those marked "ours" are additions that a peer may ignore.
+the published gpu-provisioner 0.2.x and must not change; those marked "ours" are additions that a peer may ignore.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ KIND = "Machine"
 PLURAL = "machines"
 
 FINALIZER = "karpenter.sh/termination"
-"""On a Machine: its agent pool may exist. On a Node: its Machine has not let it go yet."""
+"""On a Machine: its pool may exist. On a Node: its Machine has not let it go yet."""
 
 WORKSPACE = "kaito.sh/workspace"
 WORKSPACE_NAMESPACE = "kaito.sh/workspacenamespace"
@@ -44,9 +44,9 @@ ZONE = "topology.kubernetes.io/zone"
 ARCH = "kubernetes.io/arch"
 OS = "kubernetes.io/os"
 
-AGENT_POOL = "kubernetes.azure.com/agentpool"
-AGENT_POOL_SHORT = "agentpool"
-"""AKS puts both on every Node of a pool; the value is the pool's name, which is the Machine's name."""
+POOL = "kubernetes.azure.com/agentpool"
+POOL_SHORT = "agentpool"
+"""The cloud puts both on every Node of a pool; the value is the pool's name, which is the Machine's name."""
 
 _ANY_OF = r"([-a-z0-9]+\.)*"
 SYSTEM_LABEL = re.compile(
@@ -60,13 +60,13 @@ MACHINE_UID = "kaito.sh/machine-uid"
 """Ours. Node label of the pool: the UID of the Machine that the pool was made for (half of the ownership mark)."""
 
 MACHINE_UID_TAG = "kaito-machine-uid"
-"""Ours. Azure tag of the pool with the same UID (the other half; `/` is not allowed in tag names)."""
+"""Ours. Tag of the pool with the same UID (the other half; `/` is not allowed in tag names)."""
 
 NODE_IMAGE_FAMILY = "kaito.sh/node-image-family"
-"""Annotation of a Machine: OS SKU, `Ubuntu` or `AzureLinux` (any case); as gpu-provisioner 0.4 reads it."""
+"""Annotation of a Machine: what runs on its node, as the cloud names it (any case); as gpu-provisioner 0.4 reads it."""
 
 GPU_DRIVER = "kaito.sh/gpu-driver"
-"""Ours. Annotation of a Machine: `Install` or `None`, whether AKS installs the GPU driver."""
+"""Ours. Annotation of a Machine: `Install` or `None`, whether the cloud installs the GPU driver."""
 
 GPU_INSTANCE_PROFILE = "kaito.sh/gpu-instance-profile"
 """Ours. Annotation of a Machine: MIG profile, `MIG1g` `MIG2g` `MIG3g` `MIG4g` or `MIG7g`."""

@@ -45,7 +45,10 @@ INITIALIZATION_TIMEOUT = "InitializationTimeout"
 
 @dataclass(frozen=True, slots=True)
 class ReasonEntry:
-    """One row of the documentation: what the reason means and what a person should do."""
+    """One row of the documentation: what the reason means and what a person should do.
+
+    Both are templates: `{cloud}`, `{pool}` and the like are filled in with the words of the cloud (`CloudProfile.told`).
+    """
 
     reason: str
     condition: str
@@ -57,26 +60,26 @@ REASONS: tuple[ReasonEntry, ...] = (
     ReasonEntry(
         LAUNCH_IN_PROGRESS,
         "MachineLaunched",
-        "The agent pool is being ordered and created by AKS.",
+        "The {pool} is being ordered and created by {service}.",
         "Wait; GPU pools take 3 to 10 minutes.",
     ),
     ReasonEntry(
         WAITING_FOR_TURN,
         "MachineLaunched",
-        "More pools are wanted than our request budget to Azure lets us order at once; nothing was sent for this Machine yet.",
-        "Wait: namespaces take turns, and the launch limit does not run. `--azure-requests-per-s` and `--azure-request-burst` set it.",
+        "More pools are wanted than our request budget to {cloud} lets us order at once; nothing was sent for this Machine yet.",
+        "Wait: namespaces take turns, and the launch limit does not run. {budget_flags} set it.",
     ),
     ReasonEntry(
         CLOUD_BUSY,
         "MachineLaunched",
-        "AKS is running another operation on the cluster or pool and refuses a second one.",
+        "{service} is running another operation on the cluster or pool and refuses a second one.",
         "Wait; retried by itself.",
     ),
     ReasonEntry(
         CLOUD_THROTTLED,
         "MachineLaunched",
-        "Azure asked for fewer requests.",
-        "Wait; retried when Azure allows it.",
+        "{cloud} asked for fewer requests.",
+        "Wait; retried when {cloud} allows it.",
     ),
     ReasonEntry(
         QUOTA_EXCEEDED,
@@ -93,43 +96,43 @@ REASONS: tuple[ReasonEntry, ...] = (
     ReasonEntry(
         INSUFFICIENT_CAPACITY,
         "MachineLaunched",
-        "Azure has no free machines of the requested instance types right now.",
+        "{cloud} has no free machines of the requested instance types right now.",
         "Wait, list more instance types, or use another zone or region; retried by itself.",
     ),
     ReasonEntry(
         INVALID_MACHINE,
         "MachineLaunched",
-        "A field of the Machine cannot be turned into an agent pool, or AKS refused its value.",
+        "A field of the Machine cannot be turned into {a_pool}, or {service} refused its value.",
         "Correct the named field: delete the Machine and create it anew.",
     ),
     ReasonEntry(
         POOL_NAME_TAKEN,
         "MachineLaunched",
-        "An agent pool with the Machine's name exists and does not carry our mark; it is not touched.",
+        "{A_pool} with the Machine's name exists and does not carry our mark; it is not touched.",
         "Give the Machine another name, or delete that pool if it is not needed.",
     ),
     ReasonEntry(
         POOL_CONFLICT,
         "MachineLaunched",
-        "Another writer changed the agent pool at the same time, or a former Machine of this name still owns it.",
+        "Another writer changed the {pool} at the same time, or a former Machine of this name still owns it.",
         "Wait; the pool is read again. If it persists, find who else edits the pool.",
     ),
     ReasonEntry(
         CLOUD_ACCESS_DENIED,
         "MachineLaunched",
-        "Azure refused our identity, or the cluster named in the settings does not exist.",
-        "Check the role assignment (agentPools read, write, delete on the cluster) and the subscription, group and cluster settings.",
+        "{cloud} refused our identity, or the cluster named in the settings does not exist.",
+        "{role_cure}",
     ),
     ReasonEntry(
         LAUNCH_FAILED,
         "MachineLaunched",
-        "Azure failed in a way that is not in our tables; the message holds its own words and code.",
+        "{cloud} failed in a way that is not in our tables; the message holds its own words and code.",
         "Read the message; retried with backoff.",
     ),
     ReasonEntry(
         LAUNCH_TIMEOUT,
         "MachineLaunched",
-        "No agent pool was ready within the launch limit; the Machine is deleted.",
+        "No {pool} was ready within the launch limit; the Machine is deleted.",
         "See the last reason before this one; the creator may make a new Machine.",
     ),
     ReasonEntry(
@@ -183,7 +186,7 @@ REASONS: tuple[ReasonEntry, ...] = (
     ReasonEntry(
         NODE_DELETED,
         "Ready",
-        "Somebody deleted the Node object; the Machine and its agent pool go with it.",
+        "Somebody deleted the Node object; the Machine and its {pool} go with it.",
         "Nothing; its creator makes a new one.",
     ),
     ReasonEntry(
@@ -195,13 +198,13 @@ REASONS: tuple[ReasonEntry, ...] = (
     ReasonEntry(
         POOL_IN_MAINTENANCE,
         "Ready",
-        "The Node is not Ready while its agent pool is being upgraded, changed or restarted, or is stopped; Ready is Unknown.",
+        "The Node is not Ready while its {pool} is being upgraded, changed or restarted, or is stopped; Ready is Unknown.",
         "Wait, or start a stopped pool; no limit runs meanwhile, and the Node is expected back.",
     ),
     ReasonEntry(
         POOL_GONE,
         "Ready",
-        "The agent pool was deleted behind our back; the Machine is deleted.",
+        "The {pool} was deleted behind our back; the Machine is deleted.",
         "Nothing; its creator makes a new one.",
     ),
     ReasonEntry(
@@ -213,13 +216,13 @@ REASONS: tuple[ReasonEntry, ...] = (
     ReasonEntry(
         POOL_DELETING,
         "Ready",
-        "The Machine is being deleted and its agent pool is not gone yet.",
-        "Wait; if Azure refuses, the message holds its words.",
+        "The Machine is being deleted and its {pool} is not gone yet.",
+        "Wait; if {cloud} refuses, the message holds its words.",
     ),
     ReasonEntry(
         POOL_NOT_OWNED,
         "Ready",
-        "The Machine is being deleted, and the agent pool behind it does not carry our mark: it is not ours to delete and goes on costing.",
+        "The Machine is being deleted, and the {pool} behind it does not carry our mark: it is not ours to delete and goes on costing.",
         "Adopt the pool (`--adopt-unmarked-pools`, or the tag in the message) or delete it by hand; the Machine then goes by itself.",
     ),
 )

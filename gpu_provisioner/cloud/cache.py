@@ -17,12 +17,12 @@ from dataclasses import dataclass, replace
 from controller_runtime.clock import SYSTEM_CLOCK, Clock
 from gpu_provisioner.cloud.port import (
     DELETING,
-    AgentPools,
     BudgetSpent,
     Busy,
     CloudError,
     Gone,
     Missed,
+    NodePools,
     NotFound,
     Pool,
     PoolSpec,
@@ -53,11 +53,11 @@ class _Order:
 
 
 class PoolView:
-    """The only caller of the AgentPools port. Thread-safe; at most one LIST at a time."""
+    """The only caller of the NodePools port. Thread-safe; at most one LIST at a time."""
 
     def __init__(
         self,
-        pools: AgentPools,
+        pools: NodePools,
         *,
         clock: Clock = SYSTEM_CLOCK,
         poll_s: float = 10.0,
@@ -109,7 +109,7 @@ class PoolView:
             return self._list()
 
     def create(self, spec: PoolSpec) -> Pool:
-        """Order a pool; see AgentPools.create. After a lost reply the pool counts as possible until it has had time to appear."""
+        """Order a pool; see NodePools.create. After a lost reply the pool counts as possible until it has had time to appear."""
         self._act(spec.name)
         try:
             pool = self._pools.create(spec)

@@ -1,4 +1,4 @@
-"""The port to the cloud: agent pools of one AKS cluster, and what can go wrong with them.
+"""The port to the cloud: node pools of one cluster, and what can go wrong with them.
 
 The rest of the provisioner sees only this: four calls that return at once (no call waits for a pool to become ready), plain
 frozen values, and one error class per decision:
@@ -18,8 +18,8 @@ frozen values, and one error class per decision:
     ├── NotFound               no such pool (get and delete only)
     └── Unknown                anything else, including no reply at all: retried with backoff
 
-Every error carries the Azure code, a condition reason and a sentence that says what to do. Which reply means which class is
-decided by status and code tables in `azure/errors.py`; nothing outside it looks at texts.
+Every error carries the cloud's code, a condition reason and a sentence that says what to do. Which reply means which class is
+decided by status and code tables of the adapter (`errors.py` in its folder); nothing outside it looks at texts.
 
 An error lives as long as it is handled. What is remembered of it is a `Problem`, a value: an exception holds its traceback, whose frames
 hold everything that they saw.
@@ -33,32 +33,33 @@ from typing import Protocol
 
 from controller_runtime.errors import ControllerRuntimeError
 from gpu_provisioner.api import reasons
+from gpu_provisioner.cloud.chosen import CLOUD
 
 
 class CloudError(ControllerRuntimeError):
     """A refusal or failure of the cloud.
 
-    Attributes: `message` the cloud's own words; `azure_code` its code such as `SkuNotAvailable` ("" when there was none);
+    Attributes: `message` the cloud's own words; `code` its code such as `SkuNotAvailable` ("" when there was none);
     `status` HTTP status, None without a reply; `retry_after_s` seconds the cloud asked to wait, None if it did not say.
     """
 
     reason = reasons.LAUNCH_FAILED
     is_news = True
     """Whether people should see it; our own request budget running short for a second is not worth a status write."""
-    cure = "Retried with backoff; if it stays, search the Azure code, and ask Azure support."
+    cure = f"Retried with backoff; if it stays, search the {CLOUD.name} code, and ask {CLOUD.name} support."
 
     def __init__(
         self,
         message: str,
         *,
-        azure_code: str = "",
+        code: str = "",
         status: int | None = None,
         retry_after_s: float | None = None,
         cure: str | None = None,
     ) -> None:
         super().__init__(message)
         self.message = message
-        self.azure_code = azure_code
+        self.code = code
         self.status = status
         self.retry_after_s = retry_after_s
         if cure is not None:
@@ -67,7 +68,7 @@ class CloudError(ControllerRuntimeError):
     @property
     def problem(self) -> Problem:
         """What may be kept of it."""
-        return Problem(type(self), self.message, self.azure_code, self.retry_after_s, self.cure)
+        return Problem(type(self), self.message, self.code, self.retry_after_s, self.cure)
 
     def __str__(self) -> str:
         return str(self.problem)
@@ -79,7 +80,7 @@ class Problem:
 
     kind: type[CloudError]
     message: str
-    azure_code: str = ""
+    code: str = ""
     retry_after_s: float | None = None
     cure: str = ""
 
@@ -99,13 +100,13 @@ class Problem:
 
     def __str__(self) -> str:
         """`<code>: <the cloud's words> <what to do>`: the text shown in conditions and events."""
-        head = f"{self.azure_code}: " if self.azure_code else ""
+        head = f"{self.code}: " if self.code else ""
         return f"{head}{self.message.rstrip('. ')}. {self.cure}"
 
 
 class Quota(CloudError):
     reason = reasons.QUOTA_EXCEEDED
-    cure = "Ask Azure for more cores of this VM family in this region, or free some; retried every few minutes."
+    cure = f"Ask {CLOUD.name} for more cores of this VM family in this region, or free some; retried every few minutes."
 
 
 class SkuNotOffered(CloudError):
@@ -115,9 +116,7 @@ class SkuNotOffered(CloudError):
 
 class Capacity(CloudError):
     reason = reasons.INSUFFICIENT_CAPACITY
-    cure = (
-        "Azure is out of these machines for now; retried by itself. More instance types, zones or another region help."
-    )
+    cure = f"{CLOUD.name} is out of these machines for now; retried by itself. More instance types, zones or another region help."
 
 
 class Busy(CloudError):
@@ -142,15 +141,12 @@ class InvalidInput(CloudError):
 
 class Auth(CloudError):
     reason = reasons.CLOUD_ACCESS_DENIED
-    cure = (
-        "Give the identity the actions agentPools/read, write and delete on the cluster, and check the settings "
-        "subscription, resource group, cluster name, tenant and client id."
-    )
+    cure = CLOUD.access_cure
 
 
 class Throttled(CloudError):
     reason = reasons.CLOUD_THROTTLED
-    cure = "Waiting as long as Azure asks; retried by itself."
+    cure = f"Waiting as long as {CLOUD.name} asks; retried by itself."
 
 
 class BudgetSpent(Throttled):
@@ -165,7 +161,7 @@ class TurnAwaited(BudgetSpent):
 
     reason = reasons.WAITING_FOR_TURN
     is_news = True
-    cure = "It goes by itself when its turn comes; --azure-requests-per-s and --azure-request-burst set the budget."
+    cure = f"It goes by itself when its turn comes; {' and '.join(CLOUD.budget_flags)} set the budget."
 
 
 class NotFound(CloudError):
@@ -183,7 +179,7 @@ ON_DEMAND = "on-demand"
 
 @dataclass(frozen=True, slots=True)
 class PoolSpec:
-    """The agent pool to create: one node, never changed afterwards. Empty or None leaves a choice to AKS.
+    """The pool to create: one node, never changed afterwards. Empty or None leaves a choice to the cloud.
 
     `owner`: the namespace that it is ordered for; orders of different owners take turns when the request budget is short.
     """
@@ -196,14 +192,35 @@ class PoolSpec:
     os_disk_size_gib: int | None = None
     capacity_type: str = ON_DEMAND
     zones: tuple[str, ...] = ()
-    os_sku: str | None = None
+    image_family: str | None = None
     subnet_id: str | None = None
     gpu_driver: str | None = None
     gpu_instance_profile: str | None = None
     owner: str = ""
 
 
-# AKS provisioning states that decide something here; every other one counts as "in progress".
+@dataclass(frozen=True, slots=True)
+class PoolDefaults:
+    """Choices of the operator for every pool; a Machine's requirements and annotations go first."""
+
+    capacity_type: str = ON_DEMAND
+    zones: tuple[str, ...] = ()
+    image_family: str | None = None
+    subnet_id: str | None = None
+    gpu_driver: str | None = None
+    gpu_instance_profile: str | None = None
+    tags: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class RequestBudget:
+    """How often the cloud may be asked: so many requests per second in the long run, and so many at once."""
+
+    requests_per_s: float
+    burst: int
+
+
+# Provisioning states that decide something here; every other one counts as "in progress".
 SUCCEEDED = "Succeeded"
 FAILED = "Failed"
 CANCELED = "Canceled"
@@ -212,7 +229,7 @@ DELETING = "Deleting"
 
 @dataclass(frozen=True, slots=True)
 class Pool:
-    """An agent pool as the cloud describes it. `error` is set when it ended Failed or Canceled."""
+    """A pool as the cloud describes it. `error` is set when it ended Failed or Canceled."""
 
     name: str
     provisioning_state: str
@@ -272,8 +289,8 @@ class Refusals:
     wait_s: float = 0.0
 
 
-class AgentPools(Protocol):
-    """Agent pools of the one cluster that this provisioner serves. Every call is one bounded request; none waits for Azure."""
+class NodePools(Protocol):
+    """Pools of the one cluster that this provisioner serves. Every call is one bounded request; none waits for the cloud."""
 
     def get(self, name: str) -> Pool:
         """The pool now. Raises NotFound when there is none."""

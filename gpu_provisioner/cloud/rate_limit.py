@@ -1,7 +1,7 @@
 """One gate in front of all cloud calls: a request budget, and one shared answer to "not now".
 
-Azure counts requests by subscription, so that one Machine that is told 429 speaks for all of them: the gate closes for as long as
-Azure asked, for everybody. It closes in the same way, with growing pauses, when Azure cannot be reached at all. Nobody waits here: a
+Clouds count requests by account, so that one Machine that is told 429 speaks for all of them: the gate closes for as long as the
+cloud asked, for everybody. It closes in the same way, with growing pauses, when the cloud cannot be reached at all. Nobody waits here: a
 closed gate or a spent budget raises BudgetSpent with the time to come back. That time is honest: it is the one at which the caller's place
 in the queue is reached (`turns.py`), so that a thousand who wait do not ask a thousand times.
 """
@@ -14,10 +14,11 @@ from typing import TypeVar
 
 from controller_runtime.backoff import Backoff, TokenBucket
 from controller_runtime.clock import SYSTEM_CLOCK, Clock
+from gpu_provisioner.cloud.chosen import CLOUD
 from gpu_provisioner.cloud.port import (
-    AgentPools,
     BudgetSpent,
     CloudError,
+    NodePools,
     Pool,
     PoolSpec,
     Throttled,
@@ -86,11 +87,11 @@ class Gate:
         spent = f"the budget of {self._rate:g} requests per second is used up"
         if turn.owner is None:
             return BudgetSpent(spent, retry_after_s=wait_s)
-        text = f"agent pool {turn.key} is not ordered yet, as {spent}; namespaces take turns"
+        text = f"{CLOUD.pool} {turn.key} is not ordered yet, as {spent}; namespaces take turns"
         return TurnAwaited(text, retry_after_s=wait_s)
 
     def succeeded(self) -> None:
-        """Azure answered sensibly: an outage, if there was one, is over."""
+        """The cloud answered sensibly: an outage, if there was one, is over."""
         with self._lock:
             self._outage.reset()
             self._why = ""
@@ -112,11 +113,11 @@ class Gate:
 
 
 class GatedPools:
-    """AgentPools behind a gate; every call that is sent is timed and told to `observer`."""
+    """NodePools behind a gate; every call that is sent is timed and told to `observer`."""
 
     def __init__(
         self,
-        pools: AgentPools,
+        pools: NodePools,
         gate: Gate,
         *,
         may_write: Callable[[], bool] = lambda: True,

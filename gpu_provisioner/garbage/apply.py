@@ -13,6 +13,7 @@ from controller_runtime.resources import uid_of
 from gpu_provisioner.api import reasons
 from gpu_provisioner.api.resource import MACHINES
 from gpu_provisioner.cloud.cache import PoolView
+from gpu_provisioner.cloud.chosen import CLOUD
 from gpu_provisioner.cloud.port import CloudError, Gone
 from gpu_provisioner.garbage.plan import GiveUpMachine, ReleaseOrphan, RemovePool, Suspect
 from gpu_provisioner.machine.apply import release_node
@@ -63,7 +64,7 @@ class GarbageApplier:
         machine = self._machine(suspect.name)
         if machine is None or uid_of(machine) != suspect.uid or not self._is_gone(suspect.name):
             return False
-        note = f"agent pool {suspect.name} no longer exists; the Machine is deleted"
+        note = f"{CLOUD.pool} {suspect.name} no longer exists; the Machine is deleted"
         self.recorder.event(machine, type="Warning", reason=reasons.POOL_GONE, action="Collect", note=note)
         try:
             self.client.delete(MACHINES, suspect.name, uid=suspect.uid)

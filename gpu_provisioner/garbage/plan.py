@@ -77,7 +77,7 @@ def _pools(snapshot: GarbageSnapshot) -> Iterator[Suspect]:
 
 def _machines(snapshot: GarbageSnapshot) -> Iterator[Suspect]:
     present = {pool.name for pool in snapshot.pools}
-    ready = {node.labels.get(labels.AGENT_POOL) for node in snapshot.nodes if node.ready}
+    ready = {node.labels.get(labels.POOL) for node in snapshot.nodes if node.ready}
     for machine in snapshot.machines:
         if _could_be_given_up(machine) and machine.name not in present | ready:
             yield GiveUpMachine(machine.name, machine.uid)
@@ -94,7 +94,7 @@ def _nodes(snapshot: GarbageSnapshot) -> Iterator[Suspect]:
         owner = _owner(node)
         if owner is None or str(owner.get("uid")) in alive or node.ready or not is_managed(node.labels):
             continue
-        pool = node.labels.get(labels.AGENT_POOL) or str(owner.get("name") or "")
+        pool = node.labels.get(labels.POOL) or str(owner.get("name") or "")
         if pool not in present:
             yield ReleaseOrphan(node, pool)
 

@@ -85,7 +85,7 @@ class Applier:
             self._remember_type(action.spec, error.problem)
             refusals = self.refusals.among(snapshot.candidates.specs)
             return replace(snapshot, attempt=self.memory.attempt(uid, CREATE), refusals=refusals)
-        log.info("agent pool ordered", pool=action.spec.name, instance_type=action.spec.instance_type)
+        log.info("pool ordered", pool=action.spec.name, instance_type=action.spec.instance_type)
         self.memory.succeeded(uid, CREATE)
         return self.observer.with_sight(replace(snapshot, attempt=None), Present(pool))
 

@@ -2,7 +2,7 @@
 
 A verdict is final: the Machine is deleted and its creator may make another one. It is written into the status first and acted on
 in a later look, so that nobody has to guess why a Machine went away. While the cloud cannot be asked there is no verdict, because
-an outage of Azure says nothing about a Machine.
+its outage says nothing about a Machine.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from gpu_provisioner.api import conditions, reasons
+from gpu_provisioner.cloud.chosen import CLOUD
 from gpu_provisioner.machine.limits import Limits
 from gpu_provisioner.machine.snapshot import Snapshot
 
@@ -41,7 +42,7 @@ def running_limit(snapshot: Snapshot, limits: Limits) -> Limit | None:
     if not snapshot.is_launched:
         return _launch_limit(snapshot, limits) if snapshot.pool_is_known else None
     if snapshot.pool_is_gone and not snapshot.is_usable:
-        message = f"agent pool {snapshot.machine.name} no longer exists and the Machine has no usable Node"
+        message = f"{CLOUD.pool} {snapshot.machine.name} no longer exists and the Machine has no usable Node"
         return Limit(conditions.READY, reasons.POOL_GONE, message, 0.0)
     if snapshot.node is not None and snapshot.node.deleting:
         message = f"Node {snapshot.node.name} was deleted; its Machine goes with it"
@@ -54,7 +55,7 @@ def _launch_limit(snapshot: Snapshot, limits: Limits) -> Limit:
     creating = pool is not None and not pool.has_failed
     allowed_s = limits.pool_creation_timeout_s if creating else limits.launch_timeout_s
     what = f"still {pool.provisioning_state}" if pool is not None else "not there"
-    message = f"agent pool {snapshot.machine.name} was {what} after {_duration(allowed_s)}"
+    message = f"{CLOUD.pool} {snapshot.machine.name} was {what} after {_duration(allowed_s)}"
     last = snapshot.machine.condition(conditions.LAUNCHED)
     if last is not None and last.message and last.reason not in (reasons.LAUNCH_IN_PROGRESS, reasons.LAUNCH_TIMEOUT):
         message += f"; last: {last.reason}: {last.message}"
@@ -65,7 +66,7 @@ def _joining_limit(snapshot: Snapshot, limits: Limits) -> Limit | None:
     name = snapshot.machine.name
     if not snapshot.machine.is_true(conditions.REGISTERED) and not snapshot.nodes:
         allowed_s = limits.registration_timeout_s
-        message = f"no Node of agent pool {name} joined within {_duration(allowed_s)} after the pool was ready"
+        message = f"no Node of {CLOUD.pool} {name} joined within {_duration(allowed_s)} after the pool was ready"
         left_s = allowed_s - snapshot.ages.registration_s
         return Limit(conditions.REGISTERED, reasons.REGISTRATION_TIMEOUT, message, left_s)
     if not snapshot.is_usable and len(snapshot.nodes) <= 1:
@@ -85,7 +86,9 @@ def _unhealthy_limit(snapshot: Snapshot, limits: Limits) -> Limit | None:
     if left_s <= 0 and not running:
         return None
     what = f"Node {snapshot.node.name} was not Ready" if snapshot.node else "its Node was missing"
-    message = f"{what} for {_duration(limits.unhealthy_timeout_s)} while agent pool {snapshot.machine.name} was running"
+    message = (
+        f"{what} for {_duration(limits.unhealthy_timeout_s)} while {CLOUD.pool} {snapshot.machine.name} was running"
+    )
     return Limit(conditions.READY, reasons.NODE_UNHEALTHY, message, left_s)
 
 

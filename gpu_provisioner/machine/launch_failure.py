@@ -6,11 +6,12 @@ from dataclasses import dataclass
 
 from gpu_provisioner.api import labels, reasons
 from gpu_provisioner.api.conditions import ALL_TYPES_UNAVAILABLE
+from gpu_provisioner.cloud.chosen import CLOUD
 from gpu_provisioner.cloud.port import AlreadyThere, CloudError, InvalidInput, Problem, SkuNotOffered
 from gpu_provisioner.machine.ownership import Ownership, mark_of
 from gpu_provisioner.machine.snapshot import Snapshot
 
-NO_CAUSE = CloudError("AKS gives no cause").problem
+NO_CAUSE = CloudError(f"{CLOUD.service} gives no cause").problem
 """Of a pool that failed without a word."""
 
 
@@ -46,7 +47,7 @@ def _told(problem: Problem) -> Failure:
 
 def _name_taken(name: str) -> Failure:
     text = (
-        f"an agent pool {name} exists that this Machine does not own (no {labels.MACHINE_UID_TAG} tag with its UID); it is left alone. "
+        f"{CLOUD.a_pool} {name} exists that this Machine does not own (no {labels.MACHINE_UID_TAG} tag with its UID); it is left alone. "
         "Give the Machine another name, or delete that pool if nobody needs it"
     )
     return Failure(reasons.POOL_NAME_TAKEN, text, text)
@@ -54,7 +55,7 @@ def _name_taken(name: str) -> Failure:
 
 def _former(snapshot: Snapshot) -> Failure:
     former = mark_of(snapshot.pool) if snapshot.pool is not None else ""
-    text = f"agent pool {snapshot.machine.name} was made for a former Machine of this name (UID {former}); waiting until it is removed"
+    text = f"{CLOUD.pool} {snapshot.machine.name} was made for a former Machine of this name (UID {former}); waiting until it is removed"
     return Failure(reasons.POOL_CONFLICT, text, text)
 
 

@@ -15,16 +15,16 @@ from controller_runtime.resources import PODS, Object, labels_of
 from gpu_provisioner.api import conditions, labels
 from gpu_provisioner.api.machine import Machine
 from gpu_provisioner.cloud.cache import PoolView
-from gpu_provisioner.cloud.port import CloudError, Present, Sight
+from gpu_provisioner.cloud.port import CloudError, PoolDefaults, Present, Sight
 from gpu_provisioner.cloud.unavailable_offerings import RefusalMemory
 from gpu_provisioner.machine.limits import Limits
 from gpu_provisioner.machine.memory import Memory
 from gpu_provisioner.machine.ownership import Ownership, ownership
 from gpu_provisioner.machine.pods import must_leave, pod_view
-from gpu_provisioner.machine.pool_specs import PoolDefaults, candidates_for
+from gpu_provisioner.machine.pool_specs import candidates_for
 from gpu_provisioner.machine.snapshot import Ages, NodeView, Snapshot, Unasked
 
-NODES_BY_POOL = "agent-pool"
+NODES_BY_POOL = "pool"
 CREATE = "create"
 DELETE = "delete"
 _AGE_FIELDS = frozenset(f.name for f in fields(Ages))
@@ -33,9 +33,9 @@ _POLL_TOLERANCE = 0.9
 
 
 def pool_of_node(node: Object) -> Iterable[str]:
-    """Index of Nodes: the name of their agent pool."""
+    """Index of Nodes: the name of their pool."""
     found = labels_of(node)
-    name = found.get(labels.AGENT_POOL) or found.get(labels.AGENT_POOL_SHORT)
+    name = found.get(labels.POOL) or found.get(labels.POOL_SHORT)
     return (name,) if name else ()
 
 

@@ -1,6 +1,6 @@
-"""Whose is this agent pool? Pure.
+"""Whose is this pool? Pure.
 
-A pool of ours carries the UID of its Machine twice, as an Azure tag and as a node label, so that the mark survives a tool that
+A pool of ours carries the UID of its Machine twice, as a tag and as a node label, so that the mark survives a tool that
 rewrites one of them. Nothing without the mark is ever changed or deleted, whatever its name.
 """
 
@@ -11,6 +11,7 @@ from enum import Enum
 
 from gpu_provisioner.api import labels
 from gpu_provisioner.api.machine import Machine
+from gpu_provisioner.cloud.chosen import CLOUD
 from gpu_provisioner.cloud.port import Pool
 
 
@@ -63,7 +64,7 @@ def _marks(pool: Pool) -> set[str]:
 
 
 def _names_vm_of_pool(machine: Machine) -> bool:
-    return f"/virtualMachineScaleSets/aks-{machine.name}-" in (machine.status.provider_id or "")
+    return CLOUD.vm_of_pool.format(pool=machine.name) in (machine.status.provider_id or "")
 
 
 def _same_owner(wanted: Mapping[str, str], found: Mapping[str, str]) -> bool:

@@ -1,4 +1,4 @@
-"""From a Machine to the agent pools it could become, one for each instance type. Pure.
+"""From a Machine to the pools it could become, one for each instance type. Pure.
 
 Everything that can be known to be impossible is a problem here, before any node is ordered.
 """
@@ -7,32 +7,17 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from gpu_provisioner.api import labels
 from gpu_provisioner.api.machine import Machine, Taint
-from gpu_provisioner.cloud.port import ON_DEMAND, PoolSpec
+from gpu_provisioner.cloud.chosen import CLOUD
+from gpu_provisioner.cloud.port import PoolDefaults, PoolSpec
 from gpu_provisioner.machine.quantity import disk_size_gib
 from gpu_provisioner.machine.requirements import Wanted, read_requirements
 
 POOL_NAME = re.compile(r"[a-z][a-z0-9]{0,11}")
 _EFFECTS = ("NoSchedule", "PreferNoSchedule", "NoExecute")
-_OS_SKUS = {"ubuntu": "Ubuntu", "azurelinux": "AzureLinux"}
-_DRIVERS = {"install": "Install", "none": "None"}
-_PROFILES = {name.lower(): name for name in ("MIG1g", "MIG2g", "MIG3g", "MIG4g", "MIG7g")}
-
-
-@dataclass(frozen=True, slots=True)
-class PoolDefaults:
-    """Choices of the operator for every pool; a Machine's requirements and annotations go first."""
-
-    capacity_type: str = ON_DEMAND
-    zones: tuple[str, ...] = ()
-    os_sku: str | None = None
-    subnet_id: str | None = None
-    gpu_driver: str | None = None
-    gpu_instance_profile: str | None = None
-    tags: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,9 +34,10 @@ def candidates_for(machine: Machine, defaults: PoolDefaults) -> Candidates:
     problems = [*machine.problems, *_name_problems(machine.name), *wanted.problems]
     size = _disk_size(machine, problems)
     taints = tuple(_taint_text(taint, problems) for taint in machine.spec.taints)
-    os_sku = _choice(machine, labels.NODE_IMAGE_FAMILY, _OS_SKUS, problems) or defaults.os_sku
-    driver = _choice(machine, labels.GPU_DRIVER, _DRIVERS, problems) or defaults.gpu_driver
-    profile = _choice(machine, labels.GPU_INSTANCE_PROFILE, _PROFILES, problems) or defaults.gpu_instance_profile
+    family = _choice(machine, labels.NODE_IMAGE_FAMILY, CLOUD.image_families, problems) or defaults.image_family
+    driver = _choice(machine, labels.GPU_DRIVER, CLOUD.gpu_drivers, problems) or defaults.gpu_driver
+    profiles = CLOUD.gpu_instance_profiles
+    profile = _choice(machine, labels.GPU_INSTANCE_PROFILE, profiles, problems) or defaults.gpu_instance_profile
     if problems:
         return Candidates(problems=tuple(problems))
     return Candidates(
@@ -65,7 +51,7 @@ def candidates_for(machine: Machine, defaults: PoolDefaults) -> Candidates:
                 os_disk_size_gib=size,
                 capacity_type=wanted.capacity_type or defaults.capacity_type,
                 zones=_zones(wanted, defaults),
-                os_sku=os_sku,
+                image_family=family,
                 subnet_id=defaults.subnet_id,
                 gpu_driver=driver,
                 gpu_instance_profile=profile,
@@ -82,15 +68,15 @@ def _owner(machine: Machine) -> str:
 
 
 def is_gpu_type(instance_type: str) -> bool:
-    """Azure's N series carries the GPUs."""
-    return "standard_n" in instance_type.lower()
+    """Whether the cloud's machines of that name have GPUs."""
+    return CLOUD.gpu_type.search(instance_type) is not None
 
 
 def _name_problems(name: str) -> list[str]:
     if POOL_NAME.fullmatch(name):
         return []
     return [
-        f"metadata.name {name[:63]!r} ({len(name)} characters) cannot name an agent pool; "
+        f"metadata.name {name[:63]!r} ({len(name)} characters) cannot name {CLOUD.a_pool}; "
         "use at most 12 lower-case letters and digits, a letter first"
     ]
 
@@ -126,7 +112,7 @@ def _choice(machine: Machine, annotation: str, choices: Mapping[str, str], probl
 
 
 def _node_labels(machine: Machine, instance_type: str) -> dict[str, str]:
-    """Without what only kubelet and cloud may say (AKS refuses such labels); the machine type and the mark go over everything."""
+    """Without what only kubelet and cloud may say (which refuse such labels); the machine type and the mark go over everything."""
     own = {key: value for key, value in machine.labels.items() if not labels.SYSTEM_LABEL.fullmatch(key)}
     return {
         labels.PROVISIONER_NAME: machine.labels.get(labels.PROVISIONER_NAME, labels.DEFAULT_PROVISIONER),

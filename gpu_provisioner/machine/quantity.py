@@ -6,6 +6,7 @@ import re
 from fractions import Fraction
 
 from gpu_provisioner.api.machine import QUANTITY_PATTERN
+from gpu_provisioner.cloud.chosen import CLOUD
 
 _SHAPE = re.compile(QUANTITY_PATTERN)
 _NUMBER = re.compile(r"^([+-]?[0-9.]+)(.*)$")
@@ -43,9 +44,9 @@ def is_positive(value: int | str) -> bool:
 
 
 def disk_size_gib(storage: int | str | None) -> int | None:
-    """OS disk size for a storage request: a bare number is GB as Azure counts them, a suffixed one is rounded up to GiB.
+    """OS disk size for a storage request: a bare number is GB as the cloud counts them, a suffixed one is rounded up to GiB.
 
-    None and 0 leave the size to AKS. Raises ValueError for what is not a quantity, is negative, or that no disk offers.
+    None and 0 leave the size to the cloud. Raises ValueError for what is not a quantity, is negative, or that no disk offers.
     """
     if storage is None:
         return None
@@ -56,6 +57,6 @@ def disk_size_gib(storage: int | str | None) -> int | None:
     size = int(amount) if bare else -((-amount) // _GIB)
     if not 1 <= size <= 2048:
         raise ValueError(
-            f"storage request {storage!r} is {size} GiB; an OS disk has 1 to 2048 GiB (0 or none: AKS decides)"
+            f"storage request {storage!r} is {size} GiB; an OS disk has 1 to 2048 GiB (0 or none: {CLOUD.service} decides)"
         )
     return int(size)

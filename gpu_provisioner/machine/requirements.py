@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 from gpu_provisioner.api import labels
 from gpu_provisioner.api.machine import MachineSpec, Requirement
+from gpu_provisioner.cloud.chosen import CLOUD
 
 _ALIASES = {labels.INSTANCE_TYPE_BETA: labels.INSTANCE_TYPE}
 _CAPACITY = {"spot": labels.CAPACITY_SPOT, "on-demand": labels.CAPACITY_ON_DEMAND, "regular": labels.CAPACITY_ON_DEMAND}
@@ -29,7 +30,7 @@ class Wanted:
 
 
 def read_requirements(spec: MachineSpec) -> Wanted:
-    """Instance types in order of preference, zones as AKS numbers, capacity type (None: not asked for)."""
+    """Instance types in order of preference, zones as the cloud writes them, capacity type (None: not asked for)."""
     problems: list[str] = []
     types = _accepted(spec, labels.INSTANCE_TYPE, problems)
     if types is None and not problems:
@@ -69,9 +70,9 @@ def _zones(spec: MachineSpec, problems: list[str]) -> tuple[str, ...]:
     """`eastus-2` or `2` becomes `2`."""
     found = _accepted(spec, labels.ZONE, problems) or ()
     zones = tuple(dict.fromkeys(zone.rsplit("-", 1)[-1] for zone in found))
-    bad = [zone for zone in zones if not re.fullmatch(r"[1-9]", zone)]
+    bad = [zone for zone in zones if not CLOUD.zone.fullmatch(zone)]
     if bad:
-        problems.append(f"spec.requirements: zone {bad[0]!r} is not an Azure zone; write it like eastus-1 or 1")
+        problems.append(f"spec.requirements: zone {bad[0]!r} {CLOUD.zone_hint}")
     return zones
 
 

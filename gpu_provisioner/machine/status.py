@@ -16,6 +16,7 @@ from controller_runtime.clock import rfc3339
 from gpu_provisioner.api import conditions as types
 from gpu_provisioner.api import labels, reasons
 from gpu_provisioner.api.wording import essence
+from gpu_provisioner.cloud.chosen import CLOUD
 from gpu_provisioner.machine.deadlines import verdict
 from gpu_provisioner.machine.launch_failure import launch_failure
 from gpu_provisioner.machine.limits import Limits
@@ -103,7 +104,7 @@ def _launched(snapshot: Snapshot) -> tuple[State, str]:
 
 def _in_progress(snapshot: Snapshot, instance_type: str) -> tuple[State, str]:
     """The same words from the first second until the pool is ready, so that they are written once."""
-    text = f"agent pool {snapshot.machine.name} ({instance_type}) is being ordered and created by AKS"
+    text = f"{CLOUD.pool} {snapshot.machine.name} ({instance_type}) is being ordered and created by {CLOUD.service}"
     return State(types.LAUNCHED, types.FALSE, reasons.LAUNCH_IN_PROGRESS, text), text
 
 
@@ -172,7 +173,7 @@ def _maintenance(snapshot: Snapshot) -> State | None:
         if stopped
         else f"is {pool.provisioning_state}: its Node is expected back"
     )
-    return State(types.READY, types.UNKNOWN, reasons.POOL_IN_MAINTENANCE, f"agent pool {pool.name} {doing}")
+    return State(types.READY, types.UNKNOWN, reasons.POOL_IN_MAINTENANCE, f"{CLOUD.pool} {pool.name} {doing}")
 
 
 # The conditions of a Machine that is being deleted
@@ -195,7 +196,7 @@ def _ready_while_terminating(snapshot: Snapshot, limits: Limits) -> State:
     draining = pool is not None and not pool.is_deleting and bool(snapshot.nodes)
     if draining and not is_drained(snapshot, limits):
         return State(types.READY, types.FALSE, reasons.DRAINING, _drain_text(snapshot))
-    text = f"waiting until agent pool {snapshot.machine.name} is deleted"
+    text = f"waiting until {CLOUD.pool} {snapshot.machine.name} is deleted"
     problem = snapshot.deletion.problem if snapshot.deletion is not None else snapshot.pool_problem
     if problem is not None and problem.is_news:
         text += f"; {problem}"
@@ -205,7 +206,7 @@ def _ready_while_terminating(snapshot: Snapshot, limits: Limits) -> State:
 def _in_the_way_text(snapshot: Snapshot) -> str:
     machine = snapshot.machine
     return (
-        f"agent pool {machine.name} is still there and is paid for, but does not carry this Machine's mark, so it is not deleted. Either "
+        f"{CLOUD.pool} {machine.name} is still there and is paid for, but does not carry this Machine's mark, so it is not deleted. Either "
         f"adopt it (set its tag {labels.MACHINE_UID_TAG}={machine.uid}, or run with --adopt-unmarked-pools if gpu-provisioner 0.2.x made "
         "it), or delete it by hand; the Machine goes as soon as the pool is gone"
     )

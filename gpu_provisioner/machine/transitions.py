@@ -8,6 +8,7 @@ from typing import Any, Literal
 
 from gpu_provisioner.api import conditions as types
 from gpu_provisioner.api import reasons
+from gpu_provisioner.cloud.chosen import CLOUD
 
 EventType = Literal["Normal", "Warning"]
 
@@ -20,23 +21,23 @@ STEPS = {types.LAUNCHED: LAUNCHED, types.REGISTERED: REGISTERED, types.INITIALIZ
 """Event reason for each condition that becomes True."""
 
 EVENTS: tuple[tuple[str, str, str], ...] = (
-    ("Normal", LAUNCHED, "The agent pool is ready."),
+    ("Normal", LAUNCHED, f"The {CLOUD.pool} is ready."),
     ("Normal", REGISTERED, "The Node joined and carries the Machine's labels, taints and finalizer."),
     ("Normal", INITIALIZED, "The Node is Ready, free of startup taints, and offers every requested resource."),
     ("Normal", READY, "The Machine can be used."),
-    ("Normal", "LaunchInProgress", "The agent pool is being ordered and created by AKS."),
+    ("Normal", "LaunchInProgress", f"The {CLOUD.pool} is being ordered and created by {CLOUD.service}."),
     (
         "Normal",
         "WaitingForRequestBudget",
-        "The order of the agent pool waits for its turn at the request budget to Azure.",
+        f"The order of the {CLOUD.pool} waits for its turn at the request budget to {CLOUD.name}.",
     ),
     (
         "Normal",
         "PoolInMaintenance",
-        "The Node is away while its agent pool is being upgraded, changed or restarted, or is stopped.",
+        f"The Node is away while its {CLOUD.pool} is being upgraded, changed or restarted, or is stopped.",
     ),
     ("Normal", "Draining", "The Machine is being deleted; pods are being evicted."),
-    ("Normal", "PoolDeleting", "The Machine is being deleted; its agent pool is being deleted."),
+    ("Normal", "PoolDeleting", f"The Machine is being deleted; its {CLOUD.pool} is being deleted."),
     ("Warning", "<any other reason>", "Ready took on that reason: the note has the message of the condition."),
 )
 """Rows of the documentation: type, reason, meaning."""
@@ -106,7 +107,7 @@ def _trouble(old: Mapping[str, Any], new: Mapping[str, Any]) -> Transition | Non
 def _note(condition: str, status: Mapping[str, Any]) -> str:
     node = status.get("nodeName") or ""
     return {
-        types.LAUNCHED: "the agent pool is ready",
+        types.LAUNCHED: f"the {CLOUD.pool} is ready",
         types.REGISTERED: f"Node {node} joined",
         types.INITIALIZED: f"Node {node} is initialized",
         types.READY: f"Node {node} can be used",

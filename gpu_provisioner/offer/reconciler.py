@@ -114,4 +114,4 @@ def describe(offer: Offer) -> dict[str, Any]:
 
 
 TOTAL = "cores"
-"""The family by which Azure calls all cores of the region together."""
+"""The family under which all cores of the region are counted together."""

@@ -15,6 +15,7 @@ from controller_runtime.metrics.registry import new_registry
 from controller_runtime.settings import OperatorSettings, SettingRow, describe_settings
 from controller_runtime.version import BUILD_INFO, BUILD_INFO_HELP
 from gpu_provisioner.api import reasons as machine_reasons
+from gpu_provisioner.cloud.chosen import CLOUD
 from gpu_provisioner.machine.transitions import EVENTS
 from gpu_provisioner.metrics import ProvisionerMetrics
 from gpu_provisioner.settings import ENV_PREFIX as PROVISIONER_PREFIX
@@ -75,7 +76,7 @@ ROWS: dict[str, Callable[[], Iterable[Row]]] = {
     ),
     "controller-phases": lambda: ((f"`{name}`", text) for name, text in PHASES.items()),
     "provisioner-reasons": lambda: (
-        (f"`{r.reason}`", f"`{r.condition}`", r.cause, r.cure) for r in machine_reasons.REASONS
+        (f"`{r.reason}`", f"`{r.condition}`", CLOUD.told(r.cause), CLOUD.told(r.cure)) for r in machine_reasons.REASONS
     ),
     "provisioner-settings": _provisioner_settings,
     "provisioner-events": lambda: ((kind, f"`{reason}`", meaning) for kind, reason, meaning in EVENTS),

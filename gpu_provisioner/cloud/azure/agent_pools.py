@@ -11,7 +11,6 @@ from __future__ import annotations
 import functools
 import json
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from enum import Enum
 from typing import Any, TypeVar
 
@@ -33,6 +32,7 @@ from azure.mgmt.core.tools import get_arm_endpoints
 from controller_runtime.version import user_agent
 from gpu_provisioner.cloud import port
 from gpu_provisioner.cloud.azure.errors import classify, retry_after_s
+from gpu_provisioner.cloud.azure.options import AzureOptions
 
 T = TypeVar("T")
 
@@ -48,26 +48,8 @@ _CLOUDS = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class AzureOptions:
-    """Where the cluster is and who we are. `credential`: workload-identity, managed-identity, default, or none (loopback only)."""
-
-    subscription_id: str
-    resource_group: str
-    cluster_name: str
-    credential: str = "workload-identity"
-    cloud: str = "public"
-    tenant_id: str | None = None
-    client_id: str | None = None
-    federated_token_file: str | None = None
-    authority_host: str | None = None
-    arm_endpoint: str | None = None
-    connect_timeout_s: float = 10.0
-    read_timeout_s: float = 30.0
-
-
 class AzureAgentPools:
-    """Implements the AgentPools port against one AKS cluster. Thread-safe."""
+    """Implements the NodePools port against one AKS cluster. Thread-safe."""
 
     def __init__(self, options: AzureOptions) -> None:
         cloud, authority = _CLOUDS[options.cloud]
@@ -102,7 +84,7 @@ class AzureAgentPools:
             OSError,
             ValueError,
         ) as error:  # a token file that is missing or unreadable is a plain OSError
-            raise port.Auth(_one_line(str(error)), azure_code="CredentialUnavailable") from error
+            raise port.Auth(_one_line(str(error)), code="CredentialUnavailable") from error
 
     def close(self) -> None:
         """Close the connections."""
@@ -206,7 +188,7 @@ def _from_http(
     response = error.response
     if response is None:
         text = _one_line(str(error))
-        return default(text, azure_code="CredentialUnavailable") if default else classify(None, "", text)
+        return default(text, code="CredentialUnavailable") if default else classify(None, "", text)
     body = _json(response)
     inner = body.get("error") if isinstance(body.get("error"), Mapping) else body
     code, message = str((inner or {}).get("code") or ""), str((inner or {}).get("message") or "")
@@ -237,7 +219,7 @@ def pool_body(spec: port.PoolSpec) -> AgentPool:
     optional = {
         "os_disk_size_gb": spec.os_disk_size_gib,
         "availability_zones": list(spec.zones) or None,
-        "os_sku": spec.os_sku,
+        "os_sku": spec.image_family,
         "vnet_subnet_id": spec.subnet_id,
         "gpu_instance_profile": spec.gpu_instance_profile,
         "gpu_profile": GPUProfile(driver=spec.gpu_driver) if spec.gpu_driver else None,

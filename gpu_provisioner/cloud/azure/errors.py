@@ -82,7 +82,7 @@ def classify(
     kind = _kind(status, code, text, creating=creating)
     cure = _quota_cure(text) if kind is port.Quota else None
     said = essence(text, _TEXT_LIMIT)
-    return kind(said, azure_code=code, status=status, retry_after_s=retry_after_s, cure=cure)
+    return kind(said, code=code, status=status, retry_after_s=retry_after_s, cure=cure)
 
 
 def _kind(status: int | None, code: str, text: str, *, creating: bool) -> type[port.CloudError]:

@@ -8,9 +8,9 @@ from typing import Any
 
 from gpu_provisioner.api import conditions, labels
 from gpu_provisioner.api.machine import Machine
-from gpu_provisioner.cloud.port import Gone, Pool, PoolSpec, Present
+from gpu_provisioner.cloud.port import Gone, Pool, PoolDefaults, PoolSpec, Present
 from gpu_provisioner.machine.ownership import ownership
-from gpu_provisioner.machine.pool_specs import PoolDefaults, candidates_for
+from gpu_provisioner.machine.pool_specs import candidates_for
 from gpu_provisioner.machine.snapshot import NodeView, Snapshot, Unasked
 
 UID = "uid-1"

@@ -7,7 +7,8 @@ from collections.abc import Iterator
 import pytest
 
 from gpu_provisioner.cloud import port
-from gpu_provisioner.cloud.azure.agent_pools import AzureAgentPools, AzureOptions
+from gpu_provisioner.cloud.azure.agent_pools import AzureAgentPools
+from gpu_provisioner.cloud.azure.options import AzureOptions
 from hack.localcluster.cloud import AksCloud
 from hack.localcluster.cloud.model import Outcome, Script
 from hack.localcluster.faults import Fault, FaultKind, FaultPlan, Rule
@@ -64,7 +65,7 @@ def test_create_sends_everything_once_and_returns_at_once(cloud: AksCloud, pools
         os_disk_size_gib=200,
         capacity_type=port.SPOT,
         zones=("1", "2"),
-        os_sku="AzureLinux",
+        image_family="AzureLinux",
         gpu_driver="Install",
         gpu_instance_profile="MIG1g",
     )
@@ -189,4 +190,4 @@ def test_why_a_pool_failed_is_read_from_the_pool_itself(cloud: AksCloud, pools: 
     error = pools.get(SPEC.name).error
     assert error is not None
     assert error.is_a(port.SkuNotOffered)
-    assert error.azure_code == "SkuNotAvailable"
+    assert error.code == "SkuNotAvailable"

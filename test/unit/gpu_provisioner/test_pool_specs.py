@@ -8,8 +8,9 @@ from typing import Any
 import pytest
 
 from gpu_provisioner.api import labels
+from gpu_provisioner.cloud.port import PoolDefaults
 from gpu_provisioner.machine.node_sync import synced
-from gpu_provisioner.machine.pool_specs import Candidates, PoolDefaults, candidates_for
+from gpu_provisioner.machine.pool_specs import Candidates, candidates_for
 from test.unit.gpu_provisioner.builders import build_machine, build_node
 
 
@@ -99,8 +100,8 @@ def test_zone_and_capacity_requirements_go_before_the_defaults() -> None:
 @pytest.mark.parametrize(
     ("annotation", "value", "field", "wanted"),
     [
-        (labels.NODE_IMAGE_FAMILY, "azurelinux", "os_sku", "AzureLinux"),
-        (labels.NODE_IMAGE_FAMILY, "Ubuntu", "os_sku", "Ubuntu"),
+        (labels.NODE_IMAGE_FAMILY, "azurelinux", "image_family", "AzureLinux"),
+        (labels.NODE_IMAGE_FAMILY, "Ubuntu", "image_family", "Ubuntu"),
         (labels.GPU_DRIVER, "none", "gpu_driver", "None"),
         (labels.GPU_INSTANCE_PROFILE, "mig3g", "gpu_instance_profile", "MIG3g"),
     ],

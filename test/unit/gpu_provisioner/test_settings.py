@@ -26,7 +26,7 @@ def load(*argv: str, **environment: str) -> ProvisionerSettings:
 
 
 def test_the_variables_of_the_reference_are_enough() -> None:
-    options = load().azure_options()
+    options = load().cloud_options()
     assert (options.subscription_id, options.resource_group, options.cluster_name) == ("sub", "rg", "cluster")
     assert (options.tenant_id, options.client_id, options.credential) == ("tenant", "client", "workload-identity")
 
@@ -41,7 +41,7 @@ def test_workload_identity_names_everything_that_is_missing() -> None:
 
 def test_managed_identity_needs_no_token_file() -> None:
     settings = load(AZURE_CREDENTIAL="managed-identity", AZURE_FEDERATED_TOKEN_FILE="", AZURE_TENANT_ID="")
-    assert settings.azure_options().credential == "managed-identity"
+    assert settings.cloud_options().credential == "managed-identity"
 
 
 @pytest.mark.parametrize(
@@ -72,7 +72,11 @@ def test_an_unusable_value_is_named_with_its_flag(flag: str) -> None:
 
 def test_pool_defaults_come_from_settings() -> None:
     defaults = load("--zones=1,2", "--tags=team=ml,cost=42", "--os-sku=AzureLinux").pool_defaults()
-    assert (defaults.zones, defaults.tags, defaults.os_sku) == (("1", "2"), {"team": "ml", "cost": "42"}, "AzureLinux")
+    assert (defaults.zones, defaults.tags, defaults.image_family) == (
+        ("1", "2"),
+        {"team": "ml", "cost": "42"},
+        "AzureLinux",
+    )
 
 
 def test_the_program_says_what_is_missing_and_ends_with_two(capsys: pytest.CaptureFixture[str]) -> None:

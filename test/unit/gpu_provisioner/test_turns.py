@@ -129,7 +129,7 @@ class Seen:
 
 def refused_by(seen: Seen) -> port.Problem:
     try:
-        raise port.Quota("no", azure_code="QuotaExceeded")
+        raise port.Quota("no", code="QuotaExceeded")
     except port.CloudError as error:
         assert seen
         return error.problem
