@@ -121,6 +121,10 @@ class RestClient:
     def post(self, path: str, body: Mapping[str, Any]) -> Object:
         return self._object("POST", path, body=orjson.dumps(body))
 
+    def read(self, path: str, query: Query | None = None) -> bytes:
+        """GET of what is no object: the log of a container, or an answer through the API server's proxy."""
+        return self._transport.send("GET", path, query=query)
+
     def watch(
         self,
         resource: Resource,

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
+import importlib
 import math
-from collections.abc import Callable
-from typing import Any
 
 import click
 
@@ -13,22 +12,32 @@ from kaito_controller.catalog.loader import load_catalog
 from kaito_controller.catalog.model import DEFAULT_REGION, Cloud, Preset
 from kaito_controller.cli.asked import Asked, Narrowed, check_narrowed, read_asked, read_text
 from kaito_controller.cli.choices import Choice, all_choices
-from kaito_controller.cli.document import Output, models_document, plan_document, to_text
+from kaito_controller.cli.document import Output, models_document, output_option, plan_document, to_text
 
-_output: Callable[[Any], Any] = click.option(
-    "-o",
-    "--output",
-    type=click.Choice(("table", "json", "yaml")),
-    default="table",
-    show_default=True,
-    help="Form of the answer.",
-)
+LAZY = {
+    "explain": "kaito_controller.cli.explain.command",
+}
+"""Commands whose modules are imported when they are run, so that `plan` starts without what only a cluster needs."""
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+class Commands(click.Group):
+    """The group, with the commands of `LAZY` besides those that are registered."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return sorted([*super().list_commands(ctx), *LAZY])
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in LAZY:
+            return super().get_command(ctx, cmd_name)
+        found: click.Command = importlib.import_module(LAZY[cmd_name]).command
+        found.name = cmd_name
+        return found
+
+
+@click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(package_name="kaito-operator", prog_name="kubectl-kaito")
 def app() -> None:
-    """Know what a Workspace costs before anything is ordered.
+    """Know before paying, see why, talk to it.
 
     Exit codes: 0 yes, 1 no (it does not fit, nothing is left to choose), 2 the question cannot be read.
     """
@@ -46,7 +55,7 @@ def app() -> None:
     "--context", type=click.IntRange(min=1), metavar="TOKENS", help="Prompt and answer of one request, which must fit."
 )
 @click.option("--all", "everything", is_flag=True, help="Also types that are retired or too small.")
-@_output
+@output_option
 def plan(
     filename: str,
     cloud: Cloud | None,
@@ -99,7 +108,7 @@ def _verdict(choices: list[Choice]) -> int:
 
 @app.command()
 @click.argument("word", default="")
-@_output
+@output_option
 def models(word: str, output: Output) -> tuple[int, str]:
     """The models of the catalogue; with WORD only those with it in name, family, repository or licence."""
     found = [p for _, p in sorted(load_catalog().presets.items()) if word.lower() in _searched(p)]

@@ -6,9 +6,10 @@ Keys are added, never renamed. Tokens, USD per hour and bytes are numbers; what 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any, Literal
 
+import click
 import yaml
 
 from kaito_controller.catalog.life import retirement_text
@@ -18,6 +19,15 @@ from kaito_controller.cli.asked import Asked, Narrowed
 from kaito_controller.cli.choices import Choice, pod_flags
 
 Output = Literal["table", "json", "yaml"]
+
+output_option: Callable[[Any], Any] = click.option(
+    "-o",
+    "--output",
+    type=click.Choice(("table", "json", "yaml")),
+    default="table",
+    show_default=True,
+    help="Form of the answer.",
+)
 
 
 def to_text(document: Any, output: Output) -> str:

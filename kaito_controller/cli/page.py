@@ -18,6 +18,7 @@ from kaito_controller.catalog.units import count_of, format_size
 from kaito_controller.cli.asked import Asked, Narrowed
 from kaito_controller.cli.choices import Choice, pod_flags
 from kaito_controller.cli.document import notes
+from kaito_controller.cli.terminal import captured
 
 _WORDS = {
     Fitness.FITS: Text("fits", "green"),
@@ -31,8 +32,8 @@ _MANY = 1000
 def plan_page(asked: Asked, narrowed: Narrowed, choices: Sequence[Choice], *, everything: bool) -> str:
     """The page of `plan`. `everything`: also types that are retired or do not hold the model, which nobody asked for."""
     shown = [c for c in choices if everything or c.asked or (c.fits and c.instance_type.current)]
-    console = _console()
-    with console.capture() as page:
+
+    def show(console: Console) -> None:
         console.print(f"{_title(asked, narrowed)}\n")
         if shown:
             console.print(_plan_table(shown))
@@ -40,7 +41,8 @@ def plan_page(asked: Asked, narrowed: Narrowed, choices: Sequence[Choice], *, ev
         for sentence in [*_counted(asked, narrowed, choices, shown), *notes(asked, narrowed, choices)]:
             console.print(sentence)
         _print_flags(console, asked, shown)
-    return _without_padding(page.get())
+
+    return captured(show)
 
 
 def models_page(presets: Sequence[Preset]) -> str:
@@ -48,22 +50,14 @@ def models_page(presets: Sequence[Preset]) -> str:
     table = _table("PRESET", "GPU MEMORY", "CONTEXT", "LICENCE", "TUNING", right=("GPU MEMORY", "CONTEXT"))
     for preset in presets:
         table.add_row(*_model_cells(preset))
-    console = _console()
-    with console.capture() as page:
+
+    def show(console: Console) -> None:
         console.print(table)
         console.print(
             f"{count_of(len(presets), 'model')}. GPU memory is that of the weights, or what the preset asks for."
         )
-    return _without_padding(page.get())
 
-
-def _console() -> Console:
-    """For standard output, of which it takes width and colours."""
-    return Console(highlight=False, markup=False, emoji=False)
-
-
-def _without_padding(page: str) -> str:
-    return "".join(f"{line.rstrip()}\n" for line in page.splitlines())
+    return captured(show)
 
 
 def _table(*names: str, right: Sequence[str] = ()) -> Table:
