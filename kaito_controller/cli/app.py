@@ -15,7 +15,9 @@ from kaito_controller.cli.choices import Choice, all_choices
 from kaito_controller.cli.document import Output, models_document, output_option, plan_document, to_text
 
 LAZY = {
+    "chat": "kaito_controller.cli.chat",
     "explain": "kaito_controller.cli.explain.command",
+    "logs": "kaito_controller.cli.logs",
 }
 """Commands whose modules are imported when they are run, so that `plan` starts without what only a cluster needs."""
 

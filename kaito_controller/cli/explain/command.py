@@ -27,7 +27,8 @@ EVERY_S = 2.0
     "--timeout", type=click.FloatRange(min=0, min_open=True), default=3600.0, show_default=True, metavar="SECONDS",
     help="Longest time to follow.",
 )  # fmt: skip
-@click.option("--from", "record", default="", metavar="FILE", help="Explain what doctor --bundle recorded; no cluster.")
+@click.option("--from", "record", default="", metavar="FILE", help="Explain what --record kept; no cluster.")
+@click.option("--record", "kept", default="", metavar="FILE", help="Also keep in FILE what was read, for --from.")
 @output_option
 def command(
     name: str,
@@ -37,6 +38,7 @@ def command(
     watch: bool,
     timeout: float,
     record: str,
+    kept: str,
     output: Output,
 ) -> tuple[int, str]:
     """Why a Workspace is not ready: the whole chain, whose move it is, and the next command.
@@ -49,7 +51,9 @@ def command(
         return answer(explain(_recorded(record)), output)
     cluster = connect(namespace, kube_context, kubeconfig)
     if not watch:
-        return answer(explain(gather(cluster, name, SYSTEM_CLOCK)), output)
+        gathered = gather(cluster, name, SYSTEM_CLOCK)
+        _keep(gathered, kept)
+        return answer(explain(gathered), output)
     if output != "table":
         raise click.UsageError("--watch: is for people; leave -o out, or wait with: kubectl wait --for=condition=...")
     from kaito_controller.cli.explain.watch import follow
@@ -78,6 +82,14 @@ def looks(cluster: Cluster, name: str, clock: Clock, timeout_s: float) -> Iterat
         if explain(gathered).is_over or clock.monotonic() + EVERY_S > until:
             return
         clock.wait_event(idle, EVERY_S)
+
+
+def _keep(gathered: Gathered, path: str) -> None:
+    try:
+        if path:
+            Path(path).write_text(json.dumps(gathered.to_document(), indent=1) + "\n", "utf-8")
+    except OSError as error:
+        raise click.UsageError(f"--record {quote(path)}: cannot be written ({error.strerror})") from error
 
 
 def _recorded(path: str) -> Gathered:

@@ -12,13 +12,10 @@ import click
 import pytest
 import yaml
 
-from controller_runtime.client.api import ObjectList
 from controller_runtime.errors import ApiError, ConnectionFailed, Forbidden, NotFound, Unauthorized
-from controller_runtime.resources import Object, Resource, name_of
 from kaito_controller.api.reasons import REASONS, Kind
 from kaito_controller.cli.__main__ import main
 from kaito_controller.cli.ages import duration
-from kaito_controller.cli.cluster import Cluster
 from kaito_controller.cli.durations import PUBLISHED, expected
 from kaito_controller.cli.explain.command import looks
 from kaito_controller.cli.explain.explanation import explain
@@ -28,9 +25,9 @@ from kaito_controller.cli.explain.page import explain_page
 from kaito_controller.cli.explain.phases import phases
 from kaito_controller.cli.explain.watch import change_line, follow
 from test.support.fake_clock import FakeClock
-from test.support.memory_client import MemoryClient
 from test.unit.kaito_controller.cli.explained import DERIVED, GOLDEN, NAMES, answer, record
 from test.unit.kaito_controller.cli.record import SCENES
+from test.unit.kaito_controller.cli.shelf import Shelf
 
 
 @pytest.fixture(autouse=True)
@@ -86,36 +83,9 @@ def test_each_reason_has_a_move_and_a_command_whose_names_are_known(reason: Any)
     assert command_of(reason).format_map(names)
 
 
-class Shelf(MemoryClient):
-    """An API server of one recorded situation, which refuses some types to its user."""
-
-    def __init__(self, name: str, errors: dict[str, ApiError] | None = None) -> None:
-        super().__init__()
-        self.record, self.errors = record(name), errors or {}
-
-    def get(self, resource: Resource, name: str, namespace: str | None = None) -> Object:
-        for obj in self._of(resource):
-            if name_of(obj) == name:
-                return obj
-        raise NotFound("no", code=404, details={"name": name})
-
-    def list(self, resource: Resource, namespace: str | None = None, **_: Any) -> ObjectList:
-        return ObjectList(self._of(resource), "1")
-
-    def read(self, path: str, query: Any = None) -> bytes:
-        raise Forbidden("no", code=403)
-
-    def _of(self, resource: Resource) -> list[Object]:
-        if resource.plural in self.errors:
-            raise self.errors[resource.plural]
-        found = [self.record["workspace"], *(obj for v in self.record.values() if isinstance(v, list) for obj in v)]
-        return [obj for obj in found if isinstance(obj, dict) and obj.get("kind") == resource.kind]
-
-
 def seen(name: str, errors: dict[str, ApiError] | None = None) -> Gathered:
     recorded = Gathered.from_document(record(name))
-    namespace = recorded.workspace["metadata"]["namespace"]
-    return gather(Cluster(Shelf(name, errors), namespace), "phi", FakeClock(recorded.now))
+    return gather(Shelf(name, errors).cluster, "phi", FakeClock(recorded.now))
 
 
 def test_what_is_read_from_a_cluster_gives_the_same_page_as_its_record() -> None:
@@ -231,7 +201,7 @@ def test_a_run_above_the_last_bound_counts_as_that_bound() -> None:
 def test_a_pipe_gets_one_line_for_each_change_and_the_page_at_the_end(capsys: pytest.CaptureFixture[str]) -> None:
     names = ["node-is-being-made", "node-is-being-made", "model-loads", "serves"]
 
-    last = follow(map(situation, names), Cluster(Shelf("serves"), "team"))
+    last = follow(map(situation, names), Shelf("serves").cluster)
 
     out = capsys.readouterr().out
     changes = [line.split(" ", 1)[1] for line in out.split("\n\n")[0].splitlines()]
@@ -256,10 +226,7 @@ class Hasty(FakeClock):
 
 @pytest.mark.parametrize(("name", "count"), [("serves", 1), ("type-is-not-sold", 1), ("node-is-being-made", 5)])
 def test_it_is_followed_until_it_is_over_or_time_is_up(name: str, count: int) -> None:
-    clock = Hasty()
-    namespace = record(name)["workspace"]["metadata"]["namespace"]
-
-    assert len(list(looks(Cluster(Shelf(name), namespace), "phi", clock, timeout_s=9.0))) == count
+    assert len(list(looks(Shelf(name).cluster, "phi", Hasty(), timeout_s=9.0))) == count
 
 
 @pytest.mark.parametrize(
