@@ -7,6 +7,7 @@ from typing import Literal
 from pydantic import Field
 
 from controller_runtime.settings import OperatorSettings, Seconds
+from kaito_controller.catalog.model import DEFAULT_REGION
 from kaito_controller.nodeapi import APIS
 from kaito_controller.workloads.context import (
     DEFAULT_ADAPTER_BASE_IMAGE,
@@ -15,6 +16,7 @@ from kaito_controller.workloads.context import (
     HelperImages,
 )
 from kaito_controller.workloads.policy import TemplatePolicy
+from kaito_controller.workspace.state.caps import Allowance, Caps
 from kaito_controller.workspace.state.snapshot import BroughtNodes, Limits
 
 ENV_PREFIX = "KAITO_"
@@ -129,10 +131,40 @@ class ControllerSettings(OperatorSettings):
         description="Namespaces whose Workspaces may use nodes without an order, separated by commas; all when not given.",
     )
 
+    max_nodes_per_namespace: int = Field(
+        default=8,
+        ge=0,
+        description="Nodes that the Workspaces of one namespace may order; its annotation kaito.sh/max-nodes says another number.",
+    )
+    max_gpus_per_namespace: int | None = Field(
+        default=None,
+        ge=0,
+        description="GPUs that the Workspaces of one namespace may order; its annotation is kaito.sh/max-gpus; not limited when not given.",
+    )
+    max_usd_per_hour_per_namespace: float | None = Field(
+        default=None,
+        ge=0,
+        description="List price of what one namespace may order; its annotation is kaito.sh/max-usd-per-hour; not limited when not given.",
+    )
+    max_nodes: int = Field(default=100, ge=0, description="Nodes that all Workspaces of the cluster may order.")
+    max_gpus: int | None = Field(
+        default=None, ge=0, description="GPUs that all Workspaces may order; not limited when not given."
+    )
+    max_usd_per_hour: float | None = Field(
+        default=None, ge=0, description="List price of what all Workspaces may order; not limited when not given."
+    )
+    price_region: str = Field(default=DEFAULT_REGION, description="Region of the cloud whose list prices count.")
+
     load_balancer_namespaces: str = Field(
         default="",
         description="Namespaces in which the annotation kaito.sh/enablelb makes a load balancer, separated by commas; * for all.",
     )
+
+    @property
+    def allowance(self) -> Allowance:
+        """How much may be ordered."""
+        near = Caps(self.max_nodes_per_namespace, self.max_gpus_per_namespace, self.max_usd_per_hour_per_namespace)
+        return Allowance(near, Caps(self.max_nodes, self.max_gpus, self.max_usd_per_hour), self.price_region)
 
     @property
     def brought_nodes(self) -> BroughtNodes:

@@ -131,6 +131,12 @@ MACHINE_REFUSED = _trouble(
     "The API server refused to create the Machine (permission, quota or admission).",
     "Grant or change what the message quotes; the controller retries slowly by itself.",
 )
+NODE_LIMIT_REACHED = _trouble(
+    "NodeLimitReached",
+    _NODES,
+    "Ordering the nodes that are missing would pass what the namespace or the cluster may hold (nodes, GPUs, USD per hour).",
+    "Delete a Workspace that the message names, or have a cluster administrator raise the limit; it goes on by itself once there is room.",
+)
 PROVISIONER_SILENT = _trouble(
     "ProvisionerSilent",
     _NODES,

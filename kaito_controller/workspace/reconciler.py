@@ -30,7 +30,7 @@ from controller_runtime.resources import (
 from controller_runtime.untrusted import mapping, moment
 from kaito_controller.api import labels
 from kaito_controller.api.reasons import Kind
-from kaito_controller.workspace.act.actions import Action, Delete, ReleaseNode
+from kaito_controller.workspace.act.actions import Action, Delete, ReleaseNode, ordered
 from kaito_controller.workspace.act.api_rejections import REFUSED_RETRY_S, retry_s
 from kaito_controller.workspace.act.apply import Applier
 from kaito_controller.workspace.act.rehearsal import Rehearsals
@@ -50,6 +50,7 @@ from kaito_controller.workspace.metrics import WorkspaceMetrics
 from kaito_controller.workspace.metrics_recorder import Measures
 from kaito_controller.workspace.observe.caches import Caches
 from kaito_controller.workspace.observe.observer import Observer
+from kaito_controller.workspace.observe.orders import Orders
 from kaito_controller.workspace.state import naming
 from kaito_controller.workspace.state.snapshot import Refusal, Snapshot, Verdict
 
@@ -69,6 +70,7 @@ class WorkspaceReconciler:
         caches: Caches,
         observer: Observer,
         own_writes: OwnWrites,
+        orders: Orders,
         *,
         recorder: EventRecorder,
         metrics: WorkspaceMetrics,
@@ -78,6 +80,7 @@ class WorkspaceReconciler:
         self._caches = caches
         self._observer = observer
         self._own_writes = own_writes
+        self._orders = orders
         self._recorder = recorder
         self._measures = Measures(metrics)
         self._clock = clock
@@ -89,11 +92,13 @@ class WorkspaceReconciler:
         """See the module."""
         raw = self._caches.workspaces.get(request.name, request.namespace)
         self._clear_orphans(request, uid_of(raw) if raw else "")
+        if raw is None or is_deleting(raw):
+            self._orders.content(request)
         if raw is None:
             return Result()
         if not self._own_writes.are_visible(uid_of(raw)):
             return Result(requeue_after_s=LOOK_AGAIN_S)
-        return self._delete(raw) if is_deleting(raw) else self._advance(raw)
+        return self._delete(raw) if is_deleting(raw) else self._advance(raw, request)
 
     def park(self, request: Request, error: BaseException, retry_in_s: float) -> None:
         """Show at the Workspace that reconciling it goes on failing."""
@@ -105,28 +110,46 @@ class WorkspaceReconciler:
         if self._write_status(raw, wanted, (raw.get("status") or {}).get("workerNodes") or ()):
             self._tell(raw, news)
 
-    def _advance(self, raw: Object) -> Result:
+    def _advance(self, raw: Object, request: Request) -> Result:
         uid = uid_of(raw)
         if labels.FINALIZER not in finalizers_of(raw):
             raw = self._applier.add_finalizer(raw)
             self._own_writes.note(uid, [(labels.WORKSPACES, resource_version_of(raw))])
-        snapshot = self._observer.snapshot(raw, self._refusals.get(uid))
-        snapshot, decision = self._rehearsed(snapshot, decide(snapshot))
+        self._orders.ask(request)
+        snapshot, decision = self._decided(raw)
         if decision.release is not None and changes(raw, conditions_of(snapshot, decision)):
             # Said before it is acted upon: the release has a reason of its own, which would hide the failure's.
             self._show(snapshot, decision, raw)
             return Result()
         actions = plan(snapshot, decision)
+        if not self._orders.take(raw, ordered(actions)):
+            # Another worker took the last places since the Snapshot was made; the next one shows it.
+            snapshot, decision = self._decided(raw)
+            actions = plan(snapshot, decision)
+            if not self._orders.take(raw, ordered(actions)):
+                return Result(requeue_after_s=LOOK_AGAIN_S)
+        self._wait_for_room(request, decision)
         retry_in_s = None
         if actions:
             raw, retry_in_s = self._act(snapshot, decision, actions)
             if decision.release is not None or decision.assignment.claim:
                 return Result()  # the next look, with the record or the claims in the cache, says more
         if self._refusals.get(uid) != snapshot.refusal:
-            snapshot = self._observer.snapshot(raw, self._refusals.get(uid))
-            snapshot, decision = self._rehearsed(snapshot, decide(snapshot))
+            snapshot, decision = self._decided(raw)
+            self._wait_for_room(request, decision)
         self._show(snapshot, decision, raw)
         return self._next_look(snapshot, decision, retry_in_s)
+
+    def _decided(self, raw: Object) -> tuple[Snapshot, Decision]:
+        snapshot = self._observer.snapshot(raw, self._refusals.get(uid_of(raw)))
+        return self._rehearsed(snapshot, decide(snapshot))
+
+    def _wait_for_room(self, request: Request, decision: Decision) -> None:
+        excess = decision.assignment.excess
+        if excess is None:
+            self._orders.content(request)
+        else:
+            self._orders.wait(request, for_cluster=excess.in_cluster)
 
     def _rehearsed(self, snapshot: Snapshot, decision: Decision) -> tuple[Snapshot, Decision]:
         """Before nodes are taken for the first time: a gate where the API server would refuse what is to run on them."""
@@ -139,7 +162,12 @@ class WorkspaceReconciler:
 
     def _act(self, snapshot: Snapshot, decision: Decision, actions: tuple[Action, ...]) -> tuple[Object, float | None]:
         uid = uid_of(snapshot.raw)
-        outcome = self._applier.apply(snapshot.raw, actions)
+        not_made: tuple[str, ...] = ()
+        try:
+            outcome = self._applier.apply(snapshot.raw, actions)
+            not_made = outcome.not_made
+        finally:
+            self._orders.settle(ordered(actions), not_made)
         self._own_writes.note(uid, outcome.written)
         if outcome.refusal is None:
             self._refusals.pop(uid, None)
@@ -252,3 +280,4 @@ class WorkspaceReconciler:
         self._own_writes.forget(uid)
         self._observer.forget(uid)
         self._rehearsals.forget(uid)
+        self._orders.forget(uid)

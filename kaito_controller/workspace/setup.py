@@ -5,14 +5,22 @@ Kept apart from `main`, so that tests and benchmarks run exactly what the binary
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from functools import lru_cache, partial
 
 from controller_runtime.cache.informer import Informer
 from controller_runtime.cache.own_writes import OwnWrites
 from controller_runtime.client.api import KubeClient
 from controller_runtime.clock import SYSTEM_CLOCK, Clock
-from controller_runtime.controller.controller import Controller, EnqueueingHandler, Request, for_object, for_owner
+from controller_runtime.controller.controller import (
+    Controller,
+    EnqueueingHandler,
+    Mapper,
+    Predicate,
+    Request,
+    for_object,
+    for_owner,
+)
 from controller_runtime.errors import FatalError, Forbidden, NotFound
 from controller_runtime.events.recorder import EventRecorder
 from controller_runtime.logs import get_logger
@@ -21,12 +29,14 @@ from controller_runtime.resources import (
     CONFIG_MAPS,
     DEPLOYMENTS,
     JOBS,
+    NAMESPACES,
     NODES,
     PODS,
     SERVICES,
     STATEFUL_SETS,
     Object,
     Resource,
+    annotations_of,
     labels_of,
     name_of,
 )
@@ -51,9 +61,10 @@ from kaito_controller.workspace.observe.caches import (
 from kaito_controller.workspace.observe.machine_source import MachineSource, is_installed
 from kaito_controller.workspace.observe.node_orders import NodeOrders, choose
 from kaito_controller.workspace.observe.observer import Observer, Surroundings
+from kaito_controller.workspace.observe.orders import Orders
 from kaito_controller.workspace.observe.pod_rejections import PodRefusals
 from kaito_controller.workspace.reconciler import WorkspaceReconciler
-from kaito_controller.workspace.watches import Mappers, for_machine, for_pod, node_matters
+from kaito_controller.workspace.watches import Mappers, caps_changed, for_machine, for_pod, is_gone, node_matters
 
 COMPONENT = "kaito-controller"
 CONTROLLER = "workspace"
@@ -73,8 +84,10 @@ def assemble(manager: Manager, settings: ControllerSettings, *, clock: Clock = S
     workspaces = informers[labels.WORKSPACES]
     machines, machine_informers = _machines(manager, settings, clock)
     caches = _caches(informers, machines)
+    catalog = CatalogSource(caches.config_maps, settings, manager.recorder(COMPONENT)).current
+    orders = Orders(manager.client, machines, informers[NAMESPACES], catalog, settings.allowance, clock)
     surroundings = Surroundings(
-        catalog=CatalogSource(caches.config_maps, settings, manager.recorder(COMPONENT)).current,
+        catalog=catalog,
         limits=settings.limits,
         image_registry=settings.preset_registry_name,
         release_namespace=settings.release_namespace,
@@ -91,17 +104,22 @@ def assemble(manager: Manager, settings: ControllerSettings, *, clock: Clock = S
     reconciler = WorkspaceReconciler(
         manager.client,
         caches,
-        Observer(caches, surroundings, clock, PodRefusals(manager.client, clock)),
+        Observer(caches, surroundings, clock, PodRefusals(manager.client, clock), orders),
         OwnWrites({**informers, **machines.resources}, clock),
+        orders,
         recorder=manager.recorder(COMPONENT),
         metrics=WorkspaceMetrics(manager.registry, workspaces.list, lambda: machines.chosen),
         clock=clock,
     )
     controller = Controller(CONTROLLER, reconciler, workers=settings.workers, clock=clock, on_poisoned=reconciler.park)
     _watch(controller, informers, Mappers(caches, settings.release_namespace), settings)
+    controller.watch(informers[NAMESPACES], orders.waiting_in, predicate=caps_changed)
+    orders.wake = controller.enqueue
+    wakers = _machine_watches(orders)
     for machine_informer in machine_informers:
-        controller.watch(machine_informer, for_machine)
-    _watch_later(manager, controller, machines, workspaces)
+        for mapper, predicate in wakers:
+            controller.watch(machine_informer, mapper, predicate=predicate)
+    _watch_later(manager, controller, machines, workspaces, wakers)
     manager.add_controller(controller)
     return controller
 
@@ -187,6 +205,7 @@ def _informers(manager: Manager, settings: ControllerSettings) -> dict[Resource,
 
     return {
         labels.WORKSPACES: manager.informer(labels.WORKSPACES, indexers=WORKSPACE_INDICES),
+        NAMESPACES: manager.informer(NAMESPACES, transform=_slim_namespace),
         NODES: manager.informer(NODES, indexers=NODE_INDICES, transform=_slim_node),
         PODS: manager.informer(PODS, label_selector=labels.WORKSPACE, indexers=POD_INDICES),
         CONFIG_MAPS: manager.informer(CONFIG_MAPS, indexers=OWNED_INDICES, transform=_slim_config_map(settings)),
@@ -226,17 +245,42 @@ def _watch(
     controller.watch(informers[PODS], for_pod)
 
 
-def _watch_later(manager: Manager, controller: Controller, machines: NodeOrders, workspaces: Informer) -> None:
+def _machine_watches(orders: Orders) -> tuple[tuple[Mapper, Predicate | None], ...]:
+    """A Machine that the cache shows counts by itself before anybody is woken by it; one that is gone makes room for those that wait."""
+
+    def owner(machine: Object) -> Iterable[Request]:
+        orders.seen(machine)
+        return for_machine(machine)
+
+    return (owner, None), (orders.waiting_for, is_gone)
+
+
+def _watch_later(
+    manager: Manager,
+    controller: Controller,
+    machines: NodeOrders,
+    workspaces: Informer,
+    wakers: Iterable[tuple[Mapper, Predicate | None]],
+) -> None:
     def everybody() -> None:
         for workspace in workspaces.list():
             controller.enqueue(Request.for_object(workspace))
 
-    handler = EnqueueingHandler(
-        for_machine, None, lambda request, priority: controller.enqueue(request, priority=priority)
-    )
+    def enqueue(request: Request, priority: int) -> None:
+        controller.enqueue(request, priority=priority)
+
+    handlers = tuple(EnqueueingHandler(mapper, predicate, enqueue) for mapper, predicate in wakers)
     for source in machines.sources.values():
-        source.when_it_appears(handler, everybody)
+        source.when_it_appears(handlers, everybody)
         manager.add_runnable(source, needs_leader=False)
+
+
+def _slim_namespace(namespace: Object) -> Object:
+    """Keep who it is and what caps it sets."""
+    meta = namespace.get("metadata", {})
+    marks = {key: value for key, value in annotations_of(namespace).items() if key.startswith("kaito.sh/max-")}
+    kept = {key: meta[key] for key in ("name", "uid", "resourceVersion") if key in meta}
+    return {"apiVersion": "v1", "kind": "Namespace", "metadata": {**kept, "annotations": marks}}
 
 
 def _slim_node(node: Object) -> Object:

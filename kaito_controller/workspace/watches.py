@@ -23,6 +23,7 @@ from kaito_controller.workspace.observe.caches import (
 )
 from kaito_controller.workspace.observe.observer import GPU
 from kaito_controller.workspace.state import naming
+from kaito_controller.workspace.state.caps import MAX_GPUS, MAX_NODES, MAX_USD_PER_HOUR
 from kaito_controller.workspace.state.machines import owner_key
 
 
@@ -36,6 +37,17 @@ def for_pod(pod: Object) -> Iterable[Request]:
     """The Workspace that a pod is labelled for."""
     name = labels_of(pod).get(labels.WORKSPACE)
     return (Request(namespace_of(pod), name),) if name else ()
+
+
+def is_gone(change: Change) -> bool:
+    """The object is there no more, which makes room."""
+    return change.new is None
+
+
+def caps_changed(change: Change) -> bool:
+    """Another limit may hold in this Namespace."""
+    before, after = (annotations_of(obj) if obj else {} for obj in (change.old, change.new))
+    return any(before.get(key) != after.get(key) for key in (MAX_NODES, MAX_GPUS, MAX_USD_PER_HOUR))
 
 
 def node_matters(change: Change) -> bool:

@@ -6,7 +6,7 @@ derived name for creations.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from controller_runtime.resources import (
@@ -104,6 +104,11 @@ class RemoveFinalizer:
 
 
 Action = Create | Replace | Delete | Remember | ClaimNodes | ReleaseNode | RemoveFinalizer
+
+
+def ordered(actions: Iterable[Action]) -> list[Object]:
+    """The Machines that would be created."""
+    return [action.obj for action in actions if isinstance(action, Create) and action.orders_node]
 
 
 def told(action: Action) -> tuple[str, str]:

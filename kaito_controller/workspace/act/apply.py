@@ -30,7 +30,7 @@ from controller_runtime.resources import (
     uid_of,
 )
 from kaito_controller.api import labels
-from kaito_controller.nodeapi import APIS
+from kaito_controller.nodeapi import APIS, KINDS
 from kaito_controller.nodeapi.vocabulary import selector_of
 from kaito_controller.workloads import updated
 from kaito_controller.workspace.act.actions import (
@@ -74,6 +74,8 @@ class Outcome:
     written: tuple[tuple[Resource, str], ...] = ()
     retry_in_s: float | None = None
     """When to look again at a repair that was put off."""
+    not_made: tuple[str, ...] = ()
+    """Machines that certainly do not exist for this Workspace now: refused, or the name is a stranger's."""
 
 
 class Applier:
@@ -92,11 +94,14 @@ class Applier:
             self._insist_on_life(workspace)
         refusal: Refusal | None = None
         written: list[tuple[Resource, str]] = []
+        not_made: list[str] = []
         pauses = [self._repairs.due_in_s(a.live) for a in wanted if isinstance(a, Replace) and a.repair]
         for action in wanted:
             began_s = self._clock.monotonic()
             try:
                 done = self._do(workspace, action)
+                if any(resource.kind not in KINDS for resource, _ in done):
+                    not_made += _machine_of(action)
                 for resource, obj in done:
                     written.append((resource, resource_version_of(obj)))
                     workspace = obj if resource is labels.WORKSPACES else workspace
@@ -105,12 +110,13 @@ class Applier:
             except REFUSED as error:
                 log.warning("refused by the API server", action=type(action).__name__, error=str(error))
                 refusal = refusal or refusal_of(action, error)
+                not_made += _machine_of(action)
             except NameTakenError as error:
                 refusal = refusal or taken(error)
             except SchemaTooOldError as old:
                 log.warning("the Workspace CRD is too old", error=str(old))
                 return Outcome(workspace, Refusal(str(old), machine=True), tuple(written))
-        return Outcome(workspace, refusal, tuple(written), min(filter(None, pauses), default=None))
+        return Outcome(workspace, refusal, tuple(written), min(filter(None, pauses), default=None), tuple(not_made))
 
     def _log(self, workspace: Object, action: Action, took_s: float) -> None:
         """One line for what was carried out. A look that changes nothing has none, so that a steady state is silent."""
@@ -252,6 +258,10 @@ class Applier:
             except NotFound:
                 continue  # no CRD, hence none of them
         return [name_of(machine) for machine in found if annotations_of(machine).get(naming.WORKSPACE_UID, uid) == uid]
+
+
+def _machine_of(action: Action) -> tuple[str, ...]:
+    return (name_of(action.obj),) if isinstance(action, Create) and action.orders_node else ()
 
 
 def _is_our_machine(live: Object, workspace: Object) -> bool:

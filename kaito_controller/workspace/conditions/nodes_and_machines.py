@@ -23,6 +23,8 @@ from kaito_controller.workspace.state.machines import reasons_of
 from kaito_controller.workspace.state.records import Failure, shorten
 from kaito_controller.workspace.state.snapshot import MachinePhase, MachineView, NodeView, Snapshot, Verdict
 
+LOOK_FOR_ROOM_S = 300.0
+"""Room is announced by watches; this is for a place that was taken and never used."""
 LISTED = 3
 """Objects that a message names before it only counts the rest."""
 
@@ -44,6 +46,8 @@ def machine_verdict(snapshot: Snapshot, assignment: Assignment) -> Verdict:
     if snapshot.refusal is not None and snapshot.refusal.machine and (assignment.order or assignment.failures):
         is_missing = snapshot.refusal.reason is reasons.MACHINE_API_MISSING
         return Verdict(reasons.MACHINE_API_MISSING if is_missing else reasons.MACHINE_REFUSED, snapshot.refusal.message)
+    if assignment.excess is not None:
+        return Verdict(reasons.NODE_LIMIT_REACHED, assignment.excess.message, later(snapshot.now, LOOK_FOR_ROOM_S))
     return _replacement(snapshot, assignment) or _progress(snapshot, assignment)
 
 

@@ -185,7 +185,9 @@ def _released(snapshot: Snapshot, release: Release) -> Decision:
 
 
 def _without_orders(assignment: Assignment) -> Assignment:
-    return replace(assignment, order=(), claim=(), failures=None, sightings={}, blocked=(), leaving=(), short=0)
+    return replace(
+        assignment, order=(), claim=(), failures=None, sightings={}, blocked=(), leaving=(), short=0, excess=None
+    )
 
 
 def _wanted_objects(snapshot: Snapshot, assignment: Assignment) -> tuple[Object, ...]:

@@ -11,7 +11,7 @@ Which attempt at a Machine is made when, is decided in `attempts`.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 
 from controller_runtime.resources import uid_of
@@ -26,6 +26,7 @@ from kaito_controller.workspace.decide.attempts import (
     sightings,
 )
 from kaito_controller.workspace.decide.eligibility import is_wanted_type, obstacle, passed_over
+from kaito_controller.workspace.state.caps import Excess, excess
 from kaito_controller.workspace.state.machines import Order
 from kaito_controller.workspace.state.records import Failure
 from kaito_controller.workspace.state.snapshot import MachinePhase, MachineView, NodeView, Snapshot
@@ -54,6 +55,8 @@ class Assignment:
     """Machines on their way out whose place must wait for them."""
     short: int = 0
     """Places that nothing fills and nothing will, because Machines cannot be ordered, or would be of no use."""
+    excess: Excess | None = None
+    """Why what is missing is not ordered: a cap."""
     passed_over: tuple[str, ...] = ()
     """Sentences about nodes that are not used although they were named or match; only while nodes are missing."""
 
@@ -75,7 +78,8 @@ def assign(snapshot: Snapshot, *, wants_nodes: bool) -> Assignment:
     failures = record_failures(snapshot, failed) if wants_nodes else {}
     missing = 0 if short else count - len(chosen_nodes) - _count_without_node(chosen_machines, chosen_names)
     orders, blocked, leaving = next_orders(snapshot, missing, current, superseded) if missing > 0 else ((), (), ())
-    return Assignment(
+    over = excess(snapshot.account, len(orders)) if orders and snapshot.account is not None else None
+    assignment = Assignment(
         nodes=tuple(sorted(chosen_nodes, key=lambda node: node.name)),
         machines=tuple(sorted(chosen_machines, key=lambda machine: machine.name)),
         absent=tuple(m for m in chosen_machines if m.phase is MachinePhase.READY and m.node_name not in snapshot.nodes),
@@ -90,6 +94,13 @@ def assign(snapshot: Snapshot, *, wants_nodes: bool) -> Assignment:
         short=short,
         passed_over=passed_over(snapshot, chosen_names) if short or missing > 0 or _awaits(chosen_machines) else (),
     )
+    return assignment if over is None else _held_back(assignment, over)
+
+
+def _held_back(assignment: Assignment, over: Excess) -> Assignment:
+    """All or none: what cannot be completed takes no free node from others while it waits."""
+    kept = tuple(node for node in assignment.nodes if node not in assignment.claim)
+    return replace(assignment, nodes=kept, claim=(), order=(), excess=over)
 
 
 def _awaits(machines: Iterable[MachineView]) -> bool:

@@ -6,7 +6,7 @@ type. None of them is a scan, so a reconcile costs the same among ten Workspaces
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -21,6 +21,9 @@ from kaito_controller.workspace.state.machines import owner_key
 from kaito_controller.workspace.state.snapshot import Claim
 
 BY_WORKSPACE = "workspace"
+BY_NAMESPACE = "namespace"
+EVERYWHERE = ""
+"""What `BY_NAMESPACE` has for the Machines of all Workspaces together; no namespace is called so."""
 BY_NODE = "node"
 BY_OWNER = "owner"
 FREE = "free"
@@ -45,6 +48,10 @@ class MachineCache(Protocol):
     """What was ordered, by whichever API; empty where no such API is installed."""
 
     @property
+    def installed(self) -> Collection[NodeApi]:
+        """Those that can be read."""
+
+    @property
     def api(self) -> NodeApi:
         """By which new nodes are ordered."""
 
@@ -52,6 +59,7 @@ class MachineCache(Protocol):
     def available(self) -> bool:
         """They can be ordered."""
 
+    def get(self, name: str) -> Object | None: ...
     def by_index(self, index: str, value: str) -> list[Object]: ...
     def fresh_for_s(self) -> float | None: ...
 
@@ -107,6 +115,11 @@ def _workspace_of(obj: Object) -> Iterable[str]:
 def _workspace_of_pod(obj: Object) -> Iterable[str]:
     name = labels_of(obj).get(labels.WORKSPACE)
     return (f"{namespace_of(obj)}/{name}",) if name else ()
+
+
+def _namespaces_of(machine: Object) -> Iterable[str]:
+    namespace, _, _ = owner_key(machine).partition("/")
+    return (namespace, EVERYWHERE) if namespace else ()
 
 
 def _node_of(machine: Object) -> Iterable[str]:
@@ -165,7 +178,7 @@ def _config_of(workspace: Object) -> Iterable[str]:
 
 
 WORKSPACE_INDICES = {WANTING: _wanting, BY_CONFIG: _config_of}
-MACHINE_INDICES = {BY_WORKSPACE: _workspace_of, BY_NODE: _node_of}
+MACHINE_INDICES = {BY_WORKSPACE: _workspace_of, BY_NAMESPACE: _namespaces_of, BY_NODE: _node_of}
 NODE_INDICES = {FREE: _free_type, HELD: _held_type, CLAIMED_BY: _claimed_by}
 POD_INDICES = {BY_WORKSPACE: _workspace_of_pod}
 OWNED_INDICES = {BY_OWNER: owner_uid}

@@ -61,7 +61,7 @@ class MachineSource:
         self._clock = clock
         self._informer = informer
         self._on_appear: Callable[[], None] = lambda: None
-        self._handler: EventHandler | None = None
+        self._handlers: tuple[EventHandler, ...] = ()
 
     @property
     def available(self) -> bool:
@@ -85,9 +85,9 @@ class MachineSource:
         """Without the type there are no Machines, which is as sure as knowledge gets."""
         return self._informer.fresh_for_s() if self._informer is not None and self.available else float("inf")
 
-    def when_it_appears(self, handler: EventHandler, call: Callable[[], None]) -> None:
+    def when_it_appears(self, handlers: tuple[EventHandler, ...], call: Callable[[], None]) -> None:
         """Whom to connect once the CRD is installed, and what to do whenever it has come or gone."""
-        self._handler, self._on_appear = handler, call
+        self._handlers, self._on_appear = handlers, call
 
     def run(self, stop: threading.Event) -> None:
         """Look for the CRD until it is there, then keep the cache; tell when it goes and comes back, until `stop`."""
@@ -105,8 +105,8 @@ class MachineSource:
                 if stop.is_set():
                     return
             self._informer = informer
-            if self._handler is not None:
-                informer.add_handler(self._handler)
+            for handler in self._handlers:
+                informer.add_handler(handler)
             self._on_appear()
             self._follow(stop)
         finally:

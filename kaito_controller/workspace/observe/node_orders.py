@@ -58,6 +58,15 @@ class NodeOrders:
         """The sources by where their objects live."""
         return {source.api.resource: source for source in self.sources.values()}
 
+    @property
+    def installed(self) -> tuple[NodeApi, ...]:
+        """Those whose objects can be read."""
+        return tuple(source.api for source in self.sources.values() if source.available)
+
+    def get(self, name: str) -> Object | None:
+        """The order of this name, whatever its API."""
+        return next((obj for source in self.sources.values() if (obj := source.get(name)) is not None), None)
+
     def by_index(self, index: str, value: str) -> list[Object]:
         """See `Cache`."""
         return [obj for source in self.sources.values() for obj in source.by_index(index, value)]

@@ -35,8 +35,10 @@ from kaito_controller.workspace.observe.caches import (
     read_claim,
     type_key,
 )
+from kaito_controller.workspace.observe.orders import Orders
 from kaito_controller.workspace.observe.pod_rejections import PodRefusals
 from kaito_controller.workspace.state import naming
+from kaito_controller.workspace.state.caps import Account
 from kaito_controller.workspace.state.machines import belongs_to, owner_key, read_machine
 from kaito_controller.workspace.state.records import read_record, stored_record
 from kaito_controller.workspace.state.snapshot import (
@@ -105,11 +107,14 @@ class Absences:
 class Observer:
     """Makes Snapshots. Remembers only since when a Node has been absent, which no object in the cluster tells."""
 
-    def __init__(self, caches: Caches, surroundings: Surroundings, clock: Clock, pod_refusals: PodRefusals) -> None:
+    def __init__(
+        self, caches: Caches, surroundings: Surroundings, clock: Clock, pod_refusals: PodRefusals, orders: Orders
+    ) -> None:
         self._caches = caches
         self._around = surroundings
         self._clock = clock
         self._pod_refusals = pod_refusals
+        self._orders = orders
         self._absences = Absences()
         self._fresh: dict[str, datetime | None] = {}
 
@@ -144,6 +149,7 @@ class Observer:
             brought_nodes=self._around.brought_nodes,
             machine_api=self._caches.machines.available,
             node_api=self._caches.machines.api,
+            account=self._account(raw, request, machines),
             machines=machines,
             nodes=nodes,
             absent_since=self._absent_since(raw, machines, nodes, now)
@@ -183,6 +189,13 @@ class Observer:
     def forget(self, uid: str) -> None:
         """Drop what is remembered about a Workspace that is gone."""
         self._absences.forget(uid)
+
+    def _account(self, raw: Object, request: Request, machines: tuple[MachineView, ...]) -> Account | None:
+        """Only for a Workspace whose places are not all filled by Machines: it is the one look that grows with the cluster."""
+        alive = [m for m in machines if m.phase not in (MachinePhase.FAILED, MachinePhase.DELETING)]
+        if len(alive) >= request.wanted.count or not self._caches.machines.available:
+            return None
+        return self._orders.account(namespace_of(raw), request.wanted.instance_type)
 
     def _existing(self, uid: str) -> dict[tuple[str, str], Object]:
         found = (obj for cache in self._caches.owned for obj in cache.by_index(BY_OWNER, uid))

@@ -18,6 +18,7 @@ from kaito_controller.api.reasons import Reason
 from kaito_controller.nodeapi import APIS, DEFAULT
 from kaito_controller.nodeapi.port import NodeApi
 from kaito_controller.workloads.context import WorkloadContext
+from kaito_controller.workspace.state.caps import Account
 from kaito_controller.workspace.state.records import Attempts, Record, Release
 
 
@@ -215,6 +216,8 @@ class Snapshot:
     """Machines can be ordered: their CRD is installed."""
     node_api: NodeApi = APIS[DEFAULT]
     """By which new ones are ordered."""
+    account: Account | None = None
+    """What may be ordered and what is held; None when nothing is to be ordered."""
     machines: tuple[MachineView, ...] = ()
     nodes: Mapping[str, NodeView] = field(default_factory=dict)
     """By name: those of our Machines, those we claimed, the preferred ones, and free ones of our instance type."""
