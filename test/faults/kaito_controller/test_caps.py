@@ -1,0 +1,48 @@
+"""Caps on what Workspaces may order, with the controller and an API server: nothing passes them, and room is used when it comes."""
+
+from __future__ import annotations
+
+import pytest
+
+from controller_runtime.resources import NAMESPACES
+from kaito_controller.workspace.act.actions import MACHINES
+from test.support.workspace_world import Operator, World, workspace
+
+pytestmark = pytest.mark.faults
+
+
+def waiting(world: World, names: list[str]) -> list[str]:
+    return [name for name in names if world.condition("ResourceReady", name)[1] == "NodeLimitReached"]
+
+
+def test_twelve_workspaces_hold_three_nodes_and_the_next_goes_on_when_one_is_deleted(world: World) -> None:
+    names = [f"w{number}" for number in range(12)]
+    with Operator(world, max_nodes_per_namespace=3, workers=8):
+        for name in names:
+            world.apply(workspace(name))
+        world.until(lambda: len(waiting(world, names)) == 9, "nine that wait")
+        assert len(world.client.list(MACHINES).items) == 3
+        ready = [name for name in names if name not in waiting(world, names)]
+        for name in ready:
+            world.until_ready(name)
+
+        world.delete(ready[0])
+
+        world.until(lambda: len(waiting(world, names)) == 8, "one that goes on")
+        assert len(world.client.list(MACHINES).items) <= 3
+
+
+def test_annotation_of_the_namespace_raises_the_limit_and_a_lowered_one_takes_nothing_away(world: World) -> None:
+    with Operator(world, max_nodes_per_namespace=0):
+        world.apply(workspace())
+        world.until(lambda: waiting(world, ["phi"]), "the explanation")
+
+        world.client.patch(NAMESPACES, "default", {"metadata": {"annotations": {"kaito.sh/max-nodes": "1"}}})
+        world.until_ready()
+
+        world.client.patch(NAMESPACES, "default", {"metadata": {"annotations": {"kaito.sh/max-nodes": "0"}}})
+        world.patch("phi", {"metadata": {"annotations": {"touched": "yes"}}})
+        world.apply(workspace("late"))
+        world.until(lambda: waiting(world, ["late"]), "the refusal of a second one")
+        assert world.condition("WorkspaceReady")[0] == "True"
+        assert len(world.client.list(MACHINES).items) == 1
