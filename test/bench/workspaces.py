@@ -83,7 +83,8 @@ def _is_served(client: Client) -> bool:
 
 @contextmanager
 def _controller(kubeconfig: Path) -> Iterator[None]:
-    settings = ControllerSettings(**{**SETTINGS, "log_level": "error", "provisioner_silence_s": 3600.0})
+    unlimited = {"max_nodes_per_namespace": 1_000_000, "max_nodes": 1_000_000}
+    settings = ControllerSettings(**{**SETTINGS, **unlimited, "log_level": "error", "provisioner_silence_s": 3600.0})
     manager = Manager(Client.from_kubeconfig(kubeconfig, user_agent="kaito-controller"), settings, name="bench")
     assemble(manager, settings)
     manager.start()

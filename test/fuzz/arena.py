@@ -60,7 +60,7 @@ class Arena:
     """A context manager."""
 
     def __init__(self, folder: Path) -> None:
-        self._rig = WatchedRig(folder, machine_timeout_s="60")
+        self._rig = WatchedRig(folder, machine_timeout_s="60", max_nodes_per_namespace="1000", max_nodes="1000")
         self._http = urllib3.PoolManager(retries=False, timeout=urllib3.Timeout(ANSWER_S))
         self._serial = itertools.count()
         self.accepted: dict[str, int] = {}

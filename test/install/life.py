@@ -23,6 +23,8 @@ from test.support.workspaces import good
 
 PATIENCE_S = 90.0
 TEAM = "team"
+MAX_NODES = 20
+"""Nodes of the namespace, once its limit was reached and raised."""
 LABEL = "kaito.sh/workspace"
 GPU_LABELS = {"node.kubernetes.io/instance-type": "Standard_NC6s_v3", "apps": "phi-3"}
 
@@ -129,7 +131,7 @@ class Life:
         self.ready("good-distributed")
 
     def claim_missing(self) -> None:
-        """A template mounts a claim that is not there: found before a node is ordered."""
+        """The namespace holds what it may. Its limit is raised; then a template mounts a claim that is not there: found before a node is ordered."""
         workspace = good("template") | {
             "resource": good("inference")["resource"],
             "metadata": {"name": "mounts-a-claim"},
@@ -137,6 +139,10 @@ class Life:
         claim = {"name": "models", "persistentVolumeClaim": {"claimName": "models"}}
         workspace["inference"]["template"]["spec"]["volumes"] = [claim]
         self.apply(workspace)
+        self.wait(
+            lambda: self._condition("mounts-a-claim").get("reason") == "NodeLimitReached", "the limit to be told"
+        )
+        self.product.kubectl("annotate", "namespace", TEAM, f"kaito.sh/max-nodes={MAX_NODES}")
         self.wait(
             lambda: self._condition("mounts-a-claim").get("reason") == "ContainerConfigInvalid",
             "the claim to be missed",
