@@ -50,7 +50,7 @@ from kaito_controller.workspace.metrics import WorkspaceMetrics
 from kaito_controller.workspace.metrics_recorder import Measures
 from kaito_controller.workspace.observe.caches import Caches
 from kaito_controller.workspace.observe.observer import Observer
-from kaito_controller.workspace.observe.orders import Orders
+from kaito_controller.workspace.observe.reservations import Reservations
 from kaito_controller.workspace.state import naming
 from kaito_controller.workspace.state.snapshot import Refusal, Snapshot, Verdict
 
@@ -70,7 +70,7 @@ class WorkspaceReconciler:
         caches: Caches,
         observer: Observer,
         own_writes: OwnWrites,
-        orders: Orders,
+        reservations: Reservations,
         *,
         recorder: EventRecorder,
         metrics: WorkspaceMetrics,
@@ -80,7 +80,7 @@ class WorkspaceReconciler:
         self._caches = caches
         self._observer = observer
         self._own_writes = own_writes
-        self._orders = orders
+        self._reservations = reservations
         self._recorder = recorder
         self._measures = Measures(metrics)
         self._clock = clock
@@ -93,7 +93,7 @@ class WorkspaceReconciler:
         raw = self._caches.workspaces.get(request.name, request.namespace)
         self._clear_orphans(request, uid_of(raw) if raw else "")
         if raw is None or is_deleting(raw):
-            self._orders.content(request)
+            self._reservations.content(request)
         if raw is None:
             return Result()
         if not self._own_writes.are_visible(uid_of(raw)):
@@ -115,18 +115,18 @@ class WorkspaceReconciler:
         if labels.FINALIZER not in finalizers_of(raw):
             raw = self._applier.add_finalizer(raw)
             self._own_writes.note(uid, [(labels.WORKSPACES, resource_version_of(raw))])
-        self._orders.ask(request)
+        self._reservations.ask(request)
         snapshot, decision = self._decided(raw)
         if decision.release is not None and changes(raw, conditions_of(snapshot, decision)):
             # Said before it is acted upon: the release has a reason of its own, which would hide the failure's.
             self._show(snapshot, decision, raw)
             return Result()
         actions = plan(snapshot, decision)
-        if not self._orders.take(raw, ordered(actions)):
+        if not self._reservations.take(raw, ordered(actions)):
             # Another worker took the last places since the Snapshot was made; the next one shows it.
             snapshot, decision = self._decided(raw)
             actions = plan(snapshot, decision)
-            if not self._orders.take(raw, ordered(actions)):
+            if not self._reservations.take(raw, ordered(actions)):
                 return Result(requeue_after_s=LOOK_AGAIN_S)
         self._wait_for_room(request, decision)
         retry_in_s = None
@@ -147,9 +147,9 @@ class WorkspaceReconciler:
     def _wait_for_room(self, request: Request, decision: Decision) -> None:
         excess = decision.assignment.excess
         if excess is None:
-            self._orders.content(request)
+            self._reservations.content(request)
         else:
-            self._orders.wait(request, for_cluster=excess.in_cluster)
+            self._reservations.wait(request, for_cluster=excess.in_cluster)
 
     def _rehearsed(self, snapshot: Snapshot, decision: Decision) -> tuple[Snapshot, Decision]:
         """Before nodes are taken for the first time: a gate where the API server would refuse what is to run on them."""
@@ -167,7 +167,7 @@ class WorkspaceReconciler:
             outcome = self._applier.apply(snapshot.raw, actions)
             not_made = outcome.not_made
         finally:
-            self._orders.settle(ordered(actions), not_made)
+            self._reservations.settle(ordered(actions), not_made)
         self._own_writes.note(uid, outcome.written)
         if outcome.refusal is None:
             self._refusals.pop(uid, None)
@@ -280,4 +280,4 @@ class WorkspaceReconciler:
         self._own_writes.forget(uid)
         self._observer.forget(uid)
         self._rehearsals.forget(uid)
-        self._orders.forget(uid)
+        self._reservations.forget(uid)

@@ -61,8 +61,8 @@ from kaito_controller.workspace.observe.caches import (
 from kaito_controller.workspace.observe.machine_source import MachineSource, is_installed
 from kaito_controller.workspace.observe.node_orders import NodeOrders, choose
 from kaito_controller.workspace.observe.observer import Observer, Surroundings
-from kaito_controller.workspace.observe.orders import Orders
 from kaito_controller.workspace.observe.pod_rejections import PodRefusals
+from kaito_controller.workspace.observe.reservations import Reservations
 from kaito_controller.workspace.reconciler import WorkspaceReconciler
 from kaito_controller.workspace.watches import Mappers, caps_changed, for_machine, for_pod, is_gone, node_matters
 
@@ -85,7 +85,7 @@ def assemble(manager: Manager, settings: ControllerSettings, *, clock: Clock = S
     machines, machine_informers = _machines(manager, settings, clock)
     caches = _caches(informers, machines)
     catalog = CatalogSource(caches.config_maps, settings, manager.recorder(COMPONENT)).current
-    orders = Orders(manager.client, machines, informers[NAMESPACES], catalog, settings.allowance, clock)
+    reservations = Reservations(manager.client, machines, informers[NAMESPACES], catalog, settings.allowance, clock)
     surroundings = Surroundings(
         catalog=catalog,
         limits=settings.limits,
@@ -104,18 +104,18 @@ def assemble(manager: Manager, settings: ControllerSettings, *, clock: Clock = S
     reconciler = WorkspaceReconciler(
         manager.client,
         caches,
-        Observer(caches, surroundings, clock, PodRefusals(manager.client, clock), orders),
+        Observer(caches, surroundings, clock, PodRefusals(manager.client, clock), reservations),
         OwnWrites({**informers, **machines.resources}, clock),
-        orders,
+        reservations,
         recorder=manager.recorder(COMPONENT),
         metrics=WorkspaceMetrics(manager.registry, workspaces.list, lambda: machines.chosen),
         clock=clock,
     )
     controller = Controller(CONTROLLER, reconciler, workers=settings.workers, clock=clock, on_poisoned=reconciler.park)
     _watch(controller, informers, Mappers(caches, settings.release_namespace), settings)
-    controller.watch(informers[NAMESPACES], orders.waiting_in, predicate=caps_changed)
-    orders.wake = controller.enqueue
-    wakers = _machine_watches(orders)
+    controller.watch(informers[NAMESPACES], reservations.waiting_in, predicate=caps_changed)
+    reservations.wake = controller.enqueue
+    wakers = _machine_watches(reservations)
     for machine_informer in machine_informers:
         for mapper, predicate in wakers:
             controller.watch(machine_informer, mapper, predicate=predicate)
@@ -245,14 +245,14 @@ def _watch(
     controller.watch(informers[PODS], for_pod)
 
 
-def _machine_watches(orders: Orders) -> tuple[tuple[Mapper, Predicate | None], ...]:
+def _machine_watches(reservations: Reservations) -> tuple[tuple[Mapper, Predicate | None], ...]:
     """A Machine that the cache shows counts by itself before anybody is woken by it; one that is gone makes room for those that wait."""
 
     def owner(machine: Object) -> Iterable[Request]:
-        orders.seen(machine)
+        reservations.seen(machine)
         return for_machine(machine)
 
-    return (owner, None), (orders.waiting_for, is_gone)
+    return (owner, None), (reservations.waiting_for, is_gone)
 
 
 def _watch_later(

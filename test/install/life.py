@@ -131,7 +131,7 @@ class Life:
         self.ready("good-distributed")
 
     def claim_missing(self) -> None:
-        """The namespace holds what it may. Its limit is raised; then a template mounts a claim that is not there: found before a node is ordered."""
+        """The namespace is full; its limit is raised; then a claim that is not there is missed before a node is ordered."""
         workspace = good("template") | {
             "resource": good("inference")["resource"],
             "metadata": {"name": "mounts-a-claim"},
@@ -139,9 +139,7 @@ class Life:
         claim = {"name": "models", "persistentVolumeClaim": {"claimName": "models"}}
         workspace["inference"]["template"]["spec"]["volumes"] = [claim]
         self.apply(workspace)
-        self.wait(
-            lambda: self._condition("mounts-a-claim").get("reason") == "NodeLimitReached", "the limit to be told"
-        )
+        self.wait(lambda: self._condition("mounts-a-claim").get("reason") == "NodeLimitReached", "the limit to be told")
         self.product.kubectl("annotate", "namespace", TEAM, f"kaito.sh/max-nodes={MAX_NODES}")
         self.wait(
             lambda: self._condition("mounts-a-claim").get("reason") == "ContainerConfigInvalid",

@@ -35,8 +35,8 @@ from kaito_controller.workspace.observe.caches import (
     read_claim,
     type_key,
 )
-from kaito_controller.workspace.observe.orders import Orders
 from kaito_controller.workspace.observe.pod_rejections import PodRefusals
+from kaito_controller.workspace.observe.reservations import Reservations
 from kaito_controller.workspace.state import naming
 from kaito_controller.workspace.state.caps import Account
 from kaito_controller.workspace.state.machines import belongs_to, owner_key, read_machine
@@ -108,13 +108,18 @@ class Observer:
     """Makes Snapshots. Remembers only since when a Node has been absent, which no object in the cluster tells."""
 
     def __init__(
-        self, caches: Caches, surroundings: Surroundings, clock: Clock, pod_refusals: PodRefusals, orders: Orders
+        self,
+        caches: Caches,
+        surroundings: Surroundings,
+        clock: Clock,
+        pod_refusals: PodRefusals,
+        reservations: Reservations,
     ) -> None:
         self._caches = caches
         self._around = surroundings
         self._clock = clock
         self._pod_refusals = pod_refusals
-        self._orders = orders
+        self._reservations = reservations
         self._absences = Absences()
         self._fresh: dict[str, datetime | None] = {}
 
@@ -195,7 +200,7 @@ class Observer:
         alive = [m for m in machines if m.phase not in (MachinePhase.FAILED, MachinePhase.DELETING)]
         if len(alive) >= request.wanted.count or not self._caches.machines.available:
             return None
-        return self._orders.account(namespace_of(raw), request.wanted.instance_type)
+        return self._reservations.account(namespace_of(raw), request.wanted.instance_type)
 
     def _existing(self, uid: str) -> dict[tuple[str, str], Object]:
         found = (obj for cache in self._caches.owned for obj in cache.by_index(BY_OWNER, uid))

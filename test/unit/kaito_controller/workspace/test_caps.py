@@ -9,10 +9,11 @@ from dataclasses import replace
 from controller_runtime.resources import Object, labels_of, name_of
 from kaito_controller.api import reasons
 from kaito_controller.catalog.loader import load_catalog
+from kaito_controller.nodeapi import APIS, DEFAULT
 from kaito_controller.workspace.act.actions import MACHINES
 from kaito_controller.workspace.decide.decision import decide
 from kaito_controller.workspace.decide.nodes import assign
-from kaito_controller.workspace.observe.orders import SETTLED_S, Orders
+from kaito_controller.workspace.observe.reservations import SETTLED_S, Reservations
 from kaito_controller.workspace.state.caps import MAX_NODES, Account, Allowance, Caps, Held, Price, caps_of, excess
 from kaito_controller.workspace.state.machines import Order, build_machine
 from kaito_controller.workspace.state.snapshot import Wanted
@@ -37,6 +38,8 @@ class Machines:
     """A cache that shows what a test puts into it, however late."""
 
     available = True
+    api = APIS[DEFAULT]
+    installed = (api,)
 
     def __init__(self) -> None:
         self.shown: dict[str, Object] = {}
@@ -58,9 +61,9 @@ class Namespaces(Machines):
     """No Namespace says anything."""
 
 
-def book(machines: Machines, clock: FakeClock | None = None, *, cap: int = 8, cluster: int = 100) -> Orders:
+def book(machines: Machines, clock: FakeClock | None = None, *, cap: int = 8, cluster: int = 100) -> Reservations:
     allowed = Allowance(Caps(cap), Caps(cluster))
-    return Orders(MemoryClient(), machines, Namespaces(), load_catalog, allowed, clock or FakeClock())  # type: ignore[arg-type]  # a part of it
+    return Reservations(MemoryClient(), machines, Namespaces(), load_catalog, allowed, clock or FakeClock())  # type: ignore[arg-type]  # a part of it
 
 
 def tenant(number: int, namespace: str = "default", count: int = 1) -> tuple[Object, list[Object]]:
@@ -187,6 +190,6 @@ def test_machines_of_an_earlier_leader_that_the_cache_does_not_show_are_counted(
     _, machines = tenant(0)
     assert labels_of(machines[0])
     client.create(MACHINES, machines[0])
-    orders = Orders(client, Machines(), Namespaces(), load_catalog, Allowance(Caps(1)), FakeClock())  # type: ignore[arg-type]  # a part of it
+    orders = Reservations(client, Machines(), Namespaces(), load_catalog, Allowance(Caps(1)), FakeClock())  # type: ignore[arg-type]  # a part of it
 
     assert not orders.take(*tenant(1))

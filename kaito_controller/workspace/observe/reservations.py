@@ -47,7 +47,7 @@ class _Place:
     """Monotonic seconds when the attempt ended; None while it is under way."""
 
 
-class Orders:
+class Reservations:
     """Thread-safe: all workers share it."""
 
     def __init__(
