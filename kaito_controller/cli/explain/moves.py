@@ -76,6 +76,7 @@ _COMMANDS: dict[Reason, str] = {
     reasons.MACHINE_REPLACED: _PLAN,
     reasons.MACHINE_ATTEMPTS_EXHAUSTED: TRY_AGAIN,
     reasons.MACHINE_REFUSED: _DOCTOR,
+    reasons.NODE_LIMIT_REACHED: "kubectl get workspaces -n {namespace}",
     reasons.PROVISIONER_SILENT: _DOCTOR,
     reasons.MACHINE_API_MISSING: _DOCTOR,
     reasons.NODE_NOT_READY: _NODE,
