@@ -50,7 +50,7 @@ def test_edit_saves_what_the_editor_wrote(kubectl: Kubectl, tmp_path: Path, kind
     editor = tmp_path / "editor.sh"
     editor.write_text('#!/bin/sh\nsed -i -e \'s/size: 5$/size: 7/\' -e \'s/size: "5"/size: "7"/\' "$1"\n')
     editor.chmod(0o755)
-    kubectl.environment["KUBE_EDITOR"] = str(editor)
+    kubectl.environment |= {"KUBE_EDITOR": str(editor), "TMPDIR": str(tmp_path)}
     assert "edited" in kubectl("edit", kind, "w")
     found = kubectl.json("get", kind, "w")
     assert str((found.get("spec") or found.get("data"))["size"]) == "7"
@@ -61,7 +61,7 @@ def test_edit_that_breaks_a_rule_is_refused(kubectl: Kubectl, tmp_path: Path) ->
     editor = tmp_path / "editor.sh"
     editor.write_text("#!/bin/sh\nsed -i 's/size: 5$/size: 0/' \"$1\"\n")
     editor.chmod(0o755)
-    kubectl.environment["KUBE_EDITOR"] = str(editor)
+    kubectl.environment |= {"KUBE_EDITOR": str(editor), "TMPDIR": str(tmp_path)}
     refused = kubectl.run("edit", "widget", "w")
     assert refused.returncode == 1
     assert "is invalid" in refused.stderr
