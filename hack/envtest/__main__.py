@@ -9,8 +9,8 @@ from pathlib import Path
 
 from hack.envtest import binaries, suites
 from hack.envtest.control_plane import ControlPlane, ControlPlaneFailed
-from hack.envtest.nodes import requirements
-from hack.envtest.nodes.images import ImageFailed, Images, operator
+from hack.envtest.nodes import leftovers, requirements
+from hack.envtest.nodes.images import UPGRADE, ImageFailed, Images, operator, relabelled
 from hack.envtest.nodes.requirements import UNFIT, Unfit
 from hack.envtest.nodes.sandbox import SandboxError
 
@@ -69,14 +69,21 @@ def build() -> int:
 
 def prepare_nodes(minor: str) -> int:
     """Install and build whatever real nodes need; Unfit where that cannot be had."""
-    requirements.check()
+    from hack.envtest.nodes import stock  # the rest does without the operators' packages
+
+    requirements.check(minor)
+    leftovers.sweep()
     binaries.ensure_control_plane(minor)
     for tools in binaries.node_tools(minor):
         binaries.ensure(tools)
-    binaries.ensure(binaries.client_tools(), "crane")
+    coredns = binaries.ensure(binaries.coredns()) / "coredns"
+    crane = binaries.ensure(binaries.client_tools(), "crane") / "crane"
     # Minutes on a busy machine: here, where no test's time limit runs.
     images = Images()
-    images.layout(operator(images))
+    product = operator(images)
+    upgrade, prometheus = relabelled(images, product, UPGRADE), stock.prometheus(images)
+    for recipe in [product, upgrade, prometheus, *stock.recipes(images, coredns=coredns, crane=crane).values()]:
+        images.layout(recipe)
     return 0
 
 

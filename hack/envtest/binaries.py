@@ -88,14 +88,20 @@ def client_tools() -> Toolset:
     return Toolset(module, CLIENT_TOOLS, _required_version(module, "helm.sh/helm/v3"))
 
 
+def coredns() -> Toolset:
+    """The cluster's DNS."""
+    module = HERE / "nodes" / "coredns"
+    return Toolset(module, {"coredns": "."}, _required_version(module, "github.com/coredns/coredns"))
+
+
 def node_tools(minor: str) -> list[Toolset]:
     """What a real node and the servers of a cluster need: kubelet and kube-proxy, containerd, CoreDNS, a registry."""
     kubernetes, nodes = HERE / f"kubernetes-{minor}", HERE / "nodes"
-    containerd, coredns = "github.com/containerd/containerd/v2", "github.com/coredns/coredns"
+    containerd = "github.com/containerd/containerd/v2"
     registry = "github.com/distribution/distribution/v3"
     return [
         Toolset(nodes / "containerd", CONTAINERD, _required_version(nodes / "containerd", containerd)),
-        Toolset(nodes / "coredns", {"coredns": "."}, _required_version(nodes / "coredns", coredns)),
+        coredns(),
         Toolset(nodes / "registry", {"registry": "."}, _required_version(nodes / "registry", registry)),
         Toolset(kubernetes, KUBERNETES_NODE, _required_version(kubernetes, "k8s.io/kubernetes")),
     ]

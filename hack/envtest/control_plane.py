@@ -66,13 +66,21 @@ class ControlPlane:
     """
 
     def __init__(
-        self, binaries: Path, *, controllers: bool = True, host: Host | None = None, folder: Path | None = None
+        self,
+        binaries: Path,
+        *,
+        controllers: bool = True,
+        host: Host | None = None,
+        folder: Path | None = None,
+        node_grace_s: float = 60.0,
     ) -> None:
+        """`node_grace_s`: how long a kubelet may be silent before its node is not Ready any more."""
         self.binaries = binaries
         self.folder = folder or Path(tempfile.mkdtemp(prefix="envtest-"))
         self.url = ""
         self._controllers = controllers
         self._host = host
+        self._node_grace_s = node_grace_s
         self._ports = {name: free_port() for name in ("etcd", "peer", "api")}
         self._processes: dict[str, Program] = {}
         self._authority = trustme.CA()
@@ -243,7 +251,9 @@ class ControlPlane:
             f"--service-account-private-key-file={self.folder / 'accounts.key'}",
             f"--root-ca-file={self.folder / 'ca.crt'}",
         ]
-        self._spawn("kube-controller-manager", *common, *accounts, "--node-monitor-grace-period=60s")
+        self._spawn(
+            "kube-controller-manager", *common, *accounts, f"--node-monitor-grace-period={self._node_grace_s:g}s"
+        )
         self._spawn("kube-scheduler", *common)
 
     def _write_certificates(self) -> None:

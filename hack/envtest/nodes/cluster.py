@@ -30,6 +30,8 @@ from hack.render.kustomize import to_yaml
 from test.support.kubectl import Kubectl
 
 START_TIMEOUT_S = 180.0
+NODE_GRACE_S = 25.0
+"""Half of Kubernetes' default: five of a kubelet's reports, so that a busy machine does not look like a silent kubelet."""
 
 
 class ClusterFailed(RuntimeError):
@@ -59,7 +61,7 @@ class NodeCluster:
         self._stack = ExitStack()
 
     def __enter__(self) -> Self:
-        requirements.check()
+        requirements.check(self._minor)
         tools = (binaries.ensure_control_plane(self._minor), *map(binaries.ensure, binaries.node_tools(self._minor)))
         crane = binaries.ensure(binaries.client_tools(), "crane") / "crane"
         try:
@@ -92,7 +94,7 @@ class NodeCluster:
         self._wait_ready()
 
     def _start_plane(self, folder: Path) -> None:
-        self.plane = ControlPlane(folder, host=HubHost(self.hub), folder=self.folder)
+        self.plane = ControlPlane(folder, host=HubHost(self.hub), folder=self.folder, node_grace_s=NODE_GRACE_S)
         here = ("127.0.0.1", self.plane.port)
         self._stack.enter_context(Forward(here, here, connect_in=self.hub.network))
         self._stack.enter_context(self.plane)

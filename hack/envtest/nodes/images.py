@@ -6,16 +6,17 @@ configured): Debian 12's Python 3.11 is also what the distroless base holds. The
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
 import shutil
 import subprocess
-import tempfile
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from hack.envtest import binaries
+from hack.envtest.nodes import leftovers
 
 ROOT = Path(__file__).parents[3]
 HERE = Path(__file__).parent
@@ -32,6 +33,7 @@ PACKAGES = {
     ],
     "runtime-base": ["python3-minimal", "libpython3-stdlib", "tzdata", "netbase"],
     "curl-base": ["curl"],
+    "prometheus-base": ["prometheus"],
 }
 CERTIFICATES = "/etc/ssl/certs"
 """Bound into builds: whatever this machine trusts, a proxy's own authority perhaps, pip must trust too."""
@@ -45,6 +47,10 @@ OPERATOR_FILES = (
     "gpu_provisioner",
     "kaito_controller",
 )
+KEPT = 4
+"""Of each image, counted by what it was made of."""
+UPGRADE = "next"
+"""The label of the image that a rolling upgrade goes to."""
 FROM_SCRATCH = "FROM scratch\nADD base.tar /\n"
 
 
@@ -105,7 +111,7 @@ class Images:
     def imported(self, recipe: Recipe) -> str:
         """The name by which another image's Containerfile can begin with this one."""
         name = f"localhost/{recipe.name}:{recipe.key()}"
-        if subprocess.run([*self._buildah(), "images", "--quiet", name], capture_output=True, check=False).returncode:
+        if not self._buildah("the list of images", "images", "--quiet", "--filter", f"reference={name}").strip():
             self._commit(recipe, name)
         return name
 
@@ -114,33 +120,43 @@ class Images:
         self._commit(recipe, name)
         partial = target.with_name(f"{target.name}.partial")
         shutil.rmtree(partial, ignore_errors=True)
-        _run([*self._buildah(), "push", "--quiet", name, f"oci:{partial}:{recipe.name}"], f"the image {recipe.name}")
+        self._buildah(f"the image {recipe.name}", "push", "--quiet", name, f"oci:{partial}:{recipe.name}")
         partial.rename(target)
+        self._forget_older(recipe.name)
+
+    def _forget_older(self, name: str) -> None:
+        """The operators' image is another one with every change of the product; only the newest few are kept."""
+        found = [path for path in self.folder.glob(f"{name}-*") if path.name.removeprefix(f"{name}-").isalnum()]
+        for layout in sorted(found, key=lambda path: path.stat().st_mtime, reverse=True)[KEPT:]:
+            shutil.rmtree(layout)
+            with contextlib.suppress(ImageFailed):  # not in buildah's storage any more
+                self._buildah(
+                    "the removal", "rmi", "--force", f"localhost/{name}:{layout.name.removeprefix(f'{name}-')}"
+                )
 
     def _commit(self, recipe: Recipe, name: str) -> None:
         print(f"building the image {recipe.name} ...", flush=True)
-        with tempfile.TemporaryDirectory(prefix="image-") as folder:
+        with leftovers.temporary_folder() as folder:
             for inside, path in recipe.context.items():
-                _copy(path, Path(folder) / inside)
-            (Path(folder) / "Containerfile").write_text(recipe.containerfile)
+                _copy(path, folder / inside)
+            (folder / "Containerfile").write_text(recipe.containerfile)
             arguments = [f"--build-arg={key}={value}" for key, value in recipe.arguments.items()]
             volume = f"--volume={CERTIFICATES}:{CERTIFICATES}:ro"
             bud = ["bud", "--quiet", "--isolation=chroot", "--format=oci", "--layers=false", volume, *arguments]
             bud += [f"--env={name}={os.environ[name]}" for name in ("PIP_INDEX_URL", "PIP_CERT") if name in os.environ]
-            _run(
-                [*self._buildah(), *bud, f"--file={folder}/Containerfile", f"--tag={name}", folder], f"the image {name}"
-            )
+            self._buildah(f"the image {name}", *bud, f"--file={folder}/Containerfile", f"--tag={name}", str(folder))
 
-    def _buildah(self) -> list[str]:
-        # A buildah that is interrupted leaves its storage's and its container's mounts; here they end with their namespace.
-        return [
-            "unshare",
-            "--mount",
-            "buildah",
-            "--storage-driver=overlay",
-            f"--root={self.folder / 'buildah'}",
-            f"--runroot={self.folder / 'buildah-run'}",
-        ]
+    def _buildah(self, what: str, *arguments: str) -> str:
+        """buildah's output.
+
+        When it is interrupted, it leaves mounts and the processes of a step, unless they are in namespaces of their own, which end with
+        this process; and what it keeps for a while in /var/tmp, unless that is a folder of this process.
+        """
+        alone = ("setpriv", "--pdeathsig=KILL", "unshare", "--mount", "--pid", "--fork", "--kill-child", "--mount-proc")
+        storage = (f"--root={self.folder / 'buildah'}", f"--runroot={self.folder / 'buildah-run'}")
+        with leftovers.temporary_folder() as scratch:
+            command = [*alone, "buildah", "--storage-driver=overlay", *storage, *arguments]
+            return _run(command, what, {**os.environ, "TMPDIR": str(scratch)})
 
 
 def operator(images: Images) -> Recipe:
@@ -177,7 +193,8 @@ def _copy(source: Path, target: Path) -> None:
         shutil.copy2(source, target)
 
 
-def _run(command: list[str], what: str) -> None:
-    reply = subprocess.run(command, capture_output=True, text=True, check=False)
+def _run(command: list[str], what: str, environment: Mapping[str, str] | None = None) -> str:
+    reply = subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
     if reply.returncode:
         raise ImageFailed(f"{what} could not be built:\n{(reply.stderr or reply.stdout)[-3000:]}")
+    return reply.stdout

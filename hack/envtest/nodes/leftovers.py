@@ -5,9 +5,11 @@ The next start sweeps. A folder says whose it is: process id and start time, bec
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 from hack.envtest.nodes import cgroups
@@ -21,6 +23,16 @@ def new_folder() -> Path:
     folder = Path(tempfile.mkdtemp(prefix=PREFIX))
     (folder / OWNER).write_text(_identity(os.getpid()))
     return folder
+
+
+@contextlib.contextmanager
+def temporary_folder() -> Iterator[Path]:
+    """A folder of this process that is gone afterwards, or, when this process is killed, after the next sweep."""
+    folder = new_folder()
+    try:
+        yield folder
+    finally:
+        remove(folder)
 
 
 def sweep() -> list[str]:

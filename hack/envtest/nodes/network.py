@@ -50,16 +50,21 @@ def make_hub(hub: Sandbox) -> None:
     _forward_packets(hub)
 
 
+def cable(place: Place) -> str:
+    """The name of a node's interface on the hub."""
+    return f"node{place.index}"
+
+
 def plug_in(hub: Sandbox, node: Sandbox, place: Place) -> None:
     """A cable from the hub to the node, and the route to its pods."""
-    cable = f"node{place.index}"
+    name = cable(place)
     # The process id of the node's sandbox is known outside only, so this command enters the hub's network and nothing else of it.
     _outside(
         "nsenter",
         f"--net={hub.network}",
-        *f"ip link add {cable} type veth peer name eth0 netns {node.pid}".split(),
+        *f"ip link add {name} type veth peer name eth0 netns {node.pid}".split(),
     )
-    hub.run("ip", "link", "set", cable, "master", BRIDGE, "up")
+    hub.run("ip", "link", "set", name, "master", BRIDGE, "up")
     node.run("ip", "addr", "add", f"{place.address}/{NODE_NETWORK_BITS}", "dev", "eth0")
     node.run("ip", "link", "set", "eth0", "up")
     node.run("ip", "route", "add", "default", "via", HUB_ADDRESS)

@@ -11,6 +11,9 @@ import shutil
 import subprocess
 import sys
 
+from hack.envtest import binaries
+from hack.envtest.nodes import cgroups
+
 PACKAGES = {
     "buildah": "buildah",
     "busybox": "busybox-static",
@@ -34,11 +37,15 @@ class Unfit(RuntimeError):
     """This machine cannot have real nodes; the message says why and what helps."""
 
 
-def check() -> None:
+def check(minor: str) -> None:
     """Raises Unfit; installs missing packages where it can."""
     if reason := unfitness(sys.platform, platform.machine(), os.geteuid()):
         raise Unfit(reason)
+    if reason := unbuildable(minor):
+        raise Unfit(reason)
     install(missing())
+    if reason := confinement():
+        raise Unfit(reason)
 
 
 def unfitness(system: str, machine: str, user: int) -> str:
@@ -47,6 +54,29 @@ def unfitness(system: str, machine: str, user: int) -> str:
         return f"real nodes need Linux on {' or '.join(MACHINES)}; this is {system} on {machine}"
     if user != 0:
         return "real nodes make namespaces, mounts and control groups: run as root (sudo -E make test-cluster)"
+    return ""
+
+
+def unbuildable(minor: str) -> str:
+    """What has to be built here and cannot be; "" when all is there, or Go is."""
+    plane = [] if os.environ.get("KUBEBUILDER_ASSETS") else [binaries.control_plane(minor)]
+    names = [name for tools in [*plane, *binaries.node_tools(minor)] for name in tools.missing()]
+    names += [name for name in binaries.client_tools().missing() if name == "crane"]
+    if not names or shutil.which("go"):
+        return ""
+    return f"{', '.join(names)} have to be built once and there is no `go` on the PATH: install Go"
+
+
+def confinement() -> str:
+    """What root may not do here, as in an ordinary container; "" when it may make namespaces, mounts and control groups."""
+    command = ["unshare", "--pid", "--net", "--mount", "--ipc", "--uts", "--fork", "--mount-proc", "true"]
+    reply = subprocess.run(command, capture_output=True, text=True, check=False)
+    cure = "a virtual machine or a privileged container is needed"
+    if reply.returncode:
+        return f"root may not make namespaces here ({reply.stderr.strip()}): {cure}"
+    hierarchies = cgroups.hierarchies()
+    if not hierarchies or not all(os.access(folder, os.W_OK) for folder in hierarchies):
+        return f"no control groups can be made below {cgroups.ROOT}: {cure}"
     return ""
 
 

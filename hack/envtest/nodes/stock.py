@@ -36,6 +36,7 @@ ENTRYPOINT ["/bin/sleep", "infinity"]
 """
 CURL_FILE = 'FROM scratch\nADD base.tar /\nENTRYPOINT ["curl"]\n'
 CRANE_FILE = 'FROM scratch\nADD crane /crane\nENTRYPOINT ["/crane"]\n'
+PROMETHEUS_FILE = 'FROM scratch\nADD base.tar /\nENTRYPOINT ["/usr/bin/prometheus"]\n'
 MODEL_FILE = """ARG RUNTIME_BASE
 FROM ${RUNTIME_BASE}
 COPY bin /usr/local/bin
@@ -73,6 +74,11 @@ def recipes(images: Images, *, coredns: Path, crane: Path) -> dict[str, Recipe]:
     presets = load_catalog().presets
     published = ControllerSettings.model_fields["preset_registry_name"].default
     return found | {path_of(presets[name].image(published)): model for name in PRESETS}
+
+
+def prometheus(images: Images) -> Recipe:
+    """Debian's Prometheus; large, so whoever wants it pushes it."""
+    return Recipe("prometheus", PROMETHEUS_FILE, {"base.tar": images.base_tar("prometheus-base")})
 
 
 def fill(registry: Registry, images: Images, *, coredns: Path, crane: Path) -> None:

@@ -6,10 +6,12 @@ import json
 import os
 import tempfile
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from hack.envtest.nodes import containerd, leftovers, network, registry, requirements, stock
+from hack.envtest import binaries
+from hack.envtest.nodes import containerd, leftovers, listing, network, policies, registry, requirements, stock
 from hack.envtest.nodes.images import Recipe
 from hack.envtest.nodes.kubelet import kubelet_config, kubelet_labels
 from hack.localcluster.actors.nodeshape import aks_labels
@@ -110,3 +112,67 @@ def test_sweep_takes_the_folders_of_the_dead_and_no_others(temporary: Path) -> N
 def test_unfit_machine_is_told_why_in_a_sentence(machine: tuple[str, str, int], words: str) -> None:
     assert words in requirements.unfitness(*machine)
     assert requirements.unfitness("linux", "x86_64", 0) == ""
+
+
+def test_missing_go_is_told_with_what_has_to_be_built(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ENVTEST_CACHE", str(tmp_path))
+    monkeypatch.setenv("PATH", str(tmp_path))
+    minor = binaries.minors()[0]
+
+    said = requirements.unbuildable(minor)
+
+    assert "install Go" in said
+    assert {"etcd", "kubelet", "containerd", "crane"} <= {word.strip(",") for word in said.split()}
+    for tools in (binaries.control_plane(minor), *binaries.node_tools(minor), binaries.client_tools()):
+        tools.folder.mkdir(parents=True, exist_ok=True)
+        for name in tools.packages:
+            (tools.folder / name).touch(mode=0o755)
+    assert requirements.unbuildable(minor) == ""
+
+
+def labelled(name: str, namespace: str = "", address: str = "", **labels: str) -> dict[str, Any]:
+    metadata = {"name": name, "namespace": namespace, "labels": labels}
+    return {"metadata": metadata, "status": {"podIP": address}}
+
+
+def test_policy_lets_in_whom_it_names_on_the_port_that_it_names_and_drops_the_rest() -> None:
+    peer = {"namespaceSelector": {"matchLabels": {"metrics": "enabled"}}}
+    spec = {
+        "podSelector": {"matchLabels": {"app": "ours"}},
+        "policyTypes": ["Ingress"],
+        "ingress": [{"from": [peer], "ports": [{"port": 8080, "protocol": "TCP"}]}],
+    }
+    policy = {"metadata": {"name": "p", "namespace": "kaito-system"}, "spec": spec}
+    pods = [
+        labelled("ours", "kaito-system", "10.0.0.1", app="ours"),
+        labelled("other", "kaito-system", "10.0.0.2", app="other"),
+        labelled("prometheus", "monitoring", "10.0.0.3"),
+        labelled("pending", "monitoring"),
+        labelled("stranger", "default", "10.0.0.4"),
+    ]
+    namespaces = [labelled("kaito-system"), labelled("monitoring", metrics="enabled"), labelled("default")]
+
+    said = [line for line in policies.rules([policy], pods, namespaces).splitlines() if "daddr" in line]
+
+    assert said == ["ip daddr 10.0.0.1 ip saddr { 10.0.0.3 } tcp dport 8080 accept", "ip daddr 10.0.0.1 drop"]
+
+
+def test_policy_without_rules_lets_nobody_in_and_one_for_outgoing_traffic_chooses_nobody() -> None:
+    pods = [labelled("ours", "kaito-system", "10.0.0.1")]
+    metadata = {"name": "p", "namespace": "kaito-system"}
+    closed = {"metadata": metadata, "spec": {"podSelector": {}}}
+    outgoing = {"metadata": metadata, "spec": {"podSelector": {}, "policyTypes": ["Egress"], "egress": []}}
+
+    assert "ip daddr 10.0.0.1 drop" in policies.rules([closed], pods, [])
+    assert "accept\n" not in policies.rules([closed], pods, []).partition("established,related accept")[2]
+    assert "10.0.0.1" not in policies.rules([outgoing], pods, [])
+
+
+def test_listing_names_what_was_not_there_before(temporary: Path) -> None:
+    before = listing.listing()
+
+    (temporary / f"{leftovers.PREFIX}forgotten").mkdir()
+    found = listing.left(before, listing.listing())
+
+    assert f"temporary folders: {temporary / leftovers.PREFIX}forgotten" in found
+    assert listing.left(before, before) == []
