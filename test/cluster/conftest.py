@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 from collections.abc import Iterator
 
 import pytest
 
+from hack.envtest.nodes import leftovers
 from hack.envtest.nodes.cluster import NodeCluster
+from hack.envtest.nodes.listing import left, listing
 from hack.envtest.nodes.product import Product
-from test.cluster.user import User
+from test.cluster.user import GONE_TIMEOUT_S, User
+from test.support.processes import wait_until
 
 SYSTEM_NODES = 2
+SETTLE_TIMEOUT_S = 20.0
+"""For the kernel to end what was killed."""
+LEFT = pytest.StashKey[str]()
 _numbers = itertools.count(1)
 
 
@@ -24,9 +31,36 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 @pytest.fixture(scope="session")
-def cluster() -> Iterator[NodeCluster]:
+def machine(request: pytest.FixtureRequest) -> Iterator[None]:
+    """This machine, which holds afterwards what it held before."""
+    leftovers.sweep()
+    before = listing()
+    yield
+    with contextlib.suppress(AssertionError):  # what is left is said below
+        wait_until(lambda: not left(before, listing()), SETTLE_TIMEOUT_S, step_s=0.5)
+    found = left(before, listing())
+    assert not found, "left on this machine:\n" + "\n".join(found)
+    request.config.stash[LEFT] = (
+        f"before and after: {', '.join(f'{len(things)} {kind}' for kind, things in before.items())}; nothing was left on this machine"
+    )
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """The listing's result."""
+    if said := terminalreporter.config.stash.get(LEFT, ""):
+        terminalreporter.write_line(said)
+
+
+@pytest.fixture(scope="session")
+def cluster(machine: None) -> Iterator[NodeCluster]:
     with NodeCluster(nodes=SYSTEM_NODES) as running:
         yield running
+        wait_until(
+            lambda: "team-" not in running.kubectl("get", "namespaces", "-o", "name"),
+            GONE_TIMEOUT_S,
+            "every namespace of a test to be gone",
+            step_s=1.0,
+        )
 
 
 @pytest.fixture(scope="session")
@@ -38,7 +72,7 @@ def product(cluster: NodeCluster) -> Product:
 
 @pytest.fixture
 def user(cluster: NodeCluster, product: Product) -> Iterator[User]:
-    """Somebody with kubectl and a namespace, which goes with everything in it."""
+    """Somebody with kubectl and a namespace, which goes with everything in it, while the next test begins."""
     someone = User(cluster, f"team-{next(_numbers)}")
     someone.kubectl("create", "namespace", someone.namespace)
     yield someone

@@ -6,24 +6,29 @@ import os
 import signal
 import subprocess
 import sys
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from hack.envtest.nodes import cgroups, leftovers
+from hack.envtest.nodes import cgroups, leftovers, network
 from hack.envtest.nodes.cluster import NodeCluster
+from hack.envtest.nodes.listing import left, listing
 from hack.render.kustomize import ROOT
 from test.cluster.user import GONE_TIMEOUT_S, User
 from test.support.processes import wait_until
 
 NAME = "workspace-phi-3-mini"
-START_TIMEOUT_S = 240.0
-
-
-def folders() -> set[Path]:
-    return set(Path(tempfile.gettempdir()).glob(f"{leftovers.PREFIX}*"))
+LISTENS_TO_CTRL_C = ("env", "--default-signal=INT")
+"""Whatever shell these tests run from: background jobs of a script ignore SIGINT, and so do their children."""
+BUILD = """
+from pathlib import Path
+from hack.envtest.nodes.images import Images, Recipe
+file = 'FROM scratch\\nADD busybox /busybox\\nRUN ["/busybox", "sleep", "{seconds}"]\\n'
+Images().layout(Recipe("endless", file, {{"busybox": Path("/bin/busybox")}}))
+"""
+ENDLESS_S = 271828
+"""Also what the step's process is found by."""
 
 
 def processes(word: str) -> list[str]:
@@ -39,16 +44,22 @@ def processes(word: str) -> list[str]:
     return found
 
 
+def links(cluster: NodeCluster) -> list[str]:
+    """Names of the hub's interfaces."""
+    lines = cluster.hub.run("ip", "-brief", "link").splitlines()
+    return [line.split()[0].partition("@")[0] for line in lines]
+
+
 def test_deleted_workspace_leaves_no_pool_node_container_interface_or_control_group(
     cluster: NodeCluster, user: User
 ) -> None:
-    before = cluster.hub.run("ip", "-brief", "link").splitlines()
     user.apply(user.sample("inference-phi-3-mini.yaml"))
     user.wait_ready(NAME)
     (machine,) = user.machines(NAME)
     (pod,) = user.pods(NAME)
     node = cluster.vms.node(pod["spec"]["nodeName"])
-    pid, group = node.sandbox.pid, node.cgroup
+    pid, group, cable = node.sandbox.pid, node.cgroup, network.cable(node.place)
+    assert cable in links(cluster)
     assert len(node.containers()) >= 2, "the model and its sandbox"
     assert any((hierarchy / group).exists() for hierarchy in cgroups.hierarchies())
 
@@ -62,16 +73,36 @@ def test_deleted_workspace_leaves_no_pool_node_container_interface_or_control_gr
         "get", "deployments,services,pods,configmaps,machines", "-l", f"kaito.sh/workspace={NAME}", "-o", "name"
     )
     assert left == ""
-    assert len(cluster.hub.run("ip", "-brief", "link").splitlines()) == len(before)
+    assert cable not in links(cluster)
+
+
+@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGKILL])
+def test_interrupted_image_build_leaves_no_process_no_mount_and_no_folder(tmp_path: Path, how: signal.Signals) -> None:
+    before, step = listing(), f"/busybox sleep {ENDLESS_S}"
+    build = subprocess.Popen(
+        [*LISTENS_TO_CTRL_C, sys.executable, "-c", BUILD.format(seconds=ENDLESS_S)],
+        cwd=ROOT,
+        env={**os.environ, "ENVTEST_CACHE": str(tmp_path)},
+        start_new_session=True,
+    )
+    try:
+        wait_until(lambda: any(line.startswith(step) for line in processes(step)), 60.0, "the build's last step")
+        assert left(before, listing())
+    finally:
+        build.send_signal(how)  # to the one process: those that it started must end without being told
+        build.wait(20)
+
+    wait_until(lambda: not processes(step), 10.0, "no process to be left")
+    leftovers.sweep()
+    wait_until(lambda: not left(before, listing()), 10.0, "nothing to be left")
 
 
 class Command:
     """`python -m hack.envtest up --nodes 1` in another terminal."""
 
     def __init__(self) -> None:
-        before = folders()
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "hack.envtest", "up", "--nodes", "1"],
+            [*LISTENS_TO_CTRL_C, sys.executable, "-m", "hack.envtest", "up", "--nodes", "1"],
             cwd=ROOT,
             stdout=subprocess.PIPE,
             text=True,
@@ -80,7 +111,9 @@ class Command:
         assert self.process.stdout
         self.said = next((line for line in self.process.stdout if line.startswith("export KUBECONFIG=")), "")
         assert self.said, f"the cluster did not start; exit code {self.process.wait(60)}"
-        (self.folder,) = folders() - before
+        self.kubeconfig = Path(self.said.strip().removeprefix("export KUBECONFIG="))
+        self.folder = self.kubeconfig.parent
+        assert self.folder.name.startswith(leftovers.PREFIX)
 
     def end(self, number: signal.Signals) -> None:
         self.process.send_signal(number)
@@ -99,9 +132,14 @@ def command() -> Iterator[Command]:
 
 
 def test_printed_kubeconfig_works_and_ctrl_c_leaves_nothing(command: Command) -> None:
-    kubeconfig = command.said.strip().removeprefix("export KUBECONFIG=")
     nodes = subprocess.run(
-        [str(Path(sys.executable).with_name("kubectl")), f"--kubeconfig={kubeconfig}", "get", "nodes", "--no-headers"],
+        [
+            str(Path(sys.executable).with_name("kubectl")),
+            f"--kubeconfig={command.kubeconfig}",
+            "get",
+            "nodes",
+            "--no-headers",
+        ],
         capture_output=True,
         text=True,
         check=True,

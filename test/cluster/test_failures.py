@@ -1,6 +1,6 @@
 """What only a kubelet can show: pulls that fail, crashes with last words, memory limits, lost readiness, full disks, drains, silence.
 
-All on one GPU node that somebody brought, so that nothing waits for a machine.
+Nearly all on one GPU node that somebody brought, so that nothing waits for a machine.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from test.support.processes import wait_until
 
 POOL = "brought"
 SIZE = "Standard_NC6s_v3"
-NAME = "own"
+NAME, ORDERED = "own", "workspace-phi-3-mini"
 NODE_TIMEOUT_S = 90.0
 
 
@@ -141,6 +141,23 @@ def test_full_disk_evicts_the_pod_and_the_workspace_recovers(cluster: NodeCluste
         gpu_node.sandbox.run("rm", "/var/lib/filler")
 
     user.wait_ready(NAME)
+
+
+def test_deleted_node_of_a_running_workspace_is_replaced(cluster: NodeCluster, user: User) -> None:
+    user.apply(user.sample("inference-phi-3-mini.yaml"))
+    user.wait_ready(ORDERED)
+    (pod,) = user.pods(ORDERED)
+    (machine,) = user.machines(ORDERED)
+
+    cluster.kubectl("delete", "node", pod["spec"]["nodeName"], "--wait=false")
+
+    user.wait(lambda: user.condition(ORDERED).get("status") == "False", "the missing node to be told")
+    user.wait_ready(ORDERED)
+    (other,) = user.machines(ORDERED)
+    assert other != machine
+    (node,) = {each["spec"]["nodeName"] for each in user.pods(ORDERED)}
+    assert cluster.vms.node(node).vm.pool == other
+    user.wait(lambda: machine not in [pool["name"] for pool in cluster.cloud.pools.list()], "the old pool to go")
 
 
 def test_silent_kubelet_is_told_after_the_grace_and_comes_back(user: User, gpu_node: Node) -> None:

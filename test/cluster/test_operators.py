@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from hack.envtest.nodes.cluster import NodeCluster
+from hack.envtest.nodes.images import UPGRADE
 from hack.envtest.nodes.product import DEPLOYMENTS, NAMESPACE, Product
 from test.cluster.user import User
 
@@ -68,7 +69,7 @@ def test_rolling_upgrade_under_load_changes_no_workspace(product: Product, user:
 
     before, old = world(), leader(product, "kaito-controller")["metadata"]["name"]
 
-    image = product.install(label="next")
+    image = product.install(label=UPGRADE)
 
     user.wait(lambda: leader(product, "kaito-controller").get("metadata", {}).get("name", old) != old, "a new leader")
     assert leader(product, "kaito-controller")["spec"]["containers"][0]["image"] == image

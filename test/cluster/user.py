@@ -90,10 +90,15 @@ class User:
         return [machine["metadata"]["name"] for machine in found]
 
     def curl(self, *arguments: str) -> str:
-        """The published way to ask: a throw-away pod with curl."""
-        name = f"curl-{next(_numbers)}"
-        run = ["run", name, "-i", "--rm", "--quiet", "--restart=Never", "--image=curlimages/curl"]
-        return self.kubectl(*run, "--command", "--", "curl", "--silent", "--show-error", "--max-time", "30", *arguments)
+        """The published way to ask: a throw-away pod with curl. Once more when nothing is heard: kubectl may miss what a pod says that ends
+        while kubectl attaches to it."""
+
+        def once() -> str:
+            name = f"curl-{next(_numbers)}"
+            run = ["run", name, "-i", "--rm", "--quiet", "--restart=Never", "--image=curlimages/curl", "--command"]
+            return self.kubectl(*run, "--", "curl", "--silent", "--show-error", "--max-time", "30", *arguments)
+
+        return str(self.wait(once, f"an answer to curl {' '.join(arguments)}", timeout_s=60.0))
 
     def chat(self, address: str, prompt: str) -> str:
         """What the model at `http://<address>/chat` answers."""
@@ -110,8 +115,6 @@ class User:
         return "\n".join([everything, *events[-30:], str(self.cluster.vms.failures() or "")])
 
     def leave(self) -> None:
-        """Delete the Workspaces, then the namespace."""
-        self.kubectl("delete", "workspaces", "--all", f"--timeout={GONE_TIMEOUT_S:.0f}s", timeout_s=GONE_TIMEOUT_S + 10)
-        self.cluster.kubectl(
-            "delete", "namespace", self.namespace, f"--timeout={GONE_TIMEOUT_S:.0f}s", timeout_s=GONE_TIMEOUT_S + 10
-        )
+        """Delete the namespace and, as that takes its objects in no order, the Workspaces before it."""
+        self.kubectl("delete", "workspaces", "--all", "--wait=false")
+        self.cluster.kubectl("delete", "namespace", self.namespace, "--wait=false")
