@@ -13,7 +13,7 @@ from collections import deque
 from collections.abc import Callable, Iterable
 from typing import Protocol
 
-from controller_runtime.cache.store import Change
+from controller_runtime.cache.store import Delta
 from controller_runtime.clock import Clock
 from controller_runtime.logs import get_logger
 from controller_runtime.resources import Object
@@ -59,7 +59,7 @@ class Delivery:
         self._resync = resync
         self._resync_at = clock.monotonic() + self._period_s
         self._condition = threading.Condition()
-        self._pending: deque[Change | None] = deque()
+        self._pending: deque[Delta | None] = deque()
         self._squeeze_at = SQUEEZE_AT
         self._synced = threading.Event()
         self._closed = False
@@ -76,7 +76,7 @@ class Delivery:
             if not self._closed and self._thread.ident is None:
                 self._thread.start()
 
-    def push(self, changes: Iterable[Change], *, end_of_initial: bool = False) -> None:
+    def push(self, changes: Iterable[Delta], *, end_of_initial: bool = False) -> None:
         """Hand over changes; never blocks on the handler."""
         with self._condition:
             if self._closed:
@@ -112,7 +112,7 @@ class Delivery:
                 else:
                     self._deliver(change)
 
-    def _take(self) -> list[Change | None]:
+    def _take(self) -> list[Delta | None]:
         """The next changes; empty only when closed."""
         while True:
             with self._condition:
@@ -131,7 +131,7 @@ class Delivery:
     def _until_resync_s(self) -> float | None:
         return max(0.0, self._resync_at - self._clock.monotonic()) if self._period_s > 0 else None
 
-    def _deliver(self, change: Change) -> None:
+    def _deliver(self, change: Delta) -> None:
         old, new, flag = change
         try:
             if new is None:
@@ -153,9 +153,9 @@ class Delivery:
         self._squeeze_at = max(SQUEEZE_AT, 2 * len(self._pending))
 
 
-def squeeze(pending: Iterable[Change | None]) -> deque[Change | None]:
+def squeeze(pending: Iterable[Delta | None]) -> deque[Delta | None]:
     """Merge each update into the add or update of the same object (UID) that waits before it."""
-    merged: deque[Change | None] = deque()
+    merged: deque[Delta | None] = deque()
     places: dict[tuple[str, str, str], int] = {}
     for change in pending:
         if change is None:

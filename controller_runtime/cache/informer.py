@@ -20,7 +20,7 @@ from controller_runtime.cache.gc_tuning import relax_collector
 from controller_runtime.cache.indexer import IndexFunc
 from controller_runtime.cache.mutation import copy_object
 from controller_runtime.cache.reflector import Reflector
-from controller_runtime.cache.store import Changes, Objects, Store
+from controller_runtime.cache.store import Deltas, Objects, Store
 from controller_runtime.client.api import PAGE_SIZE, KubeClient, Transform
 from controller_runtime.clock import SYSTEM_CLOCK, Clock
 from controller_runtime.resources import Object, Resource
@@ -90,7 +90,7 @@ class Informer:
         self._resync_period_s = resync_period_s
         self._store = Store(resource.kind, indexers)
         self._deliveries: list[Delivery] = []
-        self._recent: deque[Changes] = deque(maxlen=BATCHES_KEPT)
+        self._recent: deque[Deltas] = deque(maxlen=BATCHES_KEPT)
         self._synced = threading.Event()
         self._synced_or_stopped = threading.Event()
         self._stopped = False

@@ -16,10 +16,10 @@ from controller_runtime.cache.mutation import detects_mutation, freeze
 from controller_runtime.logs import get_logger
 from controller_runtime.resources import Object
 
-Change = tuple[Object | None, Object | None, bool]
+Delta = tuple[Object | None, Object | None, bool]
 """(old, new, flag). No old: an add, flag = part of the initial list. No new: a delete, flag = final state unknown. Both: an update."""
 
-Changes = list[Change]
+Deltas = list[Delta]
 Objects = list[Object]
 # Spelled here because the class has a method `list`, which hides the type from its annotations.
 
@@ -91,9 +91,9 @@ class Store:
                 index.put(key, obj)
             self._indices[name] = index
 
-    def apply(self, events: Iterable[tuple[str, Object]]) -> Changes:
+    def apply(self, events: Iterable[tuple[str, Object]]) -> Deltas:
         """Take watch events of type ADDED, MODIFIED or DELETED; returns what they changed, in order."""
-        changes: Changes = []
+        changes: Deltas = []
         objects, admit, expected = self._objects, self._freshness.admit, self._kind
         with self.lock:
             for kind, obj in events:
@@ -117,7 +117,7 @@ class Store:
                     self._put(key, obj, known, changes)
         return changes
 
-    def replace(self, items: Iterable[Object], resource_version: str, *, initial: bool) -> Changes:
+    def replace(self, items: Iterable[Object], resource_version: str, *, initial: bool) -> Deltas:
         """Make the cache equal to a list; deletes first, with the last known state, then what is new or changed in list order."""
         fresh: dict[str, Object] = {}
         for obj in items:
@@ -127,7 +127,7 @@ class Store:
                 fresh[f"{namespace}/{metadata['name']}" if namespace else metadata["name"]] = obj
             except (KeyError, TypeError, AttributeError) as error:
                 self._refuse(f"no {error}")
-        changes: Changes = []
+        changes: Deltas = []
         with self.lock:
             for key in [key for key in self._objects if key not in fresh]:
                 self._drop(key, changes)
@@ -143,7 +143,7 @@ class Store:
         with self.lock:
             self._freshness.note(resource_version)
 
-    def _put(self, key: str, obj: Object, known: Object | None, changes: Changes, *, initial: bool = False) -> None:
+    def _put(self, key: str, obj: Object, known: Object | None, changes: Deltas, *, initial: bool = False) -> None:
         if self._frozen:
             obj = freeze(obj)
         if known is not None and known["metadata"].get("uid") != obj["metadata"].get("uid"):
@@ -154,7 +154,7 @@ class Store:
             index.put(key, obj)
         changes.append((known, obj, initial and known is None))
 
-    def _delete(self, key: str, last: Object, version: str, changes: Changes) -> None:
+    def _delete(self, key: str, last: Object, version: str, changes: Deltas) -> None:
         self._freshness.bury(key, version)
         known = self._objects.pop(key, None)
         for index in self._indices.values():
@@ -166,7 +166,7 @@ class Store:
         else:
             changes.append((freeze(last) if self._frozen else last, None, False))
 
-    def _drop(self, key: str, changes: Changes) -> None:
+    def _drop(self, key: str, changes: Deltas) -> None:
         known = self._objects.pop(key)
         for index in self._indices.values():
             index.remove(key)

@@ -54,7 +54,7 @@ STUCK_AFTER_S = 300.0
 log = get_logger(__name__)
 
 
-class Registration(Protocol):
+class Removable(Protocol):
     """A handler's tie to an informer."""
 
     def remove(self) -> None: ...
@@ -65,7 +65,7 @@ class Source(Protocol):
 
     @property
     def resource(self) -> Resource: ...
-    def add_handler(self, handler: EnqueueingHandler) -> Registration: ...
+    def add_handler(self, handler: EnqueueingHandler) -> Removable: ...
     def wait_for_sync(self, timeout_s: float) -> bool: ...
     def healthy(self) -> str | None: ...
 
@@ -108,7 +108,7 @@ class Controller:
         self._queue: WorkQueue[Request] = WorkQueue(name, limiter=limiter, clock=clock)
         self._sources: list[tuple[Source, EnqueueingHandler]] = []
         self._connected = 0
-        self._registrations: list[Registration] = []
+        self._registrations: list[Removable] = []
         self._threads: list[threading.Thread] = []
         self._started = False
         self._lock = threading.Lock()

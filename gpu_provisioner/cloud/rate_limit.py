@@ -33,7 +33,7 @@ NOT_LEADING_PAUSE_S = 5.0
 LATE_S = 5.0
 """So long after the time that it was told a place is kept for who does not come."""
 
-Observer = Callable[[str, float, CloudError | None], None]
+CallObserver = Callable[[str, float, CloudError | None], None]
 """Told of every call that was sent: method, seconds, error or None."""
 
 
@@ -122,7 +122,7 @@ class GatedPools:
         *,
         may_write: Callable[[], bool] = lambda: True,
         clock: Clock = SYSTEM_CLOCK,
-        observer: Observer | None = None,
+        observer: CallObserver | None = None,
     ) -> None:
         """`may_write` is asked before every create and delete: a process that has lost the Lease must not change a pool."""
         self._pools = pools

@@ -68,7 +68,7 @@ ROWS: dict[str, Callable[[], Iterable[Row]]] = {
     "catalogue-presets": lambda: tables.preset_cells(read_catalog()),
     "catalogue-instance-types": lambda: tables.instance_type_cells(read_catalog()),
     "controller-reasons": lambda: (
-        (f"`{r.name}`", r.kind.value, ", ".join(r.conditions), r.cause, r.cure) for r in REASONS.values()
+        (f"`{r.name}`", r.severity.value, ", ".join(r.conditions), r.cause, r.cure) for r in REASONS.values()
     ),
     "controller-settings": lambda: map(_setting, describe_settings(ControllerSettings, CONTROLLER_PREFIX)),
     "controller-metrics": lambda: (

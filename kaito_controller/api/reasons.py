@@ -21,7 +21,7 @@ from kaito_controller.api.conditions import (
 )
 
 
-class Kind(Enum):
+class Severity(Enum):
     """What a reason means for whoever waits for the Workspace."""
 
     GOOD = "good"
@@ -38,7 +38,7 @@ class Reason:
     """One row of the table."""
 
     name: str
-    kind: Kind
+    severity: Severity
     conditions: tuple[str, ...]
     cause: str
     cure: str
@@ -58,21 +58,21 @@ _NO_CURE = "None needed."
 
 
 def _good(name: str, conditions: tuple[str, ...], cause: str) -> Reason:
-    return Reason(name, Kind.GOOD, conditions, cause, _NO_CURE)
+    return Reason(name, Severity.GOOD, conditions, cause, _NO_CURE)
 
 
 def _waiting(
     name: str, conditions: tuple[str, ...], cause: str, cure: str = "Wait; the message says until when."
 ) -> Reason:
-    return Reason(name, Kind.WAITING, conditions, cause, cure)
+    return Reason(name, Severity.WAITING, conditions, cause, cure)
 
 
 def _trouble(name: str, conditions: tuple[str, ...], cause: str, cure: str) -> Reason:
-    return Reason(name, Kind.TROUBLE, conditions, cause, cure)
+    return Reason(name, Severity.TROUBLE, conditions, cause, cure)
 
 
 def _terminal(name: str, conditions: tuple[str, ...], cause: str, cure: str) -> Reason:
-    return Reason(name, Kind.TERMINAL, conditions, cause, cure)
+    return Reason(name, Severity.TERMINAL, conditions, cause, cure)
 
 
 # --- the request itself -------------------------------------------------------------------------------------------------------------

@@ -9,7 +9,14 @@ from kaito_controller.workloads.inference import build_inference_deployment, bui
 from kaito_controller.workloads.objects import build_objects, build_workload
 from kaito_controller.workloads.policy import TemplatePolicy, TemplateRefusedError, violations, volume_violations
 from kaito_controller.workloads.references import pod_references
-from kaito_controller.workloads.revision import Verdict, compare, intent_hash, is_same_intent, restart_reason, updated
+from kaito_controller.workloads.revision import (
+    UpdateDecision,
+    compare,
+    intent_hash,
+    is_same_intent,
+    restart_reason,
+    updated,
+)
 from kaito_controller.workloads.scheduling import pinned_nodes
 from kaito_controller.workloads.services import (
     asks_for_load_balancer,
@@ -41,7 +48,7 @@ __all__ = [
     "Steps",
     "TemplatePolicy",
     "TemplateRefusedError",
-    "Verdict",
+    "UpdateDecision",
     "WorkloadContext",
     "asks_for_load_balancer",
     "build_headless_service",

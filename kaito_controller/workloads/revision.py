@@ -33,7 +33,7 @@ PUSH_ONLY = "kaito.sh/push-only"
 _SERVED_KINDS = ("Deployment", "StatefulSet")
 
 
-class Verdict(Enum):
+class UpdateDecision(Enum):
     """What to do about one generated object."""
 
     CREATE = "create"
@@ -86,16 +86,16 @@ def has_drifted(live: Object, desired: Object) -> bool:
     )
 
 
-def compare(live: Object | None, desired: Object) -> Verdict:
+def compare(live: Object | None, desired: Object) -> UpdateDecision:
     """What to do about a Service, ConfigMap, Deployment or StatefulSet. For Jobs see `restart_reason`."""
     if live is None:
-        return Verdict.CREATE
+        return UpdateDecision.CREATE
     if is_same_intent(live, desired):
-        return Verdict.REPAIR if has_drifted(live, desired) else Verdict.KEEP
+        return UpdateDecision.REPAIR if has_drifted(live, desired) else UpdateDecision.KEEP
     meant_by_user = annotation(desired, WORKSPACE_HASH)
     if desired["kind"] not in _SERVED_KINDS or not annotation(live, WORKSPACE_HASH):
-        return Verdict.REPAIR
-    return Verdict.HELD_BACK if annotation(live, WORKSPACE_HASH) == meant_by_user else Verdict.ROLL_OUT
+        return UpdateDecision.REPAIR
+    return UpdateDecision.HELD_BACK if annotation(live, WORKSPACE_HASH) == meant_by_user else UpdateDecision.ROLL_OUT
 
 
 def restart_reason(live: Object, desired: Object) -> str | None:

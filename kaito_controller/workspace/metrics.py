@@ -17,7 +17,7 @@ from prometheus_client.registry import Collector
 from controller_runtime.conditions import get_condition
 from controller_runtime.resources import Object, is_deleting
 from kaito_controller.api import conditions
-from kaito_controller.api.reasons import REASONS, Kind
+from kaito_controller.api.reasons import REASONS, Severity
 from kaito_controller.nodeapi import APIS
 
 PHASE_BUCKETS = (1, 5, 15, 30, 60, 120, 180, 300, 450, 600, 900, 1200, 1800, 2700, 3600, 7200)
@@ -29,7 +29,12 @@ PHASES = {
     "image_pulled": "From the creation of the workload until the containers have started.",
     "serving": "From the start of the containers until the health checks are answered.",
 }
-_STATES = {Kind.GOOD: "ready", Kind.WAITING: "waiting", Kind.TROUBLE: "trouble", Kind.TERMINAL: "failed"}
+_STATES = {
+    Severity.GOOD: "ready",
+    Severity.WAITING: "waiting",
+    Severity.TROUBLE: "trouble",
+    Severity.TERMINAL: "failed",
+}
 _MACHINE_REASONS = frozenset[str]().union(*(api.reasons.known for api in APIS.values()))
 
 NAMES = {
@@ -94,4 +99,4 @@ def _state(workspace: Object) -> tuple[str, str]:
         return "deleting", known.name if known else OTHER
     if condition is None:
         return "new", "None"
-    return (_STATES[known.kind], known.name) if known else ("waiting", OTHER)
+    return (_STATES[known.severity], known.name) if known else ("waiting", OTHER)

@@ -15,7 +15,7 @@ from controller_runtime.resources import Object
 from controller_runtime.untrusted import moment
 from kaito_controller.api import conditions
 from kaito_controller.workspace.act.actions import Action, Create
-from kaito_controller.workspace.conditions.status import Change
+from kaito_controller.workspace.conditions.status import ConditionChange
 from kaito_controller.workspace.decide.decision import Decision, runner
 from kaito_controller.workspace.metrics import WorkspaceMetrics
 from kaito_controller.workspace.state.snapshot import Snapshot
@@ -37,7 +37,7 @@ class Measures:
             if snapshot.attempts.get(ordinal) != failure:
                 self._metrics.machine_failed(failure.reason)
 
-    def shown(self, snapshot: Snapshot, news: Iterable[Change]) -> None:
+    def shown(self, snapshot: Snapshot, news: Iterable[ConditionChange]) -> None:
         """These changes of the conditions were written."""
         turned = {change.type for change in news if change.status == "True"}
         if conditions.RESOURCE_READY in turned and snapshot.machines:

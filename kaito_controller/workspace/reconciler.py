@@ -29,13 +29,13 @@ from controller_runtime.resources import (
 )
 from controller_runtime.untrusted import mapping, moment
 from kaito_controller.api import labels
-from kaito_controller.api.reasons import Kind
+from kaito_controller.api.reasons import Severity
 from kaito_controller.workspace.act.actions import Action, Delete, ReleaseNode, ordered
 from kaito_controller.workspace.act.api_rejections import REFUSED_RETRY_S, retry_s
 from kaito_controller.workspace.act.apply import Applier
 from kaito_controller.workspace.act.rehearsal import Rehearsals
 from kaito_controller.workspace.conditions.status import (
-    Change,
+    ConditionChange,
     changes,
     conditions_of,
     deleting_conditions,
@@ -196,7 +196,7 @@ class WorkspaceReconciler:
         self._own_writes.note(uid_of(raw), [(labels.WORKSPACES, resource_version_of(written))])
         return True
 
-    def _log(self, raw: Object, news: Iterable[Change]) -> None:
+    def _log(self, raw: Object, news: Iterable[ConditionChange]) -> None:
         """`lasted_s`: seconds since the status of the condition last turned, None for one that is new."""
         for change in news:
             before = get_condition((raw.get("status") or {}).get("conditions"), change.type) or {}
@@ -211,11 +211,11 @@ class WorkspaceReconciler:
                 lasted_s=None if since is None else round((self._clock.now() - since).total_seconds()),
             )
 
-    def _tell(self, raw: Object, news: Iterable[Change]) -> None:
+    def _tell(self, raw: Object, news: Iterable[ConditionChange]) -> None:
         """One log line for each changed condition; one Event for each new reason, however many conditions show it."""
         self._log(raw, news)
         for change in {item.reason.name: item for item in news}.values():
-            bad = change.reason.kind in (Kind.TROUBLE, Kind.TERMINAL)
+            bad = change.reason.severity in (Severity.TROUBLE, Severity.TERMINAL)
             self._recorder.event(
                 raw,
                 type="Warning" if bad else "Normal",

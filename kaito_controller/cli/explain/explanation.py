@@ -16,7 +16,7 @@ from controller_runtime.conditions import get_condition
 from controller_runtime.resources import Object, is_deleting, name_of, namespace_of
 from controller_runtime.untrusted import integer, mapping, moment
 from kaito_controller.api.conditions import WORKSPACE_DELETING, WORKSPACE_READY
-from kaito_controller.api.reasons import POD_UNSCHEDULABLE, REASONS, Kind, Reason
+from kaito_controller.api.reasons import POD_UNSCHEDULABLE, REASONS, Reason, Severity
 from kaito_controller.api.sentences import try_again
 from kaito_controller.cli import nodeobjects
 from kaito_controller.cli.ages import next_moment
@@ -28,7 +28,7 @@ from kaito_controller.cli.progress import counted
 
 NOT_SEEN = Reason(
     "NotSeenYet",
-    Kind.WAITING,
+    Severity.WAITING,
     (WORKSPACE_READY,),
     "The controller has not looked at this Workspace yet.",
     "Wait a moment; if it lasts, see whether the controller runs.",
@@ -67,7 +67,7 @@ class Explanation:
     @property
     def is_over(self) -> bool:
         """Nothing more happens by itself: it is ready, or has failed for good."""
-        return self.ready or self.reason.kind is Kind.TERMINAL
+        return self.ready or self.reason.severity is Severity.TERMINAL
 
 
 def explain(gathered: Gathered) -> Explanation:
@@ -103,15 +103,15 @@ def _reason(shown: Mapping[str, Any]) -> Reason:
     name = str(shown.get("reason") or "")
     if not name:
         return NOT_SEEN
-    kind = Kind.GOOD if shown.get("status") == "True" else Kind.TROUBLE
+    severity = Severity.GOOD if shown.get("status") == "True" else Severity.TROUBLE
     return REASONS.get(name) or Reason(
-        name, kind, (WORKSPACE_READY,), "", "This plugin does not know the reason; the message says what to do."
+        name, severity, (WORKSPACE_READY,), "", "This plugin does not know the reason; the message says what to do."
     )
 
 
 def _blamed(steps: tuple[Step, ...], reason: Reason) -> tuple[Step, ...]:
     """With the Workspace itself marked when something is wrong and no other link is to blame."""
-    troubled = reason.kind in (Kind.TROUBLE, Kind.TERMINAL)
+    troubled = reason.severity in (Severity.TROUBLE, Severity.TERMINAL)
     if not troubled or any(step.mark is Mark.TROUBLE for step in steps):
         return steps
     below = (replace(step, state="none") if step.mark is Mark.LATER else step for step in steps[1:])
@@ -131,7 +131,7 @@ def _since(steps: tuple[Step, ...], shown: Mapping[str, Any]) -> datetime | None
 
 
 def _troubled_machine(gathered: Gathered, reason: Reason) -> nodeobjects.NodeObject | None:
-    if reason.kind is Kind.GOOD:
+    if reason.severity is Severity.GOOD:
         return None
     found = map(nodeobjects.read_node_object, gathered.machines)
     return next((machine for machine in found if machine.in_trouble and machine.deleting_since is None), None)
@@ -216,7 +216,7 @@ def document(explanation: Explanation) -> dict[str, Any]:
         "ready": explanation.ready,
         "deleting": explanation.deleting,
         "reason": explanation.reason.name,
-        "kind": explanation.reason.kind.value,
+        "kind": explanation.reason.severity.value,
         "message": explanation.message,
         "since": _text(explanation.since),
         "until": _text(explanation.until),

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from gpu_provisioner.api import reasons as machine_reasons
 from kaito_controller.api import reasons
-from kaito_controller.api.reasons import Kind, Reason
+from kaito_controller.api.reasons import Reason, Severity
 
 YOURS = "yours"
 NOBODYS = "nobody's"
@@ -52,7 +52,12 @@ _MACHINE_MOVES = {
 }
 """Of a node object's reasons, where it is not whoever the Workspace's reason says."""
 
-_OF_KIND = {Kind.GOOD: NOBODYS, Kind.WAITING: _CONTROLLER, Kind.TROUBLE: YOURS, Kind.TERMINAL: YOURS}
+_OF_SEVERITY = {
+    Severity.GOOD: NOBODYS,
+    Severity.WAITING: _CONTROLLER,
+    Severity.TROUBLE: YOURS,
+    Severity.TERMINAL: YOURS,
+}
 
 _WATCH = "kubectl kaito explain {workspace} -n {namespace} --watch"
 _PLAN = "kubectl kaito plan {workspace} -n {namespace}"
@@ -101,14 +106,19 @@ _COMMANDS: dict[Reason, str] = {
     reasons.DELETING_MACHINES: _MACHINE,
 }
 
-_COMMAND_OF_KIND = {Kind.GOOD: _DESCRIBE, Kind.WAITING: _WATCH, Kind.TROUBLE: _DESCRIBE, Kind.TERMINAL: _DESCRIBE}
+_COMMAND_OF_SEVERITY = {
+    Severity.GOOD: _DESCRIBE,
+    Severity.WAITING: _WATCH,
+    Severity.TROUBLE: _DESCRIBE,
+    Severity.TERMINAL: _DESCRIBE,
+}
 
 
 def move_of(reason: Reason, machine_reason: str = "") -> str:
     """Whose move it is, as `yours` or `the cloud's`. `machine_reason`: of the node object in trouble, if one is."""
-    return _MACHINE_MOVES.get(machine_reason) or _MOVES.get(reason, _OF_KIND[reason.kind])
+    return _MACHINE_MOVES.get(machine_reason) or _MOVES.get(reason, _OF_SEVERITY[reason.severity])
 
 
 def command_of(reason: Reason) -> str:
     """The command, with the names of objects in braces."""
-    return _COMMANDS.get(reason, _COMMAND_OF_KIND[reason.kind])
+    return _COMMANDS.get(reason, _COMMAND_OF_SEVERITY[reason.severity])

@@ -13,14 +13,19 @@ from rich.table import Table
 from rich.text import Text
 
 from controller_runtime.clock import rfc3339
-from kaito_controller.api.reasons import Kind
+from kaito_controller.api.reasons import Severity
 from kaito_controller.cli.ages import age, stamped
 from kaito_controller.cli.explain.explanation import Explanation
 from kaito_controller.cli.explain.steps import Mark, Step
 from kaito_controller.cli.terminal import captured
 
 _STYLES = {Mark.DONE: "green", Mark.DOING: "cyan", Mark.TROUBLE: "bold red", Mark.LATER: "dim"}
-_KINDS = {Kind.GOOD: "green", Kind.WAITING: "cyan", Kind.TROUBLE: "bold yellow", Kind.TERMINAL: "bold red"}
+_COLOURS = {
+    Severity.GOOD: "green",
+    Severity.WAITING: "cyan",
+    Severity.TROUBLE: "bold yellow",
+    Severity.TERMINAL: "bold red",
+}
 _QUOTED = 0.6
 """Share of words from which on a message is taken to quote another."""
 _SHOWN = 3
@@ -44,7 +49,7 @@ def print_page(console: Console, explanation: Explanation) -> None:
     if explanation.progress_text:
         console.print(f"Progress: {explanation.progress_text}")
     console.print()
-    if explanation.reason.kind is not Kind.GOOD:
+    if explanation.reason.severity is not Severity.GOOD:
         console.print(f"Whose move: {explanation.move}. {explanation.cure}")
         if explanation.until:
             console.print(f"Until: {stamped(explanation.until, explanation.now)}")
@@ -59,7 +64,7 @@ def _headline(explanation: Explanation) -> Text:
     since = (
         f" since {rfc3339(explanation.since)} ({age(explanation.since, explanation.now)})" if explanation.since else ""
     )
-    return Text.assemble(f"{state}: ", (explanation.reason.name, _KINDS[explanation.reason.kind]), since)
+    return Text.assemble(f"{state}: ", (explanation.reason.name, _COLOURS[explanation.reason.severity]), since)
 
 
 def _tree(explanation: Explanation) -> Table:

@@ -18,7 +18,7 @@ from controller_runtime.untrusted import EARLIEST, entries, integer, later, mapp
 from kaito_controller.api import reasons
 from kaito_controller.api.conditions import INFERENCE_READY, RESOURCE_READY
 from kaito_controller.api.labels import ENABLE_LOAD_BALANCER
-from kaito_controller.api.reasons import Kind
+from kaito_controller.api.reasons import Severity
 from kaito_controller.workloads import asks_for_load_balancer
 from kaito_controller.workspace.conditions.pod_diagnosis import workload_cause
 from kaito_controller.workspace.state.records import shorten
@@ -37,12 +37,12 @@ def inference_verdict(
     Nor is one believed to serve on a node that is not ours any more: a status cannot say both that no node is held and that it serves.
     """
     refused = _refused(snapshot)
-    if refused is not None and nodes.reason.kind is Kind.GOOD:
+    if refused is not None and nodes.reason.severity is Severity.GOOD:
         return refused  # of any object of the set: a model that answers is no use when its Service is somebody else's
     answers = workload is not None and settled and is_serving(workload, snapshot.wanted.count)
     if workload is not None and answers and held >= snapshot.wanted.count and not snapshot.lost_nodes:
         return Verdict(reasons.INFERENCE_SERVING, _serving(snapshot, workload))
-    if nodes.reason.kind is not Kind.GOOD:
+    if nodes.reason.severity is not Severity.GOOD:
         return nodes
     if workload is None:
         return Verdict(reasons.WORKLOAD_PENDING, f"The workload {snapshot.name} is being created on the chosen nodes.")
@@ -150,7 +150,7 @@ def _unready(snapshot: Snapshot, workload: Object) -> Verdict:
     cause = workload_cause(snapshot, workload)
     if serves_partly(workload) and _ready(workload) < snapshot.wanted.count:
         return _partly(snapshot, workload, cause)
-    if cause is not None and cause.reason.kind is Kind.TROUBLE:
+    if cause is not None and cause.reason.severity is Severity.TROUBLE:
         return Verdict(
             cause.reason, f"{cause.message} The nodes are given back at {rfc3339(gives_up)} if it lasts.", gives_up
         )
@@ -179,7 +179,7 @@ def _partly(snapshot: Snapshot, workload: Object, cause: Verdict | None) -> Verd
 def failure(snapshot: Snapshot, workload: Object) -> Verdict:
     """Why a workload is given up, without a deadline, which has passed by then."""
     cause = workload_cause(snapshot, workload)
-    if cause is not None and cause.reason.kind is Kind.TROUBLE:
+    if cause is not None and cause.reason.severity is Severity.TROUBLE:
         return cause
     return Verdict(reasons.READINESS_TIMED_OUT, _late(snapshot, workload))
 

@@ -13,7 +13,7 @@ from controller_runtime.clock import rfc3339
 from controller_runtime.resources import uid_of
 from controller_runtime.untrusted import later
 from kaito_controller.api import reasons
-from kaito_controller.api.reasons import Kind
+from kaito_controller.api.reasons import Severity
 from kaito_controller.api.sentences import try_again
 from kaito_controller.nodeapi import api_of
 from kaito_controller.workspace.decide.attempts import Waiting
@@ -204,7 +204,7 @@ def _degraded(snapshot: Snapshot, machine: MachineView) -> Verdict:
 
 def resource_verdict(snapshot: Snapshot, assignment: Assignment, machines: Verdict) -> Verdict:
     """How the nodes stand, given how their Machines do."""
-    if machines.reason.kind is not Kind.GOOD:
+    if machines.reason.severity is not Severity.GOOD:
         return machines
     lost = _lost(snapshot, assignment)
     if lost is not None:
@@ -291,7 +291,7 @@ def _counted(snapshot: Snapshot, since: datetime | None, *kinds: str) -> datetim
 def doubted(snapshot: Snapshot, verdict: Verdict, *kinds: str) -> Verdict:
     """The verdict itself, unless it says that something is missing, late or wrong and comes from caches that may be old."""
     old = [kind for kind in kinds if kind in snapshot.stale]
-    if verdict.reason.kind is Kind.GOOD or not old:
+    if verdict.reason.severity is Severity.GOOD or not old:
         return verdict
     return Verdict(
         reasons.CACHE_STALE,

@@ -15,7 +15,7 @@ from typing import Any
 from controller_runtime.conditions import get_condition
 from controller_runtime.resources import Object, is_deleting, name_of
 from kaito_controller.api import reasons
-from kaito_controller.api.reasons import Kind
+from kaito_controller.api.reasons import Severity
 from kaito_controller.workloads import pinned_nodes
 from kaito_controller.workspace.state.records import shorten
 from kaito_controller.workspace.state.snapshot import Snapshot, Verdict
@@ -38,7 +38,7 @@ def workload_cause(snapshot: Snapshot, workload: Object) -> Verdict | None:
     cause = pods_cause(snapshot.pods)
     if cause is not None and cause.reason is reasons.POD_UNSCHEDULABLE:
         return replace(cause, message=cause.message + _cordoned(snapshot, workload))
-    if cause is not None and cause.reason.kind is Kind.TROUBLE:
+    if cause is not None and cause.reason.severity is Severity.TROUBLE:
         return cause
     return _refused_pods(snapshot, workload) or cause
 
@@ -46,7 +46,7 @@ def workload_cause(snapshot: Snapshot, workload: Object) -> Verdict | None:
 def pods_cause(pods: Iterable[Object]) -> Verdict | None:
     """The cause of the first troubled pod, else of the first waiting one, else None. Pods on their way out do not count."""
     found = [cause for pod in pods if not is_deleting(pod) for cause in (pod_cause(pod),) if cause is not None]
-    troubled = [cause for cause in found if cause.reason.kind is Kind.TROUBLE]
+    troubled = [cause for cause in found if cause.reason.severity is Severity.TROUBLE]
     return next(iter(troubled or found), None)
 
 

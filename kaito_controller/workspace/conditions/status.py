@@ -17,7 +17,7 @@ from controller_runtime.resources import Object, uid_of
 from controller_runtime.untrusted import entries, integer, mapping
 from kaito_controller.api import conditions as types
 from kaito_controller.api import reasons
-from kaito_controller.api.reasons import REASONS, Kind, Reason
+from kaito_controller.api.reasons import REASONS, Reason, Severity
 from kaito_controller.workspace.decide.decision import Decision
 from kaito_controller.workspace.state.records import read_record, stored_record, write_record
 from kaito_controller.workspace.state.snapshot import Mode, Snapshot, Verdict
@@ -26,7 +26,7 @@ MOST_CONDITIONS = 100
 
 
 @dataclass(frozen=True, slots=True)
-class Change:
+class ConditionChange:
     """One condition whose reason or status is new; each becomes an Event."""
 
     type: str
@@ -53,7 +53,7 @@ def workers_of(snapshot: Snapshot, decision: Decision) -> tuple[str, ...]:
     if decision.frozen:
         return snapshot.worker_nodes
     names = decision.assignment.names
-    if decision.nodes.reason.kind is Kind.GOOD:
+    if decision.nodes.reason.severity is Severity.GOOD:
         return names
     lost = {machine.node_name for machine in decision.assignment.machines}
     return tuple(name for name in snapshot.worker_nodes if name in names or name in lost)
@@ -109,18 +109,18 @@ def _maintained(conditions: object) -> list[Mapping[str, Any]]:
     return [entry for entry in entries(conditions, MOST_CONDITIONS) if entry.get("type") not in types.NOT_OURS]
 
 
-def changes(raw: Object, wanted: Iterable[Condition]) -> tuple[Change, ...]:
+def changes(raw: Object, wanted: Iterable[Condition]) -> tuple[ConditionChange, ...]:
     """The conditions whose status or reason differs from what is stored."""
     before = (raw.get("status") or {}).get("conditions")
     return tuple(
-        Change(condition.type, condition.status, REASONS[condition.reason], condition.message)
+        ConditionChange(condition.type, condition.status, REASONS[condition.reason], condition.message)
         for condition in wanted
         if _shown(get_condition(before, condition.type)) != (condition.status, condition.reason)
     )
 
 
 def _condition(kind: str, verdict: Verdict, generation: int) -> Condition:
-    holds = verdict.reason.kind is Kind.GOOD
+    holds = verdict.reason.severity is Severity.GOOD
     return Condition(kind, "True" if holds else "False", verdict.reason.name, verdict.message, generation)
 
 

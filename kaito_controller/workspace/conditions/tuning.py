@@ -14,7 +14,7 @@ from controller_runtime.conditions import get_condition
 from controller_runtime.resources import Object, is_deleting, name_of
 from controller_runtime.untrusted import integer
 from kaito_controller.api import reasons
-from kaito_controller.api.reasons import Kind
+from kaito_controller.api.reasons import Severity
 from kaito_controller.workspace.conditions.pod_diagnosis import last_failure, workload_cause
 from kaito_controller.workspace.state.records import Release, shorten
 from kaito_controller.workspace.state.snapshot import Snapshot, Verdict
@@ -87,7 +87,7 @@ def release_of(snapshot: Snapshot, job: Object, intent: str) -> Release:
 
 
 def _before(snapshot: Snapshot, job: Object | None, obsolete: str, nodes: Verdict) -> Verdict:
-    if nodes.reason.kind is not Kind.GOOD:
+    if nodes.reason.severity is not Severity.GOOD:
         return nodes
     if job is not None:
         why = obsolete or "it is being deleted"
@@ -99,14 +99,14 @@ def _before(snapshot: Snapshot, job: Object | None, obsolete: str, nodes: Verdic
 
 def _under_way(snapshot: Snapshot, job: Object, nodes: Verdict) -> tuple[Verdict, Verdict]:
     cause = workload_cause(snapshot, job)
-    if cause is not None and cause.reason.kind is Kind.TROUBLE:
+    if cause is not None and cause.reason.severity is Severity.TROUBLE:
         retries = "" if cause.reason is reasons.WORKLOAD_REFUSED else " The Job retries a limited number of times."
         told = Verdict(cause.reason, f"{cause.message}{retries}")
         return told, told
     if any(_has_run(pod) for pod in snapshot.pods):
         started = Verdict(reasons.JOB_RUNNING, f"Job {name_of(job)} has been running since {_start(job)}.")
         return started, Verdict(reasons.TUNING_IN_PROGRESS, f"Job {name_of(job)} has been running since {_start(job)}.")
-    if nodes.reason.kind is not Kind.GOOD:
+    if nodes.reason.severity is not Severity.GOOD:
         return nodes, nodes
     waiting = cause or Verdict(reasons.WORKLOAD_PENDING, f"Waiting for the pod of Job {name_of(job)}.")
     return waiting, waiting

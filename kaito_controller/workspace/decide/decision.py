@@ -20,10 +20,17 @@ from controller_runtime.resources import Object, is_deleting, name_of
 from kaito_controller.api import reasons
 from kaito_controller.api.conditions import INFERENCE_READY, JOB_STARTED
 from kaito_controller.api.normal_form import without_blanks
-from kaito_controller.api.reasons import Kind
+from kaito_controller.api.reasons import Severity
 from kaito_controller.api.sentences import try_again
-from kaito_controller.workloads import Verdict as Likeness
-from kaito_controller.workloads import build_objects, compare, is_same_intent, pinned_nodes, restart_reason, trained_run
+from kaito_controller.workloads import (
+    UpdateDecision,
+    build_objects,
+    compare,
+    is_same_intent,
+    pinned_nodes,
+    restart_reason,
+    trained_run,
+)
 from kaito_controller.workspace.conditions.inference import (
     REFUSALS,
     failure,
@@ -202,7 +209,7 @@ def _wanted_objects(snapshot: Snapshot, assignment: Assignment) -> tuple[Object,
 
 
 def _inference(snapshot: Snapshot, assignment: Assignment, machines: Verdict, nodes: Verdict, intent: str) -> Decision:
-    ready = nodes.reason.kind is Kind.GOOD and not assignment.claim
+    ready = nodes.reason.severity is Severity.GOOD and not assignment.claim
     desired = _wanted_objects(snapshot, assignment)
     workload = runner(snapshot)
     wanted = next((obj for obj in desired if obj["kind"] in RUNNERS), None)
@@ -233,13 +240,13 @@ def _is_settled(workload: Object, wanted: Object | None) -> bool:
     """It was built from what is asked for now. Somebody may have changed it since: that is put back, and what serves, serves."""
     if wanted is None:
         return False
-    return is_same_intent(workload, wanted) or compare(workload, wanted) is Likeness.HELD_BACK
+    return is_same_intent(workload, wanted) or compare(workload, wanted) is UpdateDecision.HELD_BACK
 
 
 def _tuning(snapshot: Snapshot, assignment: Assignment, machines: Verdict, nodes: Verdict, intent: str) -> Decision:
     desired = _wanted_objects(snapshot, assignment)
     job = runner(snapshot)
-    ready = nodes.reason.kind is Kind.GOOD and not assignment.claim
+    ready = nodes.reason.severity is Severity.GOOD and not assignment.claim
     obsolete = _job_reason(job, desired) if job is not None and (ready or _has_ended(job)) else ""
     if job is None and snapshot.tuned_run == intent:
         done = Verdict(reasons.JOB_SUCCEEDED, "The Job succeeded and was removed since.")

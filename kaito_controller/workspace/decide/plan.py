@@ -8,8 +8,7 @@ precondition, and whatever is seen only later is planned later.
 from __future__ import annotations
 
 from controller_runtime.resources import Object, is_deleting, name_of, uid_of
-from kaito_controller.workloads import Verdict as Likeness
-from kaito_controller.workloads import compare
+from kaito_controller.workloads import UpdateDecision, compare
 from kaito_controller.workspace.act.actions import Action, ClaimNodes, Create, Delete, ReleaseNode, Remember, Replace
 from kaito_controller.workspace.decide.decision import RUNNERS, Decision, intent_of, runner
 from kaito_controller.workspace.state.machines import build_machine
@@ -79,12 +78,12 @@ def _bring_about(snapshot: Snapshot, desired: Object) -> list[Action]:
         return [Create(desired)]
     if desired["kind"] == "Job" or is_deleting(live):
         return []
-    likeness = compare(live, desired)
-    if likeness in (Likeness.KEEP, Likeness.HELD_BACK):
+    update = compare(live, desired)
+    if update in (UpdateDecision.KEEP, UpdateDecision.HELD_BACK):
         return []
     if desired["kind"] == "ConfigMap":
         return [Delete.of(live)]  # made immutable at birth; it comes back with the right content
-    return [Replace(live, desired, repair=likeness is Likeness.REPAIR)]
+    return [Replace(live, desired, repair=update is UpdateDecision.REPAIR)]
 
 
 def _clear(snapshot: Snapshot, decision: Decision) -> list[Action]:

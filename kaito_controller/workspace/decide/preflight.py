@@ -56,7 +56,7 @@ def _unsized(_: InstanceType) -> Sizing | None:
 
 
 @dataclass(frozen=True, slots=True)
-class Request:
+class ResolvedWorkspace:
     """The Workspace, resolved against the catalogue."""
 
     mode: Mode
@@ -82,7 +82,7 @@ def examine(
     running: bool,
     template_readiness_s: float = 600.0,
     template_policy: TemplatePolicy = DEFAULT_POLICY,
-) -> Request:
+) -> ResolvedWorkspace:
     """`config`: the ConfigMap that the Workspace reads, if it exists. `running`: something was built already.
 
     `template_readiness_s`: how long a pod template of the user's own may load, since no preset says it.
@@ -107,7 +107,7 @@ def examine(
         too_large = None if running else _too_large(workspace, catalog, preset, found, _known_type(workspace, catalog))
         wanted, too_large = _not_held_against(wanted, too_large, workspace, preset)
         gate = gate or too_large
-    return Request(
+    return ResolvedWorkspace(
         mode=mode,
         wanted=wanted,
         gate=gate,

@@ -22,7 +22,7 @@ from kaito_controller.catalog.model import Catalog
 from kaito_controller.workloads.context import HelperImages, WorkloadContext
 from kaito_controller.workloads.policy import TemplatePolicy
 from kaito_controller.workspace.decide.deletion import Remains
-from kaito_controller.workspace.decide.preflight import Request, examine
+from kaito_controller.workspace.decide.preflight import ResolvedWorkspace, examine
 from kaito_controller.workspace.observe.caches import (
     BY_NODE,
     BY_OWNER,
@@ -195,7 +195,7 @@ class Observer:
         """Drop what is remembered about a Workspace that is gone."""
         self._absences.forget(uid)
 
-    def _account(self, raw: Object, request: Request, machines: tuple[MachineView, ...]) -> Account | None:
+    def _account(self, raw: Object, request: ResolvedWorkspace, machines: tuple[MachineView, ...]) -> Account | None:
         """Only for a Workspace whose places are not all filled by Machines: it is the one look that grows with the cluster."""
         alive = [m for m in machines if m.phase not in (MachinePhase.FAILED, MachinePhase.DELETING)]
         if len(alive) >= request.wanted.count or not self._caches.machines.available:
@@ -238,7 +238,7 @@ class Observer:
         views = (read_machine(machine, now=now, limits=self._around.limits, fresh=fresh) for machine in ours)
         return tuple(sorted(views, key=lambda view: view.name))
 
-    def _nodes(self, raw: Object, request: Request, machines: tuple[MachineView, ...]) -> dict[str, NodeView]:
+    def _nodes(self, raw: Object, request: ResolvedWorkspace, machines: tuple[MachineView, ...]) -> dict[str, NodeView]:
         cache = self._caches.nodes
         named = {m.node_name for m in machines if m.node_name} | set(request.wanted.preferred)
         found = [node for node in map(cache.get, sorted(named)) if node is not None]
@@ -249,7 +249,7 @@ class Observer:
             found += _selected(held, request)[:EXPLAINED]
         return {name_of(node): self._view(node, request) for node in found}
 
-    def _view(self, node: Object, request: Request) -> NodeView:
+    def _view(self, node: Object, request: ResolvedWorkspace) -> NodeView:
         """A Node that does not carry its owner's labels still belongs to the Machine that names it."""
         view = self._typed(_read_node(node), request)
         if view.owner:
@@ -257,7 +257,7 @@ class Observer:
         owners = [owner_key(machine) for machine in self._caches.machines.by_index(BY_NODE, view.name)]
         return replace(view, owner=owners[0]) if owners else view
 
-    def _typed(self, view: NodeView, request: Request) -> NodeView:
+    def _typed(self, view: NodeView, request: ResolvedWorkspace) -> NodeView:
         """With what the catalogue knows of its type, and how the model would run on it."""
         known = self._around.catalog().instance_type(view.instance_type) if view.instance_type else None
         if known is None:
@@ -283,7 +283,7 @@ class Observer:
         missing = [m.name for m in machines if m.phase is MachinePhase.READY and m.node_name not in nodes]
         return self._absences.since(uid_of(raw), missing, now.replace(microsecond=0))
 
-    def _context(self, workspace: Workspace, request: Request) -> WorkloadContext:
+    def _context(self, workspace: Workspace, request: ResolvedWorkspace) -> WorkloadContext:
         around = self._around
         return WorkloadContext(
             workspace=workspace,
@@ -317,7 +317,7 @@ def _is_rank(pod: Object) -> bool:
     return any(owner.get("kind") == "StatefulSet" for owner in pod["metadata"].get("ownerReferences") or ())
 
 
-def _selected(nodes: Iterable[Object], request: Request) -> list[Object]:
+def _selected(nodes: Iterable[Object], request: ResolvedWorkspace) -> list[Object]:
     wanted = request.wanted.match_labels.items()
     return [node for node in nodes if wanted <= labels_of(node).items()]
 

@@ -13,7 +13,7 @@ from controller_runtime.client.kubernetes_client import Client
 from controller_runtime.errors import Forbidden
 from hack.envtest import binaries
 from hack.envtest.control_plane import ControlPlane
-from kaito_controller.workloads import Verdict, build_objects, build_workload, compare, restart_reason, updated
+from kaito_controller.workloads import UpdateDecision, build_objects, build_workload, compare, restart_reason, updated
 from test.unit.kaito_controller.workloads.cases import ALL_LISTED, CASES, context, everything_allowed, workspace
 
 pytestmark = pytest.mark.envtest
@@ -56,7 +56,7 @@ def test_every_object_is_accepted_and_what_is_stored_is_no_drift(client: Client,
         resource = RESOURCES[desired["kind"]]
         client.create(resource, moved(desired, target))
         live = client.get(resource, desired["metadata"]["name"], target)
-        assert compare(live, desired) is Verdict.KEEP
+        assert compare(live, desired) is UpdateDecision.KEEP
         if desired["kind"] == "Job":
             assert restart_reason(live, desired) is None
         again = client.replace(resource, moved(updated(live, desired), target))

@@ -13,7 +13,7 @@ import yaml
 from kaito_controller.api.normal_form import without_blanks
 from kaito_controller.api.types import Workspace
 from kaito_controller.catalog.loader import load_catalog
-from kaito_controller.workloads import Verdict, WorkloadContext, build_workload, compare, restart_reason
+from kaito_controller.workloads import UpdateDecision, WorkloadContext, build_workload, compare, restart_reason
 from test.support.admission import ApiServer
 from test.support.update_rules import validate_update
 from test.support.workspaces import good, good_workspaces
@@ -77,7 +77,7 @@ def would_restart(before: Object, after: Object) -> bool:
     live, desired = workload(before), workload(after)
     if live["kind"] == "Job":
         return restart_reason(live, desired) is not None
-    return compare(live, desired) is Verdict.ROLL_OUT
+    return compare(live, desired) is UpdateDecision.ROLL_OUT
 
 
 @pytest.mark.parametrize("name", sorted(RECORDED))

@@ -18,7 +18,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
 from controller_runtime.cache.frames import Sink
 from controller_runtime.cache.reflector import Reflector
-from controller_runtime.cache.store import Change, Store
+from controller_runtime.cache.store import Delta, Store
 from controller_runtime.client.api import ObjectList, WatchEvent
 from controller_runtime.errors import ConnectionFailed, Expired, MalformedReply, ServiceUnavailable, TooManyRequests
 from controller_runtime.resources import PODS
@@ -183,7 +183,7 @@ class StoreSink(Sink):
     def note(self, resource_version: str) -> None:
         self.store.note(resource_version)
 
-    def _hear(self, changes: list[Change]) -> None:
+    def _hear(self, changes: list[Delta]) -> None:
         for old, new, _ in changes:
             name = (new or old or {})["metadata"]["name"]
             if old is not None:

@@ -13,7 +13,7 @@ import pytest
 import yaml
 
 from controller_runtime.errors import ApiError, ConnectionFailed, Forbidden, NotFound, Unauthorized
-from kaito_controller.api.reasons import REASONS, Kind
+from kaito_controller.api.reasons import REASONS, Severity
 from kaito_controller.cli.__main__ import main
 from kaito_controller.cli.ages import duration
 from kaito_controller.cli.durations import PUBLISHED, expected
@@ -79,7 +79,7 @@ def test_each_reason_has_a_move_and_a_command_whose_names_are_known(reason: Any)
         ("namespace", "workspace", "pod", "container", "node", "machine", "machine_kind", "try_again"), "x"
     )
 
-    assert move_of(reason) not in ("", YOURS) or reason.kind in (Kind.TROUBLE, Kind.TERMINAL)
+    assert move_of(reason) not in ("", YOURS) or reason.severity in (Severity.TROUBLE, Severity.TERMINAL)
     assert command_of(reason).format_map(names)
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import kaito_controller.workloads as package
 from kaito_controller.api import labels
-from kaito_controller.workloads import HelperImages, Verdict, build_objects, template_fields, tuning_steps
+from kaito_controller.workloads import HelperImages, UpdateDecision, build_objects, template_fields, tuning_steps
 from kaito_controller.workloads.policy import SAFE_VOLUMES
 from kaito_controller.workloads.revision import ACCESS_HASH, OUTPUT_HASH, WORKSPACE_HASH
 from kaito_controller.workloads.tuning_config import RESERVED
@@ -62,7 +62,9 @@ def test_steps_are_documented_in_their_order() -> None:
 
 
 def test_verdicts_and_annotations_are_complete() -> None:
-    assert [row[0].strip("`") for row in rows("## When something is written")] == [verdict.value for verdict in Verdict]
+    assert [row[0].strip("`") for row in rows("## When something is written")] == [
+        verdict.value for verdict in UpdateDecision
+    ]
     documented = {row[0].strip("`") for row in rows("| annotation | on |")}
     assert documented == {labels.TEMPLATE_HASH, WORKSPACE_HASH, OUTPUT_HASH, ACCESS_HASH}
 

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from kaito_controller.workloads import (
-    Verdict,
+    UpdateDecision,
     build_service,
     build_tuning_config_map,
     build_tuning_job,
@@ -53,11 +53,11 @@ def as_stored(obj: dict[str, Any]) -> dict[str, Any]:
 def test_an_unchanged_object_is_kept(name: str) -> None:
     ctx = CASES[name]()
     for build in (build_workload, build_service):
-        assert compare(as_stored(build(ctx)), build(ctx)) is Verdict.KEEP
+        assert compare(as_stored(build(ctx)), build(ctx)) is UpdateDecision.KEEP
 
 
 def test_a_missing_object_is_created() -> None:
-    assert compare(None, build_workload(served())) is Verdict.CREATE
+    assert compare(None, build_workload(served())) is UpdateDecision.CREATE
 
 
 @pytest.mark.parametrize(
@@ -68,7 +68,7 @@ def test_a_missing_object_is_created() -> None:
     ],
 )
 def test_what_a_user_changes_rolls_out(edited: Any) -> None:
-    assert compare(as_stored(build_workload(served())), build_workload(context(edited))) is Verdict.ROLL_OUT
+    assert compare(as_stored(build_workload(served())), build_workload(context(edited))) is UpdateDecision.ROLL_OUT
 
 
 def test_a_template_edit_rolls_out() -> None:
@@ -76,30 +76,30 @@ def test_a_template_edit_rolls_out() -> None:
         pod = {"spec": {"containers": [{"name": "own", "image": image}]}}
         return build_workload(context(workspace(inference={"template": pod})))
 
-    assert compare(as_stored(template("own:1")), template("own:2")) is Verdict.ROLL_OUT
+    assert compare(as_stored(template("own:1")), template("own:2")) is UpdateDecision.ROLL_OUT
 
 
 def test_a_replaced_node_rolls_out() -> None:
     live = as_stored(build_workload(served(node_names=("old",))))
-    assert compare(live, build_workload(served(node_names=("new",)))) is Verdict.ROLL_OUT
+    assert compare(live, build_workload(served(node_names=("new",)))) is UpdateDecision.ROLL_OUT
 
 
 def test_the_order_of_nodes_means_nothing() -> None:
     subject = workspace(inference=inference("falcon-7b"), resource={"count": 2})
     live = as_stored(build_workload(context(subject, node_names=("a", "b"))))
-    assert compare(live, build_workload(context(subject, node_names=("b", "a")))) is Verdict.KEEP
+    assert compare(live, build_workload(context(subject, node_names=("b", "a")))) is UpdateDecision.KEEP
 
 
 def test_a_new_catalogue_or_registry_never_restarts_a_running_model() -> None:
     live = as_stored(build_workload(served()))
     newer = dataclasses.replace(served().required_preset, tag="9.9.9")
-    assert compare(live, build_workload(served(preset=newer))) is Verdict.HELD_BACK
-    assert compare(live, build_workload(served(image_registry="mirror.example.com"))) is Verdict.HELD_BACK
+    assert compare(live, build_workload(served(preset=newer))) is UpdateDecision.HELD_BACK
+    assert compare(live, build_workload(served(image_registry="mirror.example.com"))) is UpdateDecision.HELD_BACK
 
 
 def test_an_edit_that_means_the_same_changes_nothing() -> None:
     spelled_out = workspace(inference={"preset": {"name": "falcon-7b", "accessMode": "public"}, "adapters": []})
-    assert compare(as_stored(build_workload(served())), build_workload(context(spelled_out))) is Verdict.KEEP
+    assert compare(as_stored(build_workload(served())), build_workload(context(spelled_out))) is UpdateDecision.KEEP
 
 
 @pytest.mark.parametrize("part", ["replicas", "image", "args", "toleration", "token", "label"])
@@ -119,14 +119,14 @@ def test_a_foreign_change_is_repaired(part: str) -> None:
     else:
         del live["metadata"]["labels"]["kaito.sh/workspace"]
     desired = build_workload(served())
-    assert compare(live, desired) is Verdict.REPAIR
-    assert compare(as_stored(updated(live, desired)), desired) is Verdict.KEEP
+    assert compare(live, desired) is UpdateDecision.REPAIR
+    assert compare(as_stored(updated(live, desired)), desired) is UpdateDecision.KEEP
 
 
 def test_an_object_without_our_hashes_is_brought_to_what_is_meant() -> None:
     live = as_stored(build_workload(served()))
     live["metadata"]["annotations"] = {}
-    assert compare(live, build_workload(served())) is Verdict.REPAIR
+    assert compare(live, build_workload(served())) is UpdateDecision.REPAIR
 
 
 def test_a_changed_load_balancer_annotation_repairs_the_service_and_keeps_its_address() -> None:
@@ -136,7 +136,7 @@ def test_a_changed_load_balancer_annotation_repairs_the_service_and_keeps_its_ad
         workspace(inference=inference("falcon-7b"), metadata={"annotations": {"kaito.sh/enablelb": "True"}})
     )
     desired = build_service(opened)
-    assert compare(live, desired) is Verdict.REPAIR
+    assert compare(live, desired) is UpdateDecision.REPAIR
     written = updated(live, desired)
     assert written["spec"]["type"] == "LoadBalancer"
     assert written["spec"]["clusterIP"] == "10.0.0.7"
@@ -236,7 +236,7 @@ def test_a_tampered_training_configuration_is_seen() -> None:
     ctx = context(workspace(tuning=tuning()))
     live = as_stored(build_tuning_config_map(ctx))
     live["data"]["training_config.yaml"] += "# more"
-    assert compare(live, build_tuning_config_map(ctx)) is Verdict.REPAIR
+    assert compare(live, build_tuning_config_map(ctx)) is UpdateDecision.REPAIR
 
 
 @pytest.mark.parametrize(
@@ -276,7 +276,7 @@ def test_quantity_beyond_what_can_be_computed_with_is_compared_and_raises_nothin
 
 def test_adapters_of_a_running_model_can_be_taken_away_again() -> None:
     many = build_workload(context(workspace(inference=inference("falcon-7b", adapters=THREE_ADAPTERS))))
-    assert compare(as_stored(many), build_workload(served())) is Verdict.ROLL_OUT
+    assert compare(as_stored(many), build_workload(served())) is UpdateDecision.ROLL_OUT
     assert "initContainers" not in pod_spec(updated(as_stored(many), build_workload(served())))
 
 

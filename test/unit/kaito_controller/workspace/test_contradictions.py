@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 
 from controller_runtime.conditions import Condition
 from controller_runtime.resources import Object
-from kaito_controller.api.reasons import REASONS, Kind
+from kaito_controller.api.reasons import REASONS, Severity
 from kaito_controller.workloads import build_objects
 from kaito_controller.workspace.conditions.status import conditions_of, workers_of
 from kaito_controller.workspace.decide.decision import decide
@@ -135,7 +135,7 @@ def test_conditions_of_one_status_never_contradict_each_other(seen: Snapshot) ->
         assert shown.holds("MachineReady")
     if runs:
         assert not [text for text in texts for words in NONE_IS_HELD if words in text]
-        assert REASONS[shown.by_type["ResourceReady"].reason].kind is not Kind.TERMINAL
+        assert REASONS[shown.by_type["ResourceReady"].reason].severity is not Severity.TERMINAL
     assert shown.by_type["WorkspaceReady"].status == shown.by_type["WorkspaceSucceeded"].status
 
 

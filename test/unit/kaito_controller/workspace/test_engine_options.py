@@ -13,13 +13,13 @@ from kaito_controller.api.types import Workspace
 from kaito_controller.catalog.engine_options import load_engine_options
 from kaito_controller.catalog.loader import load_catalog
 from kaito_controller.catalog.sizing import ENGINE_PREFIX, RUNTIME_FLAGS, runtime_arguments, serving_plan
-from kaito_controller.workspace.decide.preflight import Request, examine
+from kaito_controller.workspace.decide.preflight import ResolvedWorkspace, examine
 from model_runtime.serve.settings import ServeSettings, parse
 
 CATALOG = load_catalog()
 
 
-def asked(preset: str, instance_type: str, options: Any, *, count: int = 1, running: bool = False) -> Request:
+def asked(preset: str, instance_type: str, options: Any, *, count: int = 1, running: bool = False) -> ResolvedWorkspace:
     workspace = {
         "metadata": {"name": "w", "namespace": "default", "uid": "1"},
         "resource": {

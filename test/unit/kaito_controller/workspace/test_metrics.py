@@ -11,7 +11,7 @@ from prometheus_client import CollectorRegistry
 from controller_runtime.clock import rfc3339
 from controller_runtime.resources import Object
 from kaito_controller.api.reasons import REASONS
-from kaito_controller.workspace.conditions.status import Change
+from kaito_controller.workspace.conditions.status import ConditionChange
 from kaito_controller.workspace.metrics import WorkspaceMetrics
 from kaito_controller.workspace.metrics_recorder import Measures
 from test.support.snapshots import START, machine, raw_workspace, snapshot
@@ -57,7 +57,7 @@ def test_node_that_was_lost_and_came_back_counts_from_the_loss() -> None:
     """Or a month of good service would be taken for a month of waiting."""
     registry = CollectorRegistry()
     measures = Measures(WorkspaceMetrics(registry, list))
-    ready = Change("ResourceReady", "True", REASONS["NodesReady"], "")
+    ready = ConditionChange("ResourceReady", "True", REASONS["NodesReady"], "")
     month = timedelta(days=30)
     raw = raw_workspace()
 

@@ -16,7 +16,7 @@ from datetime import timedelta
 import pytest
 
 from controller_runtime.resources import Object, name_of
-from kaito_controller.api.reasons import Kind
+from kaito_controller.api.reasons import Severity
 from kaito_controller.workspace.act.actions import Action, ClaimNodes, Create, Delete, ReleaseNode, Remember, Replace
 from kaito_controller.workspace.decide.decision import decide
 from kaito_controller.workspace.decide.plan import plan
@@ -156,7 +156,7 @@ def run(world: World, lose: int | None = None) -> Snapshot:
         seen = world.look()
         decision = decide(seen)
         actions = plan(seen, decision)
-        if not actions and decision.overall.reason.kind is Kind.GOOD:
+        if not actions and decision.overall.reason.severity is Severity.GOOD:
             return seen
         for number, action in enumerate(actions):
             if not (turn == 0 and number == lose):
@@ -167,7 +167,7 @@ def run(world: World, lose: int | None = None) -> Snapshot:
 
 def assert_goal(world: World, seen: Snapshot) -> None:
     decision = decide(seen)
-    assert decision.overall.reason.kind is Kind.GOOD, decision.overall
+    assert decision.overall.reason.severity is Severity.GOOD, decision.overall
     assert plan(seen, decision) == ()
     assert len(decision.assignment.nodes) == world.count
     if "brought" in world.nodes and world.nodes["brought"].claim == claim("other", "other"):

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from controller_runtime.resources import Object
-from kaito_controller.api.reasons import Kind
+from kaito_controller.api.reasons import Severity
 from kaito_controller.api.types import Workspace
 from kaito_controller.workspace.act.actions import Delete, Remember
 from kaito_controller.workspace.conditions.status import conditions_of, status_of
@@ -240,5 +240,5 @@ def test_pause_before_an_attempt_is_bounded_however_many_are_allowed() -> None:
 
     decision = decide(seen)
 
-    assert decision.machines.reason.kind is Kind.TROUBLE
+    assert decision.machines.reason.severity is Severity.TROUBLE
     assert decision.machines.until == START + timedelta(seconds=30 * 1024)

@@ -10,10 +10,10 @@ import yaml
 from kaito_controller.api import reasons
 from kaito_controller.api.types import Workspace
 from kaito_controller.catalog.loader import load_catalog
-from kaito_controller.workspace.decide.preflight import Request, examine
+from kaito_controller.workspace.decide.preflight import ResolvedWorkspace, examine
 
 
-def asked(preset: str, instance_type: str, *, running: bool = False, **arguments: Any) -> Request:
+def asked(preset: str, instance_type: str, *, running: bool = False, **arguments: Any) -> ResolvedWorkspace:
     workspace = {
         "metadata": {"name": "w", "namespace": "default", "uid": "1"},
         "resource": {"instanceType": instance_type, "labelSelector": {"matchLabels": {"a": "b"}}},
