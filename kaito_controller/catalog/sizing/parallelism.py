@@ -1,8 +1,9 @@
 """How a model is spread over GPUs: widths that its heads allow, and what each GPU then holds.
 
 Tensor parallelism divides heads and feed-forward layers inside a node; its width must divide the query heads, and the KV heads must be
-divisible by it or it by them (then each KV head is copied). Pipeline parallelism gives each node some of the layers. Data parallelism
-runs whole copies side by side. What cannot be divided (latent caches, the hidden size of activations) is on every GPU.
+divisible by it or it by them (then each KV head is copied). Pipeline parallelism gives each node some of the layers, or, where the
+user says so, each group of GPUs inside a node. Data parallelism runs whole copies side by side. What cannot be divided (latent
+caches, the hidden size of activations) is on every GPU.
 """
 
 from __future__ import annotations
@@ -14,16 +15,18 @@ from kaito_controller.catalog.shape import ModelShape
 
 @dataclass(frozen=True, slots=True)
 class Widths:
-    """GPUs side by side: `tensor` in a node, `pipeline` stages (one a node), `data` copies in a node."""
+    """GPUs side by side: `tensor` in a node, `pipeline` stages over `nodes`, `data` copies in a node."""
 
     tensor: int = 1
     pipeline: int = 1
     data: int = 1
+    nodes: int = 1
+    """Nodes that share one copy of the model; the stages of the pipeline are spread evenly over them."""
 
     @property
     def gpus_per_node(self) -> int:
         """GPUs that each pod asks for."""
-        return self.tensor * self.data
+        return self.tensor * self.data * -(-self.pipeline // self.nodes)
 
     def __str__(self) -> str:
         """`TP 2 x PP 3`; widths of 1 are left out."""

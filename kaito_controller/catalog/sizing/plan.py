@@ -35,13 +35,15 @@ class ServingPlan:
     fitness: Fitness
     widths: Widths
     nodes: int
-    """Nodes that share one copy of the model (pipeline stages)."""
+    """Nodes that share one copy of the model."""
     weight_bytes: int
     overhead: ByteRange
     kv_bytes: ByteRange
     """Room for the cache: at least (with the most overhead) and at most. Negative when there is none."""
     kv_tokens: TokenRange
-    """Tokens in the cache over all sequences, for one data-parallel copy."""
+    """Tokens in the cache over all sequences, for one data-parallel copy: `possible_tokens`, cut where that is too wide to be of use."""
+    possible_tokens: TokenRange
+    """The same from the whole range of the work space, as wide as it is."""
     context: int
     """The context that is planned for (`--max-model-len`), in tokens; 0 when nothing fits."""
     asked_context: int
@@ -53,6 +55,7 @@ class ServingPlan:
     problem: str = ""
     """Why it does not fit, in one clause with the numbers; "" when it fits."""
     cautions: tuple[str, ...] = ()
+    """What a reader of the numbers should know."""
 
     @property
     def gpus_per_node(self) -> int:

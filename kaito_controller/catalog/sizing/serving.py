@@ -24,7 +24,7 @@ LEAST_CONTEXT = 2048
 """Tokens for which a model must have room when its user names no context, as KAITO plans; fewer when the model has fewer."""
 SPREAD_DENSE, SPREAD_MIXTURE = 0.25, 0.40
 """How far the printed numbers of tokens may lie from their middle: an estimate wider than that is of no use to a reader.
-The answer (fits, tight, does not fit) is taken from the full range."""
+The answer (fits, tight, does not fit) is taken from the full range, and where the printed one was cut, a caution gives the full one."""
 _ROUND_CONTEXT = 256
 _GRADES = (Fitness.DOES_NOT_FIT, Fitness.TIGHT, Fitness.FITS)
 
@@ -46,9 +46,7 @@ def plan_serving(
     told = settings or EngineSettings()
     cases = [_Case(shape, card, widths, told, measured) for widths in _candidates(shape, gpus_per_node, nodes, told)]
     if not cases:
-        return _unusable(
-            _Case(shape, card, Widths(told.tensor_parallel_size or 1, nodes), told, measured), gpus_per_node
-        )
+        return _unusable(_Case(shape, card, _asked_widths(told, nodes), told, measured), gpus_per_node)
     plans = [case.plan() for case in cases]
     wanted = told.max_model_len or shape.context
     enough = next((p for p in plans if p.fitness is Fitness.FITS and p.context >= wanted), None)
@@ -85,21 +83,26 @@ class _Case:
         fitness = Fitness.DOES_NOT_FIT if problem else fitness
         fits = fitness is not Fitness.DOES_NOT_FIT
         context = self._context(kv.low if fitness is Fitness.FITS else kv.high) if fits else asked
+        possible = TokenRange(self.tokens(kv.low, context), self.tokens(kv.high, context))
+        printed = _cut(possible, SPREAD_MIXTURE if self.shape.is_mixture else SPREAD_DENSE)
         return ServingPlan(
             fitness=fitness,
             widths=self.widths,
-            nodes=self.widths.pipeline,
+            nodes=self.widths.nodes,
             weight_bytes=weights_per_gpu(self.shape, self.widths),
             overhead=self.overhead,
             kv_bytes=kv,
-            kv_tokens=self.tokens(kv, context),
+            kv_tokens=printed,
+            possible_tokens=possible,
             context=context if fits else 0,
             asked_context=asked,
             dtype=capability.chosen_dtype(self.shape, self.card, self.settings),
             quantization=capability.chosen_quantization(self.shape, self.settings),
             shortfall_bytes=0 if fits else max(needed - kv.high, 0),
             problem="" if fits else problem or self._shortfall_problem(),
-            cautions=tuple(text for text in (capability.caution(self.card), self._outside_caution()) if text),
+            cautions=tuple(
+                filter(None, (capability.caution(self.card), self._outside_caution(), _cut_caution(possible, printed)))
+            ),
         )
 
     def _context(self, kv_bytes: int) -> int:
@@ -160,23 +163,17 @@ class _Case:
             in_flight_tokens=self._in_flight,
         )
 
-    def tokens(self, kv: ByteRange, context: int) -> TokenRange:
-        """Tokens in the cache, no further from their middle than a reader can use."""
-        low, high = (
-            tokens_that_fit(
-                self.shape,
-                kv_bytes,
-                context,
-                element_bytes=self.settings.kv_element_bytes,
-                tensor_parallel=self.widths.tensor,
-                pipeline_parallel=self.widths.pipeline,
-                in_flight_tokens=self._in_flight,
-            )
-            for kv_bytes in (kv.low, kv.high)
+    def tokens(self, kv_bytes: int, context: int) -> int:
+        """Tokens in a cache of `kv_bytes`, in sequences of `context`."""
+        return tokens_that_fit(
+            self.shape,
+            kv_bytes,
+            context,
+            element_bytes=self.settings.kv_element_bytes,
+            tensor_parallel=self.widths.tensor,
+            pipeline_parallel=self.widths.pipeline,
+            in_flight_tokens=self._in_flight,
         )
-        spread = SPREAD_MIXTURE if self.shape.is_mixture else SPREAD_DENSE
-        middle = (low + high) / 2
-        return TokenRange(max(low, -int(-middle * (1 - spread) // 1)), min(high, int(middle * (1 + spread))))
 
     @property
     def _in_flight(self) -> int:
@@ -210,15 +207,39 @@ class _Case:
         )
 
 
-def _candidates(shape: ModelShape, gpus: int, nodes: int, settings: EngineSettings) -> list[Widths]:
+def _cut(possible: TokenRange, spread: float) -> TokenRange:
+    """`possible`, no further from its middle than a reader can use."""
+    middle = (possible.low + possible.high) / 2
+    return TokenRange(
+        max(possible.low, -int(-middle * (1 - spread) // 1)), min(possible.high, int(middle * (1 + spread)))
+    )
+
+
+def _cut_caution(possible: TokenRange, printed: TokenRange) -> str:
+    if printed == possible:
+        return ""
+    return (
+        f"the work space is not known closely enough for this little memory: the cache may hold {possible.low} to {possible.high} tokens, "
+        "and its middle is given; what the engine logs at its start is the truth"
+    )
+
+
+def _asked_widths(settings: EngineSettings, nodes: int, tensor: int | None = None, copies: int = 1) -> Widths:
+    """The user's widths where there are any; stages of a pipeline are spread over the nodes."""
     pipeline = settings.pipeline_parallel_size or nodes
+    return Widths(tensor or settings.tensor_parallel_size or 1, pipeline, copies, min(nodes, pipeline))
+
+
+def _candidates(shape: ModelShape, gpus: int, nodes: int, settings: EngineSettings) -> list[Widths]:
     copies = settings.data_parallel_size or 1
     if settings.tensor_parallel_size is not None:
-        width = settings.tensor_parallel_size
-        usable = is_tensor_width(shape, width) and width * copies <= gpus
-        return [Widths(width, pipeline)] if usable else []
-    widths = tensor_widths(shape, gpus // copies)
-    return [Widths(width, pipeline) for width in (widths if pipeline == 1 else widths[-1:])]
+        asked = _asked_widths(settings, nodes, copies=copies)
+        usable = is_tensor_width(shape, asked.tensor) and asked.gpus_per_node <= gpus
+        return [_asked_widths(settings, nodes)] if usable else []
+    one = _asked_widths(settings, nodes, copies=copies)
+    widths = tensor_widths(shape, gpus // one.gpus_per_node)
+    chosen = widths if one.pipeline == 1 else widths[-1:]
+    return [_asked_widths(settings, nodes, tensor) for tensor in chosen]
 
 
 def _with_copies(
@@ -230,15 +251,18 @@ def _with_copies(
     copies = settings.data_parallel_size or room
     if copies == 1 or plan.fitness is Fitness.DOES_NOT_FIT:
         return plan
-    return _Case(shape, card, Widths(widths.tensor, widths.pipeline, copies), settings, measured).plan()
+    return _Case(shape, card, replace(widths, data=copies), settings, measured).plan()
 
 
 def _unusable(case: _Case, gpus: int) -> ServingPlan:
-    """The plan for a width that the model's heads or the node do not allow."""
-    plan = case.plan()
-    allowed = ", ".join(str(width) for width in tensor_widths(case.shape, gpus)) or "none"
-    problem = (
-        f"tensor_parallel_size {case.widths.tensor} is not possible on nodes of {gpus} GPUs with {case.shape.heads} heads; "
-        f"possible: {allowed}"
-    )
-    return replace(plan, fitness=Fitness.DOES_NOT_FIT, context=0, problem=problem)
+    """The plan for widths that the model's heads or the node do not allow."""
+    asked = replace(case.widths, data=case.settings.data_parallel_size or 1)
+    if is_tensor_width(case.shape, asked.tensor):
+        problem = f"{asked} takes {asked.gpus_per_node} GPUs on each node, and a node has {gpus}; ask for fewer"
+    else:
+        allowed = ", ".join(str(width) for width in tensor_widths(case.shape, gpus)) or "none"
+        problem = (
+            f"tensor_parallel_size {asked.tensor} is not possible on nodes of {gpus} GPUs with {case.shape.heads} heads; "
+            f"possible: {allowed}"
+        )
+    return replace(case.plan(), fitness=Fitness.DOES_NOT_FIT, context=0, problem=problem)

@@ -47,6 +47,14 @@ MISTRAL_SMALL_4_119B = ModelShape(
     "Mistral4ForCausalLM", 36, 4096, 32, 131072, 1048576, (AttentionGroup("latent", 36, latent_size=256 + 64),),
     experts=Experts(128, 4, 2048), query_head_size=128, stored_bytes=round(112.63 * GIB), quantization="fp8",
 )  # fmt: skip
+QWEN_3_5_397B_GPTQ = ModelShape(
+    "Qwen3_5MoeForConditionalGeneration", 60, 4096, 32, 248320, 262144,
+    (AttentionGroup("full", 15, 2, 256), AttentionGroup("linear", 45, state_bytes=64 * 128 * 128 * 4 + 12288 * 3 * 2)),
+    experts=Experts(512, 10, 1024, 1024), quantization="gptq",
+    stored_bytes=round(60 * 512 * 3 * 4096 * 1024 * (0.5 + 2.5 / 128) + 2 * 10.2e9),
+)  # fmt: skip
+"""No figure of its size was at hand: 4-bit experts with a scale and a zero point for 128 values, and 10.2 billion other parameters in 16
+bits. A linear layer keeps a 128 x 128 state in 32 bits for each of 64 heads, and three columns of its convolution."""
 LLAMA_4_SCOUT = ModelShape(
     "Llama4ForConditionalGeneration", 48, 5120, 40, 202048, 10485760, full(48, 8, 128),
     experts=Experts(16, 1, 8192, 8192), stored_bytes=round(203 * GIB),

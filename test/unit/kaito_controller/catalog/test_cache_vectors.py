@@ -23,68 +23,70 @@ MIB = 1024**2
 
 
 @pytest.mark.parametrize(
-    ("name", "per_token", "weights_gib"),
+    ("row", "name", "per_token", "weights_gib"),
     [
-        ("llama-3-8b-instruct", 131_072, 14.96),
-        ("llama-3.1-8b-instruct", 131_072, 14.96),
-        ("deepseek-r1-distill-llama-8b", 131_072, 14.96),
-        ("llama-3.3-70b-instruct", 327_680, 131.42),
-        ("llama-3.1-70b-instruct", 327_680, 131.42),
-        ("llama-2-7b", 524_288, 12.55),
-        ("llama-3.1-405b-instruct-fp8", 516_096, 462.02),
-        ("mistral-7b", 131_072, 13.50),
-        ("mistral-7b-instruct-v0.3", 131_072, 13.50),
-        ("mixtral-8x7b-instruct-v0.1", 131_072, 86.99),
-        ("falcon-7b", 8_192, 13.44),
-        ("phi-3-mini-4k-instruct", 393_216, 7.12),
-        ("phi-3-mini-128k-instruct", 393_216, 7.12),
-        ("phi-3.5-mini-instruct", 393_216, 7.12),
-        ("phi-4-mini-instruct", 131_072, 7.15),
-        ("deepseek-r1-distill-qwen-14b", 196_608, 27.51),
-        ("qwen3-8b", 147_456, 15.26),
-        ("qwen3-14b", 163_840, 27.51),
-        ("qwen3-8b-awq", 147_456, 5.68),
-        ("deepseek-v3-0324", 70_272, 641.30),
-        ("deepseek-r1-0528", 70_272, 641.30),
+        (1, "llama-3-8b-instruct", 131_072, 14.96),
+        (1, "llama-3.1-8b-instruct", 131_072, 14.96),
+        (1, "deepseek-r1-distill-llama-8b", 131_072, 14.96),
+        (2, "llama-3.3-70b-instruct", 327_680, 131.42),
+        (2, "llama-3.1-70b-instruct", 327_680, 131.42),
+        (3, "llama-2-7b", 524_288, 12.55),
+        (6, "llama-3.1-405b-instruct-fp8", 516_096, 462.02),
+        (7, "mistral-7b", 131_072, 13.50),
+        (7, "mistral-7b-instruct-v0.3", 131_072, 13.50),
+        (7, "mixtral-8x7b-instruct-v0.1", 131_072, 86.99),
+        (8, "falcon-7b", 8_192, 13.44),
+        (11, "phi-3-mini-4k-instruct", 393_216, 7.12),
+        (11, "phi-3-mini-128k-instruct", 393_216, 7.12),
+        (11, "phi-3.5-mini-instruct", 393_216, 7.12),
+        (13, "phi-4-mini-instruct", 131_072, 7.15),
+        (16, "deepseek-r1-distill-qwen-14b", 196_608, 27.51),
+        (17, "qwen3-8b", 147_456, 15.26),
+        (17, "qwen3-14b", 163_840, 27.51),
+        (17, "qwen3-8b-awq", 147_456, 5.68),
+        (23, "deepseek-v3-0324", 70_272, 641.30),
+        (23, "deepseek-r1-0528", 70_272, 641.30),
     ],
 )
-def test_bytes_per_token_and_weights_follow_from_the_shape(name: str, per_token: int, weights_gib: float) -> None:
-    assert kv_bytes_per_token(shipped(name)) == per_token
+def test_bytes_per_token_and_weights_follow_from_the_shape(
+    row: int, name: str, per_token: int, weights_gib: float
+) -> None:
+    assert kv_bytes_per_token(shipped(name)) == per_token, row
     assert round(shipped(name).weight_bytes / GIB, 2) == weights_gib
 
 
 @pytest.mark.parametrize(
-    ("name", "within_window", "beyond"),
+    ("row", "name", "within_window", "beyond"),
     [
-        ("gemma-3-27b-it", 507_904, 10 * 2 * 16 * 128 * 2),
-        ("gpt-oss-20b", 49_152, 24_576),
-        ("gpt-oss-120b", 73_728, 36_864),
+        (20, "gemma-3-27b-it", 507_904, 10 * 2 * 16 * 128 * 2),
+        (21, "gpt-oss-20b", 49_152, 24_576),
+        (22, "gpt-oss-120b", 73_728, 36_864),
     ],
 )
-def test_layers_with_a_window_stop_growing_at_it(name: str, within_window: int, beyond: int) -> None:
+def test_layers_with_a_window_stop_growing_at_it(row: int, name: str, within_window: int, beyond: int) -> None:
     shape = shipped(name)
     window = max(group.window for group in shape.attention)
 
-    assert kv_bytes_per_token_within_window(shape) == within_window
+    assert kv_bytes_per_token_within_window(shape) == within_window, row
     assert kv_bytes_per_token(shape) == beyond
     assert sequence_bytes(shape, window) == within_window * window
     assert sequence_bytes(shape, window + 1000) == within_window * window + 1000 * beyond
 
 
-def test_files_of_gpt_oss_are_half_of_what_a_catalogue_counts_that_counts_the_repository_twice() -> None:
+def test_row_22_files_of_gpt_oss_are_half_of_what_a_catalogue_counts_that_counts_the_repository_twice() -> None:
     assert round(shipped("gpt-oss-120b").file_bytes / GIB, 2) == 60.77
     assert round(2 * shipped("gpt-oss-120b").file_bytes / GIB, 2) == 121.54
     assert 64 <= shipped("gpt-oss-120b").weight_bytes / GIB <= 66
     assert round(2 * shipped("gpt-oss-20b").file_bytes / GIB, 2) == 25.63
 
 
-def test_llama_3_at_131072_tokens_takes_16_gib_and_70b_at_4096_tokens_1_25_gib() -> None:
+def test_rows_1_and_2_llama_3_at_131072_tokens_takes_16_gib_and_70b_at_4096_tokens_1_25_gib() -> None:
     assert sequence_bytes(shipped("llama-3.1-8b-instruct"), 131_072) == 16 * GIB
     assert sequence_bytes(shipped("llama-3.3-70b-instruct"), 4096) == 1_342_177_280
     assert sequence_bytes(shipped("llama-3.3-70b-instruct"), 4096) < 5 * 10**9, "as a public table has it"
 
 
-def test_a_latent_cache_is_on_every_tensor_parallel_rank() -> None:
+def test_rows_23_and_24_a_latent_cache_is_on_every_tensor_parallel_rank() -> None:
     deepseek, mistral = shipped("deepseek-v3-0324"), shapes.MISTRAL_SMALL_4_119B
 
     assert kv_bytes_per_token(mistral) == 23_040
@@ -93,12 +95,12 @@ def test_a_latent_cache_is_on_every_tensor_parallel_rank() -> None:
     assert kv_bytes_per_token(deepseek) != 61 * 128 * 192 * 2 * 2, "heads have no part in it"
 
 
-def test_llama_4_scout_over_eight_gpus() -> None:
+def test_row_26_llama_4_scout_over_eight_gpus() -> None:
     assert kv_bytes_per_token(shapes.LLAMA_4_SCOUT, tensor_parallel=8) == 24_576
     assert sequence_bytes(shapes.LLAMA_4_SCOUT, 1_048_576, tensor_parallel=8) == 24 * GIB
 
 
-def test_gemma_4_keeps_81920_bytes_a_token_and_a_fixed_part() -> None:
+def test_row_27_gemma_4_keeps_81920_bytes_a_token_and_a_fixed_part() -> None:
     shape = shapes.GEMMA_4_31B
     total = sequence_bytes(shape, 262_144)
 
@@ -109,7 +111,7 @@ def test_gemma_4_keeps_81920_bytes_a_token_and_a_fixed_part() -> None:
     assert 10 < plain / total < 12, "the formula without windows is wrong by a factor of about 11"
 
 
-def test_qwen_3_6_counts_its_16_full_layers_and_not_all_64() -> None:
+def test_row_28_qwen_3_6_counts_its_16_full_layers_and_not_all_64() -> None:
     assert kv_bytes_per_token(shapes.QWEN_3_6_27B) == 65_536
     plain = replace(shapes.QWEN_3_6_27B, attention=(AttentionGroup("full", 64, 4, 256),))
     assert kv_bytes_per_token(plain) == 262_144
@@ -121,11 +123,11 @@ def test_head_size_is_the_configurations_and_never_hidden_by_heads() -> None:
         assert shape.head_size != shape.hidden // shape.heads, name
 
 
-def test_405b_in_fp8_has_57_75_gib_on_each_of_eight_gpus() -> None:
+def test_row_6_405b_in_fp8_has_57_75_gib_on_each_of_eight_gpus() -> None:
     assert round(weights_per_gpu(shipped("llama-3.1-405b-instruct-fp8"), Widths(8)) / GIB, 2) == 57.75
 
 
-def test_229_blocks_of_a_llama_7b_hold_3664_tokens_so_4096_are_refused() -> None:
+def test_row_42_229_blocks_of_a_llama_7b_hold_3664_tokens_so_4096_are_refused() -> None:
     llama = shipped("llama-2-7b")
     room = 229 * 16 * 524_288
 
@@ -134,7 +136,7 @@ def test_229_blocks_of_a_llama_7b_hold_3664_tokens_so_4096_are_refused() -> None
     assert tokens_that_fit(llama, room, 4096) == 3664
 
 
-def test_llama_cpp_caches_are_the_same_arithmetic() -> None:
+def test_rows_46_and_47_llama_cpp_caches_are_the_same_arithmetic() -> None:
     assert sequence_bytes(shapes.QWEN_1_5_72B, 32_848) == 82_120 * MIB
     assert kv_bytes_per_token(shapes.QWEN_1_5_72B) == 2.5 * MIB
     oss = shipped("gpt-oss-120b")

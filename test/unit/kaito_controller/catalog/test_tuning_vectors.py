@@ -35,7 +35,7 @@ def inside(gigabytes: float, found: ByteRange) -> bool:
 
 
 @pytest.mark.parametrize(("name", "weights", "peak"), [("llama-2-7b", 4.6, 17.3), ("llama-2-13b", 8.0, 24.0)])
-def test_qlora_with_batches_of_two_as_reported(name: str, weights: float, peak: float) -> None:
+def test_row_57_qlora_with_batches_of_two_as_reported(name: str, weights: float, peak: float) -> None:
     """artidoro/qlora#193. The first figure is that of a process, so it has the CUDA context in it."""
     model = weight_bytes(shipped(name), GUANACO)
 
@@ -48,7 +48,7 @@ def test_qlora_with_batches_of_two_as_reported(name: str, weights: float, peak: 
 
 
 @pytest.mark.parametrize(("name", "peak"), [("llama-2-7b", 10), ("mistral-7b", 10), ("llama-3-8b-instruct", 20)])
-def test_qlora_at_16384_tokens_as_reported(name: str, peak: float) -> None:
+def test_row_59_qlora_at_16384_tokens_as_reported(name: str, peak: float) -> None:
     """unslothai/unsloth#824."""
     assert inside(peak, peak_bytes(shipped(name), UNSLOTH))
 
@@ -65,7 +65,7 @@ def test_the_vocabulary_is_what_makes_llama_3_take_twice_as_much() -> None:
 
 
 @pytest.mark.parametrize(("method", "peak"), [("lora", 66), ("qlora", 72)])
-def test_glm_4_at_10240_tokens_as_reported(method: str, peak: float) -> None:
+def test_row_60_glm_4_at_10240_tokens_as_reported(method: str, peak: float) -> None:
     """hiyouga/LLaMA-Factory#4772."""
     assert inside(peak, peak_bytes(GLM_4_9B, replace(LONG, method=method)))  # type: ignore[arg-type]
 
