@@ -10,10 +10,10 @@ import json
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from kaito_controller.api.config_section import read_section
 from kaito_controller.api.violation import Violation, quote
 from kaito_controller.catalog.engine_options import load_engine_options
-from kaito_controller.catalog.plain_yaml import PlainYamlError, load_plain_yaml
-from kaito_controller.catalog.sizing.engine import EngineSettingError, EngineSettings, read_engine_settings
+from kaito_controller.catalog.sizing.engine import SIZED, EngineSettingError, EngineSettings, read_engine_settings
 
 KEY = "inference_config.yaml"
 SECTION = "vllm"
@@ -34,7 +34,7 @@ _MANAGED: Mapping[str, str] = {
 
 def read_inference_config(data: Mapping[str, str] | None) -> tuple[EngineSettings, list[Violation]]:
     """The settings in `data` (of the ConfigMap), and everything that is wrong with them."""
-    section, violations = _section(data or {})
+    section, violations = _section(data)
     violations += _checked(section)
     if violations:
         return EngineSettings(), violations
@@ -49,22 +49,13 @@ def _path(*parts: str) -> str:
     return ".".join((f"data[{KEY}]", *parts))
 
 
-def _section(data: Mapping[str, str]) -> tuple[dict[str, Any], list[Violation]]:
+def _section(data: Mapping[str, str] | None) -> tuple[dict[str, Any], list[Violation]]:
     """The map under `vllm`, or what keeps it from being read."""
-    text = data.get(KEY)
-    if not isinstance(text, str):
-        return {}, [Violation(f"data[{KEY}]", f"is missing; put the parameters under the key {KEY}")]
-    if len(text) > _MAX_TEXT:
-        return {}, [Violation(_path(), f"is longer than {_MAX_TEXT} characters; keep parameters only")]
-    try:
-        root = load_plain_yaml(text)
-    except PlainYamlError as error:
-        return {}, [Violation(_path(), str(error))]
-    section = root.get(SECTION) if isinstance(root, dict) else None
-    if not isinstance(root, dict) or not isinstance(section, dict):
-        return {}, [Violation(_path(SECTION), "must hold a map of engine options, such as `max-model-len: 8192`")]
-    unknown = [name for name in root if name not in (SECTION, *UNUSED)]
-    return section, [Violation(_path(), f"has the unknown section {quote(name)}; use {SECTION}") for name in unknown]
+    wanted = "a map of engine options, such as `max-model-len: 8192`"
+    document, section, violations = read_section(data, KEY, SECTION, most_characters=_MAX_TEXT, wanted=wanted)
+    unknown = [name for name in document if name not in (SECTION, *UNUSED)]
+    violations += [Violation(_path(), f"has the unknown section {quote(name)}; use {SECTION}") for name in unknown]
+    return section, violations
 
 
 def _checked(section: Mapping[Any, Any]) -> Iterator[Violation]:
@@ -79,6 +70,8 @@ def _checked(section: Mapping[Any, Any]) -> Iterator[Violation]:
             yield Violation(path, f"is no option of vLLM {options.version}{meant}")
         elif isinstance(value, str) and (not value.isprintable() or len(value) > _MAX_VALUE):
             yield Violation(path, f"must be one printable line of at most {_MAX_VALUE} characters")
+        elif (name not in SIZED or options.has_words(name)) and (wanted := options.takes(name, value)):
+            yield Violation(path, f"{quote(value)} must be {wanted}")
 
 
 def _plain(value: Any) -> Any:

@@ -12,8 +12,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from kaito_controller.api.config_section import read_section
 from kaito_controller.api.violation import Violation, quote
-from kaito_controller.catalog.plain_yaml import PlainYamlError, load_plain_yaml
 
 KEY = "training_config.yaml"
 ROOT = "training_config"
@@ -38,7 +38,7 @@ class TuningConfig:
 
 def read_tuning_config(data: Mapping[str, str] | None, method: str) -> tuple[TuningConfig, list[Violation]]:
     """The parameters in `data` (of the ConfigMap) for `method`, and everything that is wrong with them."""
-    document, violations = _parse(data or {})
+    document, violations = _parse(data)
     if violations:
         return TuningConfig(), violations
     sections = {name: value for name, value in document.items() if isinstance(value, dict)}
@@ -62,25 +62,14 @@ def _path(*parts: str) -> str:
     return ".".join((f"data[{KEY}]", *parts))
 
 
-def _parse(data: Mapping[str, str]) -> tuple[dict[str, Any], list[Violation]]:
+def _parse(data: Mapping[str, str] | None) -> tuple[dict[str, Any], list[Violation]]:
     """The map under `training_config`, or what keeps it from being read."""
-    text = data.get(KEY)
-    if not isinstance(text, str):
-        return {}, [Violation(f"data[{KEY}]", f"is missing; put the parameters under the key {KEY}")]
-    if len(text) > _MAX_TEXT:
-        return {}, [Violation(_path(), f"is longer than {_MAX_TEXT} characters; keep parameters only")]
-    try:
-        loaded = load_plain_yaml(text)
-    except PlainYamlError as error:
-        return {}, [Violation(_path(), str(error))]
-    root = loaded.get(ROOT) if isinstance(loaded, dict) else None
-    if not isinstance(root, dict):
-        return {}, [Violation(_path(ROOT), "must hold a map with the sections " + ", ".join(SECTIONS))]
+    wanted = "a map with the sections " + ", ".join(SECTIONS)
+    _, root, violations = read_section(data, KEY, ROOT, most_characters=_MAX_TEXT, wanted=wanted)
     if _depth(root) > _MAX_DEPTH:
-        return {}, [
-            Violation(_path(ROOT), f"is nested deeper than {_MAX_DEPTH} levels; the trainer takes flat sections")
-        ]
-    return root, []
+        told = f"is nested deeper than {_MAX_DEPTH} levels; the trainer takes flat sections"
+        return {}, [Violation(_path(ROOT), told)]
+    return root, violations
 
 
 def _depth(value: Any, limit: int = _MAX_DEPTH + 1) -> int:

@@ -15,11 +15,21 @@ from kaito_controller.catalog.sizing.engine import EngineSettings
 
 LEAST_CAPABILITY = 7.0
 """Of any CUDA card that vLLM supports."""
+_ONLINE = (
+    "fp8_per_tensor",
+    "fp8_per_channel",
+    "fp8_per_block",
+    "int8_per_channel_weight_only",
+    "mxfp8",
+    "nvfp4_per_token",
+)
 QUANTIZATION_CAPABILITY: Mapping[str, float] = MappingProxyType(
-    {"awq": 7.5, "awq_marlin": 8.0, "gptq": 6.0, "gptq_marlin": 8.0, "bitsandbytes": 7.0, "fp8": 8.0, "mxfp4": 8.0,
-     "compressed-tensors": 7.5, "nvfp4": 8.0}
+    {"awq": 7.5, "auto_awq": 7.5, "awq_marlin": 7.5, "gptq": 6.0, "auto_gptq": 6.0, "gptq_marlin": 6.0, "fp8": 7.5, "mxfp4": 8.0,
+     "gpt_oss_mxfp4": 8.0, "compressed-tensors": 7.5, "experts_int8": 8.0, "modelopt": 8.0, "humming": 7.5,
+     "moe_wna16": 7.0, **dict.fromkeys(_ONLINE, 7.5)}
 )  # fmt: skip
-"""Least compute capability by format of the weights (vLLM, table of supported hardware; fp8 and mxfp4 run weight-only below 8.9)."""
+"""Least compute capability by format of the weights: `get_min_capability` of each in vLLM 0.33. Below 8.9 fp8 weights are unpacked as
+they are used."""
 FULL_SUPPORT = 8.0
 """Below it vLLM works with fewer kernels, and some models not at all."""
 

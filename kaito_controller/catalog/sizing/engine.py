@@ -175,3 +175,5 @@ _READERS: Mapping[str, Callable[[Any, str], Any]] = MappingProxyType(
         "max_lora_rank": _count,
     }
 )
+SIZED = frozenset(name.replace("_", "-") for name in _READERS)
+"""Flags that take memory, by their names with dashes: `read_engine_settings` judges their values itself."""

@@ -18,6 +18,7 @@ from kaito_controller.catalog.sizing.kv_cache import BLOCK_TOKENS, longest_seque
 from kaito_controller.catalog.sizing.overhead import ByteRange, engine_overhead, lora_slots, uncounted
 from kaito_controller.catalog.sizing.parallelism import Widths, is_tensor_width, tensor_widths, weights_per_gpu
 from kaito_controller.catalog.sizing.plan import Fitness, ServingPlan, TokenRange
+from kaito_controller.catalog.sizing.quantized import as_loaded, quantization_problem
 from kaito_controller.catalog.units import GIB
 
 LEAST_CONTEXT = 2048
@@ -44,6 +45,7 @@ def plan_serving(
     `measured`: overhead that the engine logged on this pair of model and card, in bytes on one GPU; it replaces the estimate.
     """
     told = settings or EngineSettings()
+    shape = as_loaded(shape, told)
     cases = [_Case(shape, card, widths, told, measured) for widths in _candidates(shape, gpus_per_node, nodes, told)]
     if not cases:
         return _unusable(_Case(shape, card, _asked_widths(told, nodes), told, measured), gpus_per_node)
@@ -78,7 +80,11 @@ class _Case:
     def plan(self) -> ServingPlan:
         """All of it, judged."""
         kv, asked, needed = self.kv_bytes, self.asked_context, self.needed_bytes
-        problem = capability.incapability(self.shape, self.card, self.settings) or self._outside_problem()
+        problem = (
+            quantization_problem(self.shape, self.settings)
+            or capability.incapability(self.shape, self.card, self.settings)
+            or self._outside_problem()
+        )
         fitness = Fitness.FITS if needed <= kv.low else Fitness.TIGHT if needed <= kv.high else Fitness.DOES_NOT_FIT
         fitness = Fitness.DOES_NOT_FIT if problem else fitness
         fits = fitness is not Fitness.DOES_NOT_FIT

@@ -23,6 +23,7 @@ from __future__ import annotations
 
 from kaito_controller.catalog.shape import ModelShape, count_parameters
 from kaito_controller.catalog.sizing.overhead import ByteRange, projections
+from kaito_controller.catalog.sizing.quantized import quantisable_parameters
 from kaito_controller.catalog.sizing.tuning_settings import TuningSettings
 from kaito_controller.catalog.units import GIB
 
@@ -43,18 +44,10 @@ def weight_bytes(shape: ModelShape, told: TuningSettings) -> ByteRange:
     width = 4 if told.float32 else 2
     if told.method == "lora":
         return ByteRange(parameters * width, parameters * width)
-    linear = min(linear_parameters(shape), parameters)
+    linear = min(quantisable_parameters(shape), parameters)
     packed = linear * (0.5 + _SCALES[told.double_quant] if told.bits == 4 else 1.0)
     others = parameters - linear
     return ByteRange(round(packed + others * width), round(packed * (1.02 if told.bits == 8 else 1) + others * 4))
-
-
-def linear_parameters(shape: ModelShape) -> int:
-    """Parameters that can be quantised: the linear layers of all decoder layers, never the embedding or the output layer."""
-    dense = sum(rows * columns for rows, columns in projections(shape)) * shape.layers
-    if shape.experts is None:
-        return dense
-    return count_parameters(shape) - shape.vocabulary * shape.hidden * (1 if shape.tied else 2)
 
 
 def adapter_parameters(shape: ModelShape, told: TuningSettings) -> ByteRange:
