@@ -105,7 +105,10 @@ class ControllerSettings(OperatorSettings):
 
     template_secrets: Literal["allow", "refuse"] = Field(
         default="allow",
-        description="allow: pod templates may read Secrets of their namespace, also those that their author may not read.",
+        description=(
+            "allow: pod templates, and tokenSecret of a preset's weights, may read Secrets of their namespace, "
+            "also those that their author may not read."
+        ),
     )
     template_metadata_prefixes: str = Field(
         default="",

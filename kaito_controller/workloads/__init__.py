@@ -40,7 +40,7 @@ from kaito_controller.workloads.tuning_config import (
     resolve_output_dir,
     tuning_config_map_name,
 )
-from kaito_controller.workloads.weights import weights_source
+from kaito_controller.workloads.weights import token_violations, weights_source
 
 __all__ = [
     "HelperImages",
@@ -70,6 +70,7 @@ __all__ = [
     "pod_references",
     "resolve_output_dir",
     "restart_reason",
+    "token_violations",
     "trained_run",
     "training_inputs",
     "tuning_config_map_name",

@@ -6,8 +6,12 @@ finds it. The hub's token is a file that only the pod reads: the operator knows 
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 from kaito_controller.api.types import PresetSpec, Weights
+from kaito_controller.api.violation import Violation, quote
 from kaito_controller.workloads.context import WorkloadContext
+from kaito_controller.workloads.policy import TemplatePolicy
 from kaito_controller.workloads.volumes import Mounted, scratch
 
 CLAIM_FOLDER = "/mnt/model"
@@ -43,3 +47,14 @@ def weights_flags(ctx: WorkloadContext, spec: PresetSpec) -> list[str]:
     token = [f"--hf-token-file={TOKEN_FOLDER}/{TOKEN_KEY}"] if weights.token_secret else []
     mirror = [f"--hf-endpoint={ctx.hub_endpoint}"] if ctx.hub_endpoint else []
     return [*mirror, *token]
+
+
+def token_violations(spec: PresetSpec | None, path: str, policy: TemplatePolicy) -> Iterator[Violation]:
+    """Why the hub's token may not be mounted: whoever writes a Workspace could otherwise read the key `token` of any Secret beside it."""
+    secret = spec.preset_options.weights.token_secret if spec is not None else ""
+    if secret and not policy.secrets:
+        told = (
+            f"{quote(secret)}: Workspaces may not read Secrets in this cluster (--template-secrets=refuse); "
+            "use claimName or artifact, or ask who runs the operator"
+        )
+        yield Violation(f"{path}.presetOptions.weights.tokenSecret", told)

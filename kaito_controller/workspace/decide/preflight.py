@@ -40,6 +40,7 @@ from kaito_controller.catalog.sizing.tuning_settings import Method
 from kaito_controller.workloads import (
     TemplatePolicy,
     output_dir_violation,
+    token_violations,
     violations,
     volume_violations,
     weights_source,
@@ -270,13 +271,15 @@ def _broken(
         )
     # What another version wrote into the status is no fault of the specification.
     told = [v for v in validate_create(workspace, catalog) if not v.field.startswith("status")]
-    found = [*told, *_templates(workspace, policy)]
+    found = [*told, *_beyond_policy(workspace, policy)]
     if running:
         found = [violation for violation in found if not violation.field.startswith("resource")]
     return Verdict(reasons.INVALID_SPEC, _sentence(found)) if found else None
 
 
-def _templates(workspace: Workspace, policy: TemplatePolicy) -> Iterable[Violation]:
+def _beyond_policy(workspace: Workspace, policy: TemplatePolicy) -> Iterable[Violation]:
+    if workspace.inference is not None:
+        yield from token_violations(workspace.inference.preset, "inference.preset", policy)
     if workspace.inference is not None and workspace.inference.template is not None:
         yield from violations(workspace.inference.template.to_object(), policy)
     if workspace.tuning is not None and workspace.tuning.input.volume_source is not None:

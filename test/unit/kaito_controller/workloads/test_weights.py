@@ -4,11 +4,15 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
+
 from controller_runtime.resources import Object
+from kaito_controller.api import reasons
 from kaito_controller.api.types import Workspace
 from kaito_controller.catalog.loader import load_catalog
 from kaito_controller.catalog.sizing import runtime_arguments
-from kaito_controller.workloads import WorkloadContext, build_inference_deployment, weights_source
+from kaito_controller.workloads import TemplatePolicy, WorkloadContext, build_inference_deployment, weights_source
+from kaito_controller.workspace.decide.preflight import examine
 from model_runtime.serve.settings import parse
 
 
@@ -66,3 +70,28 @@ def test_the_runtime_image_knows_every_flag() -> None:
     arguments = pod("https://mirror.example.com", tokenSecret="hub")["containers"][0]["args"]
 
     assert parse(arguments, {}).ignored == ()
+
+
+@pytest.mark.parametrize("weights", [{"tokenSecret": "hub"}, {"claimName": "models"}, {}])
+@pytest.mark.parametrize("allowed", [True, False])
+def test_a_token_is_refused_where_workspaces_may_not_read_secrets_and_only_there(
+    weights: dict[str, str], allowed: bool
+) -> None:
+    obj = {
+        "metadata": {"name": "w", "namespace": "default", "uid": "1"},
+        "resource": {
+            "instanceType": "Standard_NC24ads_A100_v4",
+            "labelSelector": {"matchLabels": {"a": "b"}},
+        },
+        "inference": {"preset": {"name": "qwen3-8b", "presetOptions": {"weights": weights}}},
+    }
+    policy = TemplatePolicy(secrets=allowed)
+    gate = examine(Workspace.from_object(obj), load_catalog(), None, running=False, template_policy=policy).gate
+
+    if allowed or "tokenSecret" not in weights:
+        assert gate is None
+    else:
+        assert gate is not None
+        assert gate.reason == reasons.INVALID_SPEC
+        assert 'inference.preset.presetOptions.weights.tokenSecret: "hub": Workspaces may not read' in gate.message
+        assert "--template-secrets=refuse" in gate.message
