@@ -16,6 +16,7 @@ from kaito_controller.cli.document import Output, models_document, output_option
 
 LAZY = {
     "chat": "kaito_controller.cli.chat",
+    "doctor": "kaito_controller.cli.doctor.command",
     "explain": "kaito_controller.cli.explain.command",
     "logs": "kaito_controller.cli.logs",
 }

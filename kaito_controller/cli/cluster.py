@@ -15,7 +15,7 @@ from typing import Any, Protocol
 import click
 import yaml
 
-from controller_runtime.errors import ApiError, FatalError, Forbidden, NotFound, Unauthorized
+from controller_runtime.errors import ApiError, ConnectionFailed, FatalError, Forbidden, NotFound, Unauthorized
 from controller_runtime.resources import Object, Resource
 from kaito_controller.api.violation import quote
 
@@ -91,7 +91,7 @@ class Cluster:
         except NotFound:
             return None
         except ApiError as error:
-            self._note(resource, error)
+            self.note(resource.plural, error)
             return None
 
     def all(
@@ -103,7 +103,7 @@ class Cluster:
         except NotFound:
             return []
         except ApiError as error:
-            self._note(resource, error)
+            self.note(resource.plural, error)
             return []
 
     def text(
@@ -115,10 +115,20 @@ class Cluster:
         except ApiError:
             return None
 
-    def _note(self, resource: Resource, error: ApiError) -> None:
+    def reach(self) -> None:
+        """Ends the command with a sentence when nobody answers, rather than with a page of gaps."""
+        try:
+            self.objects.read("/version")
+        except (ConnectionFailed, Unauthorized) as error:
+            raise click.UsageError(refusal("the cluster", error)) from error
+        except ApiError:
+            return
+
+    def note(self, plural: str, error: ApiError) -> None:
+        """A gap."""
         what = self.unread.setdefault(why_unread(error), [])
-        if resource.plural not in what:
-            what.append(resource.plural)
+        if plural not in what:
+            what.append(plural)
 
     def _missing(self, resource: Resource, name: str, error: NotFound) -> str:
         if error.details.get("name"):

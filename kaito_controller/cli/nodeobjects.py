@@ -15,6 +15,8 @@ from gpu_provisioner.api.resource import MACHINES
 
 NODE_CLAIMS = Resource(labels.GROUP, "v1", "nodeclaims", "NodeClaim", namespaced=False)
 KINDS = (MACHINES, NODE_CLAIMS)
+GPU = "nvidia.com/gpu"
+"""The resource that the device plugin puts on a node."""
 _PREFIX = "Machine"
 """What the conditions of a Machine have before the names that they have on a NodeClaim."""
 _STEPS = tuple(step.removeprefix(_PREFIX) for step in conditions.DEPENDENTS)

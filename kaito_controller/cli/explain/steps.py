@@ -16,9 +16,8 @@ from controller_runtime.conditions import get_condition
 from controller_runtime.resources import Object, is_deleting, name_of
 from controller_runtime.untrusted import entries, integer, mapping, moment
 from kaito_controller.cli.explain.gathered import Gathered
-from kaito_controller.cli.nodeobjects import NodeObject, read_node_object
+from kaito_controller.cli.nodeobjects import GPU, NodeObject, read_node_object
 
-GPU = "nvidia.com/gpu"
 MOST = 64
 """Members of a list in an object that are looked at."""
 
