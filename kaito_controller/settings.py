@@ -12,7 +12,6 @@ from kaito_controller.nodeapi import APIS
 from kaito_controller.workloads.context import (
     DEFAULT_ADAPTER_BASE_IMAGE,
     DEFAULT_CRANE_IMAGE,
-    DEFAULT_CURL_IMAGE,
     HelperImages,
 )
 from kaito_controller.workloads.policy import TemplatePolicy
@@ -97,7 +96,14 @@ class ControllerSettings(OperatorSettings):
         description="Mirror of the model hub that pods ask in a cluster without Internet, such as https://hub.example.com.",
     )
     cluster_domain: str = Field(default="cluster.local", description="DNS suffix of the cluster.")
-    curl_image: str = Field(default=DEFAULT_CURL_IMAGE, description="Image that downloads training data.")
+    curl_image: str = Field(
+        default="",
+        description="Image whose curl downloads training data; when not given, Python of the tuning image, which judges the addresses.",
+    )
+    download_allowed_hosts: str = Field(
+        default="",
+        description="Hosts and networks, such as data.example.com,10.1.0.0/16, that training data may come from besides the Internet.",
+    )
     crane_image: str = Field(default=DEFAULT_CRANE_IMAGE, description="Image that pushes the tuned adapter.")
     adapter_base_image: str = Field(
         default=DEFAULT_ADAPTER_BASE_IMAGE, description="Base of the pushed adapter image; it must contain cp."

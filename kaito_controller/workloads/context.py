@@ -16,9 +16,6 @@ if TYPE_CHECKING:
     from kaito_controller.api.types import Workspace
     from kaito_controller.catalog.model import Preset
 
-DEFAULT_CURL_IMAGE = (
-    "docker.io/curlimages/curl:8.16.0@sha256:463eaf6072688fe96ac64fa623fe73e1dbe25d8ad6c34404a669ad3ce1f104b6"
-)
 DEFAULT_CRANE_IMAGE = (
     "gcr.io/go-containerregistry/crane:v0.22.1@sha256:1f968817b95790bed063f71175aa6b8ff879fa17064020415f3e18bb6e6a36e1"
 )
@@ -31,8 +28,8 @@ DEFAULT_ADAPTER_BASE_IMAGE = (
 class HelperImages:
     """Images that the operator adds to a tuning pod. Pinned by digest; a mirror overrides them through settings."""
 
-    curl: str = DEFAULT_CURL_IMAGE
-    """Downloads `tuning.input.urls`."""
+    curl: str = ""
+    """Downloads `tuning.input.urls` with curl; "" for the tuning image's own Python, which judges the addresses."""
     crane: str = DEFAULT_CRANE_IMAGE
     """Pushes the result; needs no daemon and no privileges."""
     adapter_base: str = DEFAULT_ADAPTER_BASE_IMAGE
@@ -67,6 +64,8 @@ class WorkloadContext:
     push_only: bool = False
     """The result of the training is in the output volume; all that is left is to push it, which takes no GPU."""
     images: HelperImages = field(default_factory=HelperImages)
+    download_allowed_hosts: tuple[str, ...] = ()
+    """Hosts and networks that training data may come from besides the public Internet."""
     cluster_domain: str = "cluster.local"
     """DNS suffix of the cluster, for the rendezvous address of a distributed run."""
     preset_run_as_user: int | None = None

@@ -166,7 +166,7 @@ def _pod_spec(ctx: WorkloadContext, tuning: TuningSpec, steps: Steps) -> Object:
         "affinity": pinned_affinity(ctx.name, ctx.node_names),
         "tolerations": tolerations(),
         "initContainers": [
-            *tuning_data.data_containers(tuning.input, data, steps.data, ctx.images.curl),
+            *tuning_data.data_containers(tuning.input, data, steps.data, _download(ctx, image)),
             _trainer(ctx, image, [SHARED_MEMORY, TEMPORARY, config, data, results]),
             tuning_output.package_container(image, results, layer, steps.package, ctx.preset_run_as_user),
         ],
@@ -176,6 +176,11 @@ def _pod_spec(ctx: WorkloadContext, tuning: TuningSpec, steps: Steps) -> Object:
     if secrets := _secrets(ctx, tuning)["pull"]:
         spec["imagePullSecrets"] = secrets
     return keep_last_words(spec)
+
+
+def _download(ctx: WorkloadContext, image: str) -> tuning_data.Download:
+    curl = ctx.images.curl
+    return tuning_data.Download(curl or image, bool(curl), ctx.download_allowed_hosts, ctx.cluster_domain)
 
 
 def _pusher(ctx: WorkloadContext, tuning: TuningSpec, name: str, layer: Mounted, secret: Mounted | None) -> Object:

@@ -1,16 +1,20 @@
 """How the training data gets to /mnt/data: downloaded, copied out of an image, or mounted.
 
-Downloads are one `curl` with one `--output` and `--url` pair per file. File names are made here from the URL, and no user string can be
-taken for an option: `--url` precedes each one, globbing is off, and only http and https are spoken, also after a redirect.
+Downloads are one program with one `--output` and `--url` pair per file. It is `kaito_controller.downloader`, run by the Python of the
+tuning image, and judges every address that a name or a redirect leads to; or, where an image for it was set, `curl`, which judges none.
+File names are made here from the URL, and no user string can be taken for an option: `--url` precedes each one, and only http and https
+are spoken.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from dataclasses import dataclass
 from urllib.parse import unquote
 
 from controller_runtime.resources import Object
+from kaito_controller import downloader
 from kaito_controller.api.types import DataSource
 from kaito_controller.workloads import security
 from kaito_controller.workloads.adapters import copy_argv
@@ -21,8 +25,8 @@ from kaito_controller.workloads.volumes import TEMPORARY, Mounted, mounts, scrat
 DATA_ROOT = "/mnt/data"
 DOWNLOADER = "data-downloader"
 EXTRACTOR = "data-extractor"
-HOPELESS_CURL_EXITS = (1, 3, 22)
-"""Scheme not spoken, URL malformed, HTTP status of 400 or more (transient ones were retried for minutes): no reason to try again."""
+HOPELESS_CURL_EXITS = (1, downloader.EXIT_REFUSED, downloader.EXIT_STATUS)
+"""Scheme not spoken, URL malformed or refused, HTTP status of 400 or more (transient ones were retried for minutes): trying is no use."""
 
 MAX_FILE_NAME = 200
 DATASET_WORDS = ("csv", "json", "parquet", "arrow", "webdataset")
@@ -57,6 +61,10 @@ _CURL_OPTIONS = (
 )
 
 
+GUARDED = ("python3", "-I", "-c", literal(downloader.SOURCE))
+"""Nothing but Python's own library: neither the environment nor the working folder adds any."""
+
+
 def data_volume(source: DataSource) -> Mounted:
     """What is mounted at /mnt/data: the user's volume, read-only, or a folder that an init container fills."""
     if source.volume_source is not None:
@@ -64,23 +72,38 @@ def data_volume(source: DataSource) -> Mounted:
     return scratch("data-volume", DATA_ROOT)
 
 
-def data_containers(source: DataSource, volume: Mounted, name: str, curl_image: str) -> list[Object]:
+@dataclass(frozen=True, slots=True)
+class Download:
+    """With what data is downloaded, and from where besides the public Internet."""
+
+    image: str
+    """Holds Python, or curl."""
+    with_curl: bool = False
+    allowed: tuple[str, ...] = ()
+    """Hosts and networks that an administrator has allowed."""
+    cluster_domain: str = "cluster.local"
+
+
+def data_containers(source: DataSource, volume: Mounted, name: str, download: Download) -> list[Object]:
     """The init container that fills the folder; none for a volume."""
     if source.volume_source is not None:
         return []
     if source.image:
         return [_extractor(source.image, volume, name)]
-    return [_downloader(source.urls, volume, name, curl_image)]
+    return [_downloader(source.urls, volume, name, download)]
 
 
-def curl_argv(urls: Sequence[str]) -> list[str]:
+def download_argv(urls: Sequence[str], download: Download) -> list[str]:
     """The download of all URLs, one after the other; the first that fails for good ends it."""
     files = [
         argument
         for url, name in zip(urls, file_names(urls), strict=True)
         for argument in ("--output", f"{DATA_ROOT}/{name}", "--url", literal(url))
     ]
-    return ["curl", *_CURL_OPTIONS, *files]
+    if download.with_curl:
+        return ["curl", *_CURL_OPTIONS, *files]
+    allowed = [argument for entry in download.allowed for argument in ("--allow", literal(entry))]
+    return [*GUARDED, *allowed, "--cluster-domain", literal(download.cluster_domain), *files]
 
 
 def file_names(urls: Sequence[str]) -> list[str]:
@@ -105,11 +128,11 @@ def _file_name(url: str) -> str:
     return safe.lstrip("._-") or "data"
 
 
-def _downloader(urls: Sequence[str], volume: Mounted, name: str, image: str) -> Object:
+def _downloader(urls: Sequence[str], volume: Mounted, name: str, download: Download) -> Object:
     return {
         "name": name,
-        "image": image,
-        "command": curl_argv(urls),
+        "image": download.image,
+        "command": download_argv(urls, download),
         "resources": helper_resources(),
         "volumeMounts": mounts([volume, TEMPORARY]),
         "securityContext": security.helper_container(),

@@ -94,6 +94,7 @@ def assemble(manager: Manager, settings: ControllerSettings, *, clock: Clock = S
         images=settings.helper_images,
         cluster_domain=settings.cluster_domain,
         hub_endpoint=settings.hub_endpoint,
+        download_allowed_hosts=listed(settings.download_allowed_hosts),
         preset_run_as_user=settings.preset_run_as_user,
         tuning_deadline_s=settings.tuning_deadline_s,
         template_readiness_s=settings.template_readiness_timeout_s,

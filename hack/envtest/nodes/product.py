@@ -13,6 +13,7 @@ import yaml
 
 from hack.envtest.nodes import images, stock
 from hack.envtest.nodes.cluster import NodeCluster
+from hack.envtest.nodes.network import HUB_ADDRESS
 from hack.envtest.nodes.registry import OPEN
 from hack.render.kustomize import ROOT
 
@@ -84,8 +85,11 @@ def _config_map(cloud: dict[str, str]) -> dict[str, Any]:
 
 
 def _helper_images() -> dict[str, Any]:
-    """The helpers of tuning pods are pinned by digest, and a digest cannot be had from another registry's image: other names."""
-    variables = {"CURL_IMAGE": stock.CURL, "CRANE_IMAGE": stock.CRANE, "ADAPTER_BASE_IMAGE": stock.BUSYBOX}
+    """The helpers of tuning pods are pinned by digest, and a digest cannot be had from another registry's image: other names.
+
+    Training data lies inside, at the hub of the machines.
+    """
+    variables = {"CRANE_IMAGE": stock.CRANE, "ADAPTER_BASE_IMAGE": stock.BUSYBOX, "DOWNLOAD_ALLOWED_HOSTS": HUB_ADDRESS}
     env = [{"name": f"KAITO_{name}", "value": value} for name, value in variables.items()]
     container = {"name": "controller", "env": env}
     return {

@@ -16,7 +16,6 @@ from kaito_controller.catalog.loader import load_catalog
 from kaito_controller.settings import ControllerSettings
 
 PRESETS = ("phi-3-mini-4k-instruct", "phi-3-mini-128k-instruct", "falcon-7b")
-CURL = f"{OPEN}/curl:1"
 CRANE = f"{OPEN}/crane:1"
 BUSYBOX = f"{OPEN}/busybox:1"
 MODEL = f"{OPEN}/model:1"
@@ -65,7 +64,6 @@ def recipes(images: Images, *, coredns: Path, crane: Path) -> dict[str, Recipe]:
     found = {
         path_of(PAUSE_IMAGE): Recipe("pause", PAUSE_FILE, {"busybox": busybox}),
         path_of(addons.COREDNS_IMAGE): addons.coredns_image(coredns),
-        path_of(CURL): curl,
         path_of(PUBLISHED_CURL): curl,
         path_of(CRANE): Recipe("crane", CRANE_FILE, {"crane": crane}),
         path_of(BUSYBOX): Recipe("busybox", BUSYBOX_FILE, {"busybox": busybox}),

@@ -69,6 +69,7 @@ class Surroundings:
     images: HelperImages = field(default_factory=HelperImages)
     cluster_domain: str = "cluster.local"
     hub_endpoint: str = ""
+    download_allowed_hosts: tuple[str, ...] = ()
     preset_run_as_user: int | None = None
     tuning_deadline_s: int | None = None
     template_readiness_s: float = 600.0
@@ -296,6 +297,7 @@ class Observer:
             images=around.images,
             cluster_domain=around.cluster_domain,
             hub_endpoint=around.hub_endpoint,
+            download_allowed_hosts=around.download_allowed_hosts,
             preset_run_as_user=around.preset_run_as_user,
             tuning_deadline_s=around.tuning_deadline_s,
             template_policy=around.template_policy,

@@ -14,6 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from kaito_controller.workloads import (
+    HelperImages,
     OutputDirError,
     WorkloadContext,
     build_objects,
@@ -27,7 +28,7 @@ from kaito_controller.workloads import (
     trained_run,
     tuning_steps,
 )
-from kaito_controller.workloads.tuning_data import curl_argv, file_names
+from kaito_controller.workloads.tuning_data import GUARDED, Download, download_argv, file_names
 from test.unit.kaito_controller.workloads.cases import (
     CASES,
     CATALOG,
@@ -123,9 +124,8 @@ def test_no_step_is_privileged_and_helpers_run_as_non_root() -> None:
 
 def test_helper_images_are_pinned_by_digest_and_can_be_mirrored() -> None:
     built = job()
-    pinned = [container(built, name)["image"] for name in ("data-downloader", "pusher")]
-    base = container(built, "pusher")["args"][4]
-    assert all("@sha256:" in image for image in [*pinned, base])
+    pusher = container(built, "pusher")
+    assert all("@sha256:" in image for image in (pusher["image"], pusher["args"][4]))
 
 
 def test_the_job_runs_on_its_own_node_and_tolerates_gpu_taints() -> None:
@@ -171,16 +171,35 @@ def test_pull_secrets_of_all_images_are_merged_once_each() -> None:
     assert [secret["name"] for secret in secrets] == ["data", "push", "models"]
 
 
+HOSTILE_URLS = ["https://a.example/x.json", "-o/etc/passwd", "http://b.example/$(HOME)/x.json#part"]
+HOSTILE_FILES = [
+    *("--output", "/mnt/data/x.json", "--url", "https://a.example/x.json"),
+    *("--output", "/mnt/data/data", "--url", "-o/etc/passwd"),
+    *("--output", "/mnt/data/2-x.json", "--url", "http://b.example/$$(HOME)/x.json#part"),
+]
+
+
 def test_urls_reach_curl_as_values_with_names_of_our_own() -> None:
-    argv = curl_argv(["https://a.example/x.json", "-o/etc/passwd", "http://b.example/$(HOME)/x.json#part"])
+    argv = download_argv(HOSTILE_URLS, Download("curl", with_curl=True))
     assert argv[:2] == ["curl", "--disable"]
     assert argv[argv.index("--proto") + 1] == argv[argv.index("--proto-redir") + 1] == "=http,https"
     assert {"--globoff", "--fail", "--fail-early", "--location"} <= set(argv)
-    assert argv[-12:] == [
-        *("--output", "/mnt/data/x.json", "--url", "https://a.example/x.json"),
-        *("--output", "/mnt/data/data", "--url", "-o/etc/passwd"),
-        *("--output", "/mnt/data/2-x.json", "--url", "http://b.example/$$(HOME)/x.json#part"),
-    ]
+    assert argv[-12:] == HOSTILE_FILES
+
+
+def test_urls_reach_the_guarded_downloader_the_same_way_after_what_the_administrator_allows() -> None:
+    argv = download_argv(
+        HOSTILE_URLS, Download("model", allowed=("data.example.com", "10.1.0.0/16"), cluster_domain="k8s.local")
+    )
+    told = ["--allow", "data.example.com", "--allow", "10.1.0.0/16", "--cluster-domain", "k8s.local"]
+    assert argv == [*GUARDED, *told, *HOSTILE_FILES]
+
+
+def test_data_is_downloaded_by_the_model_image_unless_one_with_curl_is_set() -> None:
+    plain, other = job(), job(images=HelperImages(curl="mirror/curl:1"))
+    assert container(plain, "data-downloader")["image"] == container(plain, "tune")["image"]
+    assert container(other, "data-downloader")["image"] == "mirror/curl:1"
+    assert container(other, "data-downloader")["command"][0] == "curl"
 
 
 @pytest.mark.parametrize(
