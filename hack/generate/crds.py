@@ -11,7 +11,20 @@ from hack.generate.workspace_rules import workspace_rules
 from kaito_controller.api.types import Workspace
 
 _API_VERSION = "Version of the API, kaito.sh/v1alpha1."
-_DEFAULTS = ("resource.count", "resource.instanceType", "inference.preset.accessMode", "tuning.preset.accessMode")
+_DEFAULTS = (
+    "inference.preset.accessMode",
+    "resource.count",
+    "resource.instanceType",
+    "spec",
+    "spec.replicas",
+    "tuning.preset.accessMode",
+)
+_SCALE = {
+    "specReplicasPath": ".spec.replicas",
+    "statusReplicasPath": ".status.replicas",
+    "labelSelectorPath": ".status.selector",
+}
+"""The API server takes no path outside of spec, so that resource.count itself cannot be what is scaled."""
 _STRENGTH = "inference.adapters[].strength"
 _TAINT = {"properties": {"effect": {"enum": ["NoSchedule", "PreferNoSchedule", "NoExecute"]}}}
 _MACHINE_BOUNDS: dict[str, Schema] = {
@@ -60,7 +73,7 @@ def workspace_crd() -> dict[str, Any]:
         "shortNames": ["wk", "wks", "ws"],
         "singular": "workspace",
     }
-    return _crd("kaito.sh", "Namespaced", names, "v1alpha1", schema, columns)
+    return _crd("kaito.sh", "Namespaced", names, "v1alpha1", schema, columns, {"scale": _SCALE})
 
 
 def machine_crd() -> dict[str, Any]:
@@ -101,7 +114,13 @@ def machine_crd() -> dict[str, Any]:
 
 
 def _crd(
-    group: str, scope: str, names: dict[str, Any], version: str, schema: Schema, columns: list[dict[str, Any]]
+    group: str,
+    scope: str,
+    names: dict[str, Any],
+    version: str,
+    schema: Schema,
+    columns: list[dict[str, Any]],
+    subresources: dict[str, Any] | None = None,
 ) -> dict[str, Any]:
     return {
         "apiVersion": "apiextensions.k8s.io/v1",
@@ -118,7 +137,7 @@ def _crd(
                     "storage": True,
                     "additionalPrinterColumns": columns,
                     "schema": {"openAPIV3Schema": schema},
-                    "subresources": {"status": {}},
+                    "subresources": {"status": {}, **(subresources or {})},
                 }
             ],
         },

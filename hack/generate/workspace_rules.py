@@ -87,6 +87,12 @@ def _root_rules() -> list[Rule]:
             field=".resource.count",
             create_only=True,
         ),
+        Rule(
+            "",
+            "!has(self.tuning) || !has(self.spec) || !has(self.spec.replicas) || self.spec.replicas == 1",
+            sentences.TUNING_REPLICAS,
+            field=".spec.replicas",
+        ),
         Rule("", "!has(oldSelf.resource) || has(self.resource)", f"resource {sentences.RESOURCE_REMOVED}"),
         Rule("", "has(self.inference) == has(oldSelf.inference)", f"inference {sentences.TOGGLED}"),
         Rule("", "has(self.tuning) == has(oldSelf.tuning)", f"tuning {sentences.TOGGLED}"),

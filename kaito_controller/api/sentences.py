@@ -21,6 +21,7 @@ RESOURCE_REMOVED = f"cannot be removed; {NEW_WORKSPACE}"
 NEITHER_OR_BOTH = "give exactly one of inference and tuning"
 TOGGLED = f"cannot be added or removed after creation; {NEW_WORKSPACE}"
 TUNING_COUNT = "must be 1, because tuning runs on one node; set resource.count to 1"
+TUNING_REPLICAS = "must be 1, because tuning runs on one node and is not scaled"
 UNCHANGEABLE = f"cannot be changed; {NEW_WORKSPACE}"
 
 INSTANCE_TYPE = "cannot be an instance type; use the cloud's name for a VM size, such as Standard_NC24ads_A100_v4"

@@ -33,6 +33,7 @@ from kaito_controller.api.violation import Violation
 
 DEFAULT_INSTANCE_TYPE = "Standard_NC12s_v3"
 DEFAULT_COUNT = 1
+DEFAULT_REPLICAS = 1
 DEFAULT_STRENGTH = "1.0"
 
 
@@ -93,6 +94,17 @@ class ResourceSpec(ApiModel):
     def node_labels(self) -> dict[str, str]:
         """Labels that a node must carry, from matchLabels and matchExpressions together."""
         return self.label_selector.labels
+
+
+class ScaleSpec(ApiModel):
+    """What `kubectl scale` and autoscalers set. The API server lets the scale subresource reach no field outside of `spec`."""
+
+    replicas: Annotated[int, Field(ge=1, le=MAX_NODES)] = DEFAULT_REPLICAS
+    """Number of replicas of an inference service, one on each GPU node: set by kubectl scale, an HPA or KEDA.
+
+    Nodes are ordered and given back accordingly. resource.count stays the least number. It has no effect on a model that runs across
+    several nodes.
+    """
 
 
 class Weights(ApiModel):
@@ -391,6 +403,10 @@ class WorkspaceStatus(ApiModel):
 
     worker_nodes: Annotated[list[Name], Field(max_length=1000)] = []
     """Names of the nodes in use, sorted."""
+    replicas: Annotated[int, Field(ge=0)] = 0
+    """Number of replicas that there are; what autoscalers take for the current number."""
+    selector: Annotated[str, Field(max_length=128)] = ""
+    """Label selector of the pods, as text, for autoscalers."""
     record: StatusRecord | None = None
     """What the controller remembers of this Workspace."""
     conditions: Annotated[
@@ -410,6 +426,8 @@ class Workspace(ApiModel):
     """The GPU nodes that the workload runs on."""
     inference: InferenceSpec | None = None
     """Serve a model. Exactly one of inference and tuning must be given."""
+    spec: ScaleSpec = ScaleSpec()
+    """Number of replicas, where it is scaled. All else is beside spec, not in it."""
     tuning: TuningSpec | None = None
     """Fine-tune a model. Exactly one of inference and tuning must be given."""
     status: WorkspaceStatus = WorkspaceStatus()
@@ -428,6 +446,14 @@ class Workspace(ApiModel):
         if self.inference is not None:
             return self.inference.preset
         return self.tuning.preset if self.tuning is not None else None
+
+    def node_count(self, *, spans_nodes: bool) -> int:
+        """How many nodes it is to run on: one for each replica, and never fewer than `resource.count`.
+
+        A tuning run, and a model that `spans_nodes`, are one whole, of which there can be no more.
+        """
+        least = self.resource.count if self.resource is not None else DEFAULT_COUNT
+        return least if self.inference is None or spans_nodes else max(least, self.spec.replicas)
 
     @property
     def key(self) -> str:

@@ -93,7 +93,7 @@ def read_asked(text: str, where: str, catalog: Catalog) -> Asked:
         method=workspace.tuning.method_name if workspace.tuning else "",
         type_name=workspace.resource.instance_type,
         instance_type=catalog.instance_type(workspace.resource.instance_type),
-        nodes=workspace.resource.count,
+        nodes=workspace.node_count(spans_nodes=preset.distributed),
         faults=faults,
     )
 

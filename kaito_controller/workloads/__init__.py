@@ -6,6 +6,7 @@ for one Workspace cannot change what another gets. Creating, patching and deleti
 
 from kaito_controller.workloads.context import HelperImages, WorkloadContext
 from kaito_controller.workloads.inference import build_inference_deployment, build_inference_stateful_set
+from kaito_controller.workloads.metadata import selector_labels
 from kaito_controller.workloads.objects import build_objects, build_workload
 from kaito_controller.workloads.policy import TemplatePolicy, TemplateRefusedError, violations, volume_violations
 from kaito_controller.workloads.references import pod_references
@@ -14,10 +15,11 @@ from kaito_controller.workloads.revision import (
     compare,
     intent_hash,
     is_same_intent,
+    rescaled,
     restart_reason,
     updated,
 )
-from kaito_controller.workloads.scheduling import pinned_nodes
+from kaito_controller.workloads.scheduling import is_bound_to_ordered, pinned_nodes
 from kaito_controller.workloads.services import (
     asks_for_load_balancer,
     build_headless_service,
@@ -63,13 +65,16 @@ __all__ = [
     "build_workload",
     "compare",
     "intent_hash",
+    "is_bound_to_ordered",
     "is_distributed",
     "is_same_intent",
     "output_dir_violation",
     "pinned_nodes",
     "pod_references",
+    "rescaled",
     "resolve_output_dir",
     "restart_reason",
+    "selector_labels",
     "token_violations",
     "trained_run",
     "training_inputs",

@@ -45,6 +45,8 @@ class WorkloadContext:
     """The catalogue entry; None for template inference."""
     node_names: tuple[str, ...] = ()
     """The nodes chosen for this Workspace. Pods run on these and on no others."""
+    on_ordered_nodes: bool = False
+    """Besides them, on any node that a Machine of this Workspace became: nodes may come and go without a restart of what serves."""
     gpus_per_pod: int = 1
     """`nvidia.com/gpu` requested by each pod, which is also processes per node of a distributed run."""
     image_registry: str = "mcr.microsoft.com/aks/kaito"
@@ -91,7 +93,7 @@ class WorkloadContext:
     @property
     def count(self) -> int:
         """Number of nodes, and of pods."""
-        return self.workspace.resource.count if self.workspace.resource is not None else 1
+        return self.workspace.node_count(spans_nodes=self.preset is not None and self.preset.distributed)
 
     @property
     def required_preset(self) -> Preset:

@@ -73,12 +73,20 @@ def rollout(readiness_timeout_s: int) -> Object:
     }
 
 
+def affinity(ctx: WorkloadContext, existing: Object | None = None) -> Object:
+    """On the nodes of the context, one pod each."""
+    return pinned_affinity(ctx.name, ctx.node_names, existing, ordered_in=ctx.namespace if ctx.on_ordered_nodes else "")
+
+
 def served(ctx: WorkloadContext, kind: str, spec: Object) -> Object:
-    """The finished object, with the hash of what the user controls."""
+    """The finished object, with the hash of what the user controls.
+
+    The number of replicas is part of it only where it is part of what each pod is told: among nodes that are bound by name.
+    """
     inference = _inference(ctx)
     by_user = {
         "inference": without_blanks(inference.model_dump(mode="json", by_alias=True, exclude_defaults=True)),
-        "count": ctx.count,
+        **({"ordered": True} if ctx.on_ordered_nodes else {"count": ctx.count}),
         "nodes": sorted(ctx.node_names),
         **({"config": dict(ctx.engine_config)} if ctx.engine_config else {}),
     }
@@ -92,7 +100,7 @@ def pod_template(ctx: WorkloadContext, *, distributed: bool) -> Object:
     mounted = [SHARED_MEMORY, TEMPORARY, *([adapters.adapter_volume()] if inference.adapters else [])]
     mounted += weights_mounts(preset_spec) if ctx.required_preset.runtime == "vllm" else []
     spec = security.pod_defaults() | {
-        "affinity": pinned_affinity(ctx.name, ctx.node_names),
+        "affinity": affinity(ctx),
         "tolerations": tolerations(),
         "containers": [_server(ctx, mounted, distributed=distributed)],
         "volumes": volumes(mounted),

@@ -42,6 +42,8 @@ class UpdateDecision(Enum):
     """The user or the choice of nodes changed what is meant."""
     REPAIR = "repair"
     """Somebody changed the object; put back what is meant."""
+    SCALE = "scale"
+    """Only the operator or its catalogue would build it differently, and the number of replicas is another."""
     HELD_BACK = "held back"
     """Only the operator or its catalogue would build it differently: leave the running model alone, and say so."""
 
@@ -95,7 +97,26 @@ def compare(live: Object | None, desired: Object) -> UpdateDecision:
     meant_by_user = annotation(desired, WORKSPACE_HASH)
     if desired["kind"] not in _SERVED_KINDS or not annotation(live, WORKSPACE_HASH):
         return UpdateDecision.REPAIR
-    return UpdateDecision.HELD_BACK if annotation(live, WORKSPACE_HASH) == meant_by_user else UpdateDecision.ROLL_OUT
+    if annotation(live, WORKSPACE_HASH) != meant_by_user:
+        return UpdateDecision.ROLL_OUT
+    if _replicas(live) == _replicas(desired):
+        return UpdateDecision.HELD_BACK
+    counted = {**desired, "spec": {**desired["spec"], "replicas": _replicas(live)}}
+    return (
+        UpdateDecision.ROLL_OUT
+        if intent_hash(counted) == annotation(live, labels.TEMPLATE_HASH)
+        else UpdateDecision.SCALE
+    )
+
+
+def _replicas(obj: Object) -> object:
+    return (obj.get("spec") or {}).get("replicas")
+
+
+def rescaled(live: Object, desired: Object) -> Object:
+    """What is meant when nothing but the number of replicas may change: the pods stay as an earlier version built them."""
+    meta = {**desired["metadata"], "annotations": {}}
+    return {**desired, "metadata": meta, "spec": {**deepcopy(live["spec"]), "replicas": _replicas(desired)}}
 
 
 def restart_reason(live: Object, desired: Object) -> str | None:

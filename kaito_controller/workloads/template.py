@@ -14,10 +14,10 @@ from kaito_controller.workloads import adapters, security
 from kaito_controller.workloads.containers import keep_last_words
 from kaito_controller.workloads.context import WorkloadContext
 from kaito_controller.workloads.images import pull_secrets
-from kaito_controller.workloads.inference import rollout, served, workload_spec
+from kaito_controller.workloads.inference import affinity, rollout, served, workload_spec
 from kaito_controller.workloads.metadata import object_labels
 from kaito_controller.workloads.policy import TemplateRefusedError, violations
-from kaito_controller.workloads.scheduling import pinned_affinity, tolerations
+from kaito_controller.workloads.scheduling import tolerations
 
 READINESS_TIMEOUT_S = 600
 """How long a pod of an unknown program may take, once its image is there; as published for templates."""
@@ -40,7 +40,7 @@ def _merged(ctx: WorkloadContext, inference: InferenceSpec, template: Object) ->
     meta, spec = template.get("metadata") or {}, deepcopy(template["spec"])
     for key, value in security.pod_defaults().items():
         spec[key] = {**value, **(spec.get(key) or {})} if isinstance(value, dict) else value
-    spec["affinity"] = pinned_affinity(ctx.name, ctx.node_names, spec.get("affinity"))
+    spec["affinity"] = affinity(ctx, spec.get("affinity"))
     spec["tolerations"] = tolerations(spec.get("tolerations"))
     for container in [*spec["containers"], *(spec.get("initContainers") or [])]:
         container["securityContext"] = {"allowPrivilegeEscalation": False, **(container.get("securityContext") or {})}

@@ -6,8 +6,9 @@ it remembers (refusals, own writes) only saves work: all of it may be lost at an
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
+from typing import Any
 
 from controller_runtime.cache.own_writes import LOOK_AGAIN_S, OwnWrites
 from controller_runtime.client.api import KubeClient
@@ -40,6 +41,7 @@ from kaito_controller.workspace.conditions.status import (
     conditions_of,
     deleting_conditions,
     poisoned_conditions,
+    scale_of,
     status_of,
     workers_of,
 )
@@ -180,13 +182,19 @@ class WorkspaceReconciler:
         workers = workers_of(snapshot, decision)
         wanted = conditions_of(snapshot, decision)
         news = changes(snapshot.raw, wanted)
-        if self._write_status(raw, wanted, workers):
+        if self._write_status(raw, wanted, workers, scale_of(snapshot)):
             self._tell(raw, news)
             self._measures.shown(snapshot, news)
 
-    def _write_status(self, raw: Object, wanted: tuple[Condition, ...], workers: Iterable[str]) -> bool:
+    def _write_status(
+        self,
+        raw: Object,
+        wanted: tuple[Condition, ...],
+        workers: Iterable[str],
+        scale: Mapping[str, Any] | None = None,
+    ) -> bool:
         """One patch, and only when it says something new. True when it was written."""
-        before, status = raw.get("status") or {}, status_of(raw, wanted, workers, self._clock.now())
+        before, status = raw.get("status") or {}, status_of(raw, wanted, workers, self._clock.now(), scale)
         if status == before:
             return False
         status["record"] = {**dict.fromkeys(mapping(before.get("record"))), **status["record"]}

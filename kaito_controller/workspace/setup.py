@@ -63,6 +63,7 @@ from kaito_controller.workspace.observe.node_orders import NodeOrders, choose
 from kaito_controller.workspace.observe.observer import Observer, Surroundings
 from kaito_controller.workspace.observe.pod_rejections import PodRefusals
 from kaito_controller.workspace.observe.reservations import Reservations
+from kaito_controller.workspace.observe.scalers import Scalers
 from kaito_controller.workspace.reconciler import WorkspaceReconciler
 from kaito_controller.workspace.watches import Mappers, caps_changed, for_machine, for_pod, is_gone, node_matters
 
@@ -105,7 +106,9 @@ def assemble(manager: Manager, settings: ControllerSettings, *, clock: Clock = S
     reconciler = WorkspaceReconciler(
         manager.client,
         caches,
-        Observer(caches, surroundings, clock, PodRefusals(manager.client, clock), reservations),
+        Observer(
+            *(caches, surroundings, clock, PodRefusals(manager.client, clock), reservations, Scalers(manager.client))
+        ),
         OwnWrites({**informers, **machines.resources}, clock),
         reservations,
         recorder=manager.recorder(COMPONENT),

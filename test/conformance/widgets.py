@@ -61,6 +61,8 @@ STATUS: dict[str, Any] = {
     "type": "object",
     "properties": {
         "phase": {"type": "string"},
+        "size": {"type": "integer"},
+        "selector": {"type": "string"},
         "conditions": {
             "type": "array",
             "x-kubernetes-list-type": "map",
@@ -72,6 +74,11 @@ STATUS: dict[str, Any] = {
             },
         },
     },
+}
+SCALE = {
+    "specReplicasPath": ".spec.nested.level",
+    "statusReplicasPath": ".status.size",
+    "labelSelectorPath": ".status.selector",
 }
 COLUMNS = [
     {"name": "Size", "type": "integer", "jsonPath": ".spec.size"},
@@ -87,7 +94,9 @@ def definitions() -> list[dict[str, Any]]:
     plain = {"type": "object", "properties": {"spec": {"type": "object", "x-kubernetes-preserve-unknown-fields": True},
                                               "status": {"type": "object", "x-kubernetes-preserve-unknown-fields": True}}}  # fmt: skip
     return [
-        definition_of("Widget", "widgets", schema, subresources={"status": {}}, additionalPrinterColumns=COLUMNS),
+        definition_of(
+            "Widget", "widgets", schema, subresources={"status": {}, "scale": SCALE}, additionalPrinterColumns=COLUMNS
+        ),
         definition_of("Plain", "plains", plain),
     ]
 

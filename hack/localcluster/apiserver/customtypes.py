@@ -10,7 +10,7 @@ from hack.localcluster.apiserver.cel_values import CelError
 from hack.localcluster.apiserver.errors import Cause, bad_request, invalid
 from hack.localcluster.apiserver.metadata import now_text
 from hack.localcluster.apiserver.objects import Object, Write
-from hack.localcluster.apiserver.registry import Registry, ResourceType
+from hack.localcluster.apiserver.registry import Registry, ResourceType, ScalePaths
 from hack.localcluster.apiserver.rules import check_rules, has_rules
 from hack.localcluster.apiserver.schema import RootSchema, Schema
 from hack.localcluster.apiserver.store import Change, Store
@@ -123,7 +123,14 @@ def _type(spec: Object, version: Object, storage_version: str) -> ResourceType:
         custom=CustomBehaviour(version),
         schema=(version.get("schema") or {}).get("openAPIV3Schema") or {},
         field_labels=tuple(field["jsonPath"].lstrip(".") for field in version.get("selectableFields") or ()),
+        scale=_scale_paths((version.get("subresources") or {}).get("scale")),
     )
+
+
+def _scale_paths(scale: Object | None) -> ScalePaths | None:
+    if not scale:
+        return None
+    return ScalePaths(scale["specReplicasPath"], scale["statusReplicasPath"], scale.get("labelSelectorPath") or "")
 
 
 def _condition(kind: str, reason: str, message: str) -> dict[str, Any]:
@@ -169,6 +176,25 @@ def _definition_causes(definition: Object) -> Iterator[Cause]:
             yield Cause(where, "Required value: schemas are required", "FieldValueRequired")
         else:
             yield from _schema_causes(root, where)
+        shared = (
+            "spec" if len(versions) == 1 else f"spec.versions[{index}]"
+        )  # the server's own form of a single version
+        yield from _scale_causes((version.get("subresources") or {}).get("scale"), shared)
+
+
+def _scale_causes(scale: Object | None, where: str) -> Iterator[Cause]:
+    """Paths of a scale subresource lie under spec and status, as on a real server; that is why `resource.count` cannot be one."""
+    roots = {
+        "specReplicasPath": (".spec.", ".spec"),
+        "statusReplicasPath": (".status.", ".status"),
+        "labelSelectorPath": ((".status.", ".spec."), "either .spec or .status"),
+    }
+    for field, (root, told) in roots.items() if scale else ():
+        path, at = (scale or {}).get(field) or "", f"{where}.subresources.scale.{field}"
+        if not path and field != "labelSelectorPath":
+            yield Cause(at, "Required value", "FieldValueRequired")
+        elif path and not path.startswith(root):
+            yield Cause(at, f"Invalid value: {quoted(path)}: should be a json path under {told}")
 
 
 def _dropped_versions(definition: Object) -> Iterator[Cause]:

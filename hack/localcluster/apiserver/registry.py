@@ -28,6 +28,18 @@ class CustomSchema(Protocol):
         """Prune, default and validate in place."""
 
 
+@dataclass(frozen=True, slots=True)
+class ScalePaths:
+    """Where the numbers of a Scale are in an object, such as `.spec.replicas`. `selector` may be absent ("")."""
+
+    spec_replicas: str
+    status_replicas: str
+    selector: str = ""
+
+
+BUILTIN_SCALE = ScalePaths(".spec.replicas", ".status.replicas", ".spec.selector")
+
+
 @dataclass(slots=True, eq=False)
 class ResourceType:
     """One served version of one resource."""
@@ -50,6 +62,7 @@ class ResourceType:
     custom: CustomSchema | None = None
     schema: Object = field(default_factory=dict)
     field_labels: tuple[str, ...] = ()
+    scale: ScalePaths | None = None
     key: tuple[str, str, str] = field(init=False)
     api_version: str = field(init=False)
     qualified: str = field(init=False)

@@ -10,7 +10,7 @@ from hack.localcluster.apiserver.builtin_columns import selector_text
 from hack.localcluster.apiserver.errors import Cause, StatusError, bad_request, invalid
 from hack.localcluster.apiserver.metadata import time_text
 from hack.localcluster.apiserver.objects import Object, Write
-from hack.localcluster.apiserver.registry import ResourceType
+from hack.localcluster.apiserver.registry import BUILTIN_SCALE, ResourceType, ScalePaths
 from hack.localcluster.apiserver.selectors import matches_label_selector
 from hack.localcluster.apiserver.store import Entry
 from hack.localcluster.apiserver.verbs import Verbs
@@ -27,21 +27,31 @@ class Subresources:
 
     def scale(self, kind: ResourceType, namespace: str, name: str) -> Object:
         """`autoscaling/v1` Scale of an object."""
-        return _scale_of(self._verbs.entry(kind, namespace, name).obj)
+        obj = self._verbs.entry(kind, namespace, name).obj
+        paths = kind.scale or BUILTIN_SCALE
+        if kind.custom and _value_at(obj, paths.spec_replicas) is None:
+            where = f'the spec replicas field "{paths.spec_replicas}" does not exist'
+            raise StatusError(500, f"Internal error occurred: {where}")
+        return _scale_of(obj, paths)
 
     def change_scale(
         self, kind: ResourceType, namespace: str, name: str, change: Callable[[Object], Any], write: Write
     ) -> Object:
-        """Set `spec.replicas` through a Scale."""
+        """Set the number of replicas through a Scale."""
+        paths = kind.scale or BUILTIN_SCALE
 
         def replicas(obj: Object) -> Object:
-            wanted = (change(_scale_of(obj)).get("spec") or {}).get("replicas", 0)
+            scale = change(_scale_of(obj, paths))
+            wanted = (scale.get("spec") or {}).get("replicas", 0)
             if not isinstance(wanted, int) or wanted < 0:
                 cause = Cause("spec.replicas", f"Invalid value: {wanted}: must be greater than or equal to 0")
                 raise invalid(kind, name, [cause])
-            return obj | {"spec": obj["spec"] | {"replicas": wanted}}
+            sent = (scale.get("metadata") or {}).get("resourceVersion") or obj["metadata"]["resourceVersion"]
+            return _with_value(obj, paths.spec_replicas, wanted) | {
+                "metadata": obj["metadata"] | {"resourceVersion": sent}
+            }
 
-        return _scale_of(self._verbs.modify(kind, namespace, name, replicas, write).obj)
+        return _scale_of(self._verbs.modify(kind, namespace, name, replicas, write, subresource="scale").obj, paths)
 
     def create(
         self, kind: ResourceType, namespace: str, name: str, subresource: str, body: Any, write: Write
@@ -124,20 +134,36 @@ class Subresources:
             self._verbs.modify(budgets, namespace, name, change, write, subresource="status")
 
 
-def _scale_of(obj: Object) -> Object:
+def _value_at(obj: Object, path: str) -> Any:
+    found: Any = obj
+    for part in path.strip(".").split(".") if path else ():
+        found = found.get(part) if isinstance(found, dict) else None
+    return found
+
+
+def _with_value(obj: Object, path: str, value: Any) -> Object:
+    head, _, rest = path.lstrip(".").partition(".")
+    return obj | {head: _with_value(obj.get(head) or {}, rest, value) if rest else value}
+
+
+def _scale_of(obj: Object, paths: ScalePaths) -> Object:
     metadata = obj["metadata"]
     kept = {
         field: metadata[field]
         for field in ("name", "namespace", "uid", "resourceVersion", "creationTimestamp")
         if field in metadata
     }
-    status = obj.get("status") or {}
+    selector = _value_at(obj, paths.selector) if paths.selector else None
+    text = selector if isinstance(selector, str) else selector_text(selector) if selector else ""
     return {
         "kind": "Scale",
         "apiVersion": "autoscaling/v1",
         "metadata": kept,
-        "spec": {"replicas": obj["spec"].get("replicas", 0)},
-        "status": {"replicas": status.get("replicas", 0), "selector": selector_text(obj["spec"].get("selector"))},
+        "spec": {"replicas": _value_at(obj, paths.spec_replicas) or 0},
+        "status": {
+            "replicas": _value_at(obj, paths.status_replicas) or 0,
+            **({"selector": text} if text else {}),
+        },
     }
 
 

@@ -20,6 +20,8 @@ def check_root(workspace: Workspace) -> Iterator[Violation]:
         yield Violation("inference", sentences.NEITHER_OR_BOTH, CREATE_ONLY)
     if workspace.tuning is not None and workspace.resource is not None and workspace.resource.count != 1:
         yield Violation("resource.count", sentences.TUNING_COUNT, CREATE_ONLY)
+    if workspace.tuning is not None and workspace.spec.replicas != 1:
+        yield Violation("spec.replicas", sentences.TUNING_REPLICAS, "spec.replicas")
 
 
 def _was_malformed(workspace: Workspace, field: str) -> bool:

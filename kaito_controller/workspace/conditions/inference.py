@@ -25,6 +25,8 @@ from kaito_controller.workspace.state.records import shorten
 from kaito_controller.workspace.state.snapshot import Snapshot, Verdict
 
 MOST_ENTRIES = 64
+OURSELVES = "kaito-controller"
+"""Field manager of what this controller writes."""
 
 
 def inference_verdict(
@@ -43,7 +45,7 @@ def inference_verdict(
     if workload is not None and answers and held >= snapshot.wanted.count and not snapshot.lost_nodes:
         return Verdict(reasons.INFERENCE_SERVING, _serving(snapshot, workload))
     if nodes.reason.severity is not Severity.GOOD:
-        return nodes
+        return _meanwhile(snapshot, workload, nodes)
     if workload is None:
         return Verdict(reasons.WORKLOAD_PENDING, f"The workload {snapshot.name} is being created on the chosen nodes.")
     if not settled:
@@ -51,6 +53,19 @@ def inference_verdict(
             reasons.ROLLING_OUT, f"{workload['kind']} {name_of(workload)} is being changed to what is asked for now."
         )
     return _unready(snapshot, workload)
+
+
+def _meanwhile(snapshot: Snapshot, workload: Object | None, nodes: Verdict) -> Verdict:
+    """What serves while nodes are missing, as after scaling up, is said before what is missing."""
+    if workload is None or snapshot.lost_nodes or not serves_partly(workload):
+        return nodes
+    ready = sum(1 for name in snapshot.serving_nodes if name in snapshot.nodes and snapshot.nodes[name].ready)
+    if not ready:
+        return nodes
+    told = (
+        f"{ready} of {snapshot.wanted.count} replicas serve, and nothing is given back while one does. {nodes.message}"
+    )
+    return Verdict(nodes.reason, told, nodes.until)
 
 
 def _refused(snapshot: Snapshot) -> Verdict | None:
@@ -80,26 +95,27 @@ def _ready(workload: Object) -> int:
     return _count((workload.get("status") or {}).get("readyReplicas"))
 
 
-def scaled_by(workload: Object, wanted: int) -> str:
+def scaled_by(snapshot: Snapshot, workload: Object) -> str:
     """A sentence about who set another number of replicas than the Workspace's, "" when nobody did."""
-    replicas = _count((workload.get("spec") or {}).get("replicas"))
-    if replicas == wanted:
+    wanted, replicas = snapshot.wanted.count, _count((workload.get("spec") or {}).get("replicas"))
+    if replicas == wanted or snapshot.scaled_by == OURSELVES:
         return ""
-    managed = _maps(workload["metadata"].get("managedFields"))
-    owners = [
-        str(e.get("manager")) for e in managed if "f:replicas" in mapping(mapping(e.get("fieldsV1")).get("f:spec"))
-    ]
-    who = f" by {shorten(owners[-1], 60)}" if owners else ""
+    who = f" by {shorten(snapshot.scaled_by, 60)}" if snapshot.scaled_by else ""
     return (
         f" {workload['kind']} {name_of(workload)} was scaled to {replicas}{who}, while the Workspace asks for {wanted}, one on "
-        "each of its nodes: stop what scales it, or create a Workspace with another count."
+        f"each of its nodes: stop what scales it, and scale the Workspace instead:{_how(workload, replicas)}"
     )
+
+
+def _how(workload: Object, replicas: int) -> str:
+    meta = workload["metadata"]
+    return f" kubectl scale workspace -n {meta.get('namespace')} {name_of(workload)} --replicas={max(replicas, 1)}"
 
 
 def _serving(snapshot: Snapshot, workload: Object) -> str:
     total = snapshot.wanted.count
     does = "answer their health check" if _has_probe(workload) else "run (the template has no readiness probe)"
-    told = f"{total} of {total} replicas {does}.{scaled_by(workload, total)}"
+    told = f"{total} of {total} replicas {does}.{scaled_by(snapshot, workload)}"
     if asks_for_load_balancer(snapshot.context) and not snapshot.context.load_balancer:
         told += f" The annotation {ENABLE_LOAD_BALANCER} has no effect in this namespace (--load-balancer-namespaces of the operator)."
     return told
@@ -172,7 +188,7 @@ def _partly(snapshot: Snapshot, workload: Object, cause: Verdict | None) -> Verd
     """Nothing of it is given back: what serves is in use."""
     total = snapshot.wanted.count
     why = f" {cause.message}" if cause is not None else ""
-    told = f"{_ready(workload)} of {total} replicas serve, and nothing is given back while one does.{why}{scaled_by(workload, total)}"
+    told = f"{_ready(workload)} of {total} replicas serve, and nothing is given back while one does.{why}{scaled_by(snapshot, workload)}"
     return Verdict(cause.reason if cause is not None else reasons.MODEL_LOADING, told)
 
 

@@ -69,7 +69,8 @@ def _unorderable(snapshot: Snapshot, assignment: Assignment) -> Verdict:
 def _replacement(snapshot: Snapshot, assignment: Assignment) -> Verdict | None:
     exhausted = [wait for wait in assignment.blocked if wait.exhausted]
     if exhausted:
-        return _exhausted(snapshot, exhausted[0])
+        held = [*(m.name for m in assignment.machines), *(n.name for n in assignment.nodes)]
+        return _exhausted(snapshot, exhausted[0], holds=bool(held))
     for wait in assignment.blocked:
         told = _history(snapshot, wait.failure)
         return Verdict(
@@ -85,11 +86,13 @@ def _replacement(snapshot: Snapshot, assignment: Assignment) -> Verdict | None:
     return None
 
 
-def _exhausted(snapshot: Snapshot, wait: Waiting) -> Verdict:
+def _exhausted(snapshot: Snapshot, wait: Waiting, *, holds: bool) -> Verdict:
     retry = try_again(snapshot.namespace, snapshot.name)
+    none = f"No {snapshot.node_api.kind} is held now."
+    held = "The other nodes are kept for what runs on them." if holds else none
     return Verdict(
         reasons.MACHINE_ATTEMPTS_EXHAUSTED,
-        f"{_history(snapshot, wait.failure)} No {snapshot.node_api.kind} is held now. Once the cause is removed, try again with: "
+        f"{_history(snapshot, wait.failure)} {held} Once the cause is removed, try again with: "
         f"{retry} (one attempt is made by itself at {rfc3339(wait.until)}).",
         wait.until,
     )

@@ -16,7 +16,7 @@ from controller_runtime.conditions import get_condition
 from controller_runtime.resources import Object, is_deleting, name_of
 from kaito_controller.api import reasons
 from kaito_controller.api.reasons import Severity
-from kaito_controller.workloads import pinned_nodes
+from kaito_controller.workloads import is_bound_to_ordered, pinned_nodes
 from kaito_controller.workspace.state.records import shorten
 from kaito_controller.workspace.state.snapshot import Snapshot, Verdict
 
@@ -35,7 +35,7 @@ _OTHER_NODES = re.compile(r"\d+ node\(s\) didn't match Pod's node affinity/selec
 
 def workload_cause(snapshot: Snapshot, workload: Object) -> Verdict | None:
     """Why the pods of a workload do not run, or cannot even be made; of several causes, the one that needs a person."""
-    cause = pods_cause(snapshot.pods)
+    cause = pods_cause(snapshot.pods, _vacant(snapshot))
     if cause is not None and cause.reason is reasons.POD_UNSCHEDULABLE:
         return replace(cause, message=cause.message + _cordoned(snapshot, workload))
     if cause is not None and cause.reason.severity is Severity.TROUBLE:
@@ -43,17 +43,28 @@ def workload_cause(snapshot: Snapshot, workload: Object) -> Verdict | None:
     return _refused_pods(snapshot, workload) or cause
 
 
-def pods_cause(pods: Iterable[Object]) -> Verdict | None:
-    """The cause of the first troubled pod, else of the first waiting one, else None. Pods on their way out do not count."""
-    found = [cause for pod in pods if not is_deleting(pod) for cause in (pod_cause(pod),) if cause is not None]
+def _vacant(snapshot: Snapshot) -> tuple[str, ...]:
+    """Ordered nodes on which no pod of the Workspace is."""
+    key = f"{snapshot.namespace}/{snapshot.name}"
+    return tuple(
+        sorted(n.name for n in snapshot.nodes.values() if n.owner == key and n.name not in snapshot.busy_nodes)
+    )
+
+
+def pods_cause(pods: Iterable[Object], vacant: tuple[str, ...] = ()) -> Verdict | None:
+    """The cause of the first troubled pod, else of the first waiting one, else None. Pods on their way out do not count.
+
+    `vacant`: ordered nodes that a pod could be on which is bound to no node by name.
+    """
+    found = [cause for pod in pods if not is_deleting(pod) for cause in (pod_cause(pod, vacant),) if cause is not None]
     troubled = [cause for cause in found if cause.reason.severity is Severity.TROUBLE]
     return next(iter(troubled or found), None)
 
 
-def pod_cause(pod: Object) -> Verdict | None:
+def pod_cause(pod: Object, vacant: tuple[str, ...] = ()) -> Verdict | None:
     """Why this pod is not running all its containers; None when it is, or when nothing is known yet."""
     status = pod.get("status") or {}
-    unscheduled = _unscheduled(pod, status)
+    unscheduled = _unscheduled(pod, status, vacant)
     if unscheduled is not None:
         return unscheduled
     for container in _containers(status):
@@ -87,11 +98,12 @@ def last_failure(pods: Iterable[Object]) -> str:
     return ""
 
 
-def _unscheduled(pod: Object, status: Status) -> Verdict | None:
+def _unscheduled(pod: Object, status: Status, vacant: tuple[str, ...]) -> Verdict | None:
     for condition in status.get("conditions") or []:
         if condition.get("type") == "PodScheduled" and condition.get("status") == "False":
             said = shorten(_about_its_nodes(str(condition.get("message") or condition.get("reason") or "")), QUOTE)
-            nodes = ", ".join(pinned_nodes({"spec": {"template": {"spec": pod.get("spec")}}}))
+            bound = {"spec": {"template": {"spec": pod.get("spec")}}}
+            nodes = ", ".join((*pinned_nodes(bound), *(vacant if is_bound_to_ordered(bound) else ())))
             where = f" on {nodes}" if nodes else ""
             text = f"Pod {name_of(pod)} cannot be scheduled{where}{_since(condition)}: {said.rstrip('.')}."
             return Verdict(reasons.POD_UNSCHEDULABLE, text)
@@ -107,7 +119,8 @@ def _about_its_nodes(said: str) -> str:
 
 
 def _cordoned(snapshot: Snapshot, workload: Object) -> str:
-    names = [name for name in pinned_nodes(workload) if name in snapshot.nodes and snapshot.nodes[name].unschedulable]
+    known = (*pinned_nodes(workload), *(_vacant(snapshot) if is_bound_to_ordered(workload) else ()))
+    names = [name for name in known if name in snapshot.nodes and snapshot.nodes[name].unschedulable]
     return "".join(f" Node {name} is cordoned: kubectl uncordon {name}." for name in names)
 
 

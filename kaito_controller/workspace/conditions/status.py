@@ -18,7 +18,8 @@ from controller_runtime.untrusted import entries, integer, mapping
 from kaito_controller.api import conditions as types
 from kaito_controller.api import reasons
 from kaito_controller.api.reasons import REASONS, Reason, Severity
-from kaito_controller.workspace.decide.decision import Decision
+from kaito_controller.workloads import selector_labels
+from kaito_controller.workspace.decide.decision import Decision, runner
 from kaito_controller.workspace.state.records import read_record, stored_record, write_record
 from kaito_controller.workspace.state.snapshot import Mode, Snapshot, Verdict
 
@@ -69,9 +70,25 @@ def deleting_conditions(raw: Object, verdict: Verdict) -> tuple[Condition, ...]:
     return (*false, deleting)
 
 
-def status_of(raw: Object, wanted: Iterable[Condition], worker_nodes: Iterable[str], now: datetime) -> dict[str, Any]:
+def scale_of(snapshot: Snapshot) -> dict[str, Any]:
+    """What autoscalers read: the replicas that there are, not those that were asked for, and how their pods are found."""
+    if snapshot.mode is not Mode.INFERENCE:
+        return {}
+    live = runner(snapshot)
+    replicas = integer(mapping((live or {}).get("status")).get("replicas"), most=2**31 - 1)
+    selector = ",".join(f"{key}={value}" for key, value in selector_labels(snapshot.name).items())
+    return {"replicas": replicas, "selector": selector}
+
+
+def status_of(
+    raw: Object,
+    wanted: Iterable[Condition],
+    worker_nodes: Iterable[str],
+    now: datetime,
+    scale: Mapping[str, Any] | None = None,
+) -> dict[str, Any]:
     """The whole status: conditions merged into what is there, workers sorted, and the record, which is there from the first status on."""
-    before = raw.get("status") or {}
+    before = {**(raw.get("status") or {}), **(scale or {})}
     merged = set_conditions(_maintained(before.get("conditions")), wanted, now)
     record = before.get("record") if stored_record(raw) is not None else _first_record(raw)
     return {**before, "workerNodes": sorted(worker_nodes), "conditions": merged, "record": record}

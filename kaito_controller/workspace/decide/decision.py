@@ -54,6 +54,7 @@ from kaito_controller.workspace.conditions.tuning import (
     release_of,
     tuning_verdicts,
 )
+from kaito_controller.workspace.decide.binding import binding
 from kaito_controller.workspace.decide.nodes import Assignment, assign
 from kaito_controller.workspace.state.records import Release
 from kaito_controller.workspace.state.snapshot import Mode, Snapshot, Verdict
@@ -198,10 +199,11 @@ def _without_orders(assignment: Assignment) -> Assignment:
 
 
 def _wanted_objects(snapshot: Snapshot, assignment: Assignment) -> tuple[Object, ...]:
-    names = assignment.names or (UNASSIGNED,)
+    bound = binding(snapshot, assignment)
     context = replace(
         snapshot.context,
-        node_names=names,
+        node_names=bound.names if bound.names or bound.on_ordered else (UNASSIGNED,),
+        on_ordered_nodes=bound.on_ordered,
         gpus_per_pod=gpus_per_pod(snapshot, assignment),
         runtime_args=runtime_args(snapshot, assignment),
     )

@@ -73,12 +73,15 @@ def assign(snapshot: Snapshot, *, wants_nodes: bool) -> Assignment:
     alive = tuple(m for m in current if m not in failed)
     chosen_nodes, chosen_machines, short = _choose(snapshot, alive, count)
     chosen_names = {node.name for node in chosen_nodes}
-    machine_nodes = {machine.node_name for machine in chosen_machines}
-    surplus = [m for m in alive if m not in chosen_machines and (not wants_nodes or _is_idle(snapshot, m.node_name))]
     failures = record_failures(snapshot, failed) if wants_nodes else {}
     missing = 0 if short else count - len(chosen_nodes) - _count_without_node(chosen_machines, chosen_names)
     orders, blocked, leaving = next_orders(snapshot, missing, current, superseded) if missing > 0 else ((), (), ())
     over = excess(snapshot.account, len(orders)) if orders and snapshot.account is not None else None
+    if any(wait.exhausted for wait in blocked) and not _runs(snapshot):
+        # Nobody pays for one node while the other cannot be had, and nothing runs on either.
+        orders, chosen_nodes, chosen_machines, chosen_names, over = (), (), (), set(), None
+    machine_nodes = {machine.node_name for machine in chosen_machines}
+    surplus = [m for m in alive if m not in chosen_machines and (not wants_nodes or _is_idle(snapshot, m.node_name))]
     assignment = Assignment(
         nodes=tuple(sorted(chosen_nodes, key=lambda node: node.name)),
         machines=tuple(sorted(chosen_machines, key=lambda machine: machine.name)),
@@ -101,6 +104,10 @@ def _held_back(assignment: Assignment, over: Excess) -> Assignment:
     """All or none: what cannot be completed takes no free node from others while it waits."""
     kept = tuple(node for node in assignment.nodes if node not in assignment.claim)
     return replace(assignment, nodes=kept, claim=(), order=(), excess=over)
+
+
+def _runs(snapshot: Snapshot) -> bool:
+    return any(kind in ("Deployment", "StatefulSet", "Job") for kind, _ in snapshot.existing)
 
 
 def _awaits(machines: Iterable[MachineView]) -> bool:
@@ -181,10 +188,17 @@ def _ours(
     return [*pairs, *((node, None) for node in claimed if not _gave_out(node, snapshot))]
 
 
-def _rank(pair: tuple[NodeView | None, MachineView | None], snapshot: Snapshot) -> tuple[bool, bool, bool, str]:
+def _rank(pair: tuple[NodeView | None, MachineView | None], snapshot: Snapshot) -> tuple[bool, bool, bool, bool, str]:
+    """Those that serve first: where fewer nodes are wanted than there are, the idle one goes, and none that is in use."""
     node, machine = pair
     name = node.name if node else machine.name if machine else ""
-    return (name not in snapshot.worker_nodes, node is None, not (node and node.ready), name)
+    return (
+        name not in snapshot.serving_nodes,
+        name not in snapshot.worker_nodes,
+        node is None,
+        not (node and node.ready),
+        name,
+    )
 
 
 def _free(snapshot: Snapshot, taken: set[str]) -> list[NodeView]:

@@ -8,7 +8,7 @@ precondition, and whatever is seen only later is planned later.
 from __future__ import annotations
 
 from controller_runtime.resources import Object, is_deleting, name_of, uid_of
-from kaito_controller.workloads import UpdateDecision, compare
+from kaito_controller.workloads import UpdateDecision, compare, rescaled
 from kaito_controller.workspace.act.actions import Action, ClaimNodes, Create, Delete, ReleaseNode, Remember, Replace
 from kaito_controller.workspace.decide.decision import RUNNERS, Decision, intent_of, runner
 from kaito_controller.workspace.state.machines import build_machine
@@ -83,6 +83,8 @@ def _bring_about(snapshot: Snapshot, desired: Object) -> list[Action]:
         return []
     if desired["kind"] == "ConfigMap":
         return [Delete.of(live)]  # made immutable at birth; it comes back with the right content
+    if update is UpdateDecision.SCALE:
+        return [Replace(live, rescaled(live, desired), repair=False)]
     return [Replace(live, desired, repair=update is UpdateDecision.REPAIR)]
 
 

@@ -94,7 +94,13 @@ def examine(
     needs = _needs(workspace, preset)
     unread, settings = _engine_settings(workspace, config)
     fit = _fit(workspace, catalog, preset, settings)
-    wanted = _wanted(workspace.resource, needs, fit, catalog)
+    wanted = _wanted(
+        workspace.resource,
+        workspace.node_count(spans_nodes=preset is not None and preset.distributed),
+        needs,
+        fit,
+        catalog,
+    )
     plan = _plan(workspace, catalog, preset, fit, settings)
     # Options may change while the model runs: what does not fit leaves the pods as they are, instead of rolling them into a failure.
     kept = running and settings is None
@@ -236,14 +242,14 @@ def _fit_on(
 
 
 def _wanted(
-    resource: ResourceSpec | None, needs: ModelRequirements | None, fit: Fit | None, catalog: Catalog
+    resource: ResourceSpec | None, count: int, needs: ModelRequirements | None, fit: Fit | None, catalog: Catalog
 ) -> Wanted:
     if resource is None:
         return Wanted(0, "")
     known = catalog.instance_type(resource.instance_type)
     share = -(-needs.gpu_count // resource.count) if needs and needs.world_size > 1 else needs.gpu_count if needs else 0
     return Wanted(
-        count=resource.count,
+        count=count,
         instance_type=known.name if known is not None else resource.instance_type,
         match_labels=resource.node_labels,
         nearest_type="" if known else nearest(resource.instance_type, catalog.instance_types),

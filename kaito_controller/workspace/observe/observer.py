@@ -37,6 +37,7 @@ from kaito_controller.workspace.observe.caches import (
 )
 from kaito_controller.workspace.observe.pod_rejections import PodRefusals
 from kaito_controller.workspace.observe.reservations import Reservations
+from kaito_controller.workspace.observe.scalers import Scalers
 from kaito_controller.workspace.state import naming
 from kaito_controller.workspace.state.caps import Account
 from kaito_controller.workspace.state.machines import belongs_to, owner_key, read_machine
@@ -115,12 +116,14 @@ class Observer:
         clock: Clock,
         pod_refusals: PodRefusals,
         reservations: Reservations,
+        scalers: Scalers,
     ) -> None:
         self._caches = caches
         self._around = surroundings
         self._clock = clock
         self._pod_refusals = pod_refusals
         self._reservations = reservations
+        self._scalers = scalers
         self._absences = Absences()
         self._fresh: dict[str, datetime | None] = {}
 
@@ -171,6 +174,7 @@ class Observer:
             pods=pods,
             lost_nodes=self._lost(pods) if fresh["Node"] is not None else (),
             refusal=refusal,
+            scaled_by=self._scalers.of(_runner(existing), request.wanted.count),
             pods_refused=refused.message,
             ask_again_at=refused.again_at,
             fresh=fresh,
@@ -179,6 +183,8 @@ class Observer:
     def remains(self, raw: Object) -> Remains:
         """What is left of a Workspace that is being deleted."""
         objects = tuple(self._existing(uid_of(raw)).values())
+        for held in objects:
+            self._scalers.forget(uid_of(held))
         claimed = tuple(_read_node(node) for node in self._caches.nodes.by_index(CLAIMED_BY, uid_of(raw)))
         return Remains(objects, self._machines(raw, self._clock.now()), claimed)
 

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from enum import Enum
 
+from controller_runtime.conditions import is_true
 from controller_runtime.resources import Object
 from controller_runtime.untrusted import EARLIEST
 from kaito_controller.api import reasons
@@ -238,6 +239,8 @@ class Snapshot:
     lost_nodes: tuple[str, ...] = ()
     """Nodes of those pods that are not there any more."""
     refusal: Refusal | None = None
+    scaled_by: str = ""
+    """The program that set another number of replicas on the workload than the Workspace asks for; "" when nobody did, or none is known."""
     pods_refused: str = ""
     """Why pods of a StatefulSet or Job cannot be made, in the words of its controller; "" when nothing is known."""
     ask_again_at: datetime | None = None
@@ -267,6 +270,12 @@ class Snapshot:
         done = ("Succeeded", "Failed")
         pods = (pod for pod in self.pods if (pod.get("status") or {}).get("phase") not in done)
         return frozenset(str((pod.get("spec") or {}).get("nodeName") or "") for pod in pods)
+
+    @property
+    def serving_nodes(self) -> frozenset[str]:
+        """Nodes with a pod of ours that is Ready."""
+        ready = (pod for pod in self.pods if is_true((pod.get("status") or {}).get("conditions"), "Ready"))
+        return frozenset(str((pod.get("spec") or {}).get("nodeName") or "") for pod in ready) - {""}
 
     @property
     def name(self) -> str:

@@ -121,10 +121,14 @@ def test_columns_names_and_scope_are_the_published_ones() -> None:
         ["workspace"],
     )
     assert (machine["scope"], machine["names"]["categories"]) == ("Cluster", ["karpenter"])
-    assert "spec" not in schema(CRDS["workspaces"])["properties"]
+    properties = schema(CRDS["workspaces"])["properties"]
+    assert {"resource", "inference", "tuning", "status"} < set(properties)
+    assert set(properties["spec"]["properties"]) == {"replicas"}, (
+        "spec is no wrapper; it holds what the scale subresource can reach"
+    )
 
 
-def test_defaults_are_the_published_ones_and_no_others() -> None:
+def test_defaults_are_the_published_ones_and_that_of_the_scale() -> None:
     defaults = {path: node["default"] for path, node in nodes(schema(CRDS["workspaces"])) if "default" in node}
 
     assert defaults == {
@@ -133,6 +137,8 @@ def test_defaults_are_the_published_ones_and_no_others() -> None:
         "inference.preset.accessMode": "public",
         "tuning.preset.accessMode": "public",
         "inference.adapters[].strength": "1.0",
+        "spec": {"replicas": 1},
+        "spec.replicas": 1,
     }
 
 

@@ -270,16 +270,17 @@ def test_node_preferred_later_neither_moves_nor_restarts_a_run() -> None:
     assert decide(seen(("spare",))).assignment.names == ("spare",)
 
 
-def two_replicas(ready: int, replicas: int = 2, **meta: Any) -> Snapshot:
+def two_replicas(ready: int, replicas: int = 2, *, scaled_by: str = "") -> Snapshot:
     """A Deployment of two that was made long ago, well past every time limit."""
     world = {"machines": (machine(0), machine(1)), "nodes": nodes(made_node(0), made_node(1))}
     raw = raw_workspace(count=2)
     deployment = deepcopy(next(o for o in decide(snapshot(raw, **world)).desired if o["kind"] == "Deployment"))
-    deployment["metadata"] |= {"uid": "d", "generation": 1, "creationTimestamp": "2026-01-02T03:04:05Z", **meta}
+    deployment["metadata"] |= {"uid": "d", "generation": 1, "creationTimestamp": "2026-01-02T03:04:05Z"}
     deployment["spec"]["replicas"] = replicas
     deployment["status"] = {"observedGeneration": 1, "readyReplicas": ready, "updatedReplicas": replicas}
     objects = {(o["kind"], name_of(o)): o for o in decide(snapshot(raw, **world)).desired}
-    return snapshot(raw, after_s=1e6, **world, existing={**objects, ("Deployment", "phi"): deployment})
+    existing = {**objects, ("Deployment", "phi"): deployment}
+    return snapshot(raw, after_s=1e6, **world, existing=existing, scaled_by=scaled_by)
 
 
 def test_a_model_of_which_one_replica_serves_is_never_given_back() -> None:
@@ -294,8 +295,7 @@ def test_a_model_of_which_no_replica_serves_is_given_back_in_the_end() -> None:
 
 
 def test_replicas_that_a_scaler_asks_for_are_not_waited_for_and_the_scaler_is_named() -> None:
-    entry = {"manager": "keda", "fieldsV1": {"f:spec": {"f:replicas": {}}}}
-    decision = decide(two_replicas(2, replicas=5, managedFields=[entry]))
+    decision = decide(two_replicas(2, replicas=5, scaled_by="keda"))
 
     assert decision.run.reason.name == "InferenceServing"
     assert "was scaled to 5 by keda, while the Workspace asks for 2" in decision.run.message
@@ -378,6 +378,21 @@ def test_a_pod_that_finds_no_room_names_its_node_and_the_cure_and_leaves_out_all
     seen = running(observedGeneration=1)
     condition = {"type": "PodScheduled", "status": "False", "message": UNSCHEDULED}
     seen = replace(seen, pods=(pinned_pod(conditions=[condition]),), nodes=nodes(made_node(0, unschedulable=True)))
+
+    cause = workload_cause(seen, seen.existing[("Deployment", "phi")])
+
+    assert cause is not None
+    assert cause.message == (
+        "Pod phi-1 cannot be scheduled on node-0: 1 node(s) were unschedulable. Node node-0 is cordoned: kubectl uncordon node-0."
+    )
+
+
+def test_a_pod_that_is_bound_to_no_name_names_the_ordered_nodes_that_stand_empty() -> None:
+    seen = running(observedGeneration=1)
+    bound = deepcopy(seen.existing[("Deployment", "phi")]["spec"]["template"]["spec"])
+    condition = {"type": "PodScheduled", "status": "False", "message": UNSCHEDULED}
+    waiting = {"metadata": {"name": "phi-1"}, "spec": bound, "status": {"conditions": [condition]}}
+    seen = replace(seen, pods=(waiting,), nodes=nodes(made_node(0, unschedulable=True)))
 
     cause = workload_cause(seen, seen.existing[("Deployment", "phi")])
 
