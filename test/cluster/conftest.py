@@ -16,6 +16,8 @@ from test.cluster.user import GONE_TIMEOUT_S, User
 from test.support.processes import wait_until
 
 SYSTEM_NODES = 2
+CLOUD_TIME_SCALE = 180.0
+"""An agent pool is made in a second. Kubelets take what they take."""
 SETTLE_TIMEOUT_S = 20.0
 """For the kernel to end what was killed."""
 LEFT = pytest.StashKey[str]()
@@ -53,7 +55,7 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
 
 @pytest.fixture(scope="session")
 def cluster(machine: None) -> Iterator[NodeCluster]:
-    with NodeCluster(nodes=SYSTEM_NODES) as running:
+    with NodeCluster(nodes=SYSTEM_NODES, time_scale=CLOUD_TIME_SCALE) as running:
         yield running
         wait_until(
             lambda: "team-" not in running.kubectl("get", "namespaces", "-o", "name"),

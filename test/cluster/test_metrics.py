@@ -105,14 +105,14 @@ def test_every_replica_is_scraped_from_a_labelled_namespace_and_from_no_other(
         items: list[dict[str, Any]] = product.kubectl.json("get", kind, *where)["items"]
         return items
 
-    operators = [each for each in get("pods", "-n", NAMESPACE) if each["status"]["phase"] == "Running"]
-    policies, pods = get("networkpolicies", "-n", NAMESPACE), get("pods", "-A")
+    pods = [each for each in get("pods", "-A") if each["status"]["phase"] == "Running"]
+    operators = [each for each in pods if each["metadata"]["namespace"] == NAMESPACE]
     ask = ["exec", "-n", stranger.namespace, STRANGER, "--", "python3", "-c", ASK]
     urls = [f"http://{each['status']['podIP']}:8080/metrics" for each in operators]
     assert "leader_election_master_status" in cluster.kubectl(*ask, urls[0]), "as long as no policy is enforced"
 
     nodes = [cluster.vms.node(each["metadata"]["name"]) for each in get("nodes", "-l", f"agentpool={SYSTEM_POOL}")]
-    with enforced(nodes, policies, pods, get("namespaces")):
+    with enforced(nodes, get("networkpolicies", "-n", NAMESPACE), pods, get("namespaces")):
         since = time.time()
         up = user.wait(
             lambda: len(found := series(user, f"up == 1 and timestamp(up) > {since}")) == 4 and found,

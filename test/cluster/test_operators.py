@@ -9,7 +9,7 @@ from hack.envtest.nodes.images import UPGRADE
 from hack.envtest.nodes.product import DEPLOYMENTS, NAMESPACE, Product
 from test.cluster.user import User
 
-NAME = "workspace-phi-3-mini"
+NAME, OTHER = "workspace-phi-3-mini", "workspace-of-the-moment"
 
 
 def leader(product: Product, name: str) -> dict[str, Any]:
@@ -59,7 +59,7 @@ def test_drained_leader_is_followed_by_the_other_replica(cluster: NodeCluster, p
         cluster.kubectl("uncordon", node)
 
 
-def test_rolling_upgrade_under_load_changes_no_workspace(product: Product, user: User) -> None:
+def test_rolling_upgrade_under_load_changes_no_workspace(cluster: NodeCluster, product: Product, user: User) -> None:
     user.apply(user.sample("inference-phi-3-mini.yaml"))
     user.wait_ready(NAME)
 
@@ -68,10 +68,17 @@ def test_rolling_upgrade_under_load_changes_no_workspace(product: Product, user:
         return [(o["kind"], o["metadata"]["uid"], o["metadata"].get("generation", 0)) for o in found]
 
     before, old = world(), leader(product, "kaito-controller")["metadata"]["name"]
+    other = user.sample("inference-phi-3-mini.yaml")
+    other["metadata"] |= {"name": OTHER}
+    other["resource"]["labelSelector"]["matchLabels"] = {"apps": OTHER}
+    user.apply(other)
 
     image = product.install(label=UPGRADE)
 
     user.wait(lambda: leader(product, "kaito-controller").get("metadata", {}).get("name", old) != old, "a new leader")
     assert leader(product, "kaito-controller")["spec"]["containers"][0]["image"] == image
     user.wait_ready(NAME)
-    assert world() == before
+    user.wait_ready(OTHER)
+    assert [each for each in world() if each[1] in {uid for _, uid, _ in before}] == before
+    (machine,) = user.machines(OTHER)
+    assert orders(cluster, machine) == 1, "ordered while the operators changed"

@@ -116,8 +116,7 @@ class Images:
         return name
 
     def _build(self, recipe: Recipe, target: Path) -> None:
-        name = f"localhost/{recipe.name}:{recipe.key()}"
-        self._commit(recipe, name)
+        name = self.imported(recipe)
         partial = target.with_name(f"{target.name}.partial")
         shutil.rmtree(partial, ignore_errors=True)
         self._buildah(f"the image {recipe.name}", "push", "--quiet", name, f"oci:{partial}:{recipe.name}")
@@ -130,9 +129,7 @@ class Images:
         for layout in sorted(found, key=lambda path: path.stat().st_mtime, reverse=True)[KEPT:]:
             shutil.rmtree(layout)
             with contextlib.suppress(ImageFailed):  # not in buildah's storage any more
-                self._buildah(
-                    "the removal", "rmi", "--force", f"localhost/{name}:{layout.name.removeprefix(f'{name}-')}"
-                )
+                self._buildah("the removal", "rmi", f"localhost/{name}:{layout.name.removeprefix(f'{name}-')}")
 
     def _commit(self, recipe: Recipe, name: str) -> None:
         print(f"building the image {recipe.name} ...", flush=True)
