@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import math
+from dataclasses import replace
 
 import click
 
@@ -12,13 +13,18 @@ from kaito_controller.catalog.loader import load_catalog
 from kaito_controller.catalog.model import DEFAULT_REGION, Cloud, Preset
 from kaito_controller.cli.asked import Asked, Narrowed, check_narrowed, read_asked, read_text
 from kaito_controller.cli.choices import Choice, all_choices
+from kaito_controller.cli.circumstances import Circumstances
+from kaito_controller.cli.cluster import connect, of_cluster
 from kaito_controller.cli.document import Output, models_document, output_option, plan_document, to_text
 
 LAZY = {
     "chat": "kaito_controller.cli.chat",
     "doctor": "kaito_controller.cli.doctor.command",
     "explain": "kaito_controller.cli.explain.command",
+    "gc": "kaito_controller.cli.gc",
     "logs": "kaito_controller.cli.logs",
+    "top": "kaito_controller.cli.top",
+    "tune": "kaito_controller.cli.tune",
 }
 """Commands whose modules are imported when they are run, so that `plan` starts without what only a cluster needs."""
 
@@ -47,7 +53,8 @@ def app() -> None:
 
 
 @app.command()
-@click.option("-f", "--filename", required=True, help="File with the Workspace; - reads standard input.")
+@click.argument("name", default="")
+@click.option("-f", "--filename", default="", help="File with the Workspace; - reads standard input. Needs no cluster.")
 @click.option("--cloud", type=click.Choice(("azure", "aws")), help="Whose types; else the cloud of the type asked for.")
 @click.option("--region", default=DEFAULT_REGION, show_default=True, help="Region of the list prices.")
 @click.option("--gpu", default="", metavar="NAME", help="Only types with this GPU, such as A100 or T4.")
@@ -58,8 +65,11 @@ def app() -> None:
     "--context", type=click.IntRange(min=1), metavar="TOKENS", help="Prompt and answer of one request, which must fit."
 )
 @click.option("--all", "everything", is_flag=True, help="Also types that are retired or too small.")
+@click.option("--hours", type=click.FloatRange(min=0, min_open=True), help="Of a tuning run: gives the price of it.")
+@of_cluster
 @output_option
 def plan(
+    name: str,
     filename: str,
     cloud: Cloud | None,
     region: str,
@@ -67,11 +77,26 @@ def plan(
     max_price: float | None,
     context: int | None,
     everything: bool,
+    hours: float | None,
+    namespace: str,
+    kube_context: str,
+    kubeconfig: str,
     output: Output,
 ) -> tuple[int, str]:
-    """Instance types for a Workspace, best first: whether it fits, and what it costs. Needs no cluster."""
+    """Instance types for a Workspace, best first: whether it fits, and what it costs.
+
+    For a file (-f) no cluster is needed; for the NAME of a Workspace quota and times are those of its cluster, where they can be read.
+    """
+    if bool(name) == bool(filename):
+        raise click.UsageError("give the NAME of a Workspace, or a file with -f")
     catalog = load_catalog()
-    asked = read_asked(read_text(filename), filename, catalog)
+    if filename:
+        asked, known = read_asked(read_text(filename), filename, catalog), Circumstances()
+    else:
+        from kaito_controller.cli.cluster_plan import look
+
+        asked, known = look(connect(namespace, kube_context, kubeconfig), name, catalog)
+    known = replace(known, hours=_hours(asked, hours))
     of_type = asked.instance_type.cloud if asked.instance_type else "azure"
     if max_price is not None and not math.isfinite(max_price):
         raise click.UsageError(f"--max-price {max_price}: is no price; give USD per hour, such as 5")
@@ -82,10 +107,16 @@ def plan(
     if output == "table":
         from kaito_controller.cli.page import plan_page  # rich takes longer to import than JSON to write
 
-        text = plan_page(asked, narrowed, choices, everything=everything)
+        text = plan_page(asked, narrowed, choices, known, everything=everything)
     else:
-        text = to_text(plan_document(asked, narrowed, choices), output)
+        text = to_text(plan_document(asked, narrowed, choices, known), output)
     return _verdict(choices), text
+
+
+def _hours(asked: Asked, hours: float | None) -> float | None:
+    if hours is not None and not (asked.method and math.isfinite(hours)):
+        raise click.UsageError(f"--hours {hours:g}: only a tuning run lasts so long; a served model costs by the month")
+    return hours
 
 
 def _check_context(asked: Asked, context: int | None) -> None:

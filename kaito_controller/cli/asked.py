@@ -77,7 +77,12 @@ def _file_text(path: Path) -> str:
 
 def read_asked(text: str, where: str, catalog: Catalog) -> Asked:
     """The Workspace in `text`, which may hold other objects besides."""
-    workspace = Workspace.from_object(_workspace_object(text, where))
+    return asked_by(_workspace_object(text, where), catalog)
+
+
+def asked_by(found: dict[str, Any], catalog: Catalog) -> Asked:
+    """What a Workspace asks for."""
+    workspace = Workspace.from_object(found)
     unplannable, faults = _sorted_faults(workspace, catalog)
     if unplannable:
         raise click.UsageError(str(unplannable[0]))

@@ -17,6 +17,7 @@ from kaito_controller.catalog.model import Preset
 from kaito_controller.catalog.sizing import HOURS_A_MONTH
 from kaito_controller.cli.asked import Asked, Narrowed
 from kaito_controller.cli.choices import Choice, pod_flags
+from kaito_controller.cli.circumstances import Circumstances
 
 Output = Literal["table", "json", "yaml"]
 
@@ -37,7 +38,7 @@ def to_text(document: Any, output: Output) -> str:
     return yaml.safe_dump(document, sort_keys=False, width=120)
 
 
-def plan_document(asked: Asked, narrowed: Narrowed, choices: Iterable[Choice]) -> dict[str, Any]:
+def plan_document(asked: Asked, narrowed: Narrowed, choices: Iterable[Choice], known: Circumstances) -> dict[str, Any]:
     """The answer of `plan`, every instance type with it."""
     shown = list(choices)
     return {
@@ -50,12 +51,14 @@ def plan_document(asked: Asked, narrowed: Narrowed, choices: Iterable[Choice]) -
         "instanceType": asked.type_name,
         "fit": next((c.fitness.value for c in shown if c.asked), "unknown"),
         "hoursPerMonth": HOURS_A_MONTH,
-        "notes": notes(asked, narrowed, shown),
-        "instanceTypes": [_choice(asked.preset, choice) for choice in shown],
+        "expectedSeconds": {p: {"seconds": round(t.seconds), "runs": t.runs} for p, t in known.times.items()},
+        "quotaCheckedAt": (known.offer.checked_at or None) if known.offer else None,
+        "notes": notes(asked, narrowed, shown, known),
+        "instanceTypes": [_choice(asked.preset, choice, known) for choice in shown],
     }
 
 
-def notes(asked: Asked, narrowed: Narrowed, choices: Iterable[Choice]) -> list[str]:
+def notes(asked: Asked, narrowed: Narrowed, choices: Iterable[Choice], known: Circumstances) -> list[str]:
     """What somebody must know besides the table, in whole sentences."""
     found = [f"kubectl apply will refuse {fault}." for fault in asked.faults]
     mine = next((c for c in choices if c.asked), None)
@@ -63,6 +66,7 @@ def notes(asked: Asked, narrowed: Narrowed, choices: Iterable[Choice]) -> list[s
         found.append(f"{asked.type_name} is not in the catalogue, so whether the model fits there is not known.")
     else:
         found += _of_type(mine, narrowed)
+        found += _of_cloud(mine, known)
     if not asked.preset.is_sized_by_shape and not asked.method:
         found.append(
             f"{asked.preset.name} runs the program of its own image: context, requests and flags are not planned."
@@ -72,6 +76,16 @@ def notes(asked: Asked, narrowed: Narrowed, choices: Iterable[Choice]) -> list[s
         found.append(
             f"{repository} is gated: accept its licence ({licence}) on the hub first; pulling it takes a token."
         )
+    return found
+
+
+def _of_cloud(mine: Choice, known: Circumstances) -> list[str]:
+    """What the cloud would refuse today, and what a run costs that lasts as long as it is said to."""
+    lacking, price = known.lacking(mine.instance_type, mine.nodes), mine.hourly_usd
+    found = [f"{lacking.message[0].upper()}{lacking.message[1:]}."] if lacking else []
+    if known.hours is not None and price is not None:
+        cost = f"{price * known.hours:.2f} USD on {mine.instance_type.name}, nodes only"
+        found.append(f"A run of {known.hours:g} hours costs about {cost}.")
     return found
 
 
@@ -85,7 +99,7 @@ def _of_type(mine: Choice, narrowed: Narrowed) -> list[str]:
     return [*found, *(f"{name}: {caution}." for caution in (mine.plan.cautions if mine.plan and mine.fits else ()))]
 
 
-def _choice(preset: Preset, choice: Choice) -> dict[str, Any]:
+def _choice(preset: Preset, choice: Choice, circumstances: Circumstances) -> dict[str, Any]:
     known, plan, priced = choice.instance_type, choice.plan, choice.hourly_usd is not None
     return {
         "name": known.name,
@@ -107,6 +121,7 @@ def _choice(preset: Preset, choice: Choice) -> dict[str, Any]:
         "retired": not known.current,
         "retirement": known.retirement or None,
         "replacement": known.replacement or None,
+        "quota": circumstances.quota(known, choice.nodes),
         "podFlags": pod_flags(preset, choice),
     }
 

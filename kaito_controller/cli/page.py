@@ -17,6 +17,7 @@ from kaito_controller.catalog.sizing import HOURS_A_MONTH, Fitness
 from kaito_controller.catalog.units import count_of, format_size
 from kaito_controller.cli.asked import Asked, Narrowed
 from kaito_controller.cli.choices import Choice, pod_flags
+from kaito_controller.cli.circumstances import Circumstances, quota_text, times_text
 from kaito_controller.cli.document import notes
 from kaito_controller.cli.terminal import captured
 
@@ -29,17 +30,21 @@ _MANY = 1000
 """From here on requests are a number that nobody counts."""
 
 
-def plan_page(asked: Asked, narrowed: Narrowed, choices: Sequence[Choice], *, everything: bool) -> str:
+def plan_page(
+    asked: Asked, narrowed: Narrowed, choices: Sequence[Choice], known: Circumstances, *, everything: bool
+) -> str:
     """The page of `plan`. `everything`: also types that are retired or do not hold the model, which nobody asked for."""
     shown = [c for c in choices if everything or c.asked or (c.fits and c.instance_type.current)]
 
     def show(console: Console) -> None:
         console.print(f"{_title(asked, narrowed)}\n")
         if shown:
-            console.print(_plan_table(shown))
+            console.print(_plan_table(shown, known))
             console.print(_legend(shown))
-        for sentence in [*_counted(asked, narrowed, choices, shown), *notes(asked, narrowed, choices)]:
+        for sentence in [*_counted(asked, narrowed, choices, shown), *notes(asked, narrowed, choices, known)]:
             console.print(sentence)
+        console.print(quota_text(known))
+        console.print(times_text(known, asked.method))
         _print_flags(console, asked, shown)
 
     return captured(show)
@@ -74,12 +79,21 @@ def _title(asked: Asked, narrowed: Narrowed) -> str:
     return f"{name}{purpose} {asked.preset.name} on {count_of(asked.nodes, 'node')}{context}"
 
 
-def _plan_table(shown: Iterable[Choice]) -> Table:
+def _plan_table(shown: Iterable[Choice], known: Circumstances) -> Table:
     numbers = ("GPUS", "CONTEXT", "REQUESTS", "USD/H", "MONTH")
-    table = _table("", "INSTANCE TYPE", "FIT", "GPUS", "WIDTH", *numbers[1:], right=numbers)
+    last = ("QUOTA",) if known.offer else ()
+    table = _table("", "INSTANCE TYPE", "FIT", "GPUS", "WIDTH", *numbers[1:], *last, right=(*numbers, *last))
     for choice in shown:
-        table.add_row(*_plan_cells(choice))
+        table.add_row(*_plan_cells(choice), *([_quota_text(choice, known)] if last else []))
     return table
+
+
+def _quota_text(choice: Choice, known: Circumstances) -> str:
+    """`ok`, the cores that are missing, `none` for a type that is not sold, `?` when nobody knows."""
+    lacking = known.lacking(choice.instance_type, choice.nodes)
+    if lacking is not None:
+        return f"-{lacking.missing_cores}" if lacking.missing_cores else "none"
+    return "ok" if known.quota(choice.instance_type, choice.nodes) == "enough" else "?"
 
 
 def _plan_cells(choice: Choice) -> tuple[str | Text, ...]:

@@ -1,0 +1,59 @@
+"""What a plan knows beyond the catalogue: what the cloud would still sell, how long things take here, how long a run is said to last. Pure.
+
+Without a cluster nothing is known of the cloud, and times are the published ones. What is unknown is said to be so, and decides nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from kaito_controller.catalog.model import InstanceType
+from kaito_controller.catalog.offer import InstanceOffer, Shortage, is_known, shortage
+from kaito_controller.cli.ages import duration
+from kaito_controller.cli.durations import LABELS, Expected, expected
+
+
+@dataclass(frozen=True, slots=True)
+class Circumstances:
+    """Of one plan."""
+
+    offer: InstanceOffer | None = None
+    times: Mapping[str, Expected] = field(default_factory=expected)
+    hours: float | None = None
+    """How long a tuning run is expected to last, by whoever asks."""
+    has_cluster: bool = False
+
+    def quota(self, instance_type: InstanceType, nodes: int) -> str:
+        """`enough`, `short by 24 cores`, `not sold`, or `unknown`."""
+        lacking = self.lacking(instance_type, nodes)
+        if lacking is not None:
+            return f"short by {lacking.missing_cores} cores" if lacking.missing_cores else "not sold"
+        return "enough" if is_known(self.offer, instance_type.name) else "unknown"
+
+    def lacking(self, instance_type: InstanceType, nodes: int) -> Shortage | None:
+        """Why so many nodes could not be had; None when they could, and when nobody knows."""
+        return shortage(self.offer, instance_type.name, nodes)
+
+
+def times_text(known: Circumstances, method: str) -> str:
+    """How long until it is ready; of a tuning run until training begins."""
+    phases = {phase: told for phase, told in known.times.items() if not method or phase != "serving"}
+    parts = ", ".join(f"{LABELS[phase]} {duration(told.seconds)}" for phase, told in phases.items())
+    total = duration(sum(told.seconds for told in phases.values()))
+    own = max(told.runs for told in phases.values())
+    source = (
+        f"medians of this cluster, of up to {own} runs" if own else "published for a 27B model on one A100 node of AKS"
+    )
+    return f"Expected time {'until training' if method else 'to ready'}: {total} ({parts}; {source})."
+
+
+def quota_text(known: Circumstances) -> str:
+    """Where the quota in the table is from, or why there is none."""
+    if known.offer is not None:
+        return f"Quota as published for {known.offer.region or 'the cluster'} at {known.offer.checked_at or 'an unknown time'}."
+    if known.has_cluster:
+        return (
+            "Quota: unknown; no ConfigMap kaito-instance-offer can be read (the README of gpu_provisioner says how)."
+        )
+    return "Quota: unknown without a cluster."

@@ -1,0 +1,269 @@
+"""`plan NAME`, `top`, `gc` and `tune`: what each reads or builds, and what it says of what it cannot know."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import json
+import threading
+from typing import Any
+
+import pytest
+import yaml
+
+from controller_runtime.errors import Forbidden
+from controller_runtime.resources import Object
+from kaito_controller.catalog.loader import load_catalog
+from kaito_controller.cli.__main__ import main
+from kaito_controller.cli.asked import Narrowed
+from kaito_controller.cli.choices import all_choices
+from kaito_controller.cli.circumstances import Circumstances, quota_text, times_text
+from kaito_controller.cli.cluster import Cluster
+from kaito_controller.cli.cluster_plan import look
+from kaito_controller.cli.document import plan_document
+from kaito_controller.cli.durations import expected
+from kaito_controller.cli.gc import leftovers
+from kaito_controller.cli.page import plan_page
+from kaito_controller.cli.pages import gc_page, top_page
+from kaito_controller.cli.top import Load, measure
+from test.support.fake_clock import FakeClock
+from test.unit.kaito_controller.cli.shelf import Shelf
+from test.unit.kaito_controller.cli.test_doctor import Objects, Surgery, made
+from test.unit.kaito_controller.cli.test_explain import HISTOGRAM
+
+
+@pytest.fixture(autouse=True)
+def columns(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+
+
+OFFER = {
+    "checkedAt": "2026-11-29T04:00:00Z",
+    "region": "eastus",
+    "families": {"standardNCSv3Family": {"limit": 6, "used": 4}, "StandardNCADSA100v4Family": {"limit": 96, "used": 0}},
+    "skus": {
+        "Standard_NC6s_v3": {"family": "standardNCSv3Family", "cores": 6, "restricted": False, "reason": ""},
+        "Standard_NC24ads_A100_v4": {"family": "StandardNCADSA100v4Family", "cores": 24, "restricted": False},
+        "Standard_NC4as_T4_v3": {
+            "family": "x",
+            "cores": 4,
+            "restricted": True,
+            "reason": "NotAvailableForSubscription",
+        },
+    },
+}
+
+
+def offer_map(text: str) -> Object:
+    return made("ConfigMap", "kaito-instance-offer", "kaito-system", data={"offer.json": text})
+
+
+def planned(text: str = json.dumps(OFFER), metrics: str = "") -> tuple[dict[str, Any], str]:
+    shelf = Shelf("serves", answers={"proxy/metrics": metrics.encode()})
+    shelf.record["pods"].append(offer_map(text))
+    catalog = load_catalog()
+    asked, known = look(shelf.cluster, "phi", catalog)
+    narrowed = Narrowed(most_usd=4.0)
+    choices = all_choices(asked, narrowed, catalog)
+    return plan_document(asked, narrowed, choices, known), plan_page(asked, narrowed, choices, known, everything=False)
+
+
+def test_plan_of_a_workspace_says_what_the_cloud_would_still_sell() -> None:
+    document, page = planned()
+
+    quota = {choice["name"]: choice["quota"] for choice in document["instanceTypes"]}
+    assert quota["Standard_NC6s_v3"] == "short by 4 cores"
+    assert quota["Standard_NC24ads_A100_v4"] == "enough"
+    assert quota["Standard_NC4as_T4_v3"] == "not sold"
+    assert quota["Standard_NV36ads_A10_v5"] == "unknown"
+    assert {line.split()[-1] for line in page.splitlines() if " 1 x 1 " in line} == {"-4", "ok", "none", "?"}
+    assert "4 short (as of 2026-11-29T04:00:00Z)" in " ".join(page.split())
+    assert max(map(len, page.splitlines())) <= 80
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", "null", '{"skus": 3}'])
+def test_an_offer_that_cannot_be_read_is_unknown_and_no_error(text: str) -> None:
+    document, page = planned(text)
+
+    assert {choice["quota"] for choice in document["instanceTypes"]} == {"unknown"}
+    assert " -4 " not in page
+
+
+def test_the_cluster_s_own_times_replace_the_published_ones_where_there_are_any() -> None:
+    document, page = planned(metrics=HISTOGRAM)
+
+    assert document["expectedSeconds"]["node_ready"] == {"seconds": 120, "runs": 8}
+    assert document["expectedSeconds"]["serving"]["runs"] == 0
+    assert "medians of this cluster, of up to 8 runs" in " ".join(page.split())
+
+
+def test_without_a_cluster_quota_is_unknown_and_times_are_published_ones() -> None:
+    known = Circumstances()
+
+    assert quota_text(known) == "Quota: unknown without a cluster."
+    assert times_text(known, "").startswith("Expected time to ready: 14m23s (node 6m50s, image 1m41s, model 5m52s; ")
+    assert times_text(Circumstances(times=expected()), "qlora").startswith("Expected time until training: 8m31s (node")
+
+
+def said(*arguments: str) -> tuple[int, str, str]:
+    with contextlib.redirect_stdout(io.StringIO()) as out, contextlib.redirect_stderr(io.StringIO()) as err:
+        code = main(arguments)
+    return code, out.getvalue(), err.getvalue()
+
+
+@pytest.mark.parametrize("arguments", [[], ["phi", "-f", "x.yaml"]])
+def test_plan_takes_a_name_or_a_file(arguments: list[str]) -> None:
+    assert said("plan", *arguments)[::2] == (
+        2, "kubectl-kaito: give the NAME of a Workspace, or a file with -f\n",
+    )  # fmt: skip
+
+
+def test_the_hours_of_a_run_give_its_price_and_are_refused_for_a_service() -> None:
+    tuned = said("plan", "-f", "config/samples/tuning-phi-3-qlora.yaml", "--hours", "6", "-o", "json")
+    served = said("plan", "-f", "config/samples/inference-phi-3-mini.yaml", "--hours", "6")
+
+    document = json.loads(tuned[1])
+    (mine,) = [choice for choice in document["instanceTypes"] if choice["asked"]]
+    assert f"A run of 6 hours costs about {mine['usdPerHour'] * 6:.2f} USD" in " ".join(document["notes"])
+    assert (served[0], served[1]) == (2, "")
+
+
+class Ticking(FakeClock):
+    """Two seconds pass between two readings."""
+
+    def wait_event(self, event: threading.Event, timeout_s: float | None) -> bool:
+        self.advance(timeout_s or 0.0)
+        return event.is_set()
+
+
+class Busy(Shelf):
+    """Generates 100 tokens between two readings."""
+
+    tokens = 0
+
+    def read(self, path: str, query: Any = None) -> bytes:
+        self.tokens += 100
+        return (
+            f'vllm:generation_tokens_total{{model="a"}} {self.tokens}\nvllm:num_requests_running{{model="a"}} 3.0\n'
+            "vllm:num_requests_waiting 1\nvllm:kv_cache_usage_perc 0.25\n"
+        ).encode()
+
+
+def test_top_shows_the_rate_between_two_readings() -> None:
+    (load,) = measure(Busy("serves").cluster, "phi", Ticking(), 2.0)
+
+    assert (load.tokens_per_s, load.prompt_tokens_per_s, load.running, load.waiting, load.cache_share) == (
+        50.0,
+        None,
+        3,
+        1,
+        0.25,
+    )
+    page = top_page([load], "team", [])
+    assert page.splitlines()[1].split()[1:] == ["50", "-", "3", "1", "25%"]
+
+
+def test_a_server_that_does_not_tell_has_dashes_and_nobody_waits_for_it() -> None:
+    clock = FakeClock()
+
+    (load,) = measure(Shelf("serves").cluster, "phi", clock, 2.0)
+
+    assert load == Load("phi", load.pod, None, None, None, None, None)
+    assert "-: the model server does not tell." in top_page([load], "team", [])
+
+
+def test_where_nothing_serves_top_says_so() -> None:
+    assert measure(Shelf("container-crashes").cluster, "phi", FakeClock(), 2.0) == []
+    assert top_page([], "team", []) == "No pod of a Workspace in namespace team serves.\n"
+
+
+def owned(kind: str, name: str, workspace: str, namespace: str = "", **parts: Any) -> Object:
+    labels = {"kaito.sh/workspace": workspace, "kaito.sh/workspacenamespace": "team"}
+    return made(
+        kind, name, namespace, metadata={"labels": labels, "uid": f"uid-{name}", **parts.pop("metadata", {})}, **parts
+    )
+
+
+def node(name: str, machine: str) -> Object:
+    owner = {"kind": "Machine", "name": machine, "uid": f"uid-{machine}"}
+    return made("Node", name, metadata={"ownerReferences": [owner]})
+
+
+TIDY: Objects = [
+    made("Workspace", "phi", "team"),
+    owned("Machine", "ws1", "phi"),
+    node("node-1", "ws1"),
+    owned("Deployment", "phi", "phi", "team"),
+]
+
+
+def test_where_everything_has_its_owner_nothing_is_left_over() -> None:
+    assert leftovers(Cluster(Surgery(TIDY), "team")) == []
+
+
+def test_each_leftover_is_named_with_who_removes_it_and_why() -> None:
+    failing = [
+        {"type": "MachineLaunched", "status": "True"},
+        {"type": "MachineInitialized", "status": "False", "reason": "PoolGone"},
+    ]
+    objects = [
+        *TIDY,
+        owned("Machine", "ws2", "gone"),
+        owned("Machine", "ws3", "phi", status={"conditions": failing}),
+        node("node-9", "ws9"),
+        owned("Job", "old", "gone", "team"),
+    ]
+
+    found = leftovers(Cluster(Surgery(objects), "team"))
+
+    assert [(x.kind, x.name, x.by.split(":")[0]) for x in found] == [
+        ("Machine", "ws2", "nobody"),
+        ("Machine", "ws3", "gpu-provisioner"),
+        ("Node", "node-9", "gpu-provisioner"),
+        ("Job", "team/old", "nobody"),
+    ]
+    page = gc_page(found, ["Pools are unseen."])
+    assert "4 objects left over. Nothing was removed." in page
+    assert max(map(len, page.splitlines())) <= 80
+
+
+@pytest.mark.parametrize("plural", ["workspaces", "machines"])
+def test_what_cannot_be_compared_with_its_owner_is_no_leftover(plural: str) -> None:
+    cluster = Cluster(Surgery([*TIDY, node("node-9", "ws9")], {plural: Forbidden("no", code=403)}), "team")
+
+    assert leftovers(cluster) == []
+    assert cluster.gaps
+
+
+TUNE = (
+    "tune", "mine", "--model", "phi-3-mini-128k-instruct", "--instance-type", "Standard_NC24ads_A100_v4",
+    "--output", "registry.example.com/mine:1", "--push-secret", "push",
+)  # fmt: skip
+
+
+def test_tune_writes_a_workspace_that_admission_takes() -> None:
+    code, text, _ = said(*TUNE, "--url", "https://example.com/data.parquet", "--keep-in", "results", "-n", "team")
+
+    assert code == 0
+    workspace = yaml.safe_load(text)
+    assert (workspace["kind"], workspace["metadata"]) == ("Workspace", {"name": "mine", "namespace": "team"})
+    assert workspace["tuning"]["method"] == "qlora"
+    assert workspace["tuning"]["output"]["volumeSource"]["persistentVolumeClaim"]["claimName"] == "results"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        ((), "give exactly one of --url, --data-image and --data-claim"),
+        (("--url", "https://x.example/a", "--data-image", "x/y:1"), "give exactly one of"),
+        (("--url", "ftp://example.com/a"), "tuning.input.urls"),
+        (("--data-image", "x.example/y:1", "--model", "gpt-17"), "tuning.preset.name"),
+        (("--data-claim", "data", "--instance-type", "Standard_D4s_v5"), "resource.instanceType"),
+    ],
+)
+def test_what_cannot_work_is_said_before_anything_is_sent(arguments: tuple[str, ...], told: str) -> None:
+    code, text, error = said(*TUNE, *arguments)
+
+    assert (code, text) == (2, "")
+    assert told in error
+    assert error.count("\n") == 1
