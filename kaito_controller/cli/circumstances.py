@@ -53,7 +53,5 @@ def quota_text(known: Circumstances) -> str:
     if known.offer is not None:
         return f"Quota as published for {known.offer.region or 'the cluster'} at {known.offer.checked_at or 'an unknown time'}."
     if known.has_cluster:
-        return (
-            "Quota: unknown; no ConfigMap kaito-instance-offer can be read (the README of gpu_provisioner says how)."
-        )
+        return "Quota: unknown; no ConfigMap kaito-instance-offer can be read (the README of gpu_provisioner says how)."
     return "Quota: unknown without a cluster."
