@@ -41,6 +41,8 @@ NAMES = {
     "kaito_workspaces": "Workspaces by phase (ready, waiting, trouble, failed, deleting, new) and reason of WorkspaceReady.",
     "kaito_workspace_phase_seconds": "Seconds that a phase took, by phase; of what was lost and came back, since the loss.",
     "kaito_machine_failures_total": "Machines that failed for good, by reason.",
+    "kaito_ordered_nodes": "Nodes that Workspaces have ordered, until they are gone; what the limit of the cluster counts.",
+    "kaito_ordered_nodes_limit": "Nodes that all Workspaces together may order (--max-nodes).",
     "kaito_node_api": "1 for the API by which new nodes are ordered, 0 for the others.",
 }
 """Every metric of this program, for the documentation."""
@@ -54,9 +56,10 @@ class WorkspaceMetrics:
         registry: CollectorRegistry,
         workspaces: Callable[[], Iterable[Object]],
         node_api: Callable[[], str] = lambda: "",
+        ordered: Callable[[], tuple[int, int]] = lambda: (0, 0),
     ) -> None:
-        """`node_api`: name of the API by which new nodes are ordered, "" for none."""
-        registry.register(_StateCollector(workspaces, node_api))
+        """`node_api`: name of the API by which new nodes are ordered, "" for none. `ordered`: how many there are, and may be."""
+        registry.register(_StateCollector(workspaces, node_api, ordered))
         name = "kaito_workspace_phase_seconds"
         self._phase = Histogram(name, NAMES[name], ["phase"], buckets=PHASE_BUCKETS, registry=registry)
         name = "kaito_machine_failures_total"
@@ -74,15 +77,23 @@ class WorkspaceMetrics:
 
 
 class _StateCollector(Collector):
-    def __init__(self, workspaces: Callable[[], Iterable[Object]], node_api: Callable[[], str]) -> None:
+    def __init__(
+        self,
+        workspaces: Callable[[], Iterable[Object]],
+        node_api: Callable[[], str],
+        ordered: Callable[[], tuple[int, int]],
+    ) -> None:
         self._workspaces = workspaces
         self._node_api = node_api
+        self._ordered = ordered
 
     def collect(self) -> Iterable[GaugeMetricFamily]:
         family = GaugeMetricFamily("kaito_workspaces", NAMES["kaito_workspaces"], labels=["phase", "reason"])
         for (phase, reason), count in sorted(Tally(map(_state, self._workspaces())).items()):
             family.add_metric([phase, reason], count)
         yield family
+        for name, value in zip(("kaito_ordered_nodes", "kaito_ordered_nodes_limit"), self._ordered(), strict=True):
+            yield GaugeMetricFamily(name, NAMES[name], value=value)
         chosen = self._node_api()
         family = GaugeMetricFamily("kaito_node_api", NAMES["kaito_node_api"], labels=["api"])
         for name in APIS:

@@ -112,7 +112,7 @@ def assemble(manager: Manager, settings: ControllerSettings, *, clock: Clock = S
         OwnWrites({**informers, **machines.resources}, clock),
         reservations,
         recorder=manager.recorder(COMPONENT),
-        metrics=WorkspaceMetrics(manager.registry, workspaces.list, lambda: machines.chosen),
+        metrics=WorkspaceMetrics(manager.registry, workspaces.list, lambda: machines.chosen, reservations.in_cluster),
         clock=clock,
     )
     controller = Controller(CONTROLLER, reconciler, workers=settings.workers, clock=clock, on_poisoned=reconciler.park)

@@ -95,6 +95,12 @@ class Reservations:
             crd=self._machines.api.crd,
         )
 
+    def in_cluster(self) -> tuple[int, int]:
+        """(nodes that are held, nodes that may be held), by all Workspaces."""
+        with self._lock:
+            shown = {name_of(machine) for machine in self._machines.by_index(BY_NAMESPACE, EVERYWHERE)}
+            return len(shown | self._places.keys()), self._allowance.cluster.nodes
+
     def take(self, workspace: Object, machines: Iterable[Object]) -> bool:
         """Take a place for each of these Machines, or none at all when the caps have no room for them."""
         wanted = {name_of(m): instance_type_of_machine(m) for m in machines}

@@ -30,6 +30,8 @@ def test_each_phase_of_a_life_is_timed_once_and_the_gauge_follows(world: World) 
         world.apply(workspace())
         world.until(lambda: samples(operator, "kaito_workspaces") == {("waiting", "MachinesPending"): 1}, "the gauge")
         assert counts(operator) == dict.fromkeys(PHASES, 0) | {"node_ordered": 1}
+        assert samples(operator, "kaito_ordered_nodes") == {(): 1}
+        assert samples(operator, "kaito_ordered_nodes_limit") == {(): 100}
 
         world.script.node_ready = True
         world.until(lambda: world.all(NODES), "the node")
