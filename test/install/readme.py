@@ -29,8 +29,8 @@ PROGRAMS = (
     "python",
     "python3",
 )
-RUN, NOT_RUN, PROSE = "sh", "sh no-test", ("", "yaml")
-"""Kinds of code blocks: run by a test; not run, with a reason; pictures, output and manifests."""
+RUN, NOT_RUN, PROSE = "sh", "sh no-test", ("", "yaml", "diff")
+"""Kinds of code blocks: run by a test; not run, with a reason; pictures, output, manifests and changes (`test_contributing.py`)."""
 
 
 @dataclass(frozen=True)

@@ -26,6 +26,7 @@ OWN_TABLES = {
     "page",
     "party",
     "reference",
+    "rule",
     "stage",
     "surface",
     "what",
