@@ -116,7 +116,7 @@ model-env:
 MODEL_TESTS = OMP_NUM_THREADS=1 $(MODEL_PY) -m pytest -o filterwarnings=default -o cache_dir=.pytest_cache/model --timeout 600
 
 test-model: model-env ## The model server and the trainer with real libraries and small models, on a CPU (downloads about 0.9 GB once)
-	@$(MODEL_TESTS) -m "model and not long" --durations=10 test/model
+	@$(MODEL_TESTS) -n 2 --dist loadfile -m "model and not long" --durations=10 test/model
 
 test-model-again: model-env
 	@$(MODEL_TESTS) -m "model and not long" --last-failed --last-failed-no-failures none test/model

@@ -55,12 +55,15 @@ class Process:
         name: str = "",
         log_dir: Path | None = None,
         cwd: Path = ROOT,
+        inherits: bool = True,
     ) -> None:
-        """`env` is added to the test's own environment; the log file is kept in `log_dir` when that is given."""
+        """`env` is added to the test's own environment, or is all there is unless it `inherits`; the log file is kept in `log_dir` when
+        that is given."""
         self.argv = list(argv)
         self.name = name or Path(self.argv[0]).name
         self.env = dict(env or {})
         self.cwd = cwd
+        self.inherits = inherits
         directory = log_dir or Path(tempfile.mkdtemp(prefix="process-"))
         self.log_path = directory / f"{re.sub(r'[^A-Za-z0-9_.-]', '_', self.name)}-{time.monotonic_ns()}.log"
         self._child: subprocess.Popen[bytes] | None = None
@@ -74,7 +77,7 @@ class Process:
 
     def start(self) -> Self:
         """Start the child; its stdout and stderr go to `log_path`."""
-        environment = {**os.environ, "PYTHONUNBUFFERED": "1", **self.env}
+        environment = {**(os.environ if self.inherits else {}), "PYTHONUNBUFFERED": "1", **self.env}
         environment["PYTHONPATH"] = os.pathsep.join(filter(None, [str(ROOT), environment.get("PYTHONPATH")]))
         with self.log_path.open("ab") as log:
             self._child = subprocess.Popen(

@@ -79,7 +79,10 @@ def _ask(request: urllib.request.Request) -> Answer:
 def child(
     log_dir: Path, *flags: str, environment: Mapping[str, str] | None = None, within: Sequence[str] = ()
 ) -> Process:
-    """The program, not yet started: on a free loopback port, its termination message in `log_dir`; `within` is put before the command."""
+    """The program, not yet started: on a free loopback port, its termination message in `log_dir`; `within` is put before the command.
+
+    It has no variable of the test's own, as in a container: libraries that trained in the test's process leave some that tell of folders.
+    """
     command = [*within, sys.executable, "-m", "model_runtime.serve", "--host=127.0.0.1", "--port=0", *flags]
     env = {
         "PATH": os.environ["PATH"],
@@ -90,7 +93,7 @@ def child(
         "TERMINATION_LOG_PATH": str(log_dir / "termination-log"),
         **(environment or {}),
     }
-    return Process(command, env=env, log_dir=log_dir, cwd=log_dir)
+    return Process(command, env=env, log_dir=log_dir, cwd=log_dir, inherits=False)
 
 
 @contextmanager
