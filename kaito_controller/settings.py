@@ -35,6 +35,10 @@ class ControllerSettings(OperatorSettings):
         description="Registry and folder of the public preset images.",
         json_schema_extra={"env": ["PRESET_REGISTRY_NAME"]},
     )
+    model_runtime_image: str = Field(
+        default="",
+        description="Runtime image that serves and tunes every preset whose weights are on the hub; the published images when not given.",
+    )
     release_namespace: str = Field(
         default="",
         description="Namespace of the default training configurations and the catalogue ConfigMap; the pod's own when not given.",

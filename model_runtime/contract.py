@@ -11,6 +11,8 @@ PORT = 5000
 HEALTH_PATHS = ("/health", "/healthz")
 """200 exactly when the model can generate; `/healthz` is KAITO 0.3, `/health` KAITO 0.4 and later."""
 METRICS_PATH = "/metrics"
+PROGRESS_PATH = "/progress"
+"""Of the trainer: how far it is, as JSON."""
 CHAT_PATH = "/chat"
 """The route of KAITO 0.3: `prompt` or `messages` in, `{"Result": text}` out."""
 OPENAI_PATHS = ("/v1/models", "/v1/chat/completions", "/v1/completions")

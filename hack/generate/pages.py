@@ -67,6 +67,7 @@ ROWS: dict[str, Callable[[], Iterable[Row]]] = {
     "catalogue-models": lambda: tables.model_cells(read_catalog()),
     "catalogue-presets": lambda: tables.preset_cells(read_catalog()),
     "catalogue-instance-types": lambda: tables.instance_type_cells(read_catalog()),
+    "runtimes": tables.runtime_cells,
     "controller-reasons": lambda: (
         (f"`{r.name}`", r.severity.value, ", ".join(r.conditions), r.cause, r.cure) for r in REASONS.values()
     ),

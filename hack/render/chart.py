@@ -192,6 +192,10 @@ def _tune_deployment(document: Document, component: str, expressions: Expression
             '{{ printf "- %s" (printf "--%s=%s" $name $text | quote) | indent INDENT }}\n{{- end }}'
         )
     )
+    if component == "kaitoController":
+        flag = '{{ printf "- %s" (printf "--model-runtime-image=%s" . | quote) | indent INDENT }}'
+        image = f"{{{{- with .Values.modelRuntime.image }}}}\n{flag}\n{{{{- end }}}}"
+        container["args"].extend(expressions.block(image))
     for variable in container["env"]:
         if variable["name"] == "PRESET_REGISTRY_NAME":
             variable["value"] = expressions.value("{{ .Values.kaitoController.presetRegistry | quote }}")

@@ -29,8 +29,10 @@ def build() -> str:
 _OPEN = {"podAnnotations", "nodeSelector", "affinity", "resources"}
 _FIXED_SETTINGS = {
     "kubeconfig", "context", "metrics-bind-address", "metrics-auth", "metrics-cert-dir", "health-probe-bind-address",
+    "model-runtime-image",
 }  # fmt: skip
-"""Settings that other parts of the installation depend on: ports, probes, service account, permissions, mounted Secrets."""
+"""Settings that other parts of the installation depend on: ports, probes, service account, permissions, mounted Secrets, or that have a
+value of their own."""
 
 
 def _schema_of(value: Any, path: tuple[str, ...]) -> Document:

@@ -16,6 +16,7 @@ from pydantic.alias_generators import to_camel
 from kaito_controller.catalog.cards import Card
 from kaito_controller.catalog.derived import derived_requirements, derived_tuning
 from kaito_controller.catalog.model import (
+    RUNTIME_LAUNCHER,
     Accelerator,
     Access,
     Cloud,
@@ -23,10 +24,10 @@ from kaito_controller.catalog.model import (
     Launcher,
     ModelRequirements,
     Preset,
-    Runtime,
     TuningRequirements,
     WeightsSource,
 )
+from kaito_controller.catalog.runtimes import RuntimeName
 from kaito_controller.catalog.shape import ModelShape
 from kaito_controller.catalog.shape_entries import HubEntry, ShapeEntry
 from kaito_controller.catalog.units import GIB, parse_duration, parse_size
@@ -63,8 +64,6 @@ class Entry(BaseModel):
 RUNTIME_IMAGE = "kaito-model-runtime"
 """Repository of the image that serves every preset with `runtime: vllm`, under the preset registry."""
 RUNTIME_TAG = "0.1.0"
-RUNTIME_LAUNCHER = Launcher(command=("python3", "-m", "model_runtime.serve"), program="")
-"""How the runtime image is started; its arguments are `sizing.arguments`'."""
 
 
 class LauncherEntry(Entry):
@@ -164,7 +163,7 @@ class PresetEntry(Entry):
     """Where the numbers come from."""
     weights: Annotated[str, Field(max_length=400)] = ""
     """For people: which weights the image holds."""
-    runtime: Runtime = "image"
+    runtime: RuntimeName = "image"
     shape: ShapeEntry | None = None
     hub: HubEntry | None = None
     access: Access = "public"

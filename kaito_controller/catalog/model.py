@@ -12,14 +12,13 @@ from types import MappingProxyType
 from typing import Literal
 
 from kaito_controller.catalog.cards import Card
+from kaito_controller.catalog.runtimes import RUNTIMES, Runtime, RuntimeName
 from kaito_controller.catalog.shape import ModelShape
 from kaito_controller.catalog.units import GIB as GIB
 
 Access = Literal["public", "private"]
 Cloud = Literal["azure", "aws", "other"]
 Accelerator = Literal["nvidia", "amd", "neuron", "none"]
-Runtime = Literal["image", "vllm"]
-"""What starts the model: the program of the preset's own image, or the project's runtime image, whose engine is vLLM."""
 
 DEFAULT_REGION = "eastus"
 """Region whose list prices are quoted when nobody names one."""
@@ -42,6 +41,10 @@ class Launcher:
     launcher_args: Mapping[str, str] = field(default_factory=lambda: _EMPTY)
     rendezvous_args: Mapping[str, str] = field(default_factory=lambda: _EMPTY)
     run_args: Mapping[str, str] = field(default_factory=lambda: _EMPTY)
+
+
+RUNTIME_LAUNCHER = Launcher(command=("python3", "-m", "model_runtime.serve"), program="")
+"""How the runtime image is started; its arguments are `sizing.arguments`'."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,19 +111,28 @@ class Preset:
     adapters: bool = True
     """Whether its server can load LoRA adapters."""
     source: str = ""
-    runtime: Runtime = "image"
+    runtime: RuntimeName = "image"
     shape: ModelShape | None = None
     """What its memory follows from; None for an entry that states its needs in numbers of its own."""
     weights: WeightsSource = field(default_factory=WeightsSource)
+    runtime_image: str = ""
+    """The runtime image that the operator of the cluster names; "" for the one in the preset registry."""
+    published: Preset | None = None
+    """The preset with its published image, where the operator's runtime image has taken that one's place."""
+
+    @property
+    def contract(self) -> Runtime:
+        """What is relied on in the image that runs it."""
+        return RUNTIMES[self.runtime]
 
     @property
     def is_sized_by_shape(self) -> bool:
         """Whether fit, width and context are computed for each card; else the entry's own numbers are compared."""
-        return self.runtime == "vllm" and self.shape is not None
+        return self.runtime == "vllm" and self.shape is not None and self.published is None
 
     def image(self, registry: str) -> str:
-        """The published image, such as `mcr.microsoft.com/aks/kaito/kaito-falcon-7b:0.0.6`."""
-        return f"{registry}/{self.image_name}:{self.tag}"
+        """The image, such as `mcr.microsoft.com/aks/kaito/kaito-falcon-7b:0.0.6`."""
+        return self.runtime_image or f"{registry}/{self.image_name}:{self.tag}"
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from kaito_controller.catalog.model import Catalog, ModelRequirements, Preset
+from kaito_controller.catalog.runtimes import RUNTIMES
 from kaito_controller.catalog.sizing import kv_bytes_per_token
 from kaito_controller.catalog.units import GIB, format_size
 
@@ -21,6 +22,25 @@ def model_cells(catalog: Catalog) -> Iterator[Row]:
     """Presets that are sized by their shape, by name."""
     shaped = sorted((p for p in catalog.presets.values() if p.is_sized_by_shape), key=lambda p: p.name)
     return (_model_row(preset) for preset in shaped)
+
+
+def runtime_cells() -> Iterator[Row]:
+    """What the operator relies on in each runtime."""
+    for runtime in RUNTIMES.values():
+        yield (
+            runtime.title,
+            f"a {runtime.start}" if runtime.start == "launcher" else "flags alone",
+            str(runtime.port),
+            f"`{runtime.health_path}`",
+            f"`{runtime.chat_path}`",
+            f"`{runtime.metrics_path}`, {'Prometheus' if runtime.metrics_format == 'prometheus' else 'JSON'}",
+            f"`{runtime.progress_path}`" if runtime.progress_path else "–",
+            str(runtime.run_as_user or "the image's own"),
+            "read-only" if runtime.read_only_root else "writable",
+            runtime.adapters,
+            runtime.data_images,
+            "in the image" if runtime.weights_in_image else "hub, OCI artifact, claim",
+        )
 
 
 def _preset_row(preset: Preset) -> Row:

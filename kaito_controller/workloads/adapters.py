@@ -1,20 +1,24 @@
-"""LoRA adapters: one init container each copies `/data` of its image to where the model server looks.
+"""LoRA adapters: one init container each brings `/data` of its image to where the model server looks.
 
 The server loads every folder below /mnt/adapter that holds an adapter_config.json; the folder's name is the adapter's name, and an
-environment variable of that same name is its strength. An adapter image is a stranger's program, so each one gets to see its own
-folder only (a subPath mount) and no secrets.
+environment variable of that same name is its strength. Published servers always merge adapters, at strength 1.0 when none is stated;
+the project's runtime serves each under its own name unless a strength other than 1.0 is stated. An adapter image is a stranger's
+program, so each one gets to see its own folder only (a subPath mount) and no secrets; the runtime image pulls its files without
+running it.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Collection, Sequence
+from dataclasses import replace
 
 from controller_runtime.resources import Object
 from kaito_controller.api.types import DEFAULT_STRENGTH, AdapterSpec
 from kaito_controller.workloads import security
 from kaito_controller.workloads.argv import literal
 from kaito_controller.workloads.containers import container_name, helper_resources
+from kaito_controller.workloads.pulling import credentials_volume, pull_container
 from kaito_controller.workloads.volumes import Mounted, scratch
 
 ADAPTER_ROOT = "/mnt/adapter"
@@ -63,9 +67,34 @@ def init_containers(adapters: Sequence[AdapterSpec], volume: Mounted, taken: Col
     return built
 
 
+def pulls(
+    adapters: Sequence[AdapterSpec],
+    volume: Mounted,
+    taken: Collection[str],
+    runtime_image: str,
+    run_as_user: int | None,
+) -> tuple[list[Object], list[Mounted]]:
+    """As `init_containers`, but the runtime image pulls the files; and the volumes with the pull secrets."""
+    built: list[Object] = []
+    secrets: list[Mounted] = []
+    for number, adapter in enumerate(adapters):
+        name = container_name(adapter.source.name, {*taken, *(container["name"] for container in built)})
+        target = replace(volume, path=f"{ADAPTER_ROOT}/{folder(adapter)}", sub_path=folder(adapter))
+        credentials = credentials_volume(f"credentials-{number}", adapter.source.image_pull_secrets)
+        secrets += [credentials] if credentials else []
+        built.append(pull_container(name, runtime_image, adapter.source.image, target, credentials, run_as_user))
+    return built, secrets
+
+
 def strengths(adapters: Sequence[AdapterSpec]) -> list[Object]:
     """The strength of each adapter as the server reads it."""
     return [{"name": folder(a), "value": literal(a.strength or DEFAULT_STRENGTH)} for a in adapters]
+
+
+def strengths_that_merge(adapters: Sequence[AdapterSpec]) -> list[Object]:
+    """The strengths for a server that merges adapters when it is told any; none while all are 1.0, which the API server fills in."""
+    stated = [adapter.strength for adapter in adapters if adapter.strength]
+    return strengths(adapters) if any(float(strength) != 1 for strength in stated) else []
 
 
 def adapter_pull_secrets(adapters: Sequence[AdapterSpec]) -> list[str]:

@@ -7,9 +7,8 @@ from collections.abc import Collection
 from math import ceil
 
 from controller_runtime.resources import Object
+from kaito_controller.catalog.runtimes import Runtime
 
-HTTP_PORT = 5000
-"""Where every model server and trainer image listens."""
 TORCH_PORT = 29500
 """Rendezvous and collectives of torchrun."""
 GPU = "nvidia.com/gpu"
@@ -22,9 +21,9 @@ LIVENESS_FAILURES = 6
 """A minute. The server answers probes from the threads that also generate text, so one slow answer is no death."""
 
 
-def ports(*, distributed: bool = False) -> list[Object]:
+def ports(runtime: Runtime, *, distributed: bool = False) -> list[Object]:
     """The ports a preset container declares."""
-    declared: list[Object] = [{"name": "http", "containerPort": HTTP_PORT, "protocol": "TCP"}]
+    declared: list[Object] = [{"name": "http", "containerPort": runtime.port, "protocol": "TCP"}]
     if distributed:
         declared.append({"name": "torch", "containerPort": TORCH_PORT, "protocol": "TCP"})
     return declared
@@ -54,23 +53,23 @@ def keep_last_words(pod: Object) -> Object:
     return pod
 
 
-def probes(readiness_timeout_s: int) -> Object:
+def probes(runtime: Runtime, readiness_timeout_s: int) -> Object:
     """Probes whose patience is the preset's: until the model is loaded only the startup probe runs.
 
-    The port opens when the model is loaded, so a liveness probe with a fixed delay either kills slow loaders or is blind for
-    as long. Budget: `readiness_timeout_s`, rounded up to whole periods.
+    A published image opens its port when the model is loaded, so a liveness probe with a fixed delay either kills slow loaders or is
+    blind for as long. Budget: `readiness_timeout_s`, rounded up to whole periods.
     """
     patience = max(1, ceil(readiness_timeout_s / PROBE_PERIOD_S))
     return {
-        "startupProbe": _health_check(patience),
-        "readinessProbe": _health_check(READINESS_FAILURES),
-        "livenessProbe": _health_check(LIVENESS_FAILURES),
+        "startupProbe": _health_check(runtime, patience),
+        "readinessProbe": _health_check(runtime, READINESS_FAILURES),
+        "livenessProbe": _health_check(runtime, LIVENESS_FAILURES),
     }
 
 
-def _health_check(failures: int) -> Object:
+def _health_check(runtime: Runtime, failures: int) -> Object:
     return {
-        "httpGet": {"path": "/healthz", "port": HTTP_PORT, "scheme": "HTTP"},
+        "httpGet": {"path": runtime.health_path, "port": runtime.port, "scheme": "HTTP"},
         "periodSeconds": PROBE_PERIOD_S,
         "timeoutSeconds": PROBE_TIMEOUT_S,
         "failureThreshold": failures,

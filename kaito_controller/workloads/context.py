@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from kaito_controller.catalog.runtimes import PUBLISHED, Runtime
 from kaito_controller.workloads.policy import DEFAULT_POLICY, TemplatePolicy
 
 if TYPE_CHECKING:
@@ -94,6 +95,16 @@ class WorkloadContext:
     def count(self) -> int:
         """Number of nodes, and of pods."""
         return self.workspace.node_count(spans_nodes=self.preset is not None and self.preset.distributed)
+
+    @property
+    def runtime(self) -> Runtime:
+        """What is relied on in the image that serves or trains; a pod template's own program is expected where published images are."""
+        return self.preset.contract if self.preset is not None else PUBLISHED
+
+    @property
+    def run_as_user(self) -> int | None:
+        """UID of the containers that serve and train."""
+        return self.runtime.run_as_user if self.preset_run_as_user is None else self.preset_run_as_user
 
     @property
     def required_preset(self) -> Preset:

@@ -95,22 +95,31 @@ def served(ctx: WorkloadContext, kind: str, spec: Object) -> Object:
 
 
 def pod_template(ctx: WorkloadContext, *, distributed: bool) -> Object:
-    """The pod: adapters are copied in, then the server starts."""
+    """The pod: adapters are brought in, then the server starts."""
     inference, preset_spec = _inference(ctx), _preset_spec(ctx)
     mounted = [SHARED_MEMORY, TEMPORARY, *([adapters.adapter_volume()] if inference.adapters else [])]
-    mounted += weights_mounts(preset_spec) if ctx.required_preset.runtime == "vllm" else []
+    mounted += [] if ctx.runtime.weights_in_image else weights_mounts(preset_spec)
+    bringing, credentials = _adapter_containers(ctx)
     spec = security.pod_defaults() | {
         "affinity": affinity(ctx),
         "tolerations": tolerations(),
         "containers": [_server(ctx, mounted, distributed=distributed)],
-        "volumes": volumes(mounted),
+        "volumes": volumes([*mounted, *credentials]),
     }
-    if inference.adapters:
-        spec["initContainers"] = adapters.init_containers(inference.adapters, adapters.adapter_volume(), {ctx.name})
+    if bringing:
+        spec["initContainers"] = bringing
     secrets = pull_secrets(preset_pull_secrets(preset_spec), adapters.adapter_pull_secrets(inference.adapters))
     if secrets:
         spec["imagePullSecrets"] = secrets
     return {"metadata": {"labels": object_labels(ctx)}, "spec": keep_last_words(spec)}
+
+
+def _adapter_containers(ctx: WorkloadContext) -> tuple[list[Object], list[Mounted]]:
+    """The init containers that bring the adapters, and what they need besides."""
+    wanted, volume, taken = _inference(ctx).adapters, adapters.adapter_volume(), {ctx.name}
+    if ctx.runtime.data_images == "pulled":
+        return adapters.pulls(wanted, volume, taken, model_image(ctx, _preset_spec(ctx)), ctx.run_as_user)
+    return adapters.init_containers(wanted, volume, taken), []
 
 
 def _server(ctx: WorkloadContext, mounted: list[Mounted], *, distributed: bool) -> Object:
@@ -120,15 +129,16 @@ def _server(ctx: WorkloadContext, mounted: list[Mounted], *, distributed: bool) 
         "image": model_image(ctx, _preset_spec(ctx)),
         "command": list(preset.launcher.command),
         "args": server_args(ctx, distributed=distributed),
-        "ports": ports(distributed=distributed),
+        "ports": ports(ctx.runtime, distributed=distributed),
         "resources": gpu_resources(ctx.gpus_per_pod),
         "volumeMounts": mounts(mounted),
-        "securityContext": security.model_container(ctx.preset_run_as_user),
-        **probes(preset.inference.readiness_timeout_s),
+        "securityContext": security.model_container(ctx.run_as_user, read_only_root=ctx.runtime.read_only_root),
+        **probes(ctx.runtime, preset.inference.readiness_timeout_s),
     }
     if preset.launcher.working_dir is not None:
         container["workingDir"] = preset.launcher.working_dir
-    env = [*_rank_env(ctx, distributed=distributed), *home_env(ctx), *adapters.strengths(_inference(ctx).adapters)]
+    told = adapters.strengths if ctx.runtime.adapters == "merged" else adapters.strengths_that_merge
+    env = [*_rank_env(ctx, distributed=distributed), *home_env(ctx), *told(_inference(ctx).adapters)]
     if env:
         container["env"] = env
     return container
@@ -136,7 +146,7 @@ def _server(ctx: WorkloadContext, mounted: list[Mounted], *, distributed: bool) 
 
 def server_args(ctx: WorkloadContext, *, distributed: bool) -> list[str]:
     """Launcher flags, rendezvous flags, program, its flags; each group sorted. The runtime image takes its flags only."""
-    if ctx.required_preset.runtime == "vllm":
+    if ctx.runtime.start == "flags":
         told = [*ctx.runtime_args, *weights_flags(ctx, _preset_spec(ctx))]
         return [literal(argument) for argument in sorted(told)]
     launcher = ctx.required_preset.launcher

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from controller_runtime.resources import Object
 from kaito_controller.api import labels
-from kaito_controller.workloads.containers import HTTP_PORT, TORCH_PORT
+from kaito_controller.workloads.containers import TORCH_PORT
 from kaito_controller.workloads.context import WorkloadContext
 from kaito_controller.workloads.metadata import headless_name, object_meta, selector_labels
 from kaito_controller.workloads.revision import sealed
@@ -63,19 +63,19 @@ def _client_selector(ctx: WorkloadContext) -> dict[str, str]:
 
 def _target_port(ctx: WorkloadContext) -> int:
     """A user's own template may listen elsewhere: the port it names `http`, else 5000 if declared, else its first one."""
-    inference = ctx.workspace.inference
+    inference, usual = ctx.workspace.inference, ctx.runtime.port
     if inference is None or inference.template is None:
-        return HTTP_PORT
+        return usual
     template = inference.template.to_object()
     if misshapen(template, ""):
-        return HTTP_PORT
+        return usual
     containers = template["spec"]["containers"]
     declared = [port for container in containers for port in container.get("ports") or []]
     numbers = [port.get("containerPort") for port in declared]
     named = [port.get("containerPort") for port in declared if port.get("name") == "http"]
-    if HTTP_PORT in numbers and not named:
-        return HTTP_PORT
-    return next((number for number in [*named, *numbers] if isinstance(number, int)), HTTP_PORT)
+    if usual in numbers and not named:
+        return usual
+    return next((number for number in [*named, *numbers] if isinstance(number, int)), usual)
 
 
 def _port(name: str, port: int, target: int) -> Object:

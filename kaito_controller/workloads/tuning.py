@@ -24,6 +24,7 @@ from kaito_controller.workloads.revision import ACCESS_HASH, OUTPUT_HASH, PUSH_O
 from kaito_controller.workloads.scheduling import pinned_affinity, tolerations
 from kaito_controller.workloads.tuning_config import effective_config, resolve_output_dir, tuning_config_map_name
 from kaito_controller.workloads.volumes import SHARED_MEMORY, TEMPORARY, Mounted, mounts, scratch, volumes
+from kaito_controller.workloads.weights import DOWNLOADS, trainer_env
 
 BACKOFF_LIMIT = 2
 """Further attempts after a failure that may pass. Pods that were evicted or lost their node do not count."""
@@ -151,6 +152,8 @@ def _pod_spec(ctx: WorkloadContext, tuning: TuningSpec, steps: Steps) -> Object:
         "config-volume", {"configMap": {"name": tuning_config_map_name(ctx)}}, CONFIG_FOLDER, read_only=True
     )
     layer, secret = _layer(ctx, tuning), _push_secret(tuning)
+    base = [] if ctx.runtime.weights_in_image else [DOWNLOADS]
+    filling, credentials = _data_containers(ctx, tuning, data, steps.data)
     shared = [
         SHARED_MEMORY,
         TEMPORARY,
@@ -159,6 +162,8 @@ def _pod_spec(ctx: WorkloadContext, tuning: TuningSpec, steps: Steps) -> Object:
         results,
         layer,
         *([secret] if secret else []),
+        *base,
+        *credentials,
     ]
     image = model_image(ctx, _preset_spec(tuning))
     spec = security.pod_defaults() | {
@@ -166,9 +171,9 @@ def _pod_spec(ctx: WorkloadContext, tuning: TuningSpec, steps: Steps) -> Object:
         "affinity": pinned_affinity(ctx.name, ctx.node_names),
         "tolerations": tolerations(),
         "initContainers": [
-            *tuning_data.data_containers(tuning.input, data, steps.data, _download(ctx, image)),
-            _trainer(ctx, image, [SHARED_MEMORY, TEMPORARY, config, data, results]),
-            tuning_output.package_container(image, results, layer, steps.package, ctx.preset_run_as_user),
+            *filling,
+            _trainer(ctx, image, [SHARED_MEMORY, TEMPORARY, config, data, results, *base]),
+            _packager(ctx, image, results, layer, steps.package),
         ],
         "containers": [_pusher(ctx, tuning, steps.push, layer, secret)],
         "volumes": volumes(shared),
@@ -181,6 +186,24 @@ def _pod_spec(ctx: WorkloadContext, tuning: TuningSpec, steps: Steps) -> Object:
 def _download(ctx: WorkloadContext, image: str) -> tuning_data.Download:
     curl = ctx.images.curl
     return tuning_data.Download(curl or image, bool(curl), ctx.download_allowed_hosts, ctx.cluster_domain)
+
+
+def _data_containers(
+    ctx: WorkloadContext, tuning: TuningSpec, data: Mounted, name: str
+) -> tuple[list[Object], list[Mounted]]:
+    """The init container that fills the data folder, if any, and what it needs besides."""
+    if tuning.input.image and ctx.runtime.data_images == "pulled":
+        image = model_image(ctx, _preset_spec(tuning))
+        made, credentials = tuning_data.pulled_data(tuning.input, data, name, image, ctx.run_as_user)
+        return [made], credentials
+    return tuning_data.data_containers(
+        tuning.input, data, name, _download(ctx, model_image(ctx, _preset_spec(tuning)))
+    ), []
+
+
+def _packager(ctx: WorkloadContext, image: str, results: Mounted, layer: Mounted, name: str) -> Object:
+    read_only = ctx.runtime.read_only_root
+    return tuning_output.package_container(image, results, layer, name, ctx.run_as_user, read_only_root=read_only)
 
 
 def _pusher(ctx: WorkloadContext, tuning: TuningSpec, name: str, layer: Mounted, secret: Mounted | None) -> Object:
@@ -204,14 +227,14 @@ def _trainer(ctx: WorkloadContext, image: str, mounted: list[Mounted]) -> Object
         "image": image,
         "command": list(launcher.command),
         "args": trainer_args(ctx),
-        "ports": ports(),
+        "ports": ports(ctx.runtime),
         "resources": gpu_resources(ctx.gpus_per_pod),
         "volumeMounts": mounts(mounted),
-        "securityContext": security.model_container(ctx.preset_run_as_user),
+        "securityContext": security.model_container(ctx.run_as_user, read_only_root=ctx.runtime.read_only_root),
     }
     if launcher.working_dir is not None:
         container["workingDir"] = launcher.working_dir
-    if env := [*_target_modules(ctx), *home_env(ctx)]:
+    if env := [*_target_modules(ctx), *trainer_env(ctx), *home_env(ctx)]:
         container["env"] = env
     return container
 

@@ -20,6 +20,7 @@ from kaito_controller.workloads import security
 from kaito_controller.workloads.adapters import copy_argv
 from kaito_controller.workloads.argv import literal
 from kaito_controller.workloads.containers import helper_resources
+from kaito_controller.workloads.pulling import ANY_FILES, credentials_volume, pull_container
 from kaito_controller.workloads.volumes import TEMPORARY, Mounted, mounts, scratch
 
 DATA_ROOT = "/mnt/data"
@@ -91,6 +92,15 @@ def data_containers(source: DataSource, volume: Mounted, name: str, download: Do
     if source.image:
         return [_extractor(source.image, volume, name)]
     return [_downloader(source.urls, volume, name, download)]
+
+
+def pulled_data(
+    source: DataSource, volume: Mounted, name: str, runtime_image: str, run_as_user: int | None
+) -> tuple[Object, list[Mounted]]:
+    """The init container that pulls a data image without running it, and the volume with its pull secrets."""
+    credentials = credentials_volume("data-credentials", source.image_pull_secrets)
+    made = pull_container(name, runtime_image, source.image, volume, credentials, run_as_user, ANY_FILES)
+    return made, [credentials] if credentials else []
 
 
 def download_argv(urls: Sequence[str], download: Download) -> list[str]:

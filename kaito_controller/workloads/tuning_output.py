@@ -31,7 +31,9 @@ def layer_volume(workspace_name: str, claim: str) -> Mounted:
     return Mounted(LAYER_VOLUME.name, source, LAYER_VOLUME.path, sub_path=f"kaito-{workspace_name}")
 
 
-def package_container(image: str, results: Mounted, layer: Mounted, name: str, run_as_user: int | None) -> Object:
+def package_container(
+    image: str, results: Mounted, layer: Mounted, name: str, run_as_user: int | None, *, read_only_root: bool = False
+) -> Object:
     """Puts the two result files into a tar whose paths start with `data/`; a missing file fails it, and so the Job.
 
     The results are mounted at a folder named `data` and named relative to its parent, so that the standard library's own command line
@@ -45,7 +47,7 @@ def package_container(image: str, results: Mounted, layer: Mounted, name: str, r
         "workingDir": WORKSHOP,
         "resources": helper_resources(),
         "volumeMounts": mounts([results.at(f"{WORKSHOP}/data", read_only=True), layer]),
-        "securityContext": security.model_container(run_as_user),
+        "securityContext": security.model_container(run_as_user, read_only_root=read_only_root),
     }
 
 

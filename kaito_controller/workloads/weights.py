@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from controller_runtime.resources import Object
 from kaito_controller.api.types import PresetSpec, Weights
 from kaito_controller.api.violation import Violation, quote
 from kaito_controller.workloads.context import WorkloadContext
@@ -37,6 +38,15 @@ def weights_mounts(spec: PresetSpec) -> list[Mounted]:
         return [Mounted("model", claim, CLAIM_FOLDER, read_only=True)]
     token = {"secret": {"secretName": weights.token_secret, "items": [{"key": TOKEN_KEY, "path": TOKEN_KEY}]}}
     return [DOWNLOADS, *([Mounted("hub-token", token, TOKEN_FOLDER, read_only=True)] if weights.token_secret else [])]
+
+
+def trainer_env(ctx: WorkloadContext) -> list[Object]:
+    """Where the trainer of the runtime image finds the base model; nothing for a trainer whose image has it."""
+    weights = ctx.required_preset.weights
+    if ctx.runtime.weights_in_image:
+        return []
+    mirror = [{"name": "MODEL_RUNTIME_HF_ENDPOINT", "value": ctx.hub_endpoint}] if ctx.hub_endpoint else []
+    return [{"name": "MODEL_RUNTIME_WEIGHTS", "value": f"hf://{weights.repository}@{weights.revision}"}, *mirror]
 
 
 def weights_flags(ctx: WorkloadContext, spec: PresetSpec) -> list[str]:

@@ -46,6 +46,7 @@ from kaito_controller.api import inference_config, labels, tuning_config
 from kaito_controller.catalog.extension import extend
 from kaito_controller.catalog.loader import load_catalog
 from kaito_controller.catalog.model import Catalog
+from kaito_controller.catalog.runtime_image import with_runtime_image
 from kaito_controller.nodeapi import APIS
 from kaito_controller.settings import ControllerSettings, listed
 from kaito_controller.workspace.metrics import WorkspaceMetrics
@@ -156,13 +157,15 @@ class CatalogSource:
     def __init__(self, config_maps: Cache, settings: ControllerSettings, recorder: EventRecorder) -> None:
         self._config_maps, self._recorder = config_maps, recorder
         self._name, self._namespace = settings.catalogue_config_map, settings.release_namespace
+        self._built_in = with_runtime_image(load_catalog(), settings.model_runtime_image)
+        self._runtime_image = settings.model_runtime_image
         self._extended: Callable[[str], Catalog] = lru_cache(maxsize=1)(self._extend)
 
     def current(self) -> Catalog:
         """The catalogue as it is now."""
         found = self._config_maps.get(self._name, self._namespace) if self._namespace else None
         if found is None:
-            return load_catalog()
+            return self._built_in
         return self._extended(str(found["metadata"].get("resourceVersion")))
 
     def _extend(self, resource_version: str) -> Catalog:
@@ -171,7 +174,7 @@ class CatalogSource:
         for problem in problems:
             log.warning("entry of the catalogue left out", config_map=self._name, problem=problem, at=resource_version)
             self._tell(found, problem)
-        return catalog
+        return with_runtime_image(catalog, self._runtime_image)
 
     def _tell(self, config_map: Object, problem: str) -> None:
         self._recorder.event(

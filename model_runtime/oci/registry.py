@@ -13,7 +13,7 @@ import re
 import urllib.error
 import urllib.parse
 import urllib.request
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from http.client import HTTPException
 from pathlib import Path
@@ -63,9 +63,13 @@ class Artifact:
 class Registry:
     """Reads one repository."""
 
-    def __init__(self, reference: Reference, docker_config: Path | None = None) -> None:
+    def __init__(self, reference: Reference, docker_configs: Sequence[Path] | None = None) -> None:
+        """`docker_configs`: files with credentials, of which the first that knows the registry counts; None for the user's own."""
         self._reference = reference
-        self._basic = _credentials(reference.host, docker_config or _docker_config())
+        known = (
+            _credentials(reference.host, c) for c in ([_docker_config()] if docker_configs is None else docker_configs)
+        )
+        self.basic = next((found for found in known if found), "")
         self._token = ""
 
     def artifact(self) -> Artifact:
@@ -136,7 +140,7 @@ class Registry:
 
     def _request(self, path: str, headers: Mapping[str, str]) -> Any:
         request = urllib.request.Request(self._reference.base_url + path, headers=dict(headers))  # noqa: S310 - http or https by construction
-        authorization = f"Bearer {self._token}" if self._token else (f"Basic {self._basic}" if self._basic else "")
+        authorization = f"Bearer {self._token}" if self._token else (f"Basic {self.basic}" if self.basic else "")
         if authorization:
             # Not sent on to another host when the registry redirects to its storage.
             request.add_unredirected_header("Authorization", authorization)
@@ -153,8 +157,8 @@ class Registry:
             )
         query = urllib.parse.urlencode({k: v for k, v in challenge.items() if k in ("service", "scope")})
         request = urllib.request.Request(f"{realm}?{query}")  # noqa: S310 - checked above
-        if self._basic:
-            request.add_unredirected_header("Authorization", f"Basic {self._basic}")
+        if self.basic:
+            request.add_unredirected_header("Authorization", f"Basic {self.basic}")
         with urllib.request.urlopen(request, timeout=TIMEOUT_S) as reply:  # noqa: S310 - checked above
             body = json.loads(reply.read(MAX_MANIFEST_BYTES))
         return str(body.get("token") or body.get("access_token") or "")

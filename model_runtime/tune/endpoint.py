@@ -27,7 +27,6 @@ log = logging.getLogger(__name__)
 
 PORT_VARIABLE = "TRAINER_PORT"
 """Another port than 5000, where several trainers share one network; 0 for any free one."""
-PROGRESS_PATH = "/progress"
 
 GAUGES: Mapping[str, str] = {
     "step": "Optimiser steps that are done, those before a resume included.",
@@ -40,6 +39,8 @@ GAUGES: Mapping[str, str] = {
     "eta_seconds": "Estimated time left, from the steps that this process did.",
     "resumed_from_step": "Step of the checkpoint that this process went on from; 0 for a fresh start.",
     "checkpoint_step": "Step of the newest complete checkpoint.",
+    "weights_bytes": "Size of the base model where it has to be fetched.",
+    "fetched_bytes": "What of it is here.",
 }
 """Metric `trainer_<name>` to its help; a figure that is not known yet is left out."""
 
@@ -76,7 +77,7 @@ def serve(progress: Progress, number: int, host: str = "0.0.0.0") -> ThreadingHT
 
     routes: Mapping[str, Callable[[], tuple[str, bytes]]] = {
         contract.METRICS_PATH: lambda: (CONTENT_TYPE_LATEST, generate_latest(registry)),
-        PROGRESS_PATH: lambda: ("application/json", json.dumps(progress.as_json()).encode()),
+        contract.PROGRESS_PATH: lambda: ("application/json", json.dumps(progress.as_json()).encode()),
         "/healthz": lambda: ("text/plain", b"training\n"),
     }
     try:

@@ -19,7 +19,19 @@ from transformers import AutoConfig
 from transformers.utils import logging as transformers_logging
 
 from model_runtime.errors import UserError, report, termination_log
-from model_runtime.tune import base, card, check, checkpoints, config, data, hardware, lengths, result, training
+from model_runtime.tune import (
+    base,
+    card,
+    check,
+    checkpoints,
+    config,
+    data,
+    fetching,
+    hardware,
+    lengths,
+    result,
+    training,
+)
 from model_runtime.tune.clock import Clock
 from model_runtime.tune.endpoint import port, serve
 from model_runtime.tune.memory import Precision
@@ -86,7 +98,7 @@ def _run(check_only: bool, environment: Mapping[str, str], clock: Clock, progres
     processes = int(environment.get("WORLD_SIZE") or 1)
     first = environment.get("RANK", "0") == "0"
     progress.update(phase="checking")
-    prepared = prepare(environment, clock, processes)
+    prepared = prepare(environment, clock, processes, progress)
     if first:
         for line in prepared.report.lines():
             log.info(line)
@@ -102,13 +114,17 @@ def _run(check_only: bool, environment: Mapping[str, str], clock: Clock, progres
     return _train(prepared, clock, progress, processes, first)
 
 
-def prepare(environment: Mapping[str, str], clock: Clock, processes: int) -> Prepared:
-    """Reads configuration, data and the model's outline. Raises UserError for what cannot work."""
+def prepare(environment: Mapping[str, str], clock: Clock, processes: int, progress: Progress | None = None) -> Prepared:
+    """Reads configuration, data and the model's outline, whose weights are fetched first where the image has none.
+
+    Raises UserError for what cannot work.
+    """
     settings = config.read_config(config.config_path(environment), environment)
     _tell_ignored(settings)
-    base.require_weights(settings.model)
     source = data.find_source(settings.dataset, environment)
     rows, form = data.read_rows(source, data.writable_cache(environment))
+    settings = fetching.with_weights(settings, environment, progress or Progress(clock))
+    base.require_weights(settings.model)
     split = data.split_rows(rows, form, settings.dataset)
     tokenizer = base.load_tokenizer(settings.model, chat=data.is_conversational(rows))
     device = hardware.probe(clock, processes)

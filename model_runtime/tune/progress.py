@@ -11,8 +11,18 @@ from typing import Any, Literal
 
 from model_runtime.tune.clock import Clock
 
-Phase = Literal["starting", "checking", "loading", "training", "evaluating", "saving", "done", "failed"]
-PHASES: tuple[Phase, ...] = ("starting", "checking", "loading", "training", "evaluating", "saving", "done", "failed")
+Phase = Literal["starting", "checking", "fetching", "loading", "training", "evaluating", "saving", "done", "failed"]
+PHASES: tuple[Phase, ...] = (
+    "starting",
+    "checking",
+    "fetching",
+    "loading",
+    "training",
+    "evaluating",
+    "saving",
+    "done",
+    "failed",
+)
 
 
 @dataclass(frozen=True)
@@ -33,6 +43,9 @@ class State:
     resumed_from_step: int = 0
     checkpoint_step: int = 0
     """The newest complete checkpoint: what a restart would go on from."""
+    weights_bytes: int = 0
+    """Size of the base model where it has to be fetched."""
+    fetched_bytes: int = 0
     message: str = ""
 
 

@@ -161,6 +161,13 @@ def test_settings_become_flags_that_the_binary_accepts(helm: Helm) -> None:
     assert loaded.machine_api == "required"
 
 
+def test_the_runtime_image_becomes_a_flag_and_is_absent_by_default(helm: Helm) -> None:
+    named = controller(helm.template({"modelRuntime": {"image": "registry.example/runtime:1"}}))["args"]
+
+    assert named[-1] == "--model-runtime-image=registry.example/runtime:1"
+    assert not any(argument.startswith("--model-runtime-image") for argument in controller(helm.template({}))["args"])
+
+
 def test_azure_and_identity_reach_the_provisioner(helm: Helm) -> None:
     azure = {"subscriptionId": "s", "resourceGroup": "g", "clusterName": "c", "tenantId": "t", "location": "l"}
     documents = by_key(helm.template({"gpuProvisioner": {"azure": azure, "workloadIdentity": {"clientId": "id"}}}))

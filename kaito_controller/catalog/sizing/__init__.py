@@ -56,6 +56,7 @@ from kaito_controller.catalog.sizing.plan import Fitness, ServingPlan, TokenRang
 from kaito_controller.catalog.sizing.serving import nodes_needed, plan_serving
 from kaito_controller.catalog.sizing.shape_fit import (
     fit_inference,
+    plan_on_gpus,
     serving_plan,
     shape_suggestions,
     shortfall_text,
@@ -103,6 +104,7 @@ __all__ = [
     "nodes_needed",
     "offer_text",
     "offers",
+    "plan_on_gpus",
     "plan_serving",
     "plan_tuning",
     "read_engine_settings",

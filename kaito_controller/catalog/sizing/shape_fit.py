@@ -42,6 +42,14 @@ def serving_plan(
     return plan_serving(preset.shape, card, gpus_per_node=gpus, nodes=count, settings=settings)
 
 
+def plan_on_gpus(preset: Preset, instance_type: InstanceType, gpus: int) -> ServingPlan | None:
+    """The plan for `gpus` GPUs of one node, for a preset whose own numbers say that it fits; None when the shape does not say how."""
+    if preset.shape is None:
+        return None
+    plan = plan_serving(preset.shape, card_of(instance_type), gpus_per_node=gpus)
+    return None if plan.fitness is Fitness.DOES_NOT_FIT else plan
+
+
 def fit_by_shape(
     catalog: Catalog,
     preset: Preset,

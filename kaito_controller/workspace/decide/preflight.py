@@ -23,6 +23,7 @@ from kaito_controller.api.violation import Violation
 from kaito_controller.catalog.life import retirement_text
 from kaito_controller.catalog.model import GIB, Catalog, InstanceType, ModelRequirements, Preset
 from kaito_controller.catalog.nearest import nearest
+from kaito_controller.catalog.runtime_image import for_image_of_its_own
 from kaito_controller.catalog.sizing import (
     EngineSettings,
     Fit,
@@ -30,6 +31,7 @@ from kaito_controller.catalog.sizing import (
     fit_inference,
     fit_tuning,
     is_tuned_by_shape,
+    plan_on_gpus,
     read_tuning_settings,
     runtime_arguments,
     serving_plan,
@@ -90,7 +92,7 @@ def examine(
     `template_policy`: what it may carry.
     """
     mode = Mode.TUNING if workspace.tuning is not None and workspace.inference is None else Mode.INFERENCE
-    preset = catalog.preset(workspace.preset.name) if workspace.preset else None
+    preset = _preset(workspace, catalog)
     needs = _needs(workspace, preset)
     unread, settings = _engine_settings(workspace, config)
     fit = _fit(workspace, catalog, preset, settings)
@@ -126,6 +128,11 @@ def examine(
         runtime_args=_arguments(workspace, preset, plan, settings),
         sizing_on=partial(_sizing, workspace, catalog, preset, found, settings),
     )
+
+
+def _preset(workspace: Workspace, catalog: Catalog) -> Preset | None:
+    spec = workspace.preset
+    return for_image_of_its_own(catalog.preset(spec.name), spec.private_image) if spec else None
 
 
 def _engine_settings(workspace: Workspace, config: Object | None) -> tuple[Verdict | None, EngineSettings | None]:
@@ -181,7 +188,7 @@ def _sizing(
 def _arguments(
     workspace: Workspace, preset: Preset | None, plan: ServingPlan | None, settings: EngineSettings | None
 ) -> tuple[str, ...]:
-    if preset is None or not preset.is_sized_by_shape:
+    if preset is None or preset.contract.start != "flags":
         return ()
     return tuple(runtime_arguments(preset, plan, settings, weights_source(workspace.preset)))
 
@@ -203,6 +210,8 @@ def _plan_on(
     resource = workspace.resource
     if fit is None or not fit.ok or preset is None or resource is None or instance_type is None:
         return None
+    if preset.published is not None:
+        return plan_on_gpus(preset, instance_type, fit.gpus_per_pod)
     return serving_plan(preset, instance_type, resource.count, settings) if preset.is_sized_by_shape else None
 
 

@@ -99,6 +99,11 @@ def test_pods_pass_restricted_once_a_user_is_set_for_preset_images(client: Clien
     create_pod(client, name, "restricted", preset_run_as_user=1000)
 
 
+@pytest.mark.parametrize("name", sorted(name for name in CASES if name.startswith("runtime-")))
+def test_every_pod_of_the_runtime_image_passes_restricted(client: Client, name: str) -> None:
+    create_pod(client, name, "restricted")
+
+
 def test_preset_images_that_run_as_root_are_what_keeps_a_pod_from_restricted(client: Client) -> None:
     with pytest.raises(Forbidden, match="runAsNonRoot"):
         create_pod(client, "inference-phi-3-mini", "restricted")

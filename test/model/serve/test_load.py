@@ -109,10 +109,12 @@ def test_more_than_may_wait_are_refused_and_told_when_to_come_back(llama: Path, 
 
 
 def test_sigterm_finishes_what_runs_and_refuses_what_comes(llama: Path, tmp_path: Path) -> None:
-    with serving(tmp_path, f"--weights={llama}", "--max-num-seqs=4") as server, ThreadPoolExecutor(8) as clients:
+    """With time enough on a busy machine: what does not end in time is cut off, as the next test shows."""
+    flags = [f"--weights={llama}", "--max-num-seqs=4", "--drain-timeout-s=200"]
+    with serving(tmp_path, *flags) as server, ThreadPoolExecutor(8) as clients:
         running = [clients.submit(server.post, "/v1/completions", LONG) for _ in range(8)]
         server.process.wait_for(lambda: server.metric("model_runtime_requests_in_flight") == 8, 20, "eight requests")
-        stopping = threading.Thread(target=server.process.terminate)
+        stopping = threading.Thread(target=server.process.terminate, args=(220,))
         stopping.start()
         server.process.wait_for_output("stopping: new requests are refused", 10)
         late = server.post("/v1/completions", LONG)

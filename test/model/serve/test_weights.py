@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import re
 import shutil
@@ -10,8 +11,10 @@ from pathlib import Path
 
 import pytest
 
-from model_runtime.adapters.pull import pull
+from model_runtime.adapters.pull import main, pull
 from model_runtime.errors import UserError
+from model_runtime.oci.reference import parse_reference
+from model_runtime.oci.registry import Registry
 from test.model.serve import images
 from test.model.serve.lora import make_adapter
 from test.model.serve.running import failed_start, serving
@@ -109,6 +112,25 @@ def test_an_adapter_image_without_a_base_is_unpacked(registry: str, llama: Path,
         assert (tmp_path / "first" / path.name).read_bytes() == path.read_bytes()
     assert (tmp_path / "first" / "adapter_config.json").stat().st_mode & 0o777 == 0o644
     assert sorted(path.name for path in (tmp_path / "first").iterdir()) == sorted(path.name for path in made.iterdir())
+
+
+def test_a_data_image_is_unpacked_by_the_program_with_credentials_of_a_folder(
+    registry: str, llama: Path, tmp_path: Path
+) -> None:
+    images.push(f"{registry}/data:1", {"data/rows.json": llama / "config.json"}, tmp_path)
+    (tmp_path / "credentials").mkdir()
+    (tmp_path / "credentials" / "0.json").write_text("{}")
+    told = ["--any-files", f"--credentials={tmp_path / 'credentials'}"]
+    assert main([f"{registry}/data:1", str(tmp_path / "out"), *told]) == 0
+    assert [path.name for path in (tmp_path / "out").iterdir()] == ["rows.json"]
+
+
+def test_of_several_files_with_credentials_the_one_that_knows_the_registry_counts(tmp_path: Path) -> None:
+    for number, host in enumerate(("other.example.com", "r.example.com")):
+        auths = {"auths": {host: {"username": "user", "password": str(number)}}}
+        (tmp_path / f"{number}.json").write_text(json.dumps(auths))
+    client = Registry(parse_reference("r.example.com/a:1"), sorted(tmp_path.glob("*.json")))
+    assert base64.b64decode(client.basic) == b"user:1"
 
 
 def test_an_image_without_an_adapter_is_told(registry: str, llama: Path, tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ import tempfile
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -71,10 +71,14 @@ def eventually(what: Callable[[], Any], process: subprocess.Popen[str], run: Run
 
 
 def free_port() -> int:
-    """One of two neighbours that are free now."""
-    with socket.socket() as first:
-        first.bind(("127.0.0.1", 0))
-        return int(first.getsockname()[1])
+    """The first of two neighbours that are free now, below those that the kernel gives to clients: one that connects to a port of that
+    range, where nobody listens yet, may be given the port itself and meet its own words."""
+    for port in range(20_000 + 2 * (os.getpid() % 4_000), 32_000, 2):
+        with socket.socket() as first, socket.socket() as second, suppress(OSError):
+            first.bind(("127.0.0.1", port))
+            second.bind(("127.0.0.1", port + 1))
+            return port
+    raise AssertionError("no two neighbouring ports are free below 32000")
 
 
 def progress(port: int) -> dict[str, Any]:

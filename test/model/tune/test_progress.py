@@ -112,6 +112,8 @@ def test_progress_is_served_as_json(server: ThreadingHTTPServer, progress: Progr
         "etaSeconds": 4,
         "resumedFromStep": 0,
         "checkpointStep": 20,
+        "weightsBytes": 0,
+        "fetchedBytes": 0,
         "message": "",
     }
 

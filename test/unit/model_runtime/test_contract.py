@@ -2,20 +2,57 @@
 
 from __future__ import annotations
 
+import importlib.util
 import tomllib
 from pathlib import Path
 
+import pytest
+
 from kaito_controller.api.tuning_config import SECTIONS
-from kaito_controller.workloads import adapters, containers, tuning_output
+from kaito_controller.api.types import Workspace
+from kaito_controller.catalog.loader import load_catalog
+from kaito_controller.catalog.model import RUNTIME_LAUNCHER
+from kaito_controller.catalog.runtime_image import with_runtime_image
+from kaito_controller.catalog.runtimes import MODEL_RUNTIME, PUBLISHED, RUNTIMES, Runtime
+from kaito_controller.workloads import WorkloadContext, adapters, containers, pulling, tuning_output
+from kaito_controller.workloads.weights import trainer_env
 from model_runtime import contract
+from model_runtime.serve.settings import parse
 
 TOP = Path(__file__).resolve().parents[3]
+DOCKERFILE = (TOP / "model_runtime" / "Dockerfile").read_text()
 
 
-def test_port_and_probe_path() -> None:
-    probe = containers.probes(60)["readinessProbe"]["httpGet"]
+@pytest.mark.parametrize("runtime", RUNTIMES.values(), ids=lambda runtime: runtime.name)
+def test_port_and_probe_path(runtime: Runtime) -> None:
+    """The runtime image also takes the place of a published one unchanged."""
+    probe = containers.probes(runtime, 60)["readinessProbe"]["httpGet"]
     assert probe["port"] == contract.PORT
     assert probe["path"] in contract.HEALTH_PATHS
+
+
+def test_what_the_operator_relies_on_in_the_runtime_image() -> None:
+    assert MODEL_RUNTIME.health_path in contract.HEALTH_PATHS
+    assert MODEL_RUNTIME.chat_path in contract.OPENAI_PATHS
+    assert MODEL_RUNTIME.metrics_path == contract.METRICS_PATH
+    assert MODEL_RUNTIME.progress_path == contract.PROGRESS_PATH
+    assert PUBLISHED.chat_path == contract.CHAT_PATH
+    assert f"USER {MODEL_RUNTIME.run_as_user}:{MODEL_RUNTIME.run_as_user}" in DOCKERFILE
+
+
+def test_the_programs_that_the_operator_starts_are_in_the_image() -> None:
+    for command in (pulling.PROGRAM, RUNTIME_LAUNCHER.command):
+        assert command[:2] == ("python3", "-m")
+        assert importlib.util.find_spec(command[2]) is not None
+
+
+def test_the_variables_of_the_trainer_are_settings_of_the_runtime() -> None:
+    preset = with_runtime_image(load_catalog(), "r/runtime:1").presets["phi-3-mini-4k-instruct"]
+    workspace = Workspace.from_object({"metadata": {"name": "w", "namespace": "n", "uid": "1"}})
+    told = trainer_env(WorkloadContext(workspace, preset, hub_endpoint="https://hub.example.com"))
+    settings = parse([], {entry["name"]: entry["value"] for entry in told}).settings
+    assert settings.weights == f"hf://{preset.weights.repository}@{preset.weights.revision}"
+    assert settings.hf_endpoint == "https://hub.example.com"
 
 
 def test_adapter_mount_and_files() -> None:

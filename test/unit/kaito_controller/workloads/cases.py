@@ -11,6 +11,8 @@ import yaml
 
 from kaito_controller.api.types import Workspace
 from kaito_controller.catalog.loader import load_catalog
+from kaito_controller.catalog.runtime_image import with_runtime_image
+from kaito_controller.catalog.sizing import runtime_arguments
 from kaito_controller.workloads import TemplatePolicy, WorkloadContext
 
 API_VERSIONS = ("1.30", kubernetes_validate.latest_version())
@@ -49,6 +51,18 @@ def context(subject: Workspace, **fields: Any) -> WorkloadContext:
     if subject.tuning:
         defaults |= {"tuning_config": QLORA, "tuning_config_map": "qlora-params-template"}
     return WorkloadContext(workspace=subject, **(defaults | fields))
+
+
+RUNTIME_IMAGE = "registry.example.com/runtime:1@sha256:" + "0" * 64
+
+
+def on_runtime(subject: Workspace, **fields: Any) -> WorkloadContext:
+    """As `context`, in a cluster whose operator names a runtime image; arguments as the preflight gives them for unknown GPUs."""
+    catalog = with_runtime_image(CATALOG, RUNTIME_IMAGE)
+    assert subject.preset is not None
+    preset = catalog.presets[subject.preset.name]
+    told = () if subject.tuning else tuple(runtime_arguments(preset, None))
+    return context(subject, **{"preset": preset, "runtime_args": told, **fields})
 
 
 def inference(preset: str = "phi-3-mini-4k-instruct", **more: Any) -> dict[str, Any]:
@@ -151,6 +165,17 @@ CASES: dict[str, Callable[[], WorkloadContext]] = {
             tuning=tuning({"volumeSource": {"persistentVolumeClaim": {"claimName": "data"}}}, "falcon-7b"),
         ),
         tuning_deadline_s=86400,
+    ),
+    "runtime-phi-3-mini": lambda: on_runtime(workspace("workspace-phi-3-mini", inference=inference())),
+    "runtime-adapters": lambda: on_runtime(
+        workspace("tuned", inference=inference(adapters=[adapter("style", "team-a", "team-b"), adapter("7b-tone")]))
+    ),
+    "runtime-adapters-with-strengths": lambda: on_runtime(
+        workspace("tuned", inference=inference(adapters=THREE_ADAPTERS))
+    ),
+    "runtime-tuning": lambda: on_runtime(workspace("workspace-tuning-phi-3", tuning=tuning())),
+    "runtime-tuning-image": lambda: on_runtime(
+        workspace("from-image", tuning=tuning({"image": "registry.example.com/data:1", "imagePullSecrets": ["data"]}))
     ),
     "tuning-urls-private": lambda: context(
         workspace(

@@ -99,9 +99,8 @@ def test_patience_matches_the_readiness_timeout_of_every_preset(name: str) -> No
     probes = server(ctx)
     startup = probes["startupProbe"]
     assert startup["periodSeconds"] * startup["failureThreshold"] == preset.inference.readiness_timeout_s
-    assert all(
-        probes[kind]["httpGet"]["path"] == "/healthz" for kind in ("startupProbe", "readinessProbe", "livenessProbe")
-    )
+    kinds = ("startupProbe", "readinessProbe", "livenessProbe")
+    assert {probes[kind]["httpGet"]["path"] for kind in kinds} == {preset.contract.health_path}
     assert build_inference_deployment(ctx)["spec"]["progressDeadlineSeconds"] > preset.inference.readiness_timeout_s
 
 
