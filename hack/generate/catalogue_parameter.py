@@ -15,7 +15,7 @@ CEL cannot parse YAML, so what it compares and what it says is worked out here, 
     type-bare.<the same without Standard_>  the same, for who forgot or misspelt the first word
     preset-family.<first 5 letters>    presets that begin so, for the message about an unknown one
     alias.<owner>__<model>             name of the preset with the weights of that hub repository, which may be named in its place
-    fit.<name>[.<method>]              `,c3:1,c7:2,`: the least number of nodes by class of instance type, absent where it never fits
+    fit.<name>[.<method>]              `,c3,c7,`: the classes of instance types of which one node holds it
     short.<name>[.<method>].<class>    what is missing when one node does not hold it
     cure.<name>[.<method>].<cloud>                instance types that do, with their list prices
     sku.<name>                         .gpus .gpu-bytes .accelerator .cloud .offer .class, .unfit: why no such preset runs there,
@@ -120,11 +120,10 @@ def _shape_keys(preset: Preset, catalog: Catalog, classes: Mapping[str, Instance
     yield f"alias.{preset.weights.repository.replace('/', '__')}", preset.name
     fits = []
     for name, kind in classes.items():
-        least = nodes_needed(preset.shape, card_of(kind), kind.gpus, most=MAX_NODES)
-        if least:
-            fits.append(f"{name}:{least}")
-        if least != 1:
-            yield f"short.{preset.name}.{name}", shortfall_text(preset, kind, least)
+        if nodes_needed(preset.shape, card_of(kind), kind.gpus, most=MAX_NODES):
+            fits.append(name)
+        else:
+            yield f"short.{preset.name}.{name}", shortfall_text(preset, kind)
     yield f"fit.{preset.name}", f",{','.join(fits)},"
     for cloud in _CLOUDS:
         yield f"cure.{preset.name}.{cloud}", suggestion_text(shape_suggestions(catalog, preset, cloud))
@@ -159,7 +158,7 @@ def _tuning_keys(
         if problem:
             yield f"short.{name}.{kind}", problem
         else:
-            fits.append(f"{kind}:1")
+            fits.append(kind)
     yield f"fit.{name}", f",{','.join(fits)},"
     for cloud in _CLOUDS:
         yield (

@@ -15,7 +15,6 @@ from hack.generate.cel import fits, has_weights, quoted, text, with_value
 from kaito_controller.api import patterns, sentences
 from kaito_controller.api.rules.catalogue import MAX_DISTRIBUTED_NAME
 from kaito_controller.api.types import DEFAULT_INSTANCE_TYPE
-from kaito_controller.catalog.sizing import MAX_NODES
 
 NAME = "kaito-workspace-catalogue"
 LIFE_NAME = "kaito-workspace-instance-type-life"
@@ -318,13 +317,11 @@ def _size() -> tuple[str, str, str]:
 
 
 def _shape() -> tuple[str, str, str]:
-    """A preset that is sized by its shape: how many nodes of each class of instance type it needs was planned beforehand."""
-    nodes = f"[{', '.join(str(n) for n in range(1, MAX_NODES + 1))}]"
-    found = "params.data['fit.' + variables.fitted].contains(',' + variables.class + ':' + string(n) + ',')"
+    """A preset that is sized by its shape: on which classes of instance type one node holds it was planned beforehand."""
+    found = "params.data['fit.' + variables.fitted].contains(',' + variables.class + ',')"
     short = "'short.' + variables.fitted + '.' + variables.class"
     return (
-        "!variables.creating || !variables.shaped || !variables.typeBuiltIn || variables.configured || "
-        f"{nodes}.exists(n, n <= variables.count && {found})",
+        f"!variables.creating || !variables.shaped || !variables.typeBuiltIn || variables.configured || {found}",
         "'resource.instanceType: ' + variables.type + ' has ' + params.data[variables.typeKey + '.offer'] + '; ' + "
         f"variables.preset + ': ' + ({short} in params.data ? params.data[{short}] : params.data[variables.typeKey + '.unfit']) + '; ' + "
         "params.data['cure.' + variables.fitted + '.' + params.data[variables.typeKey + '.cloud']]",

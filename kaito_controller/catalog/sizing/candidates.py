@@ -15,8 +15,8 @@ from kaito_controller.catalog.sizing.engine import EngineSettings
 from kaito_controller.catalog.sizing.plan import Fitness, ServingPlan
 from kaito_controller.catalog.sizing.serving import nodes_needed, plan_serving
 
-MAX_NODES = 8
-"""Nodes over which a plan spreads one copy of a model, at most."""
+MAX_NODES = 1
+"""Nodes over which one copy of a model may be spread: the runtime image serves on one. `plan_serving` plans for more."""
 HOURS_A_MONTH = 730
 _UNKNOWN_SHARE, _UNKNOWN_CAPABILITY = 0.93, 8.0
 """Of a card that nobody has described: a usual share of the nominal memory, and a capability that refuses nothing usual."""
@@ -102,7 +102,7 @@ def _planned(
     preset: Preset, card: Card, gpus: int, nodes: int | None, settings: EngineSettings | None
 ) -> tuple[int, ServingPlan] | None:
     assert preset.shape is not None  # noqa: S101  # the caller has looked
-    needed = nodes_needed(preset.shape, card, gpus, settings, nodes or MAX_NODES)
+    needed = nodes_needed(preset.shape, card, gpus, settings, min(nodes or MAX_NODES, MAX_NODES))
     if needed == 0:
         return None
     shared = 1 if needed == 1 else nodes or needed

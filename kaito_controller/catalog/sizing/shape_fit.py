@@ -1,7 +1,7 @@
 """Does a model fit that states its shape? The plan, brought into the words and the `Fit` that every preset has.
 
-A model that fits on one node runs a copy on each node, so any number of nodes will do. One that needs several nodes runs one copy over
-all of them.
+A model that fits on one node runs a copy on each node, so any number of nodes will do. One that would need several nodes for a copy is
+refused, because the runtime image does not spread a copy over nodes.
 """
 
 from __future__ import annotations
@@ -11,10 +11,12 @@ from kaito_controller.catalog.sizing.candidates import MAX_NODES, candidates, ca
 from kaito_controller.catalog.sizing.engine import EngineSettings
 from kaito_controller.catalog.sizing.node_fit import Fit, fit_by_numbers, offer_text, suggestion_text
 from kaito_controller.catalog.sizing.plan import Fitness, ServingPlan
-from kaito_controller.catalog.sizing.serving import nodes_needed, plan_serving
-from kaito_controller.catalog.units import GIB, count_of
+from kaito_controller.catalog.sizing.serving import plan_serving
+from kaito_controller.catalog.units import GIB
 
 MAX_SUGGESTIONS = 3
+ONE_NODE = "one node must hold the model"
+"""More nodes run more copies of it."""
 
 
 def fit_inference(
@@ -33,13 +35,14 @@ def fit_inference(
 def serving_plan(
     preset: Preset, instance_type: InstanceType, count: int, settings: EngineSettings | None = None
 ) -> ServingPlan:
-    """The plan for `count` nodes: a copy on each where one node holds the model, else one copy over all of them."""
+    """The plan for each of `count` nodes, which run a copy each; one copy over several of them only where that can be carried out."""
     assert preset.shape is not None  # noqa: S101  # only presets with a shape are planned
     card, gpus = card_of(instance_type), instance_type.gpus
     one = plan_serving(preset.shape, card, gpus_per_node=gpus, settings=settings)
-    if one.fitness is not Fitness.DOES_NOT_FIT or count == 1:
+    shared = min(count, MAX_NODES)
+    if one.fitness is not Fitness.DOES_NOT_FIT or shared == 1:
         return one
-    return plan_serving(preset.shape, card, gpus_per_node=gpus, nodes=count, settings=settings)
+    return plan_serving(preset.shape, card, gpus_per_node=gpus, nodes=shared, settings=settings)
 
 
 def plan_on_gpus(preset: Preset, instance_type: InstanceType, gpus: int) -> ServingPlan | None:
@@ -70,13 +73,12 @@ def fit_by_shape(
     return Fit(True, plan.gpus_per_node, count, disk, (offer, f"{preset.name} runs with {plan.widths}", room, context))
 
 
-def shortfall_text(preset: Preset, instance_type: InstanceType, least_nodes: int) -> str:
-    """`61.3 GiB too much for each GPU; 2 nodes of this type would do`: what one node lacks, in few words."""
+def shortfall_text(preset: Preset, instance_type: InstanceType) -> str:
+    """`61.3 GiB too much for each GPU; one node must hold the model`: what one node lacks, in few words."""
     assert preset.shape is not None  # noqa: S101  # only presets with a shape are planned
     plan = plan_serving(preset.shape, card_of(instance_type), gpus_per_node=instance_type.gpus)
-    short = f"{max(plan.shortfall_bytes / GIB, 0.1):.1f} GiB too much for each GPU"
-    why = short if plan.shortfall_bytes else plan.problem
-    return f"{why}; {count_of(least_nodes, 'node')} of this type would do" if least_nodes else why
+    short = f"{max(plan.shortfall_bytes / GIB, 0.1):.1f} GiB too much for each GPU; {ONE_NODE}"
+    return short if plan.shortfall_bytes else plan.problem
 
 
 def spread_problem(preset: Preset, plan: ServingPlan) -> str:
@@ -108,9 +110,8 @@ def _misfit(
     assert preset.shape is not None  # noqa: S101  # only presets with a shape are planned
     card, gpus = card_of(instance_type), instance_type.gpus
     lines = [offer, f"{preset.name}: {plan_serving(preset.shape, card, gpus_per_node=gpus, settings=settings).problem}"]
-    least = nodes_needed(preset.shape, card, gpus, settings, MAX_NODES)
-    if least:
-        lines.append(f"{count_of(least, 'node')} of this type would do")
+    if count > 1:
+        lines.append(ONE_NODE)
     suggestions = shape_suggestions(catalog, preset, instance_type.cloud, settings)
     explanation = (*lines, suggestion_text(suggestions))
     return Fit(False, 0, count, preset.inference.disk_bytes, explanation, tuple(t.name for t in suggestions))
