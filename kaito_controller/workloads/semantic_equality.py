@@ -9,24 +9,8 @@ from __future__ import annotations
 from decimal import Decimal
 from typing import Any
 
-_SUFFIXES = {
-    "n": Decimal("1e-9"),
-    "u": Decimal("1e-6"),
-    "m": Decimal("1e-3"),
-    "": Decimal(1),
-    "k": Decimal(10**3),
-    "M": Decimal(10**6),
-    "G": Decimal(10**9),
-    "T": Decimal(10**12),
-    "P": Decimal(10**15),
-    "E": Decimal(10**18),
-    "Ki": Decimal(2**10),
-    "Mi": Decimal(2**20),
-    "Gi": Decimal(2**30),
-    "Ti": Decimal(2**40),
-    "Pi": Decimal(2**50),
-    "Ei": Decimal(2**60),
-}
+from controller_runtime.quantity import parse_quantity
+
 _QUANTITY_MAPS = frozenset({"requests", "limits"})
 _QUANTITIES = frozenset({"sizeLimit", "storage"})
 _WHOLE = ("env", "envFrom", "command", "args")
@@ -52,16 +36,10 @@ def quantity(value: Any) -> Decimal | str | None:
     """A Kubernetes quantity as a number; text that is none stays text, so that it equals only itself."""
     if value is None:
         return None
-    text = str(value)
-    number = text.rstrip("KMGTPEkinum")
-    factor = _SUFFIXES.get(text[len(number) :])
-    if (number and number[-1] in "+-") or factor is None:
-        number, factor = text, Decimal(1)
     try:
-        found = Decimal(number) * factor
-    except ArithmeticError:  # No number, or one beyond what can be computed with.
-        return text
-    return found if found.is_finite() else text
+        return parse_quantity(value)
+    except ValueError:
+        return str(value)
 
 
 def _contains_map(live: Any, meant: dict[str, Any], key: str) -> bool:
