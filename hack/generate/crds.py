@@ -64,6 +64,7 @@ def workspace_crd() -> dict[str, Any]:
         _condition_column("JobStarted", "The tuning run has started", priority=1),
         _column("Reason", _condition_path("WorkspaceReady", "reason"), "Why it is (not) ready", priority=1),
         _column("Nodes", ".status.workerNodes", "Nodes in use", priority=1),
+        _column("Progress", ".status.progress", "How far the tuning run is", priority=1),
     ]
     names = {
         "categories": ["workspace"],

@@ -407,6 +407,8 @@ class WorkspaceStatus(ApiModel):
     """Number of replicas that there are; what autoscalers take for the current number."""
     selector: Annotated[str, Field(max_length=128)] = ""
     """Label selector of the pods, as text, for autoscalers."""
+    progress: Annotated[str, Field(max_length=64)] = ""
+    """How far a tuning run is, such as "training 30 %"; empty when its trainer does not tell."""
     record: StatusRecord | None = None
     """What the controller remembers of this Workspace."""
     conditions: Annotated[

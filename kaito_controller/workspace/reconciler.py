@@ -41,6 +41,7 @@ from kaito_controller.workspace.conditions.status import (
     conditions_of,
     deleting_conditions,
     poisoned_conditions,
+    progress_of,
     scale_of,
     status_of,
     workers_of,
@@ -182,7 +183,7 @@ class WorkspaceReconciler:
         workers = workers_of(snapshot, decision)
         wanted = conditions_of(snapshot, decision)
         news = changes(snapshot.raw, wanted)
-        if self._write_status(raw, wanted, workers, scale_of(snapshot)):
+        if self._write_status(raw, wanted, workers, {**scale_of(snapshot), **progress_of(snapshot)}):
             self._tell(raw, news)
             self._measures.shown(snapshot, news)
 

@@ -6,6 +6,7 @@ Kept apart from `main`, so that tests and benchmarks run exactly what the binary
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from functools import lru_cache, partial
 
 from controller_runtime.cache.informer import Informer
@@ -64,6 +65,7 @@ from kaito_controller.workspace.observe.node_orders import NodeOrders, choose
 from kaito_controller.workspace.observe.observer import Observer, Surroundings
 from kaito_controller.workspace.observe.pod_rejections import PodRefusals
 from kaito_controller.workspace.observe.reservations import Reservations
+from kaito_controller.workspace.observe.run_progress import RunProgress
 from kaito_controller.workspace.observe.scalers import Scalers
 from kaito_controller.workspace.reconciler import WorkspaceReconciler
 from kaito_controller.workspace.watches import Mappers, caps_changed, for_machine, for_pod, is_gone, node_matters
@@ -71,6 +73,8 @@ from kaito_controller.workspace.watches import Mappers, caps_changed, for_machin
 COMPONENT = "kaito-controller"
 CONTROLLER = "workspace"
 NEWER_WORKSPACES = Resource(labels.GROUP, "v1beta1", "workspaces", labels.KIND, namespaced=True)
+ASKED_AT_A_TIME = 4
+"""Trainers that are asked at the same time how far they are; each answers or fails within seconds."""
 RUNNERS = (DEPLOYMENTS, STATEFUL_SETS, JOBS)
 
 log = get_logger(__name__)
@@ -108,7 +112,8 @@ def assemble(manager: Manager, settings: ControllerSettings, *, clock: Clock = S
         manager.client,
         caches,
         Observer(
-            *(caches, surroundings, clock, PodRefusals(manager.client, clock), reservations, Scalers(manager.client))
+            *(caches, surroundings, clock, PodRefusals(manager.client, clock), reservations, Scalers(manager.client)),
+            RunProgress(clock, ThreadPoolExecutor(ASKED_AT_A_TIME, "run-progress")),
         ),
         OwnWrites({**informers, **machines.resources}, clock),
         reservations,

@@ -80,6 +80,12 @@ def scale_of(snapshot: Snapshot) -> dict[str, Any]:
     return {"replicas": replicas, "selector": selector}
 
 
+def progress_of(snapshot: Snapshot) -> dict[str, Any]:
+    """How far a tuning run is; "" once nothing is known any more, and no field where nothing ever was."""
+    known = snapshot.progress.brief if snapshot.progress is not None else ""
+    return {"progress": known} if known or mapping(snapshot.raw.get("status")).get("progress") else {}
+
+
 def status_of(
     raw: Object,
     wanted: Iterable[Condition],

@@ -105,7 +105,9 @@ def _under_way(snapshot: Snapshot, job: Object, nodes: Verdict) -> tuple[Verdict
         return told, told
     if any(_has_run(pod) for pod in snapshot.pods):
         started = Verdict(reasons.JOB_RUNNING, f"Job {name_of(job)} has been running since {_start(job)}.")
-        return started, Verdict(reasons.TUNING_IN_PROGRESS, f"Job {name_of(job)} has been running since {_start(job)}.")
+        how_far = f"; {snapshot.progress.sentence}" if snapshot.progress else ""
+        message = f"Job {name_of(job)} has been running since {_start(job)}{how_far}."
+        return started, Verdict(reasons.TUNING_IN_PROGRESS, message)
     if nodes.reason.severity is not Severity.GOOD:
         return nodes, nodes
     waiting = cause or Verdict(reasons.WORKLOAD_PENDING, f"Waiting for the pod of Job {name_of(job)}.")

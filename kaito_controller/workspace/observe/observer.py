@@ -37,6 +37,7 @@ from kaito_controller.workspace.observe.caches import (
 )
 from kaito_controller.workspace.observe.pod_rejections import PodRefusals
 from kaito_controller.workspace.observe.reservations import Reservations
+from kaito_controller.workspace.observe.run_progress import RunProgress
 from kaito_controller.workspace.observe.scalers import Scalers
 from kaito_controller.workspace.state import naming
 from kaito_controller.workspace.state.caps import Account
@@ -117,6 +118,7 @@ class Observer:
         pod_refusals: PodRefusals,
         reservations: Reservations,
         scalers: Scalers,
+        run_progress: RunProgress,
     ) -> None:
         self._caches = caches
         self._around = surroundings
@@ -124,6 +126,7 @@ class Observer:
         self._pod_refusals = pod_refusals
         self._reservations = reservations
         self._scalers = scalers
+        self._run_progress = run_progress
         self._absences = Absences()
         self._fresh: dict[str, datetime | None] = {}
 
@@ -145,6 +148,8 @@ class Observer:
         nodes = self._nodes(raw, request, machines)
         pods = self._pods(raw)
         refused = self._pod_refusals.of(_runner(existing), pods)
+        context = self._context(workspace, request)
+        progress, more_at = self._run_progress.of(_runner(existing), pods, context.runtime)
         record = read_record(raw)
         return Snapshot(
             raw=raw,
@@ -152,7 +157,7 @@ class Observer:
             limits=self._around.limits,
             wanted=request.wanted,
             mode=request.mode,
-            context=self._context(workspace, request),
+            context=context,
             gate=request.gate,
             readiness_timeout_s=request.readiness_timeout_s,
             brought_nodes=self._around.brought_nodes,
@@ -176,7 +181,8 @@ class Observer:
             refusal=refusal,
             scaled_by=self._scalers.of(_runner(existing), request.wanted.count),
             pods_refused=refused.message,
-            ask_again_at=refused.again_at,
+            progress=progress,
+            ask_again_at=min(filter(None, (refused.again_at, more_at)), default=None),
             fresh=fresh,
         )
 

@@ -21,6 +21,7 @@ from kaito_controller.nodeapi.port import NodeApi
 from kaito_controller.workloads.context import WorkloadContext
 from kaito_controller.workspace.state.caps import Account
 from kaito_controller.workspace.state.records import Attempts, Record, Release
+from kaito_controller.workspace.state.training_progress import TrainingProgress
 
 
 @dataclass(frozen=True, slots=True)
@@ -243,8 +244,10 @@ class Snapshot:
     """The program that set another number of replicas on the workload than the Workspace asks for; "" when nobody did, or none is known."""
     pods_refused: str = ""
     """Why pods of a StatefulSet or Job cannot be made, in the words of its controller; "" when nothing is known."""
+    progress: TrainingProgress | None = None
+    """How far the tuning run is, as its trainer told last; None when nothing is known."""
     ask_again_at: datetime | None = None
-    """When more may be known about missing pods."""
+    """When more may be known about missing pods, or about a run."""
     fresh: Mapping[str, datetime | None] = field(default_factory=dict)
     """By kind: since when its cache has been known to be current without a break; None while it is not. Kinds left out always were."""
 
