@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-import textwrap
+import subprocess
+import sys
 import time
 
 import yaml
@@ -135,13 +136,15 @@ class Story:
         print("\n$ kubectl apply -f -        (falcon-7b on a Standard_NC24ads_A100_v4)")
         print(self._world.product.apply(REFUSED_MANIFEST).rstrip(), flush=True)
         progress = Progress(self._world, self.say)
-        condition = progress.wait_reason(REFUSED, {"MachineFailing"}, 60)
-        print(f"\n$ kubectl describe workspace {REFUSED}      (the condition WorkspaceReady)")
-        message = textwrap.fill(condition["message"], 140, subsequent_indent=" " * 12, break_long_words=False)
-        print(
-            f"  Status:   {condition['status']}\n  Reason:   {condition['reason']}\n  Message:  {message}", flush=True
-        )
+        progress.wait_reason(REFUSED, {"MachineFailing"}, 60)
+        self.explain(REFUSED)
         self.workspaces.append(REFUSED)
+
+    def explain(self, name: str) -> None:
+        """The plugin's page, as `kubectl kaito` shows it where the plugin is on the PATH."""
+        print(f"\n$ kubectl kaito explain {name}\n", flush=True)
+        command = ["-m", "kaito_controller.cli", "explain", name, f"--kubeconfig={self._world.kubeconfig}"]
+        subprocess.run([sys.executable, *command], check=False)  # exit code 1: it is not ready
 
     def delete(self) -> None:
         """Delete everything and prove that nothing is left."""

@@ -27,9 +27,10 @@ def pod_url(pod: Object, port: int, path: str) -> str:
 
 
 def http_port(container: Mapping[str, Any]) -> int:
-    """Where the container says that it serves HTTP, 0 when it says nothing of it."""
-    ports = entries(container.get("ports"), 16)
-    return next((int(p["containerPort"]) for p in ports if p.get("name") == HTTP and p.get("containerPort")), 0)
+    """Where the container says that it serves HTTP, or its first port; 0 when it says nothing of any."""
+    ports = [port for port in entries(container.get("ports"), 16) if port.get("containerPort")]
+    named = [port for port in ports if port.get("name") == HTTP]
+    return next((int(port["containerPort"]) for port in (*named, *ports)), 0)
 
 
 def read_progress(cluster: Cluster, pods: Iterable[Object]) -> dict[str, Any]:

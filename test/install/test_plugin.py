@@ -33,6 +33,14 @@ def test_a_command_of_the_page_prints_what_the_page_shows(command: str, output: 
     assert reply.returncode == 0, reply.stderr
 
 
+def test_the_first_page_shows_what_plan_and_explain_print() -> None:
+    page = (ROOT / "README.md").read_text("utf-8")
+    explained = (ROOT / "test/unit/kaito_controller/cli/explained/quota-is-refused.txt").read_text("utf-8")
+
+    assert f"```\n{explained}```" in page
+    assert f"```sh\n{SHOWN[0][0]}\n```\n\n```\n{SHOWN[0][1]}\n```" in page
+
+
 def test_every_command_of_the_page_is_shown_with_its_output() -> None:
     assert [" ".join(command.split()) for command, _ in SHOWN] == readme.commands(text=PAGE.read_text("utf-8"))
 

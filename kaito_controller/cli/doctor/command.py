@@ -21,6 +21,7 @@ CHECKS: tuple[tuple[str, Check], ...] = (
     ("operators", checks.operators),
     ("permissions", checks.permissions),
     ("cloud", checks.cloud),
+    ("quota", surroundings.quota),
     ("gpus", surroundings.gpus),
     ("storage", surroundings.storage),
     ("images", surroundings.images),

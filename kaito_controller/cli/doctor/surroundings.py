@@ -23,6 +23,7 @@ from kaito_controller.catalog.loader import load_catalog
 from kaito_controller.catalog.units import count_of
 from kaito_controller.cli.ages import duration
 from kaito_controller.cli.cluster import Cluster
+from kaito_controller.cli.cluster_plan import published_offer
 from kaito_controller.cli.doctor.checks import CRDS
 from kaito_controller.cli.doctor.finding import Finding, Level, ok
 from kaito_controller.cli.nodeobjects import GPU
@@ -84,7 +85,7 @@ def storage(cluster: Cluster, _now: datetime) -> Iterator[Finding]:
     else:
         told = f"no default StorageClass ({len(classes)} others)."
         yield Finding(
-            Level.WARNING, "storage", told, "Name a class in each PersistentVolumeClaim, or make one the default."
+            Level.WARNING, "storage", told, "Name a class in each PersistentVolumeClaim, or mark one as the default."
         )
 
 
@@ -106,6 +107,20 @@ def _unpulled(pod: Object) -> Iterator[tuple[dict[str, object], str]]:
             waiting = mapping(mapping(shown.get("state")).get("waiting"))
             if waiting.get("reason") in _PULL:
                 yield dict(shown), str(waiting.get("message") or waiting.get("reason"))
+
+
+def quota(cluster: Cluster, _now: datetime) -> Iterator[Finding]:
+    """What the provisioner publishes of the cloud, where its identity may read it."""
+    offer = published_offer(cluster)
+    if offer is None or not offer.families:
+        told = "not published, so plans say unknown."
+        yield Finding(
+            Level.UNKNOWN, "quota", told, "Optional: gpu_provisioner/README.md names the setting and the extra role."
+        )
+    else:
+        empty = sorted(family.name for family in offer.families.values() if not family.free)
+        shown = f"; nothing left of {', '.join(empty[:6])}{' and others' if len(empty) > 6 else ''}" if empty else ""
+        yield ok("quota", f"published for {offer.region} at {offer.checked_at}{shown}.")
 
 
 def leftovers(cluster: Cluster, _now: datetime) -> Iterator[Finding]:

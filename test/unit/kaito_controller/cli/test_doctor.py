@@ -70,12 +70,14 @@ def machine(reason: str = "", message: str = "") -> Object:
     return made("Machine", "ws1", status={"conditions": [launched]})
 
 
+OFFER = json.dumps({"checkedAt": NOW, "region": "eastus", "families": {"a": {"limit": 6, "used": 6}}})
 HEALTHY: Objects = [
     crd("workspaces.kaito.sh", "v1alpha1"),
     crd("machines.karpenter.sh", "v1alpha5"),
     made("ValidatingAdmissionPolicy", "kaito-workspace-catalogue"),
     made("ValidatingAdmissionPolicyBinding", "kaito-workspace-catalogue"),
     made("ConfigMap", "kaito-catalogue", "kaito-system"),
+    made("ConfigMap", "kaito-instance-offer", "kaito-system", data={"offer.json": OFFER}),
     lease("kaito-controller"),
     lease("gpu-provisioner"),
     lease("gpu-1", "kube-node-lease"),
