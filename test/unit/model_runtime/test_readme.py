@@ -1,0 +1,40 @@
+"""The README of the model runtime: every requirement with tests that exist, every metric of the server."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+TOP = Path(__file__).resolve().parents[3]
+README = (TOP / "model_runtime" / "README.md").read_text()
+ROWS = re.findall(r"^\| ([STPA]\d+) \| (.+) \| (.+) \|$", README, re.MULTILINE)
+IDS = [*(f"S{n}" for n in range(1, 14)), *(f"T{n}" for n in range(1, 8)), "P1", "A1"]
+TESTS = {
+    name
+    for folder in ("test/model", "test/unit/model_runtime")
+    for file in (TOP / folder).rglob("test_*.py")
+    for name in re.findall(r"^def (test_\w+)", file.read_text(), re.MULTILINE)
+}
+NOT_BUILT = {"S12"}
+
+
+def test_every_requirement_has_its_row() -> None:
+    assert [row[0] for row in ROWS] == IDS
+
+
+@pytest.mark.parametrize("row", ROWS, ids=IDS)
+def test_a_requirement_is_shown_by_tests_that_exist(row: tuple[str, str, str]) -> None:
+    named = set(re.findall(r"`(test_\w+)`", row[2]))
+    assert named <= TESTS
+    assert bool(named) is (row[0] not in NOT_BUILT)
+    assert row[0] not in NOT_BUILT or row[2].startswith("not built")
+
+
+def test_every_metric_of_the_server_is_listed() -> None:
+    source = (TOP / "model_runtime" / "serve" / "metrics.py").read_text()
+    names = set(re.findall(r'"((?:vllm:|model_runtime_)\w+)"', source))
+    assert len(names) > 10
+    missing = {name for name in names if f"`{name}`" not in README and f"`{name}_total`" not in README}
+    assert not missing
