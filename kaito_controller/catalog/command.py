@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import re
 import sys
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,8 @@ import yaml
 from kaito_controller.catalog.data_files import CatalogError, preset_from
 from kaito_controller.catalog.from_hub import UnreadableModelError, entry_from_hub
 
+_COMMIT = re.compile(r"[0-9a-f]{40}")
+_MOVES = "note: revision {} may move; give the commit of the two files with --revision, so that weights and entry stay the same"
 CONFIG_MAP, NAMESPACE = "kaito-catalogue", "kaito-system"
 
 
@@ -32,6 +35,8 @@ def main(argv: list[str] | None = None) -> int:
     except (UnreadableModelError, CatalogError) as error:
         print(error, file=sys.stderr)  # noqa: T201  # a command line
         return 1
+    if not _COMMIT.fullmatch(options.revision):
+        print(_MOVES.format(options.revision), file=sys.stderr)  # noqa: T201  # a command line
     shown = _config_map(entry, options.repository) if options.config_map else [entry]
     print(yaml.safe_dump(shown, sort_keys=False, width=120), end="")  # noqa: T201  # a command line
     return 0

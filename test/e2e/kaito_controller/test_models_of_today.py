@@ -74,7 +74,28 @@ def test_a_model_of_today_serves_with_the_flags_that_were_planned(rig: Rig, name
     assert server["resources"]["limits"]["nvidia.com/gpu"] in (gpus, str(gpus))
 
 
-@pytest.mark.localcluster("a real scheduler waits for the claim's volume, and no driver makes one there")
+def volume_and_claim(namespace: str) -> list[dict[str, Any]]:
+    """A volume that is there already and the claim that is bound to it, as somebody has them whose models are on a share."""
+    shared = {"accessModes": ["ReadOnlyMany"], "storageClassName": ""}
+    size = {"storage": "20Gi"}
+    name = f"models-{namespace}"
+    source = {"hostPath": {"path": "/models"}, "claimRef": {"name": "models", "namespace": namespace}}
+    return [
+        {
+            "apiVersion": "v1",
+            "kind": "PersistentVolume",
+            "metadata": {"name": name},
+            "spec": {**shared, **source, "capacity": size},
+        },
+        {
+            "apiVersion": "v1",
+            "kind": "PersistentVolumeClaim",
+            "metadata": {"name": "models"},
+            "spec": {**shared, "volumeName": name, "resources": {"requests": size}},
+        },
+    ]
+
+
 def test_a_model_from_a_claim_of_the_users_own(rig: Rig, namespace: str) -> None:
     preset = {"name": "qwen3-8b", "presetOptions": {"weights": {"claimName": "models", "path": "qwen3"}}}
     asked = workspace("own", "qwen3-8b", "Standard_NV36ads_A10_v5", preset=preset)
@@ -82,9 +103,7 @@ def test_a_model_from_a_claim_of_the_users_own(rig: Rig, namespace: str) -> None
     rig.kubectl("apply", "-n", namespace, "-f", "-", stdin=asked)
     rig.wait_for(lambda: missing in refusal(rig, namespace, "own"), "the missing claim to be named")
 
-    spec = {"accessModes": ["ReadOnlyMany"], "resources": {"requests": {"storage": "20Gi"}}}
-    claim = {"apiVersion": "v1", "kind": "PersistentVolumeClaim", "metadata": {"name": "models"}, "spec": spec}
-    rig.kubectl("apply", "-n", namespace, "-f", "-", stdin=yaml.safe_dump(claim))
+    rig.kubectl("apply", "-n", namespace, "-f", "-", stdin=yaml.safe_dump_all(volume_and_claim(namespace)))
     rig.kubectl("annotate", "workspace", "own", "-n", namespace, "kaito.sh/try-again=now")
     rig.wait_ready("own", namespace)
 

@@ -124,3 +124,16 @@ def test_a_file_that_is_no_json_is_named(tmp_path: Path, capsys: pytest.CaptureF
 
     assert main(["add", "me/mine", "--config", str(tmp_path / "config.json")]) == 1
     assert "config.json: cannot be read as JSON" in capsys.readouterr().err
+
+
+def test_a_revision_that_may_move_is_told_and_a_commit_is_pinned(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert add(tmp_path, "Qwen/Qwen3-8B", QWEN3_8B) == 0
+    assert "revision main may move; give the commit" in capsys.readouterr().err
+
+    commit = "b968826d9c46dd6066d109eabc6255188de91218"
+    assert add(tmp_path, "Qwen/Qwen3-8B", QWEN3_8B, None, "--revision", commit) == 0
+    out, err = capsys.readouterr()
+    assert err == ""
+    assert yaml.safe_load(out)[0]["hub"]["revision"] == commit
