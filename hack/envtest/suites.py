@@ -70,6 +70,7 @@ SUITES = (
     Suite("kubectl", ("test/e2e/kubectl",)),
     Suite("admission", ("test/e2e/admission",), every_minor=True),
     Suite("refusals word by word", ("test/envtest/test_refusals.py",), every_minor=True),
+    Suite("large catalogue", ("test/envtest/test_large_catalogue.py",), "envtest"),
     Suite("Helm", ("test/envtest/test_helm.py",)),
     Suite("workloads", ("test/e2e/workloads",), own_server=True),
     Suite("machinery", ("test/envtest/test_machinery.py",), own_server=True),
