@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
-from functools import partial
 from typing import Any
 
 from controller_runtime.resources import Object
@@ -27,27 +26,17 @@ from kaito_controller.catalog.runtime_image import for_image_of_its_own
 from kaito_controller.catalog.sizing import (
     EngineSettings,
     Fit,
-    ServingPlan,
-    fit_inference,
-    fit_tuning,
-    is_tuned_by_shape,
-    plan_on_gpus,
-    read_tuning_settings,
-    runtime_arguments,
-    serving_plan,
-    spread_problem,
     user_options,
 )
-from kaito_controller.catalog.sizing.tuning_settings import Method
 from kaito_controller.workloads import (
     TemplatePolicy,
     output_dir_violation,
     token_violations,
     violations,
     volume_violations,
-    weights_source,
 )
 from kaito_controller.workloads.policy import DEFAULT_POLICY
+from kaito_controller.workspace.decide.model_fit import ModelFit, misfit
 from kaito_controller.workspace.state.snapshot import Mode, Sizing, Verdict, Wanted
 
 SHOWN = 5
@@ -95,7 +84,8 @@ def examine(
     preset = _preset(workspace, catalog)
     needs = _needs(workspace, preset)
     unread, settings = _engine_settings(workspace, config)
-    fit = _fit(workspace, catalog, preset, settings)
+    asked = ModelFit(workspace, catalog, preset, settings)
+    fit = asked.fit_on(asked.known_type)
     wanted = _wanted(
         workspace.resource,
         workspace.node_count(spans_nodes=preset is not None and preset.distributed),
@@ -103,17 +93,18 @@ def examine(
         fit,
         catalog,
     )
-    plan = _plan(workspace, catalog, preset, fit, settings)
+    plan = asked.plan_on(asked.known_type, fit)
     # Options may change while the model runs: what does not fit leaves the pods as they are, instead of rolling them into a failure.
     kept = running and settings is None
-    gate = _misfit(fit, running=kept) or _spread(preset, plan, running=kept)
+    gate = None if kept else misfit(fit) or asked.spread(plan)
     wanted, gate = _not_held_against(wanted, gate, workspace, preset)
     gate = unread or gate
     gate = gate or _broken(workspace, catalog, preset, template_policy, running=running)
     found: Mapping[str, Any] = {}
     if workspace.tuning is not None and gate is None:
         gate, found = _configuration(workspace, config)
-        too_large = None if running else _too_large(workspace, catalog, preset, found, _known_type(workspace, catalog))
+        asked = replace(asked, sections=found)
+        too_large = None if running else asked.too_large_for(asked.known_type)
         wanted, too_large = _not_held_against(wanted, too_large, workspace, preset)
         gate = gate or too_large
     return ResolvedWorkspace(
@@ -125,8 +116,8 @@ def examine(
         tuning_config_map=workspace.tuning.config_map_name if workspace.tuning else "",
         tuning_config=found,
         engine_config=user_options(settings),
-        runtime_args=_arguments(workspace, preset, plan, settings),
-        sizing_on=partial(_sizing, workspace, catalog, preset, found, settings),
+        runtime_args=asked.arguments(plan),
+        sizing_on=asked.sizing_on,
     )
 
 
@@ -160,94 +151,12 @@ def _not_held_against(
     return replace(wanted, unorderable=wanted.unorderable or gate.message), None
 
 
-def _known_type(workspace: Workspace, catalog: Catalog) -> InstanceType | None:
-    return catalog.instance_type(workspace.resource.instance_type) if workspace.resource else None
-
-
-def _sizing(
-    workspace: Workspace,
-    catalog: Catalog,
-    preset: Preset | None,
-    sections: Mapping[str, Any],
-    settings: EngineSettings | None,
-    instance_type: InstanceType,
-) -> Sizing | None:
-    fit = _fit_on(workspace, catalog, preset, instance_type, settings)
-    if preset is None or fit is None or not depends_on_type(workspace, preset):
-        return None
-    if not fit.ok:
-        return Sizing(misfit="; ".join(fit.explanation[:2]))
-    too_large = _too_large(workspace, catalog, preset, sections, instance_type)
-    if too_large is not None:
-        return Sizing(misfit=too_large.message.rstrip("."))
-    plan = _plan_on(workspace, preset, fit, instance_type, settings)
-    problem = spread_problem(preset, plan) if plan else ""
-    return Sizing(misfit=problem, gpus=fit.gpus_per_pod, runtime_args=_arguments(workspace, preset, plan, settings))
-
-
-def _arguments(
-    workspace: Workspace, preset: Preset | None, plan: ServingPlan | None, settings: EngineSettings | None
-) -> tuple[str, ...]:
-    if preset is None or preset.contract.start != "flags":
-        return ()
-    return tuple(runtime_arguments(preset, plan, settings, weights_source(workspace.preset)))
-
-
-def _plan(
-    workspace: Workspace, catalog: Catalog, preset: Preset | None, fit: Fit | None, settings: EngineSettings | None
-) -> ServingPlan | None:
-    return _plan_on(workspace, preset, fit, _known_type(workspace, catalog), settings)
-
-
-def _plan_on(
-    workspace: Workspace,
-    preset: Preset | None,
-    fit: Fit | None,
-    instance_type: InstanceType | None,
-    settings: EngineSettings | None,
-) -> ServingPlan | None:
-    """What the engine is told; None when there is no such engine, or when nobody has described the GPUs."""
-    resource = workspace.resource
-    if fit is None or not fit.ok or preset is None or resource is None or instance_type is None:
-        return None
-    if preset.published is not None:
-        return plan_on_gpus(preset, instance_type, fit.gpus_per_pod)
-    return serving_plan(preset, instance_type, resource.count, settings) if preset.is_sized_by_shape else None
-
-
-def _spread(preset: Preset | None, plan: ServingPlan | None, *, running: bool) -> Verdict | None:
-    if preset is None or plan is None or running:
-        return None
-    problem = spread_problem(preset, plan)
-    return Verdict(reasons.MODEL_DOES_NOT_FIT, f"{problem}.") if problem else None
-
-
 def _needs(workspace: Workspace, preset: Preset | None) -> ModelRequirements | None:
     if preset is None:
         return None
     if workspace.tuning is None:
         return preset.inference
     return preset.tuning.methods.get(workspace.tuning.method_name) if preset.tuning else None
-
-
-def _fit(workspace: Workspace, catalog: Catalog, preset: Preset | None, settings: EngineSettings | None) -> Fit | None:
-    return _fit_on(workspace, catalog, preset, _known_type(workspace, catalog), settings)
-
-
-def _fit_on(
-    workspace: Workspace,
-    catalog: Catalog,
-    preset: Preset | None,
-    instance_type: InstanceType | None,
-    settings: EngineSettings | None,
-) -> Fit | None:
-    """None when the arithmetic cannot be done: no preset, no nodes, or an instance type that nobody knows."""
-    resource = workspace.resource
-    if preset is None or resource is None or instance_type is None:
-        return None
-    if workspace.tuning is not None:
-        return fit_tuning(catalog, preset, workspace.tuning.method_name, instance_type, resource.count)
-    return fit_inference(catalog, preset, instance_type, resource.count, settings)
 
 
 def _wanted(
@@ -306,30 +215,6 @@ def _sentence(found: Iterable[Violation]) -> str:
     texts = list(dict.fromkeys(str(violation) for violation in found))
     rest = len(texts) - SHOWN
     return "; ".join(texts[:SHOWN]) + (f"; and {rest} more" if rest > 0 else "")
-
-
-def _misfit(fit: Fit | None, *, running: bool) -> Verdict | None:
-    if fit is None or fit.ok or running:
-        return None
-    return Verdict(reasons.MODEL_DOES_NOT_FIT, f"{fit.message}.")
-
-
-def _too_large(
-    workspace: Workspace,
-    catalog: Catalog,
-    preset: Preset | None,
-    sections: Mapping[str, Any],
-    known: InstanceType | None,
-) -> Verdict | None:
-    """Whether the run, as its configuration describes it, fits the GPUs; a smaller one might, or admission had refused it."""
-    tuning = workspace.tuning
-    if preset is None or preset.tuning is None or known is None or tuning is None:
-        return None
-    if not is_tuned_by_shape(preset):
-        return None
-    method: Method = "qlora" if tuning.method_name == "qlora" else "lora"
-    settings = read_tuning_settings(sections, method, preset.tuning.target_modules)
-    return _misfit(fit_tuning(catalog, preset, method, known, settings=settings), running=False)
 
 
 def _configuration(workspace: Workspace, config: Object | None) -> tuple[Verdict | None, Mapping[str, Any]]:
