@@ -11,7 +11,7 @@ visible yet, and one whose reply was lost, or that a process before this one sen
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, replace
 
 from controller_runtime.clock import SYSTEM_CLOCK, Clock
@@ -189,8 +189,26 @@ class PoolView:
                 self._note(name, pool, began)
             for name in {*self._seen, *self._asked} - found.keys():
                 self._note(name, None, began)
+            self._forget_unasked(found.keys(), began)
             self._listed_at = began
         return list(found.values())
+
+    def _forget_unasked(self, found: Collection[str], began: float) -> None:
+        """Pools that are gone and of which nobody has said so, because their Machine was taken away by force.
+
+        Only long after the last action: from then on a name that is forgotten and one that never was are told from each other by nothing.
+        """
+        if began - self._began_at <= self._settle_s:
+            return
+        now = self._clock.monotonic()
+        self._asked = {n: at for n, at in self._asked.items() if now - at <= self._poll_s}
+        old = {n for n, at in self._acted_at.items() if began - at > self._settle_s}
+        unasked = {*self._seen, *self._known, *old} - {*found, *self._asked} - (self._acted_at.keys() - old)
+        for name in unasked:
+            if self._pending_order(name) is None:
+                for memory in (self._seen, self._acted_at):
+                    memory.pop(name, None)
+                self._known.discard(name)
 
     # remembering
 

@@ -90,10 +90,13 @@ class WorkspaceReconciler:
         self._applier = Applier(client, clock)
         self._rehearsals = Rehearsals(client, clock)
         self._refusals: dict[str, Refusal] = {}
+        self._uids: dict[Request, str] = {}
+        """Of whom something is remembered; one worker at a time handles a name."""
 
     def reconcile(self, request: Request) -> Result:
         """See the module."""
         raw = self._caches.workspaces.get(request.name, request.namespace)
+        self._forget_former(request, uid_of(raw) if raw else "")
         self._clear_orphans(request, uid_of(raw) if raw else "")
         if raw is None or is_deleting(raw):
             self._reservations.content(request)
@@ -263,6 +266,7 @@ class WorkspaceReconciler:
             return Result(requeue_after_s=REFUSED_RETRY_S)
         if remains.nothing:
             self._forget(uid_of(raw))
+            self._reservations.forget(uid_of(raw))  # the API server itself has said that no Machine of it is left
         return Result()
 
     def _clear_orphans(self, request: Request, uid: str) -> None:
@@ -284,9 +288,17 @@ class WorkspaceReconciler:
         log.info("removing what a former Workspace left", workspace=request.key, count=len(gone))
         self._applier.apply({"metadata": {"namespace": request.namespace, "name": request.name}}, gone)
 
+    def _forget_former(self, request: Request, uid: str) -> None:
+        """A Workspace whose finalizer somebody removed by force is gone without a word; another one of its name may be here."""
+        former = self._uids.pop(request, "")
+        if former not in ("", uid):
+            self._forget(former)
+        if uid:
+            self._uids[request] = uid
+
     def _forget(self, uid: str) -> None:
         self._refusals.pop(uid, None)
         self._own_writes.forget(uid)
         self._observer.forget(uid)
         self._rehearsals.forget(uid)
-        self._reservations.forget(uid)
+        self._applier.forget(uid)

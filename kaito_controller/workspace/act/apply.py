@@ -87,6 +87,10 @@ class Applier:
         self._marks = NodeMarks(client)
         self._repairs = Repairs(clock)
 
+    def forget(self, workspace_uid: str) -> None:
+        """The Workspace is gone."""
+        self._repairs.forget_all(workspace_uid)
+
     def apply(self, workspace: Object, actions: Iterable[Action]) -> Outcome:
         """Do them in order. Refusals are collected; what is worth another try soon is raised."""
         wanted = list(actions)

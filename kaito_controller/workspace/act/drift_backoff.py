@@ -12,7 +12,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from controller_runtime.clock import Clock
-from controller_runtime.resources import Object, labels_of, uid_of
+from controller_runtime.resources import Object, controller_of, labels_of, uid_of
 from kaito_controller.workloads.revision import digest
 
 FIRST_PAUSE_S = 1.0
@@ -45,6 +45,8 @@ class Repairs:
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
         self._last: dict[str, _Repair] = {}
+        self._of: dict[str, set[str]] = {}
+        """What was ever put back, by the UID of its Workspace."""
 
     def due_in_s(self, live: Object) -> float | None:
         """Seconds until the object may be put back; None when writing it again would change nothing."""
@@ -62,11 +64,17 @@ class Repairs:
         found = _content(live)
         again = last is not None and last.found == found and now - last.at_s < FORGIVEN_AFTER_S
         times = last.times + 1 if again and last is not None else 1
+        self._of.setdefault(str((controller_of(stored) or {}).get("uid")), set()).add(uid_of(live))
         self._last[uid_of(live)] = _Repair(found, _content(stored), now, times)
 
     def forget(self, uid: str) -> None:
         """The object is gone."""
         self._last.pop(uid, None)
+
+    def forget_all(self, workspace_uid: str) -> None:
+        """The Workspace is gone, and what it controls goes by garbage collection."""
+        for uid in self._of.pop(workspace_uid, ()):
+            self.forget(uid)
 
 
 def _content(obj: Object) -> str:
