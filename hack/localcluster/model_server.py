@@ -32,14 +32,14 @@ def answer(method: str, path: str, body: bytes, model: str) -> Reply:
     """What a model server says. `path` has no prefix and no query any more."""
     if method == "GET" and path in ("", "/"):
         return _json(200, "Server is running")
-    if method == "GET" and path == "/healthz":
+    if method == "GET" and path in ("/healthz", "/health"):
         return _json(200, {"status": "Healthy"})
     if method == "GET" and path == "/metrics":
         text = f'# TYPE localcluster_model_up gauge\nlocalcluster_model_up{{model="{model}"}} 1\n'
         return Reply(200, text.encode(), "text/plain; version=0.0.4")
     if method == "POST" and path == "/chat":
         return _chat(body, model)
-    if path in ("", "/", "/healthz", "/metrics", "/chat"):
+    if path in ("", "/", "/healthz", "/health", "/metrics", "/chat"):
         return _json(405, {"detail": "Method Not Allowed"})
     return _json(404, {"detail": "Not Found"})
 

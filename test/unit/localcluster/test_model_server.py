@@ -28,6 +28,7 @@ def models() -> Iterator[ModelServers]:
     [
         ("GET", "/", b"", 200, "running"),
         ("GET", "/healthz", b"", 200, "Healthy"),
+        ("GET", "/health", b"", 200, "Healthy"),
         ("GET", "/metrics", b"", 200, 'localcluster_model_up{model="m"} 1'),
         ("POST", "/chat", b'{"prompt": "Hello?"}', 200, "Hello?"),
         ("POST", "/chat", b'{"messages": [{"role": "user", "content": "Hi!"}]}', 200, "Hi!"),
