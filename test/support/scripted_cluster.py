@@ -33,7 +33,7 @@ from controller_runtime.resources import (
     uid_of,
 )
 from kaito_controller.api import labels
-from kaito_controller.workloads import pinned_nodes
+from kaito_controller.workloads import is_bound_to_ordered, pinned_nodes
 from kaito_controller.workspace.act.actions import MACHINES
 
 KARPENTER_FINALIZER = "karpenter.sh/termination"
@@ -225,7 +225,7 @@ class ScriptedCluster:
 
     def _pods_of(self, workload: Object, count: int) -> list[Object]:
         """Exactly the pods that a workload controller and a scheduler would have made by now; outdated ones are replaced."""
-        nodes = [name for name in pinned_nodes(workload) if self.find(NODES, name) is not None]
+        nodes = self._nodes_of(workload)
         marker = f"{uid_of(workload)}-{workload['metadata'].get('generation')}"
         found = []
         for index in range(count):
@@ -239,6 +239,14 @@ class ScriptedCluster:
             if pod is not None:
                 found.append(pod)
         return found
+
+    def _nodes_of(self, workload: Object) -> list[str]:
+        """The nodes that a scheduler would find: those bound to by name, and those that Machines of the Workspace became."""
+        named = [name for name in pinned_nodes(workload) if self.find(NODES, name) is not None]
+        if not is_bound_to_ordered(workload):
+            return named
+        wanted = {labels.WORKSPACE: name_of(workload), labels.WORKSPACE_NAMESPACE: namespace_of(workload)}.items()
+        return [*named, *sorted(name_of(node) for node in self.all(NODES) if wanted <= labels_of(node).items())]
 
     def _make_pod(self, workload: Object, name: str, node: str, marker: str) -> Object:
         template = workload["spec"]["template"]
