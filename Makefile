@@ -150,7 +150,7 @@ endef
 docs: ## The documentation as a site in build/site, links checked
 	$(call tool,docs)
 
-release: ## Wheel, sdist, chart, manifests and SBOM in dist/, each checked
+release: ## Wheel, sdist, plugin, chart, manifests and SBOM in dist/, each checked
 	$(call tool,release)
 
 BENCH_READY = $(VENV)/.bench-ready

@@ -1,16 +1,18 @@
 """`python -m hack.release`: everything that a release publishes, in `dist/`, each part checked before it counts.
 
-Wheel and sdist, the chart as a package, install.yaml, an SBOM of the image's locked dependencies, and SHA-256 sums of all. Runs with the
-tools of hack/release/requirements.txt; `make release` brings them. It signs and uploads nothing.
+Wheel and sdist, the kubectl plugin as one file, the chart as a package, install.yaml, an SBOM of the image's locked dependencies, and
+SHA-256 sums of all. Runs with the tools of hack/release/requirements.txt; `make release` brings them. It signs and uploads nothing.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
+import os
 import shutil
 import subprocess
 import sys
+import sysconfig
 import tarfile
 import tempfile
 import venv
@@ -35,6 +37,7 @@ def main() -> int:
         shutil.copy(ROOT / "manifests/install.yaml", DIST / f"install-{version}.yaml")
         build_sbom(version)
         check_wheel(version)
+        build_plugin(version)
         write_sums()
     except ReleaseFailed as error:
         print(f"release: {error}", file=sys.stderr)
@@ -86,6 +89,34 @@ def check_wheel(version: str) -> None:
                 raise ReleaseFailed(
                     f"{program} of the wheel says {said.stdout}{said.stderr} instead of its version {version}"
                 )
+
+
+PLUGIN_DATA = "config/samples/inference-phi-3-mini.yaml"
+
+
+def build_plugin(version: str) -> None:
+    """`kubectl kaito` as one file for this platform and Python, without what only the provisioner needs; run once from an empty home."""
+    (wheel,) = DIST.glob("*.whl")
+    target = (
+        DIST / f"kubectl-kaito-{version}-{sysconfig.get_platform()}-py{sys.version_info[0]}{sys.version_info[1]}.pyz"
+    )
+    with tempfile.TemporaryDirectory() as folder:
+        site = f"{folder}/site"
+        _run("-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--target", site, f"{wheel}[cli]")
+        for only_provisioners in Path(site).glob("azure*"):
+            shutil.rmtree(only_provisioners)
+        _run("-m", "shiv", "--site-packages", site, "--console-script", "kubectl-kaito", "--python", "/usr/bin/env python3",
+             "--reproducible", "--compressed", "--output-file", str(target))  # fmt: skip
+        environment = {"PATH": os.environ["PATH"], "HOME": folder, "SHIV_ROOT": f"{folder}/shiv"}
+        for arguments, expected in (
+            (["--version"], version),
+            (["plan", "-f", str(ROOT / PLUGIN_DATA)], "INSTANCE TYPE"),
+        ):
+            said = subprocess.run(
+                [sys.executable, str(target), *arguments], cwd=folder, env=environment, capture_output=True, text=True, check=False
+            )  # fmt: skip
+            if said.returncode != 0 or expected not in said.stdout:
+                raise ReleaseFailed(f"{target.name} {arguments[0]} says {said.stdout}{said.stderr}, without {expected}")
 
 
 def write_sums() -> None:
