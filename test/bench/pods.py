@@ -2,8 +2,8 @@
 
     python -m test.bench.pods            needs what `make test-cluster` needs
 
-Work is sixty Workspaces that come, have a Machine and an agent pool made for them (no node joins, so that this machine measures operators
-and not kubelets), and go: about what a busy cluster asks for in an hour.
+Work is sixty-four Workspaces that come, have a Machine and an agent pool made for them, and go: about what a busy cluster asks for in an
+hour. No node joins, so that operators are measured and not kubelets.
 """
 
 from __future__ import annotations
@@ -25,7 +25,8 @@ from hack.localcluster.cloud.model import Outcome, Script
 from hack.render.kustomize import ROOT
 from test.support.processes import wait_until
 
-ROUNDS, AT_ONCE = 6, 10
+ROUNDS, AT_ONCE = 8, 8
+"""At once are as many as a namespace may order by default."""
 MIB = 1 << 20
 PATIENCE_S = 180.0
 

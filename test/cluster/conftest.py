@@ -18,8 +18,8 @@ from test.support.processes import wait_until
 SYSTEM_NODES = 2
 CLOUD_TIME_SCALE = 180.0
 """An agent pool is made in a second. Kubelets take what they take."""
-SETTLE_TIMEOUT_S = 20.0
-"""For the kernel to end what was killed."""
+SETTLE_TIMEOUT_S = 45.0
+"""For the kernel to end what was killed, and for services of systemd that were asked something meanwhile."""
 LEFT = pytest.StashKey[str]()
 _numbers = itertools.count(1)
 

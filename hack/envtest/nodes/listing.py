@@ -13,7 +13,8 @@ from pathlib import Path
 
 from hack.envtest.nodes import leftovers
 
-NAMESPACES = ("pid", "net", "mnt", "ipc", "uts")
+NAMESPACES = ("pid", "net")
+"""Every process of ours is in another one of both. Mount namespaces come with any service of systemd."""
 CGROUPS = Path("/sys/fs/cgroup")
 SYSTEMD = (".slice", ".scope", ".service", ".mount")
 TEMPORARY = (f"{leftovers.PREFIX}*", "buildah*", "mmdebstrap*")
