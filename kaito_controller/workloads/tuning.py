@@ -180,6 +180,9 @@ def _pod_spec(ctx: WorkloadContext, tuning: TuningSpec, steps: Steps) -> Object:
     }
     if secrets := _secrets(ctx, tuning)["pull"]:
         spec["imagePullSecrets"] = secrets
+    if tuning.kept_in and ctx.runtime.run_as_user is not None:
+        # A new claim is root's: without a group the packager, a user without rights, could not write there once all is trained.
+        spec["securityContext"] |= {"fsGroup": ctx.run_as_user, "fsGroupChangePolicy": "OnRootMismatch"}
     return keep_last_words(spec)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import resource
 import subprocess
 import sys
 from pathlib import Path
@@ -43,6 +44,21 @@ def test_the_first_page_shows_what_plan_and_explain_print() -> None:
 
 def test_every_command_of_the_page_is_shown_with_its_output() -> None:
     assert [" ".join(command.split()) for command, _ in SHOWN] == readme.commands(text=PAGE.read_text("utf-8"))
+
+
+def test_a_plan_without_a_cluster_takes_less_than_a_second_of_computing() -> None:
+    """And so does not import what only a cluster needs, which alone takes longer."""
+
+    def spent_s() -> float:
+        used = resource.getrusage(resource.RUSAGE_CHILDREN)
+        return used.ru_utime + used.ru_stime
+
+    shell(f"kubectl kaito plan -f {SAMPLE}")  # once, so that byte code is there
+    before = spent_s()
+    reply = shell(f"kubectl kaito plan -f {SAMPLE}")
+
+    assert reply.returncode == 0
+    assert spent_s() - before < 1.0
 
 
 def test_a_reader_that_goes_away_is_no_error() -> None:

@@ -12,7 +12,7 @@ from datetime import datetime
 from pathlib import PurePath
 from typing import Any
 
-from controller_runtime.conditions import Condition, get_condition, set_conditions
+from controller_runtime.conditions import Condition, get_condition, is_true, set_conditions
 from controller_runtime.resources import Object, uid_of
 from controller_runtime.untrusted import entries, integer, mapping
 from kaito_controller.api import conditions as types
@@ -74,8 +74,7 @@ def scale_of(snapshot: Snapshot) -> dict[str, Any]:
     """What autoscalers read: the replicas that there are, not those that were asked for, and how their pods are found."""
     if snapshot.mode is not Mode.INFERENCE:
         return {}
-    live = runner(snapshot)
-    replicas = integer(mapping((live or {}).get("status")).get("replicas"), most=2**31 - 1)
+    replicas = _replicas(runner(snapshot) or {})
     selector = ",".join(f"{key}={value}" for key, value in selector_labels(snapshot.name).items())
     return {"replicas": replicas, "selector": selector}
 
@@ -84,6 +83,15 @@ def progress_of(snapshot: Snapshot) -> dict[str, Any]:
     """How far a tuning run is; "" once nothing is known any more, and no field where nothing ever was."""
     known = snapshot.progress.brief if snapshot.progress is not None else ""
     return {"progress": known} if known or mapping(snapshot.raw.get("status")).get("progress") else {}
+
+
+def _replicas(workload: Object) -> int:
+    """As its controller counts them; until it has counted any, as it was told, which saves a write. Not when pods are refused."""
+    status = mapping(workload.get("status"))
+    counted = integer(status.get("replicas"), most=2**31 - 1)
+    if counted or is_true(status.get("conditions"), "ReplicaFailure"):
+        return counted
+    return integer(mapping(workload.get("spec")).get("replicas"), most=2**31 - 1)
 
 
 def status_of(

@@ -36,6 +36,7 @@ from test.unit.kaito_controller.workloads.cases import (
     QLORA,
     all_containers,
     context,
+    on_runtime,
     pod_spec,
     private,
     tuning,
@@ -364,3 +365,17 @@ def test_a_push_alone_has_the_training_jobs_pusher_and_neither_a_gpu_nor_a_node_
 
 def test_naming_a_volume_for_the_result_trains_nothing_again() -> None:
     assert trained_run(kept_in("results")) == trained_run(context(workspace("phi", tuning=tuning())))
+
+
+def test_a_trainer_without_rights_may_write_into_the_claim_that_keeps_the_result() -> None:
+    output = {
+        "image": "registry.example.com/adapter:0.0.1",
+        "imagePushSecret": "push",
+        "volumeSource": {"persistentVolumeClaim": {"claimName": "results"}},
+    }
+    kept = workspace("kept", tuning=tuning(output=output))
+
+    ours, published = pod_spec(build_tuning_job(on_runtime(kept))), pod_spec(build_tuning_job(context(kept)))
+
+    assert ours["securityContext"]["fsGroup"] == ours["initContainers"][-1]["securityContext"]["runAsUser"]
+    assert "fsGroup" not in published["securityContext"]

@@ -150,6 +150,8 @@ def test_status_counts_the_replicas_that_there_are() -> None:
 
     assert scale_of(seen(scaled(3), existing, range(3))) == {"replicas": 2, "selector": "kaito.sh/workspace=phi"}
     assert scale_of(snapshot(scaled(3)))["replicas"] == 0
+    existing["Deployment", "phi"]["status"] = {"conditions": [{"type": "ReplicaFailure", "status": "True"}]}
+    assert scale_of(seen(scaled(3), existing, range(3)))["replicas"] == 0
 
 
 def test_pending_machine_for_more_replicas_goes_at_once_when_they_are_not_wanted_any_more() -> None:
