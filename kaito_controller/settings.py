@@ -168,6 +168,11 @@ class ControllerSettings(OperatorSettings):
     )
     price_region: str = Field(default=DEFAULT_REGION, description="Region of the cloud whose list prices count.")
 
+    require_quota: bool = Field(
+        default=False,
+        description="Order no node while the published quotas and instance types say that it cannot be had; otherwise this is only said.",
+    )
+
     load_balancer_namespaces: str = Field(
         default="",
         description="Namespaces in which the annotation kaito.sh/enablelb makes a load balancer, separated by commas; * for all.",

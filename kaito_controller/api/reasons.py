@@ -137,6 +137,12 @@ NODE_LIMIT_REACHED = _trouble(
     "Ordering the nodes that are missing would pass what the namespace or the cluster may hold (nodes, GPUs, USD per hour).",
     "Delete a Workspace that the message names, or have a cluster administrator raise the limit; it goes on by itself once there is room.",
 )
+QUOTA_SHORT = _trouble(
+    "QuotaShort",
+    _NODES,
+    "By the published quotas and instance types, the missing nodes cannot be had; without `--require-quota` they are ordered all the same.",
+    "Ask the cloud for more cores of the family in the message, free some, or choose another `resource.instanceType`.",
+)
 PROVISIONER_SILENT = _trouble(
     "ProvisionerSilent",
     _NODES,

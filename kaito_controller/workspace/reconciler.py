@@ -127,6 +127,10 @@ class WorkspaceReconciler:
             # Said before it is acted upon: the release has a reason of its own, which would hide the failure's.
             self._show(snapshot, decision, raw)
             return Result()
+        if decision.assignment.scarce is not None and changes(raw, conditions_of(snapshot, decision)):
+            # A shortage is said before what it concerns is ordered.
+            self._show(snapshot, decision, raw)
+            return Result()
         actions = plan(snapshot, decision)
         if not self._reservations.take(raw, ordered(actions)):
             # Another worker took the last places since the Snapshot was made; the next one shows it.

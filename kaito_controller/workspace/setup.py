@@ -47,6 +47,7 @@ from kaito_controller.api import inference_config, labels, tuning_config
 from kaito_controller.catalog.extension import extend
 from kaito_controller.catalog.loader import load_catalog
 from kaito_controller.catalog.model import Catalog
+from kaito_controller.catalog.offer import CONFIG_MAP
 from kaito_controller.catalog.runtime_image import with_runtime_image
 from kaito_controller.nodeapi import APIS
 from kaito_controller.settings import ControllerSettings, listed
@@ -63,12 +64,21 @@ from kaito_controller.workspace.observe.caches import (
 from kaito_controller.workspace.observe.machine_source import MachineSource, is_installed
 from kaito_controller.workspace.observe.node_orders import NodeOrders, choose
 from kaito_controller.workspace.observe.observer import Observer, Surroundings
+from kaito_controller.workspace.observe.offers import OfferSource
 from kaito_controller.workspace.observe.pod_rejections import PodRefusals
 from kaito_controller.workspace.observe.reservations import Reservations
 from kaito_controller.workspace.observe.run_progress import RunProgress
 from kaito_controller.workspace.observe.scalers import Scalers
 from kaito_controller.workspace.reconciler import WorkspaceReconciler
-from kaito_controller.workspace.watches import Mappers, caps_changed, for_machine, for_pod, is_gone, node_matters
+from kaito_controller.workspace.watches import (
+    Mappers,
+    caps_changed,
+    for_machine,
+    for_pod,
+    held_for_quota,
+    is_gone,
+    node_matters,
+)
 
 COMPONENT = "kaito-controller"
 CONTROLLER = "workspace"
@@ -92,6 +102,7 @@ def assemble(manager: Manager, settings: ControllerSettings, *, clock: Clock = S
     caches = _caches(informers, machines)
     catalog = CatalogSource(caches.config_maps, settings, manager.recorder(COMPONENT)).current
     reservations = Reservations(manager.client, machines, informers[NAMESPACES], catalog, settings.allowance, clock)
+    offers, offer_informer = _offers(manager, settings.release_namespace)
     surroundings = Surroundings(
         catalog=catalog,
         limits=settings.limits,
@@ -106,6 +117,8 @@ def assemble(manager: Manager, settings: ControllerSettings, *, clock: Clock = S
         template_readiness_s=settings.template_readiness_timeout_s,
         template_policy=settings.template_policy,
         brought_nodes=settings.brought_nodes,
+        offer=offers.current,
+        require_quota=settings.require_quota,
         load_balancer_namespaces=listed(settings.load_balancer_namespaces),
     )
     reconciler = WorkspaceReconciler(
@@ -123,6 +136,8 @@ def assemble(manager: Manager, settings: ControllerSettings, *, clock: Clock = S
     )
     controller = Controller(CONTROLLER, reconciler, workers=settings.workers, clock=clock, on_poisoned=reconciler.park)
     _watch(controller, informers, Mappers(caches, settings.release_namespace), settings)
+    if offer_informer is not None:
+        controller.watch(offer_informer, lambda _offer: held_for_quota(workspaces.list()))
     controller.watch(informers[NAMESPACES], reservations.waiting_in, predicate=caps_changed)
     reservations.wake = controller.enqueue
     wakers = _machine_watches(reservations)
@@ -132,6 +147,14 @@ def assemble(manager: Manager, settings: ControllerSettings, *, clock: Clock = S
     _watch_later(manager, controller, machines, workspaces, wakers)
     manager.add_controller(controller)
     return controller
+
+
+def _offers(manager: Manager, namespace: str) -> tuple[OfferSource, Informer | None]:
+    """A watch of its own on the one ConfigMap. Without a namespace, which is so outside of a cluster, nothing is known."""
+    if not namespace:
+        return OfferSource(lambda _name: None), None
+    informer = manager.informer(CONFIG_MAPS, namespace=namespace, field_selector=f"metadata.name={CONFIG_MAP}")
+    return OfferSource(lambda name: informer.get(name, namespace)), informer
 
 
 def refuse_newer_api(client: KubeClient, namespace: str) -> None:

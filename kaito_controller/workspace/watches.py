@@ -11,7 +11,8 @@ from collections.abc import Iterable
 from controller_runtime.conditions import get_condition
 from controller_runtime.controller.controller import Change, Request
 from controller_runtime.resources import Object, annotations_of, is_deleting, labels_of, name_of, namespace_of
-from kaito_controller.api import labels
+from kaito_controller.api import labels, reasons
+from kaito_controller.api.conditions import MACHINE_READY
 from kaito_controller.workspace.observe.caches import (
     ANY_TYPE,
     BY_CONFIG,
@@ -48,6 +49,14 @@ def caps_changed(change: Change) -> bool:
     """Another limit may hold in this Namespace."""
     before, after = (annotations_of(obj) if obj else {} for obj in (change.old, change.new))
     return any(before.get(key) != after.get(key) for key in (MAX_NODES, MAX_GPUS, MAX_USD_PER_HOUR))
+
+
+def held_for_quota(workspaces: Iterable[Object]) -> Iterable[Request]:
+    """Those that say that the quota is short, whenever another offer is published."""
+    for workspace in workspaces:
+        shown = get_condition((workspace.get("status") or {}).get("conditions"), MACHINE_READY) or {}
+        if shown.get("reason") == reasons.QUOTA_SHORT.name:
+            yield Request.for_object(workspace)
 
 
 def node_matters(change: Change) -> bool:

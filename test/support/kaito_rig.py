@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, Self
@@ -47,10 +47,13 @@ class Rig:
         provisioner: bool = True,
         machine_crd: bool = True,
         admission: bool = False,
+        environment: Mapping[str, str] | None = None,
         **settings: str,
     ) -> None:
+        """`settings` are those of the controller; `environment` is for both binaries, with prefixes."""
         self.folder = folder
-        self.settings = {**FAST, **{f"KAITO_{key.upper()}": value for key, value in settings.items()}}
+        own = {f"KAITO_{key.upper()}": value for key, value in settings.items()}
+        self.settings = {**FAST, **own, **(environment or {})}
         self._with_provisioner, self._with_crd, self._with_admission = provisioner, machine_crd, admission
         self._stack = ExitStack()
 

@@ -15,6 +15,7 @@ from controller_runtime.untrusted import later
 from kaito_controller.api import reasons
 from kaito_controller.api.reasons import Severity
 from kaito_controller.api.sentences import try_again
+from kaito_controller.catalog.offer import Shortage
 from kaito_controller.nodeapi import api_of
 from kaito_controller.workspace.decide.attempts import Waiting
 from kaito_controller.workspace.decide.nodes import Assignment
@@ -48,7 +49,23 @@ def machine_verdict(snapshot: Snapshot, assignment: Assignment) -> Verdict:
         return Verdict(reasons.MACHINE_API_MISSING if is_missing else reasons.MACHINE_REFUSED, snapshot.refusal.message)
     if assignment.excess is not None:
         return Verdict(reasons.NODE_LIMIT_REACHED, assignment.excess.message, later(snapshot.now, LOOK_FOR_ROOM_S))
+    if assignment.scarce is not None:
+        return _scarce(snapshot, assignment.scarce)
     return _replacement(snapshot, assignment) or _progress(snapshot, assignment)
+
+
+def _scarce(snapshot: Snapshot, scarce: Shortage) -> Verdict:
+    """Said before anything is ordered; with `--require-quota` nothing is."""
+    if snapshot.require_quota:
+        return Verdict(
+            reasons.QUOTA_SHORT,
+            f"No node is ordered, because {scarce.message}. It goes on by itself once there is room (--require-quota).",
+            later(snapshot.now, LOOK_FOR_ROOM_S),
+        )
+    return Verdict(
+        reasons.QUOTA_SHORT,
+        f"The order will probably be refused: {scarce.message}. It is made all the same, as this may have changed.",
+    )
 
 
 def _of_type(snapshot: Snapshot) -> str:

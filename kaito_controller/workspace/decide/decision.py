@@ -194,7 +194,16 @@ def _released(snapshot: Snapshot, release: Release) -> Decision:
 
 def _without_orders(assignment: Assignment) -> Assignment:
     return replace(
-        assignment, order=(), claim=(), failures=None, sightings={}, blocked=(), leaving=(), short=0, excess=None
+        assignment,
+        order=(),
+        claim=(),
+        failures=None,
+        sightings={},
+        blocked=(),
+        leaving=(),
+        short=0,
+        excess=None,
+        scarce=None,
     )
 
 

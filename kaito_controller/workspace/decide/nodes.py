@@ -15,6 +15,7 @@ from dataclasses import dataclass, field, replace
 from datetime import timedelta
 
 from controller_runtime.resources import uid_of
+from kaito_controller.catalog.offer import Shortage, shortage
 from kaito_controller.workspace.decide.attempts import (
     GONE,
     Waiting,
@@ -57,6 +58,8 @@ class Assignment:
     """Places that nothing fills and nothing will, because Machines cannot be ordered, or would be of no use."""
     excess: Excess | None = None
     """Why what is missing is not ordered: a cap."""
+    scarce: Shortage | None = None
+    """Why the cloud would not sell what is missing, by what is published of it."""
     passed_over: tuple[str, ...] = ()
     """Sentences about nodes that are not used although they were named or match; only while nodes are missing."""
 
@@ -82,6 +85,7 @@ def assign(snapshot: Snapshot, *, wants_nodes: bool) -> Assignment:
         orders, chosen_nodes, chosen_machines, chosen_names, over = (), (), (), set(), None
     machine_nodes = {machine.node_name for machine in chosen_machines}
     surplus = [m for m in alive if m not in chosen_machines and (not wants_nodes or _is_idle(snapshot, m.node_name))]
+    scarce = shortage(snapshot.offer, snapshot.wanted.instance_type, len(orders))
     assignment = Assignment(
         nodes=tuple(sorted(chosen_nodes, key=lambda node: node.name)),
         machines=tuple(sorted(chosen_machines, key=lambda machine: machine.name)),
@@ -97,13 +101,14 @@ def assign(snapshot: Snapshot, *, wants_nodes: bool) -> Assignment:
         short=short,
         passed_over=passed_over(snapshot, chosen_names) if short or missing > 0 or _awaits(chosen_machines) else (),
     )
-    return assignment if over is None else _held_back(assignment, over)
+    assignment = replace(assignment, excess=over, scarce=scarce)
+    return _held_back(assignment) if over is not None or (scarce is not None and snapshot.require_quota) else assignment
 
 
-def _held_back(assignment: Assignment, over: Excess) -> Assignment:
+def _held_back(assignment: Assignment) -> Assignment:
     """All or none: what cannot be completed takes no free node from others while it waits."""
     kept = tuple(node for node in assignment.nodes if node not in assignment.claim)
-    return replace(assignment, nodes=kept, claim=(), order=(), excess=over)
+    return replace(assignment, nodes=kept, claim=(), order=())
 
 
 def _runs(snapshot: Snapshot) -> bool:

@@ -19,6 +19,7 @@ from controller_runtime.untrusted import EARLIEST, integer, moment
 from kaito_controller.api.conditions import RESOURCE_READY
 from kaito_controller.api.types import Workspace
 from kaito_controller.catalog.model import Catalog
+from kaito_controller.catalog.offer import InstanceOffer
 from kaito_controller.workloads.context import HelperImages, WorkloadContext
 from kaito_controller.workloads.policy import TemplatePolicy
 from kaito_controller.workspace.decide.deletion import Remains
@@ -77,6 +78,9 @@ class Surroundings:
     template_readiness_s: float = 600.0
     template_policy: TemplatePolicy = field(default_factory=TemplatePolicy)
     brought_nodes: BroughtNodes = field(default_factory=BroughtNodes)
+    offer: Callable[[], InstanceOffer | None] = lambda: None
+    """What the cloud would still sell."""
+    require_quota: bool = False
     load_balancer_namespaces: tuple[str, ...] = ()
     """Whose Workspaces may ask for a load balancer; `*`: all."""
 
@@ -164,6 +168,8 @@ class Observer:
             machine_api=self._caches.machines.available,
             node_api=self._caches.machines.api,
             account=self._account(raw, request, machines),
+            offer=self._around.offer(),
+            require_quota=self._around.require_quota,
             machines=machines,
             nodes=nodes,
             absent_since=self._absent_since(raw, machines, nodes, now)

@@ -16,6 +16,7 @@ from controller_runtime.resources import Object
 from controller_runtime.untrusted import EARLIEST
 from kaito_controller.api import reasons
 from kaito_controller.api.reasons import Reason
+from kaito_controller.catalog.offer import InstanceOffer
 from kaito_controller.nodeapi import APIS, DEFAULT
 from kaito_controller.nodeapi.port import NodeApi
 from kaito_controller.workloads.context import WorkloadContext
@@ -220,6 +221,10 @@ class Snapshot:
     """By which new ones are ordered."""
     account: Account | None = None
     """What may be ordered and what is held; None when nothing is to be ordered."""
+    offer: InstanceOffer | None = None
+    """What the cloud would still sell; None when that is not known."""
+    require_quota: bool = False
+    """Nothing is ordered that by the offer cannot be had."""
     machines: tuple[MachineView, ...] = ()
     nodes: Mapping[str, NodeView] = field(default_factory=dict)
     """By name: those of our Machines, those we claimed, the preferred ones, and free ones of our instance type."""
