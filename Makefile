@@ -84,7 +84,7 @@ $(CHECKS_READY): hack/checks/requirements.txt
 	@touch $@
 
 DURATION ?= 60
-fuzz: $(READY) ## Throw hostile objects at both operators for DURATION seconds; what does harm becomes a seed
+fuzz: $(READY) ## Throw hostile objects and cloud replies at both operators for DURATION seconds; what does harm becomes a seed
 	@$(PY) -m test.fuzz --duration-s $(DURATION)
 
 checks: $(CHECKS_READY) ## Static checks: manifests, Dockerfile, shell, YAML, Python security, planted secrets

@@ -12,6 +12,7 @@ from controller_runtime.backoff import ItemExponentialLimiter
 from controller_runtime.cache.own_writes import OwnWrites
 from controller_runtime.clock import SYSTEM_CLOCK, Clock
 from controller_runtime.controller.controller import Controller, Reconciler, Request
+from controller_runtime.controller.outcomes import OnPoisoned
 from controller_runtime.election.candidacy import pod_namespace
 from controller_runtime.manager.manager import Manager
 from controller_runtime.resources import NODES, Object, name_of
@@ -93,7 +94,7 @@ def build_provisioner(
         period_s=settings.gc_period_s / settings.time_scale,
         safe_age_s=settings.gc_safe_age_s / settings.time_scale,
     )
-    machines = _controller("machine", reconciler, settings.workers, clock)
+    machines = _controller("machine", reconciler, settings.workers, clock, reconciler.park)
     machines.watch(machine_cache, _machine_itself)
     machines.watch(node_cache, machine_of_node)
     garbage = _controller("garbage", collector, 1, clock)
@@ -125,9 +126,11 @@ def _nobody(_: Object) -> Iterable[Request]:
     return ()
 
 
-def _controller(name: str, reconciler: Reconciler, workers: int, clock: Clock) -> Controller:
+def _controller(
+    name: str, reconciler: Reconciler, workers: int, clock: Clock, on_poisoned: OnPoisoned | None = None
+) -> Controller:
     limiter = ItemExponentialLimiter(RETRY_BASE_S, RETRY_CAP_S, jitter=0.1)
-    return Controller(name, reconciler, workers=workers, clock=clock, limiter=limiter)
+    return Controller(name, reconciler, workers=workers, clock=clock, limiter=limiter, on_poisoned=on_poisoned)
 
 
 def _offer_controller(

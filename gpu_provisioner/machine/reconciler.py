@@ -28,7 +28,7 @@ from gpu_provisioner.machine.ownership import is_managed
 from gpu_provisioner.machine.plan import Action, DeleteMachine, ReleaseNode, RemoveFinalizer, plan
 from gpu_provisioner.machine.snapshot import Snapshot
 from gpu_provisioner.machine.status import machine_status, status_patch
-from gpu_provisioner.machine.transitions import Transition, transitions
+from gpu_provisioner.machine.transitions import INTERNAL_ERROR, Transition, transitions
 from gpu_provisioner.metrics import ProvisionerMetrics
 
 AT_ONCE_S = 0.01
@@ -90,6 +90,20 @@ class MachineReconciler:
             self._add_finalizer(machine)
             return Result()
         return self._step(stored, machine)
+
+    def park(self, request: Request, error: BaseException, retry_in_s: float) -> None:
+        """Tell at the Machine that reconciling it goes on failing. Its conditions stay: what is unforeseen says nothing of its node."""
+        stored = self._machines.get(request.name)
+        if stored is None:
+            return
+        note = f"{type(error).__name__}: {error}"[:300]
+        self._recorder.event(
+            stored,
+            type="Warning",
+            reason=INTERNAL_ERROR,
+            action="Provision",
+            note=f"Reconciling this Machine goes on failing: {note}. Tried again every {retry_in_s:.0f} s; the log says more.",
+        )
 
     def _was_ours(self, machine: Machine) -> bool:
         """A Machine that lost its owner label is still ours to end while its pool carries our mark, or once we began to end it."""

@@ -20,6 +20,8 @@ READY = "Ready"
 STEPS = {types.LAUNCHED: LAUNCHED, types.REGISTERED: REGISTERED, types.INITIALIZED: INITIALIZED, types.READY: READY}
 """Event reason for each condition that becomes True."""
 
+INTERNAL_ERROR = "InternalError"
+
 EVENTS: tuple[tuple[str, str, str], ...] = (
     ("Normal", LAUNCHED, f"The {CLOUD.pool} is ready."),
     ("Normal", REGISTERED, "The Node joined and carries the Machine's labels, taints and finalizer."),
@@ -38,6 +40,11 @@ EVENTS: tuple[tuple[str, str, str], ...] = (
     ),
     ("Normal", "Draining", "The Machine is being deleted; pods are being evicted."),
     ("Normal", "PoolDeleting", f"The Machine is being deleted; its {CLOUD.pool} is being deleted."),
+    (
+        "Warning",
+        INTERNAL_ERROR,
+        "The provisioner fails at this Machine in an unforeseen way; its log says more. The others go on.",
+    ),
     ("Warning", "<any other reason>", "Ready took on that reason: the note has the message of the condition."),
 )
 """Rows of the documentation: type, reason, meaning."""

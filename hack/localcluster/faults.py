@@ -36,6 +36,8 @@ class FaultKind(StrEnum):
     """Accept the request and never answer (until the client leaves, the rule goes or `seconds` have passed)."""
     GARBAGE = "garbage"
     """Do the work, answer 200 with a body that is not JSON."""
+    BODY = "body"
+    """Do the work, answer 200 with `message` as the body (the cloud only)."""
 
     HOLD = "hold"
     """The stream stands still before this event, in order, until the rule is removed or `seconds` have passed."""

@@ -1,9 +1,11 @@
 """Throw hostile objects at both operators for a while: `make fuzz`, `python -m test.fuzz --duration-s 180`.
 
-First the seeds: every volley in `test/fuzz/seeds`, which once did harm or stands for a kind of harm. Then volleys that hypothesis draws,
-until the time is up. After each volley both processes must be alive, answer `/healthz` and `/readyz`, have met nothing
-unforeseen (`reconcile_panics_total`), have kept within the budget of a reconcile, and fit their memory limit; now and then a
-Workspace of somebody else must become ready. A volley after which that is not so is kept as a new seed, and the command fails.
+Half of the time without the admission policy, so that the operators meet everything, half with it. Each time first the seeds: every
+volley in `test/fuzz/seeds`, which once did harm or stands for a kind of harm. Then volleys that hypothesis draws, until the time is
+up: objects and changes for the API server, and replies of the cloud. After each volley both processes must be alive, answer
+`/healthz` and `/readyz`, have met nothing unforeseen (`reconcile_panics_total`), have kept within the budget of a reconcile, and fit
+their memory limit; now and then a Workspace of somebody else must become ready. A volley after which that is not so is kept as a
+new seed, and the command fails.
 """
 
 from __future__ import annotations
@@ -111,18 +113,24 @@ def main() -> int:
     # The cluster runs in this process and complains of much that is thrown at it; the operators' logs are what counts.
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL))
     print(f"fuzz: {options.duration_s:g} s, --seed {options.seed}")
-    with tempfile.TemporaryDirectory(prefix="fuzz-") as folder, Arena(Path(folder)) as arena:
+    return max([half(options.duration_s / 2, options.seed, admission=admission) for admission in (False, True)])
+
+
+def half(duration_s: float, number: int, *, admission: bool) -> int:
+    """Seeds and drawn volleys against a cluster of their own, with the admission policy in force or without; the exit code."""
+    with tempfile.TemporaryDirectory(prefix="fuzz-") as folder, Arena(Path(folder), admission=admission) as arena:
         try:
             known = [arena.strike(volley) for _, volley in seeds()]
             arena.serve_another()
             arena.look()
             gunner = Gunner(arena)
-            struck = fuzz(gunner, options.duration_s, options.seed)
+            struck = fuzz(gunner, duration_s, number)
             gunner.serve_another()
             arena.look()
         except Harmed as harm:
             print(f"HARMED: {harm}", file=sys.stderr)
             return 1
+    print(f"{'with' if admission else 'without'} the admission policy:")
     print(
         f"held: {len(known)} seeds, {struck} volleys; refused by the API server: {arena.refused}; taken: {sum(arena.accepted.values())}"
     )

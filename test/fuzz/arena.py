@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import json
 import re
 import socket
 from pathlib import Path
@@ -10,13 +11,16 @@ from typing import Any, Self
 
 import urllib3
 
-from test.fuzz.strokes import TEAM, Stroke
-from test.support.kaito_rig import Rig
+from hack.localcluster.faults import Fault, FaultKind, Rule
+from test.fuzz.strokes import CLOUD, TEAM, Stroke
+from test.support.kaito_rig import RELEASE_NAMESPACE, Rig
 from test.support.processes import Process
 from test.support.raw_api import RawApi
 from test.support.workspace_world import workspace
 
 ANSWER_S = 5.0
+PUBLISHING = {"GPU_PROVISIONER_LEADER_ELECTION_NAMESPACE": RELEASE_NAMESPACE, "GPU_PROVISIONER_OFFER_PERIOD_S": "1"}
+"""The cloud is asked for quotas all the time, so that its replies can be hostile too."""
 READY_S = 90.0
 MEMORY_LIMIT = 512 * 2**20
 """What the shipped manifests give each operator."""
@@ -31,7 +35,7 @@ class Harmed(AssertionError):
 class WatchedRig(Rig):
     """The rig with the probe and metrics ports of both operators open."""
 
-    def __init__(self, folder: Path, **settings: str) -> None:
+    def __init__(self, folder: Path, **settings: Any) -> None:
         super().__init__(folder, **settings)
         self.ports = dict(
             zip(("KAITO", "GPU_PROVISIONER"), zip(_free_ports(2), _free_ports(2), strict=True), strict=True)
@@ -59,8 +63,16 @@ def _free_ports(count: int) -> list[int]:
 class Arena:
     """A context manager."""
 
-    def __init__(self, folder: Path) -> None:
-        self._rig = WatchedRig(folder, machine_timeout_s="60", max_nodes_per_namespace="1000", max_nodes="1000")
+    def __init__(self, folder: Path, *, admission: bool = False) -> None:
+        """`admission`: with the admission policy in force, whose rules then judge all that is thrown."""
+        self._rig = WatchedRig(
+            folder,
+            admission=admission,
+            environment=PUBLISHING,
+            machine_timeout_s="60",
+            max_nodes_per_namespace="1000",
+            max_nodes="1000",
+        )
         self._http = urllib3.PoolManager(retries=False, timeout=urllib3.Timeout(ANSWER_S))
         self._serial = itertools.count()
         self.accepted: dict[str, int] = {}
@@ -80,6 +92,9 @@ class Arena:
     def strike(self, volley: list[Stroke]) -> None:
         """Send them all; then everybody must still be alive and well."""
         for stroke in volley:
+            if stroke["method"] == CLOUD:
+                self._mislead(stroke)
+                continue
             query: dict[str, Any] = {"kind": stroke["kind"]} if "kind" in stroke else {}
             reply = self._api.call(stroke["method"], stroke["path"], stroke["body"], **query)
             if reply.code < 300:
@@ -88,6 +103,12 @@ class Arena:
             else:
                 self.refused += 1
         self.look()
+
+    def _mislead(self, stroke: Stroke) -> None:
+        fault = Fault(FaultKind.BODY, message=json.dumps(stroke["body"]))
+        self._rig.cluster.faults.add(Rule(fault, server="arm", resource=stroke["path"]))
+        target = f"{CLOUD} {stroke['path']}"
+        self.accepted[target] = self.accepted.get(target, 0) + 1
 
     def look(self) -> None:
         """Raises `Harmed`."""
@@ -119,6 +140,7 @@ class Arena:
     def serve_another(self) -> None:
         """A Workspace of somebody else becomes ready all the same, and goes again."""
         name = f"well-{next(self._serial)}"
+        self._rig.cluster.faults.clear()
         self._rig.kubectl.apply(workspace(name, WELL))
         try:
             self._rig.wait_ready(name, WELL, READY_S)

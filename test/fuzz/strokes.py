@@ -14,12 +14,29 @@ from hypothesis import strategies as st
 from test.support.workspaces.generate import generate
 
 Stroke = dict[str, Any]
-"""`method`, `path`, `body`, and `kind` (the content type) for a PATCH."""
+"""`method`, `path`, `body`, and `kind` (the content type) for a PATCH. With the method `CLOUD`: see there."""
 
 TEAM = "strangers"
 RELEASE = "kaito-workspace"
 NAMES = ("a", "b", "c")
 MERGE = "application/merge-patch+json"
+CLOUD = "CLOUD"
+"""Stands for a method: the next reply of the cloud about `path` is `body`."""
+_POOL_PROPERTIES = (
+    *(
+        "provisioningState",
+        "powerState",
+        "mode",
+        "vmSize",
+        "nodeLabels",
+        "nodeTaints",
+        "tags",
+        "eTag",
+        "status",
+        "count",
+    ),
+)
+_SOLD_PROPERTIES = ("family", "capabilities", "restrictions", "limit", "currentValue", "unit", "locations")
 WORKSPACES = f"/apis/kaito.sh/v1alpha1/namespaces/{TEAM}/workspaces"
 MACHINES = "/apis/karpenter.sh/v1alpha5/machines"
 CORE = f"/api/v1/namespaces/{TEAM}"
@@ -360,9 +377,33 @@ def removals(draw: st.DrawFn) -> Stroke:
     return stroke("DELETE", draw(st.sampled_from([f"{WORKSPACES}/{name}" for name in NAMES])), None)
 
 
+@st.composite
+def cloud_replies(draw: st.DrawFn) -> Stroke:
+    """What the cloud answers to the next requests for pools, quotas or instance types, instead of the truth."""
+    pool = {
+        "name": draw(st.one_of(texts, junk)),
+        "properties": draw(
+            st.one_of(junk, st.dictionaries(st.sampled_from(_POOL_PROPERTIES), st.one_of(junk, moments), max_size=6))
+        ),
+    }
+    sold = {
+        "name": draw(st.one_of(junk, st.just({"value": "standardNCSv3Family"}), st.just("Standard_NC6s_v3"))),
+        "resourceType": "virtualMachines",
+        **draw(st.dictionaries(st.sampled_from(_SOLD_PROPERTIES), junk, max_size=5)),
+    }
+    entry = draw(st.sampled_from([pool, sold]))
+    listed = {
+        "value": draw(st.sampled_from([[entry], entry, None, [None]])),
+        "nextLink": draw(st.one_of(st.none(), junk)),
+    }
+    body = draw(st.one_of(junk, st.just(entry), st.just(listed), st.just({"error": entry}), st.just({"code": entry})))
+    resource = draw(st.sampled_from(["agentPools", "agentPools", "usages", "skus"]))
+    return {"method": CLOUD, "path": resource, "body": body}
+
+
 any_stroke = st.one_of(
     workspaces(), workspaces(), workspace_changes(), workspace_changes(), workspace_statuses(), machines(), machine_statuses(),
-    nodes(), config_maps(), events(), pods(), workloads(), removals(),
+    nodes(), config_maps(), events(), pods(), workloads(), removals(), cloud_replies(),
 )  # fmt: skip
 volleys = st.lists(any_stroke, min_size=4, max_size=12)
 """Requests that are sent one after another, before anybody looks whether the operators still live."""

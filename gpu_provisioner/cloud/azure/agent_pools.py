@@ -91,10 +91,13 @@ class AzureAgentPools:
         self._client.close()
 
     def get(self, name: str) -> port.Pool:
-        return read_pool(_call(lambda: self._pools.get(*self._place, name)))
+        pool = _call(lambda: _decoded(self._pools.get(*self._place, name)))
+        if pool.name.lower() != name.lower():
+            raise classify(None, "", f"the reply about agent pool {name} is about {pool.name[:100]!r}")
+        return pool
 
     def list(self) -> list[port.Pool]:
-        return [read_pool(found) for found in _call(lambda: list(self._pools.list(*self._place)))]
+        return _call(lambda: [_decoded(found) for found in self._pools.list(*self._place)])
 
     def create(self, spec: port.PoolSpec) -> port.Pool:
         replies: list[Any] = []
@@ -125,9 +128,10 @@ class AzureAgentPools:
             page = _call(functools.partial(self._read_page, HttpRequest("GET", url, params=parameters)))
             items = [*items, *page["value"]]
             # A link holds all parameters.
-            url, parameters = str(page.get("nextLink") or ""), None
-            if not url:
+            link = page.get("nextLink")
+            if not isinstance(link, str) or not link:
                 break
+            url, parameters = link, None
         return items
 
     def _read_page(self, request: HttpRequest) -> Mapping[str, Any]:
@@ -178,7 +182,8 @@ def _call(request: Callable[[], T], *, creating: bool = False) -> T:
         raise _from_http(error, creating=creating, default=port.Auth) from error
     except HttpResponseError as error:
         raise _from_http(error, creating=creating) from error
-    except (AzureError, ValueError, OSError) as error:  # no reply, or one that could not be read
+    except (AzureError, ValueError, OSError, AttributeError, LookupError, TypeError) as error:
+        # No reply, or one that could not be read: the library decodes what comes without looking at its shape.
         raise classify(None, "", f"no usable reply from Azure: {_one_line(str(error))}") from error
 
 
@@ -244,11 +249,19 @@ def pool_body(spec: port.PoolSpec) -> AgentPool:
 
 def _pool_of_reply(replies: list[Any], spec: port.PoolSpec) -> port.Pool:
     try:
-        return read_pool(AgentPool(json.loads(replies[-1].http_response.text())))
+        return _decoded(AgentPool(json.loads(replies[-1].http_response.text())))
     except Exception:
         return port.Pool(
             spec.name, "Creating", instance_type=spec.instance_type, node_labels=spec.node_labels, tags=spec.tags
         )
+
+
+def _decoded(found: Any) -> port.Pool:
+    """Raises ValueError for a reply that is JSON and no agent pool; the library decodes when a field is read, and raises what it likes."""
+    try:
+        return read_pool(found)
+    except Exception as error:
+        raise ValueError(f"not an agent pool ({type(error).__name__}: {_one_line(str(error))[:200]})") from error
 
 
 def read_pool(found: Any) -> port.Pool:
@@ -260,11 +273,15 @@ def read_pool(found: Any) -> port.Pool:
         power_state=_word(p.power_state.code if p.power_state else None) or "Running",
         mode=_word(p.mode) or "User",
         instance_type=str(p.vm_size or ""),
-        node_labels=dict(p.node_labels or {}),
-        tags=dict(p.tags or {}),
+        node_labels=_texts(p.node_labels),
+        tags=_texts(p.tags),
         etag=str(p.e_tag or ""),
         error=_failure(p),
     )
+
+
+def _texts(found: Any) -> dict[str, str]:
+    return {str(key): str(value) for key, value in dict(found or {}).items()}
 
 
 def _word(value: Any) -> str:

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Protocol, TypeVar
 
 from controller_runtime.logs import get_logger
+from controller_runtime.untrusted import entries, integer, mapping, text
 from gpu_provisioner.cloud import port
 from gpu_provisioner.cloud.offers import CoreQuota, Offer, OfferedType
 
@@ -18,6 +19,7 @@ T = TypeVar("T")
 
 USAGES_API_VERSION = "2024-07-01"
 SKUS_API_VERSION = "2021-07-01"
+_MOST_ENTRIES = 200
 _GPU_SERIES = "standard_n"
 """Azure names its sizes with accelerators NC, ND, NG, NP and NV."""
 
@@ -68,37 +70,36 @@ class AzureOffers:
         return found
 
 
-def _quotas(usages: Iterable[Mapping[str, Any]]) -> Iterable[tuple[str, CoreQuota]]:
-    for usage in usages:
-        name, limit, used = _mapping(usage.get("name")).get("value"), usage.get("limit"), usage.get("currentValue")
-        if isinstance(name, str) and isinstance(limit, int) and isinstance(used, int):
+def _quotas(usages: Iterable[object]) -> Iterable[tuple[str, CoreQuota]]:
+    for usage in map(mapping, usages):
+        name = mapping(usage.get("name")).get("value")
+        limit, used = (_count(usage.get(key)) for key in ("limit", "currentValue"))
+        if isinstance(name, str) and limit is not None and used is not None:
             yield name, CoreQuota(limit, used)
 
 
-def _gpu_types(skus: Iterable[Mapping[str, Any]]) -> Iterable[tuple[str, OfferedType]]:
-    for sku in skus:
-        name, family = sku.get("name"), sku.get("family")
+def _gpu_types(skus: Iterable[object]) -> Iterable[tuple[str, OfferedType]]:
+    for sku in map(mapping, skus):
+        name, family, cores = sku.get("name"), sku.get("family"), _cores(sku)
         if sku.get("resourceType") != "virtualMachines" or not (isinstance(name, str) and isinstance(family, str)):
             continue
-        cores = _cores(sku)
         if name.lower().startswith(_GPU_SERIES) and cores is not None:
             yield name, OfferedType(family, cores, _restriction(sku))
 
 
 def _cores(sku: Mapping[str, Any]) -> int | None:
-    for capability in sku.get("capabilities") or ():
-        if _mapping(capability).get("name") == "vCPUs" and str(capability.get("value")).isdigit():
-            return int(capability["value"])
-    return None
+    said = (c.get("value") for c in entries(sku.get("capabilities"), _MOST_ENTRIES) if c.get("name") == "vCPUs")
+    return _count(next(said, None))
 
 
 def _restriction(sku: Mapping[str, Any]) -> str:
     """Restrictions of single zones leave the type orderable in the others."""
-    for restriction in map(_mapping, sku.get("restrictions") or ()):
+    for restriction in entries(sku.get("restrictions"), _MOST_ENTRIES):
         if restriction.get("type") == "Location":
-            return str(restriction.get("reasonCode") or "Restricted")
+            return text(restriction.get("reasonCode"), 100) or "Restricted"
     return ""
 
 
-def _mapping(value: Any) -> Mapping[str, Any]:
-    return value if isinstance(value, Mapping) else {}
+def _count(value: object) -> int | None:
+    found = integer(value, least=-1, most=10**9, default=-1)
+    return None if found < 0 else found

@@ -40,7 +40,7 @@ def serve(arm: ArmServer, exchange: Exchange) -> None:
     if reply is None:
         exchange.close_connection = True
     else:
-        _send(exchange, reply, kind)
+        _send(exchange, reply, fault)
 
 
 def _call(exchange: Exchange, path: str) -> Call:
@@ -69,10 +69,13 @@ def _answer(arm: ArmServer, exchange: Exchange) -> Reply:
     return reply
 
 
-def _send(exchange: Exchange, reply: Reply, kind: FaultKind | None) -> None:
+def _send(exchange: Exchange, reply: Reply, fault: Fault | None) -> None:
+    kind = fault.kind if fault else None
     content = json.dumps(reply.body).encode() if reply.body is not None else b""
     if kind is FaultKind.GARBAGE:
         reply.status, content = 200, b"<html>504 bad gateway</html>{{{"
+    if fault is not None and kind is FaultKind.BODY:
+        reply.status, content = 200, fault.message.encode()
     request_id = str(uuid.uuid4())
     headers = {
         "Content-Type": "application/json; charset=utf-8",

@@ -300,3 +300,18 @@ def test_a_machine_named_like_an_existing_pool_never_touches_it(name: str) -> No
     world.delete_machine(name)
     assert world.run(120, lambda: world.is_gone(name))
     assert check(world) == []
+
+
+def test_a_machine_that_goes_on_failing_says_so_and_another_one_becomes_ready() -> None:
+    world = World()
+    world.unforeseen.add("wspoisoned0")
+    world.create_machine("wspoisoned0")
+    world.create_machine("wswell00000")
+
+    assert world.run(600, lambda: world.is_ready("wswell00000"))
+    told = [note for kind, reason, note in world.events if (kind, reason) == ("Warning", "InternalError")]
+
+    assert len(told) == 1
+    assert told[0].startswith("Reconciling this Machine goes on failing: RuntimeError: unforeseen.")
+    world.unforeseen.clear()
+    assert world.run(1200, lambda: world.is_ready("wspoisoned0"))

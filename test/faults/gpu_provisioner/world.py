@@ -78,6 +78,8 @@ class World:
         self.events: list[tuple[str, str, str]] = []
         self.azure_down: port.CloudError | None = None
         self.missed_by_list: set[str] = set()
+        self.unforeseen: set[str] = set()
+        """Pools whose order raises what no adapter should raise."""
         self.order_delay_s = 0.0
         self.dead = False
         self.restarts = 0
@@ -361,6 +363,8 @@ class DirectPools:
         return self._asked("list", lambda: [_read(p) for p in self._world.cloud.list() if p["name"] not in missed])
 
     def create(self, spec: port.PoolSpec) -> port.Pool:
+        if spec.name in self._world.unforeseen:
+            raise RuntimeError("unforeseen")
         body = json.loads(json.dumps(pool_body(spec), cls=SdkJSONEncoder, exclude_readonly=True))["properties"]
 
         def commit() -> port.Pool:

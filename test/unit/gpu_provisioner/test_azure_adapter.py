@@ -191,3 +191,35 @@ def test_why_a_pool_failed_is_read_from_the_pool_itself(cloud: AksCloud, pools: 
     assert error is not None
     assert error.is_a(port.SkuNotOffered)
     assert error.code == "SkuNotAvailable"
+
+
+@pytest.mark.parametrize(
+    "body",
+    ["null", "5", "[]", '{"name": 5, "properties": {"nodeLabels": 5}}', '{"properties": {"status": "x"}}', '"\\ud800"'],
+)
+def test_a_reply_that_is_json_and_no_pool_is_no_usable_reply(
+    plan: FaultPlan, pools: AzureAgentPools, body: str
+) -> None:
+    plan.add(Rule(Fault(FaultKind.BODY, message=body), resource="agentPools"))
+    with pytest.raises(port.Unknown):
+        pools.get(SPEC.name)
+
+
+def test_a_reply_about_another_pool_is_no_usable_reply(plan: FaultPlan, pools: AzureAgentPools) -> None:
+    other = '{"name": "other", "properties": {"provisioningState": "Succeeded"}}'
+    plan.add(Rule(Fault(FaultKind.BODY, message=other), resource="agentPools"))
+    with pytest.raises(port.Unknown, match="is about 'other'"):
+        pools.get(SPEC.name)
+
+
+@pytest.mark.parametrize("body", ["null", '{"value": null}', '{"value": [null]}', '{"value": [{"properties": 5}]}'])
+def test_a_list_that_holds_what_is_no_pool_is_no_answer(plan: FaultPlan, pools: AzureAgentPools, body: str) -> None:
+    plan.add(Rule(Fault(FaultKind.BODY, message=body), resource="agentPools"))
+    with pytest.raises(port.CloudError):
+        pools.list()
+
+
+def test_an_accepted_order_whose_reply_is_no_pool_counts_as_made(plan: FaultPlan, pools: AzureAgentPools) -> None:
+    plan.add(Rule(Fault(FaultKind.BODY, message='{"properties": 5}'), resource="agentPools", verb="create_or_update"))
+    assert pools.create(SPEC).name == SPEC.name
+    assert pools.get(SPEC.name).instance_type == SPEC.instance_type
