@@ -13,7 +13,6 @@ from controller_runtime.cache.own_writes import OwnWrites
 from controller_runtime.clock import SYSTEM_CLOCK, Clock
 from controller_runtime.controller.controller import Controller, Reconciler, Request
 from controller_runtime.controller.outcomes import OnPoisoned
-from controller_runtime.election.candidacy import pod_namespace
 from controller_runtime.manager.manager import Manager
 from controller_runtime.resources import NODES, Object, name_of
 from controller_runtime.version import register_build_info
@@ -104,8 +103,9 @@ def build_provisioner(
     garbage.enqueue(GARBAGE)
     for controller in (machines, garbage):
         manager.add_controller(controller)
-    if offers is not None and settings.offer_period_s:
-        manager.add_controller(_offer_controller(manager, offers, settings, metrics, clock))
+    namespace = settings.leader_election_namespace
+    if offers is not None and namespace and settings.offer_period_s:
+        manager.add_controller(_offer_controller(manager, offers, namespace, settings, metrics, clock))
     return Provisioner(machines, garbage)
 
 
@@ -134,12 +134,17 @@ def _controller(
 
 
 def _offer_controller(
-    manager: Manager, offers: InstanceOffers, settings: ProvisionerSettings, metrics: ProvisionerMetrics, clock: Clock
+    manager: Manager,
+    offers: InstanceOffers,
+    namespace: str,
+    settings: ProvisionerSettings,
+    metrics: ProvisionerMetrics,
+    clock: Clock,
 ) -> Controller:
     publisher = OfferReconciler(
         offers,
         manager.client,
-        settings.leader_election_namespace or pod_namespace(),
+        namespace,
         period_s=settings.offer_period_s,
         was_read=metrics.offer_read,
         clock=clock,

@@ -22,18 +22,22 @@ RUN_ELSEWHERE = {
     "make checks": ".ci/run",
     "make fuzz DURATION=180": ".ci/run",
     "make test-envtest": ".ci/run",
+    "make test-cluster": ".ci/run",
     "make demo": "test/e2e/demo/test_demo.py",
     "make up": "test/e2e/demo/test_demo.py",
     "make help": "test/install/test_readme_commands.py",
 }
 """What cannot be run from within this test, and the file that runs it and says so."""
 NOT_RUN = {
-    "make test-cluster": "needs root and twelve minutes; run by hand until it has passed twice in a row",
     "make bench": "measures for minutes, and what it says depends on the machine",
     "python -m test.bench.workspaces": "measures for minutes, and what it says depends on the machine",
     "make docs": "downloads the site generator; .ci/run runs it",
     "make format": "writes into the tree; make lint runs it with --check",
     "make manifests": "writes into the tree; test_rendered.py runs its two generators with --check",
+    "git apply": "test_contributing.py applies each change that CONTRIBUTING shows",
+    "make imports": "a part of make test",
+    "make lint": "a part of make test",
+    "python -m test.bench.pods": "needs real nodes and measures for minutes",
     "make release": "builds everything anew; .ci/run runs it",
     "make test PKG=gpu_provisioner": "a part of make test",
     "make unit": "a part of make test",

@@ -341,8 +341,8 @@ CACHES = (
         "cached-object-changed",
         "A reconcile writes into an object that the whole process shares.",
         "kaito_controller/workspace/conditions/status.py",
-        '    before = raw.get("status") or {}\n    merged',
-        '    before = raw.setdefault("status", {})\n    merged',
+        '    before = {**(raw.get("status") or {}), **(scale or {})}\n    merged',
+        '    before = raw.setdefault("status", {})\n    before.update(scale or {})\n    merged',
         (f"{_STALE}/test_workspaces.py::test_no_look_changes_an_object_of_the_cache",),
     ),
 )
@@ -423,8 +423,8 @@ SECRETS = (
         "secret-for-the-trainer",
         "The push secret is mounted where user code runs.",
         "kaito_controller/workloads/tuning.py",
-        "_trainer(ctx, image, [SHARED_MEMORY, TEMPORARY, config, data, results])",
-        "_trainer(ctx, image, [SHARED_MEMORY, TEMPORARY, config, data, results, *([secret] if secret else [])])",
+        "_trainer(ctx, image, [SHARED_MEMORY, TEMPORARY, config, data, results, *base])",
+        "_trainer(ctx, image, [SHARED_MEMORY, TEMPORARY, config, data, results, *base, *([secret] if secret else [])])",
         (f"{_WORKLOADS}/test_tuning.py::test_the_push_secret_is_seen_by_the_pusher_only",),
     ),
     Mutant(
