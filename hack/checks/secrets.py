@@ -15,8 +15,8 @@ from pathlib import Path
 from detect_secrets.core.scan import scan_file
 from detect_secrets.settings import default_settings
 
-# What looks like a key and is not: checksums of dependencies; hashes of intents and names of Secret objects in golden files.
-SKIPPED = re.compile(r"\.sum$|requirements(/[\w-]+)?\.txt$|/golden/")
+# What looks like a key and is not: checksums of dependencies; hashes of intents and names of Secret objects in golden and recorded files.
+SKIPPED = re.compile(r"\.sum$|requirements(/[\w-]+)?\.txt$|/golden/|/recorded/")
 KEYWORD, HEX, BASE64 = "Secret Keyword", "Hex High Entropy String", "Base64 High Entropy String"
 KEY, JWT = "Private Key", "JSON Web Token"
 
@@ -86,7 +86,18 @@ REVIEWED = (
     Waiver(
         r"^test/bench/objects\.py$", HEX, r"0123456789abcdef0123456789abcdef|5d4f8c7b9", "labels of made-up objects"
     ),
-    Waiver(r"/presets/smollm\.yaml$", BASE64, r"HuggingFaceTB.SmolLM2-\d+M-Instruct", "name of a model"),
+    Waiver(
+        r"/data/(presets/smollm\.yaml|compiled\.json)$",
+        BASE64,
+        r"HuggingFaceTB.SmolLM2-\d+M-Instruct",
+        "name of a model",
+    ),
+    Waiver(r"/catalog/data/presets/.*\.yaml$", HEX, r"[0-9a-f]{40}", "commits of model repositories"),
+    Waiver(r"/catalog/test_command\.py$", HEX, r"[0-9a-f]{40}", "commit of a made-up repository"),
+    Waiver(r"/data/engine_options\.yaml$", KEYWORD, r"optional|size|whole|text|many", "kinds of an engine's options"),
+    Waiver(r"/cli/test_doctor\.py$", KEYWORD, r"hunter2", "must be redacted"),
+    Waiver(r"/workloads/test_(tuning|weights)\.py$", KEYWORD, r"push|hub", "names of Secret objects that tests make"),
+    Waiver(r"/test_engine_values\.py$", KEYWORD, r"8k", "a number of tokens, to be refused"),
     Waiver(r"/sizing/kv_cache\.py$", KEYWORD, r"a key and a value for every KV head and token: .*", "a sentence"),
     Waiver(r"^model_runtime/Dockerfile$", HEX, r"@sha256:[0-9a-f]{64}", "digest that pins an image"),
     Waiver(r"^model_runtime/README\.md$", KEYWORD, r"`vllm:inter_token_latency_seconds`, .*", "names of metrics"),
