@@ -8,7 +8,7 @@ status flips, and `Ready` repeats the reason and words of the condition that fai
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
@@ -189,7 +189,26 @@ def _terminating(snapshot: Snapshot, limits: Limits) -> list[State]:
     return [*kept, _ready_while_terminating(snapshot, limits)]
 
 
+_BECAUSE = "; it goes because of "
+_GIVEN_UP = frozenset({reasons.NODE_DELETED, reasons.NODE_UNHEALTHY, reasons.POOL_GONE})
+"""Reasons of `Ready` alone for which this provisioner deletes a Machine; those of the other conditions stay where they are."""
+
+
 def _ready_while_terminating(snapshot: Snapshot, limits: Limits) -> State:
+    waiting = _awaited_end(snapshot, limits)
+    why = _why_it_goes(snapshot)
+    return replace(waiting, message=f"{waiting.message}{_BECAUSE}{why}") if why else waiting
+
+
+def _why_it_goes(snapshot: Snapshot) -> str:
+    """What `Ready` said before the deletion began: whoever looks only now would else read how the Machine ends, and not why."""
+    said = snapshot.machine.condition(types.READY)
+    if said is None or not said.message:
+        return ""
+    return f"{said.reason}: {said.message}" if said.reason in _GIVEN_UP else said.message.partition(_BECAUSE)[2]
+
+
+def _awaited_end(snapshot: Snapshot, limits: Limits) -> State:
     if snapshot.pool_in_the_way is not None:
         return State(types.READY, types.FALSE, reasons.POOL_NOT_OWNED, _in_the_way_text(snapshot))
     pool = snapshot.our_pool

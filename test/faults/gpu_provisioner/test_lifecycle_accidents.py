@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import re
 
 import pytest
 
@@ -218,6 +219,11 @@ def test_a_node_deleted_by_hand_takes_machine_and_pool_along(ready_world: World)
     ready_world.admin.delete(NODES, ready_world.nodes()[0]["metadata"]["name"])
     assert ready_world.run(900, ready_world.is_gone)
     assert any(reason == reasons.NODE_DELETED for _, reason, _ in ready_world.events)
+    ends = [note for _, reason, note in ready_world.events if reason in (reasons.DRAINING, reasons.POOL_DELETING)]
+    assert ends
+    assert all(
+        re.search(r"; it goes because of NodeDeleted: Node \S+ was deleted; its Machine goes with it$", e) for e in ends
+    ), ends
     assert ready_world.pods() == []
     assert check(ready_world) == []
 
