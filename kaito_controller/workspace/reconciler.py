@@ -33,7 +33,7 @@ from kaito_controller.api import labels
 from kaito_controller.api.reasons import Severity
 from kaito_controller.workspace.act.actions import Action, Delete, ReleaseNode, ordered
 from kaito_controller.workspace.act.api_rejections import REFUSED_RETRY_S, retry_s
-from kaito_controller.workspace.act.apply import Applier
+from kaito_controller.workspace.act.apply import Applier, Outcome
 from kaito_controller.workspace.act.rehearsal import Rehearsals
 from kaito_controller.workspace.conditions.status import (
     ConditionChange,
@@ -141,7 +141,12 @@ class WorkspaceReconciler:
         self._wait_for_room(request, decision)
         retry_in_s = None
         if actions:
-            raw, retry_in_s = self._act(snapshot, decision, actions)
+            outcome = self._act(snapshot, decision, actions)
+            raw, retry_in_s = outcome.workspace, outcome.retry_in_s
+            if outcome.ordered_at is not None:
+                # Shown as the API server dates it, or a second that passes meanwhile would be a message, and a write, of its own.
+                snapshot = replace(snapshot, now=outcome.ordered_at)
+                decision = decide(snapshot)
             if decision.release is not None or decision.assignment.claim:
                 return Result()  # the next look, with the record or the claims in the cache, says more
         if self._refusals.get(uid) != snapshot.refusal:
@@ -170,7 +175,7 @@ class WorkspaceReconciler:
         closed = replace(snapshot, gate=refused)
         return closed, decide(closed)
 
-    def _act(self, snapshot: Snapshot, decision: Decision, actions: tuple[Action, ...]) -> tuple[Object, float | None]:
+    def _act(self, snapshot: Snapshot, decision: Decision, actions: tuple[Action, ...]) -> Outcome:
         uid = uid_of(snapshot.raw)
         not_made: tuple[str, ...] = ()
         try:
@@ -184,13 +189,13 @@ class WorkspaceReconciler:
         else:
             self._refusals[uid] = outcome.refusal
         self._measures.acted(snapshot, decision, actions)
-        return outcome.workspace, outcome.retry_in_s
+        return outcome
 
     def _show(self, snapshot: Snapshot, decision: Decision, raw: Object) -> None:
         workers = workers_of(snapshot, decision)
         wanted = conditions_of(snapshot, decision)
         news = changes(snapshot.raw, wanted)
-        if self._write_status(raw, wanted, workers, {**scale_of(snapshot), **progress_of(snapshot)}):
+        if self._write_status(raw, wanted, workers, {**scale_of(snapshot, decision.desired), **progress_of(snapshot)}):
             self._tell(raw, news)
             self._measures.shown(snapshot, news)
 

@@ -78,6 +78,7 @@ _COMMANDS: dict[Reason, str] = {
     reasons.INTERNAL_ERROR: "kubectl kaito doctor --bundle report.tar.gz",
     reasons.CACHE_STALE: _DOCTOR,
     reasons.MACHINE_FAILING: _PLAN,
+    reasons.QUOTA_SHORT: _PLAN,
     reasons.MACHINE_REPLACED: _PLAN,
     reasons.MACHINE_ATTEMPTS_EXHAUSTED: TRY_AGAIN,
     reasons.MACHINE_REFUSED: _DOCTOR,

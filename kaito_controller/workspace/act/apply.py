@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
+from datetime import datetime
 from typing import Any
 
 from controller_runtime.client.api import KubeClient, Propagation
@@ -29,6 +30,7 @@ from controller_runtime.resources import (
     resource_version_of,
     uid_of,
 )
+from controller_runtime.untrusted import moment
 from kaito_controller.api import labels
 from kaito_controller.nodeapi import APIS, KINDS
 from kaito_controller.nodeapi.vocabulary import selector_of
@@ -76,6 +78,8 @@ class Outcome:
     """When to look again at a repair that was put off."""
     not_made: tuple[str, ...] = ()
     """Machines that certainly do not exist for this Workspace now: refused, or the name is a stranger's."""
+    ordered_at: datetime | None = None
+    """When the API server made the first of the Machines that were ordered."""
 
 
 class Applier:
@@ -99,6 +103,7 @@ class Applier:
         refusal: Refusal | None = None
         written: list[tuple[Resource, str]] = []
         not_made: list[str] = []
+        made_at: list[datetime | None] = []
         pauses = [self._repairs.due_in_s(a.live) for a in wanted if isinstance(a, Replace) and a.repair]
         for action in wanted:
             began_s = self._clock.monotonic()
@@ -106,6 +111,9 @@ class Applier:
                 done = self._do(workspace, action)
                 if any(resource.kind not in KINDS for resource, _ in done):
                     not_made += _machine_of(action)
+                made_at += [
+                    moment(obj["metadata"].get("creationTimestamp")) for resource, obj in done if resource.kind in KINDS
+                ]
                 for resource, obj in done:
                     written.append((resource, resource_version_of(obj)))
                     workspace = obj if resource is labels.WORKSPACES else workspace
@@ -120,7 +128,14 @@ class Applier:
             except SchemaTooOldError as old:
                 log.warning("the Workspace CRD is too old", error=str(old))
                 return Outcome(workspace, Refusal(str(old), machine=True), tuple(written))
-        return Outcome(workspace, refusal, tuple(written), min(filter(None, pauses), default=None), tuple(not_made))
+        return Outcome(
+            workspace,
+            refusal,
+            tuple(written),
+            retry_in_s=min(filter(None, pauses), default=None),
+            not_made=tuple(not_made),
+            ordered_at=min(filter(None, made_at), default=None),
+        )
 
     def _log(self, workspace: Object, action: Action, took_s: float) -> None:
         """One line for what was carried out. A look that changes nothing has none, so that a steady state is silent."""

@@ -19,7 +19,7 @@ from kaito_controller.api import conditions as types
 from kaito_controller.api import reasons
 from kaito_controller.api.reasons import REASONS, Reason, Severity
 from kaito_controller.workloads import selector_labels
-from kaito_controller.workspace.decide.decision import Decision, runner
+from kaito_controller.workspace.decide.decision import RUNNERS, Decision, runner
 from kaito_controller.workspace.state.records import read_record, stored_record, write_record
 from kaito_controller.workspace.state.snapshot import Mode, Snapshot, Verdict
 
@@ -70,11 +70,15 @@ def deleting_conditions(raw: Object, verdict: Verdict) -> tuple[Condition, ...]:
     return (*false, deleting)
 
 
-def scale_of(snapshot: Snapshot) -> dict[str, Any]:
-    """What autoscalers read: the replicas that there are, not those that were asked for, and how their pods are found."""
+def scale_of(snapshot: Snapshot, desired: Iterable[Object] = ()) -> dict[str, Any]:
+    """What autoscalers read: the replicas that there are, not those that were asked for, and how their pods are found.
+
+    A workload of `desired` that is made right now counts as told, which saves a write; one that was refused does not.
+    """
     if snapshot.mode is not Mode.INFERENCE:
         return {}
-    replicas = _replicas(runner(snapshot) or {})
+    made: Object = {} if snapshot.refusal else next((obj for obj in desired if obj["kind"] in RUNNERS), {})
+    replicas = _replicas(runner(snapshot) or made)
     selector = ",".join(f"{key}={value}" for key, value in selector_labels(snapshot.name).items())
     return {"replicas": replicas, "selector": selector}
 
