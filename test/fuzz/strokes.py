@@ -6,11 +6,11 @@ server's part to refuse what breaks a schema, and ours to survive what it lets t
 
 from __future__ import annotations
 
-import json
 from typing import Any
 
 from hypothesis import strategies as st
 
+from test.fuzz.values import DEEP, junk, moments, nested, numbers, texts
 from test.support.workspaces.generate import generate
 
 Stroke = dict[str, Any]
@@ -40,70 +40,7 @@ _SOLD_PROPERTIES = ("family", "capabilities", "restrictions", "limit", "currentV
 WORKSPACES = f"/apis/kaito.sh/v1alpha1/namespaces/{TEAM}/workspaces"
 MACHINES = "/apis/karpenter.sh/v1alpha5/machines"
 CORE = f"/api/v1/namespaces/{TEAM}"
-_DEEP = "[" * 60_000
-_BOMB = json.dumps(
-    {
-        "0": {
-            "next": 1,
-            "failed": 6_000_000_000,
-            "machine": "m",
-            "reason": "r",
-            "message": "",
-            "at": "2026-01-02T03:04:05Z",
-        }
-    }
-)
-
-texts = st.one_of(
-    st.sampled_from(
-        [
-            *("", "6000000000", "-1", "1e999", "NaN", "9" * 5000, "٣", "true", "null", "[]", "{}", _DEEP, _BOMB),
-            *(
-                '{"0":{"failed":2000,"at":"9999-12-31T23:59:59-23:59"}}',
-                '{"0":{"next":1e999,"at":"0001-01-01T00:00:00+23:59"}}',
-            ),
-            *(
-                '"\\ud800"',
-                "a/b/c",
-                "//",
-                "a/b",
-                "strangers/a/uid",
-                "x" * 10_000,
-                "\x00",
-                "é\u202e",
-                "(" * 2000 + "a" * 2000,
-            ),
-            *("now", "2026-01-02T03:04:05Z", "default", "Standard_NC6s_v3"),
-        ]
-    ),
-    st.text(max_size=40),
-)
-moments = st.sampled_from(
-    [
-        "2026-01-02T03:04:05Z",
-        "9999-12-31T23:59:59Z",
-        "0001-01-01T00:00:00Z",
-        "1970-01-01T00:00:00Z",
-        "2999-12-31T23:59:59Z",
-    ]
-)
-numbers = st.one_of(st.sampled_from([0, 1, -1, 2**31 - 1, 2**31, 2**63 - 1, 10**18]), st.integers(-5, 5))
-scalars = st.one_of(st.none(), st.booleans(), numbers, texts, st.floats(allow_nan=False, allow_infinity=False))
-junk = st.recursive(
-    scalars,
-    lambda inner: st.one_of(st.lists(inner, max_size=3), st.dictionaries(st.text(max_size=8), inner, max_size=3)),
-    max_leaves=8,
-)
 names = st.sampled_from(NAMES)
-
-
-def nested(levels: int) -> Any:
-    value: Any = "bottom"
-    for _ in range(levels):
-        value = {"deeper": value}
-    return value
-
-
 annotation_keys = st.sampled_from(
     [
         *("kaito.sh/machine-attempts", "kaito.sh/released", "kaito.sh/tuned-run", "kaito.sh/try-again", "kaito.sh/enablelb"),
@@ -263,7 +200,7 @@ def config_maps(draw: st.DrawFn) -> Stroke:
                 "training_config: {LoraConfig: {r: 8}}",
                 "a: &a [*a]",
                 "training_config: {ModelConfig: {x: 9999-99-99}}",
-                _DEEP,
+                DEEP,
             ),
             *(
                 'training_config: {TrainingArguments: {output_dir: "\\ud800"}}',

@@ -6,6 +6,7 @@ import os
 import pty
 import re
 import subprocess
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -17,6 +18,13 @@ from kaito_controller.cli.app import LAZY, app
 from test.e2e.plugin.page import PAGE, SHOWN, lasting, run
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(300)]
+
+
+@pytest.fixture(autouse=True)
+def _nothing_of_the_test_is_left(world: World) -> Iterator[None]:
+    """The cluster is shared, and the page begins with a Workspace that is not there yet."""
+    yield
+    world.product.kubectl("delete", "workspaces", "--all", "--timeout=120s")
 
 
 def test_each_command_of_the_page_prints_what_the_page_shows(world: World) -> None:
