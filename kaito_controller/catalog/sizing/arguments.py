@@ -7,7 +7,7 @@ the plan was made from it.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Set
 from typing import Any
 
 from kaito_controller.catalog.model import Preset
@@ -26,11 +26,13 @@ ENGINE_PREFIX = "vllm."
 def engine_arguments(plan: ServingPlan, settings: EngineSettings | None = None) -> dict[str, str]:
     """vLLM's flags by name, with dashes and without the leading ones; "" is a bare flag. Sorted by name.
 
+    What the plan reckoned with is told, so that neither the engine nor the runtime image puts a default of its own in its place.
     Formats of weights that are stored quantised are not repeated: the engine reads them from the model's configuration.
     """
     told = settings or EngineSettings()
     flags: dict[str, Any] = {
         "max-model-len": plan.context,
+        "max-num-seqs": plan.sequences,
         "gpu-memory-utilization": f"{told.gpu_memory_utilization:g}",
         "dtype": plan.dtype,
         **_widths(plan),
@@ -70,9 +72,15 @@ def runtime_arguments(
     """
     source = weights or f"{HUB_SCHEME}{preset.weights.repository}@{preset.weights.revision}"
     engine = engine_arguments(plan, settings) if plan else user_options(settings)
-    named = {name if name in RUNTIME_FLAGS else f"{ENGINE_PREFIX}{name}": value for name, value in engine.items()}
+    planned = set() if settings and settings.max_num_seqs else {"max-num-seqs"}
+    named = {_runtime_name(name, planned): value for name, value in engine.items()}
     flags = {"weights": source, "model-name": preset.name, **named}
     return [f"--{name}={value}" if value else f"--{name}" for name, value in sorted(flags.items())]
+
+
+def _runtime_name(name: str, planned: Set[str]) -> str:
+    """The runtime image's own option, or vLLM's; what was `planned` for vLLM says nothing about the other engine."""
+    return name if name in RUNTIME_FLAGS and name not in planned else f"{ENGINE_PREFIX}{name}"
 
 
 def _widths(plan: ServingPlan) -> Mapping[str, int]:

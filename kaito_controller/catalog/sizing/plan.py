@@ -48,6 +48,8 @@ class ServingPlan:
     """The context that is planned for (`--max-model-len`), in tokens; 0 when nothing fits."""
     asked_context: int
     """The context that must fit: the user's, or the least that is of use."""
+    sequences: int
+    """Sequences in one step of the engine, for whose sampling the overhead has room (`--max-num-seqs`)."""
     dtype: str
     quantization: str
     shortfall_bytes: int

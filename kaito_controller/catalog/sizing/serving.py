@@ -102,6 +102,7 @@ class _Case:
             possible_tokens=possible,
             context=context if fits else 0,
             asked_context=asked,
+            sequences=self.settings.batch_sequences(self.card),
             dtype=capability.chosen_dtype(self.shape, self.card, self.settings),
             quantization=capability.chosen_quantization(self.shape, self.settings),
             shortfall_bytes=0 if fits else max(needed - kv.high, 0),

@@ -47,6 +47,7 @@ GOLDEN = {
         "--gpu-memory-utilization=0.9",
         "--max-model-len=23808",
         "--model-name=qwen3-8b",
+        "--vllm.max-num-seqs=256",
         "--weights=hf://Qwen/Qwen3-8B@main",
     ],
     ("llama-3.3-70b-instruct", "Standard_NC80adis_H100_v5"): [
@@ -54,6 +55,7 @@ GOLDEN = {
         "--gpu-memory-utilization=0.9",
         "--max-model-len=78336",
         "--model-name=llama-3.3-70b-instruct",
+        "--vllm.max-num-seqs=1024",
         "--vllm.tensor-parallel-size=2",
         "--weights=hf://meta-llama/Llama-3.3-70B-Instruct@main",
     ],
@@ -62,6 +64,7 @@ GOLDEN = {
         "--gpu-memory-utilization=0.9",
         "--max-model-len=131072",
         "--model-name=gpt-oss-20b",
+        "--vllm.max-num-seqs=256",
         "--weights=hf://openai/gpt-oss-20b@main",
     ],
 }
@@ -70,6 +73,13 @@ GOLDEN = {
 @pytest.mark.parametrize(("preset", "instance_type"), GOLDEN)
 def test_the_pod_is_told_what_was_planned(preset: str, instance_type: str) -> None:
     assert told(preset, instance_type) == GOLDEN[preset, instance_type]
+
+
+def test_a_users_batch_is_told_to_either_engine_and_the_plans_to_vllm_alone() -> None:
+    users = told("qwen3-8b", "Standard_NV36ads_A10_v5", **{"max-num-seqs": 32})
+
+    assert "--max-num-seqs=32" in users
+    assert not [flag for flag in users if flag.startswith("--vllm.max-num-seqs")]
 
 
 def test_every_option_that_a_plan_can_give_is_one_of_the_engine() -> None:
