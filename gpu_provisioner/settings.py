@@ -5,11 +5,15 @@ Those of the cloud, and of a pool, are the adapter's (`cloud/<name>/settings.py`
 
 from __future__ import annotations
 
-from pydantic import Field
+import re
+from typing import Literal
+
+from pydantic import Field, field_validator
 
 from controller_runtime.settings import Seconds
 from gpu_provisioner.cloud.adapter import CloudSettings
 from gpu_provisioner.machine.limits import Limits
+from gpu_provisioner.machine.ownership import DEFAULT_CLASSES
 
 ENV_PREFIX = "GPU_PROVISIONER"
 PROG = "gpu-provisioner"
@@ -18,6 +22,14 @@ PROG = "gpu-provisioner"
 class ProvisionerSettings(CloudSettings):
     """Turns Machines into GPU nodes."""
 
+    node_apis: Literal["auto", "machine", "nodeclaim", "both"] = Field(
+        default="auto",
+        description="Objects that are answered: Machines, NodeClaims or both; auto: those whose CRD is installed at the start.",
+    )
+    node_classes: tuple[str, ...] = Field(
+        default=tuple("/".join(entry) for entry in DEFAULT_CLASSES),
+        description="Node classes (GROUP/KIND) whose NodeClaims are answered; others are left to the Karpenter whose class it is.",
+    )
     adopt_unmarked_pools: bool = Field(
         default=False,
         description="Also manage pools without our mark that gpu-provisioner 0.2.x made for a Machine whose status names their VM; "
@@ -67,6 +79,13 @@ class ProvisionerSettings(CloudSettings):
         gt=0,
         description="Divides every duration that concerns Machines; for simulated clouds that run faster.",
     )
+
+    @field_validator("node_classes")
+    @classmethod
+    def _classes_are_pairs(cls, classes: tuple[str, ...]) -> tuple[str, ...]:
+        if any(not re.fullmatch(r"[a-z0-9.-]+/[A-Za-z0-9]+", entry) for entry in classes):
+            raise ValueError("node classes are GROUP/KIND, such as kaito.sh/KaitoNodeClass")
+        return classes
 
     def limits(self) -> Limits:
         """All durations, scaled."""

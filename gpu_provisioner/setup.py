@@ -7,17 +7,20 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import partial
 
 from controller_runtime.backoff import ItemExponentialLimiter
 from controller_runtime.cache.own_writes import OwnWrites
+from controller_runtime.client.served import is_served
 from controller_runtime.clock import SYSTEM_CLOCK, Clock
 from controller_runtime.controller.controller import Controller, Reconciler, Request
 from controller_runtime.controller.outcomes import OnPoisoned
+from controller_runtime.logs import get_logger
 from controller_runtime.manager.manager import Manager
 from controller_runtime.resources import NODES, Object, name_of
+from controller_runtime.startup import patiently
 from controller_runtime.version import register_build_info
-from gpu_provisioner.api import labels
-from gpu_provisioner.api.resource import MACHINES
+from gpu_provisioner.api.dialect import DIALECTS, KINDS, MACHINE, Dialect
 from gpu_provisioner.cloud.cache import PoolView
 from gpu_provisioner.cloud.offers import InstanceOffers
 from gpu_provisioner.cloud.port import NodePools
@@ -34,13 +37,15 @@ from gpu_provisioner.metrics import ProvisionerMetrics
 from gpu_provisioner.offer.reconciler import OFFER, OfferReconciler
 from gpu_provisioner.settings import PROG, ProvisionerSettings
 
+log = get_logger(__name__)
+
 RETRY_BASE_S = 0.1
 RETRY_CAP_S = 60.0
 
 
 @dataclass(frozen=True, slots=True)
 class Provisioner:
-    """The two controllers, already added to the manager."""
+    """The controllers, already added to the manager. `machines`: that of the first node API; each has one of its own."""
 
     machines: Controller
     garbage: Controller
@@ -59,10 +64,12 @@ def build_provisioner(
     register_build_info(manager.name, manager.registry)
     limits = settings.limits()
     view = _pool_view(manager, pools, settings, metrics, clock)
-    machine_cache = manager.informer(MACHINES)
+    dialects = _dialects(manager, settings, clock)
+    caches = {dialect.resource: manager.informer(dialect.resource) for dialect in dialects}
+    classes = tuple((group, kind) for group, _, kind in (entry.partition("/") for entry in settings.node_classes))
     node_cache = manager.informer(NODES, indexers={NODES_BY_POOL: pool_of_node})
     memory, refusals = Memory(clock), RefusalMemory(clock)
-    own_writes = OwnWrites({MACHINES: machine_cache, NODES: node_cache}, clock)
+    own_writes = OwnWrites({**caches, NODES: node_cache}, clock)
     metrics.count_pools_not_owned(memory.pools_in_the_way)
     observer = Observer(
         nodes=node_cache,
@@ -75,45 +82,66 @@ def build_provisioner(
         adopt_unmarked=settings.adopt_unmarked_pools,
     )
     recorder = manager.recorder(PROG)
-    reconciler = MachineReconciler(
-        machines=machine_cache,
+    applier = Applier(manager.client, view, refusals, memory, own_writes, observer, limits)
+    reconciler_of = partial(
+        MachineReconciler,
         own_writes=own_writes,
         client=manager.client,
         observer=observer,
-        applier=Applier(manager.client, view, refusals, memory, own_writes, observer, limits),
+        applier=applier,
         recorder=recorder,
         metrics=metrics,
         limits=limits,
+        node_classes=classes,
         clock=clock,
     )
     collector = GarbageReconciler(
-        GarbageObserver(machine_cache, node_cache, view, Memory(clock)),
-        GarbageApplier(manager.client, view, recorder, metrics),
+        GarbageObserver([*caches.values()], node_cache, view, Memory(clock), classes),
+        GarbageApplier(manager.client, view, recorder, metrics, tuple(caches)),
         (memory, own_writes),
         period_s=settings.gc_period_s / settings.time_scale,
         safe_age_s=settings.gc_safe_age_s / settings.time_scale,
     )
-    machines = _controller("machine", reconciler, settings.workers, clock, reconciler.park)
-    machines.watch(machine_cache, _machine_itself)
-    machines.watch(node_cache, machine_of_node)
+    machines = []
+    for resource, cache in caches.items():
+        reconciler = reconciler_of(machines=cache)
+        controller = _controller(resource.kind.lower(), reconciler, settings.workers, clock, reconciler.park)
+        controller.watch(cache, _machine_itself)
+        controller.watch(node_cache, machine_of_node)
+        machines.append(controller)
     garbage = _controller("garbage", collector, 1, clock)
     # The collector is driven by its period; it watches only to begin after both caches are complete.
-    garbage.watch(machine_cache, _nobody)
-    garbage.watch(node_cache, _nobody)
+    for cache in (*caches.values(), node_cache):
+        garbage.watch(cache, _nobody)
     garbage.enqueue(GARBAGE)
-    for controller in (machines, garbage):
+    for controller in (*machines, garbage):
         manager.add_controller(controller)
     namespace = settings.leader_election_namespace
     if offers is not None and namespace and settings.offer_period_s:
         manager.add_controller(_offer_controller(manager, offers, namespace, settings, metrics, clock))
-    return Provisioner(machines, garbage)
+    return Provisioner(machines[0], garbage)
+
+
+def _dialects(manager: Manager, settings: ProvisionerSettings, clock: Clock) -> tuple[Dialect, ...]:
+    """The node APIs that are answered. With `auto` and none installed it is the Machine that is waited for."""
+    if settings.node_apis == "both":
+        return DIALECTS
+    if settings.node_apis != "auto":
+        return tuple(dialect for dialect in DIALECTS if dialect.name == settings.node_apis)
+
+    def is_here(dialect: Dialect) -> bool:
+        return is_served(manager.client, dialect.resource, when_forbidden=dialect is MACHINE)
+
+    found = tuple(d for d in DIALECTS if patiently(partial(is_here, d), "the API server", clock=clock))
+    log.info("these node APIs are answered", node_apis=[dialect.name for dialect in found or (MACHINE,)])
+    return found or (MACHINE,)
 
 
 def machine_of_node(node: Object) -> Iterable[Request]:
     """A Node concerns the Machine that its pool is named after, and any Machine that owns it."""
     names = set(pool_of_node(node))
     for reference in (node.get("metadata") or {}).get("ownerReferences") or ():
-        if reference.get("kind") == labels.KIND:
+        if reference.get("kind") in KINDS:
             names.add(str(reference.get("name")))
     return [Request("", name) for name in sorted(names)]
 

@@ -9,6 +9,7 @@ from pydantic import Field
 from controller_runtime.settings import OperatorSettings, Seconds
 from kaito_controller.catalog.model import DEFAULT_REGION
 from kaito_controller.nodeapi import APIS
+from kaito_controller.nodeapi.port import NodeTerms
 from kaito_controller.workloads.context import (
     DEFAULT_ADAPTER_BASE_IMAGE,
     DEFAULT_CRANE_IMAGE,
@@ -56,6 +57,25 @@ class ControllerSettings(OperatorSettings):
         default="auto",
         pattern=f"^(auto|{'|'.join(APIS)})$",
         description=f"API by which nodes are ordered: {', '.join(APIS)}, or auto for the one that is installed and answered.",
+    )
+    node_class: str = Field(
+        default="kaito.sh/KaitoNodeClass/default",
+        pattern=r"^[a-z0-9.-]+/[A-Za-z0-9]+/[a-z0-9.-]+$",
+        description="Node class of ordered NodeClaims, GROUP/KIND/NAME, such as karpenter.k8s.aws/EC2NodeClass/gpu; says who makes them.",
+    )
+    node_expire_after: str = Field(
+        default="Never",
+        pattern=r"^(([0-9]+[smh])+|Never)$",
+        description="After which Karpenter takes a node away whatever runs on it: Never, or a duration such as 720h.",
+    )
+    node_termination_grace_period: str = Field(
+        default="",
+        pattern=r"^([0-9]+[smh])*$",
+        description="Longest time for pods to leave a node that goes, such as 1h; as long as they need when not given.",
+    )
+    node_disk_request: Literal["auto", "storage", "ephemeral-storage", "none"] = Field(
+        default="auto",
+        description="Request of a NodeClaim that sizes the disk: storage, ephemeral-storage, none; auto: what the node class knows.",
     )
     machine_attempts: int = Field(
         default=3, ge=1, le=100, description="Machines that may fail, for each node, before the Workspace gives up."
@@ -189,6 +209,16 @@ class ControllerSettings(OperatorSettings):
         """Which nodes that nobody ordered may be used."""
         pairs = (entry.partition("=") for entry in listed(self.brought_node_selector))
         return BroughtNodes({key: value for key, _, value in pairs}, listed(self.brought_node_namespaces))
+
+    @property
+    def node_terms(self) -> NodeTerms:
+        """What is said of all ordered nodes."""
+        return NodeTerms(
+            node_class=self.node_class,
+            expire_after=self.node_expire_after,
+            termination_grace_period=self.node_termination_grace_period,
+            disk_request=self.node_disk_request,
+        )
 
     @property
     def template_policy(self) -> TemplatePolicy:

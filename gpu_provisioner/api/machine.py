@@ -1,4 +1,4 @@
-"""The Machine as typed data: the schema of the custom resource, and a reader that never fails.
+"""The Machine as typed data: the schema of the custom resource, and a reader that never fails; a NodeClaim is read as one, too.
 
 `MachineSpec` and `MachineStatus` are the source of the CRD's schema (fields, bounds, descriptions). `Machine.from_object` turns
 whatever the API server stores into them: the CRD in the cluster may be older or newer than this program, so a part that cannot be
@@ -8,12 +8,15 @@ because fields unknown here must survive.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Annotated, Any, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from pydantic.alias_generators import to_camel
+
+from gpu_provisioner.api.dialect import MACHINE, Dialect, dialect_of, neutral_status
 
 QUANTITY_PATTERN = (
     r"^(\+|-)?(([0-9]+(\.[0-9]*)?)|(\.[0-9]+))(([KMGTPE]i)|[numkMGTPE]|([eE](\+|-)?(([0-9]+(\.[0-9]*)?)|(\.[0-9]+))))?$"
@@ -161,6 +164,8 @@ class MachineStatus(ApiModel):
     conditions: list[MachineCondition] = Field(default_factory=list, description="The Machine's way to Ready.")
 
 
+_UNITS = {"s": 1, "m": 60, "h": 3600}
+
 _Model = TypeVar("_Model", bound=ApiModel)
 
 
@@ -180,10 +185,17 @@ class Machine:
     spec: MachineSpec
     status: MachineStatus
     problems: tuple[str, ...] = ()
+    dialect: Dialect = MACHINE
+    """The API of the object: a NodeClaim is read as a Machine too."""
+    node_class: tuple[str, str] = ("", "")
+    """Group and kind of the node class; empty on a Machine."""
+    drain_limit_s: float | None = None
+    """Longest time for pods to leave, where the object says one."""
 
     @classmethod
     def from_object(cls, obj: Mapping[str, Any]) -> Machine:
-        """Read a stored Machine, whatever is in it; never raises."""
+        """Read a stored Machine or NodeClaim, whatever is in it; never raises."""
+        dialect, reference = dialect_of(obj), _mapping(_mapping(obj.get("spec")).get("nodeClassRef"))
         problems: list[str] = []
         meta = _mapping(obj.get("metadata"))
         generation = meta.get("generation")
@@ -198,8 +210,13 @@ class Machine:
             deleting=bool(meta.get("deletionTimestamp")),
             creation_timestamp=str(meta.get("creationTimestamp") or ""),
             spec=_read(MachineSpec, obj.get("spec"), "spec", problems),
-            status=_read(MachineStatus, obj.get("status"), "status", []),
+            status=_read(
+                MachineStatus, neutral_status(obj) if dialect is not MACHINE else obj.get("status"), "status", []
+            ),
             problems=tuple(problems),
+            dialect=dialect,
+            node_class=(str(reference.get("group") or ""), str(reference.get("kind") or "")),
+            drain_limit_s=_seconds(_mapping(obj.get("spec")).get("terminationGracePeriod")),
         )
 
     def condition(self, condition_type: str) -> MachineCondition | None:
@@ -210,6 +227,13 @@ class Machine:
         """Whether the stored condition of that type is True; an absent one is not."""
         condition = self.condition(condition_type)
         return condition is not None and condition.status == "True"
+
+
+def _seconds(value: object) -> float | None:
+    """Of a duration such as 1h30m; None for what is none."""
+    if not isinstance(value, str) or not re.fullmatch(r"([0-9]{1,9}[smh])+", value):
+        return None
+    return float(sum(int(count) * _UNITS[unit] for count, unit in re.findall(r"([0-9]+)([smh])", value)))
 
 
 def _mapping(value: object) -> Mapping[str, Any]:

@@ -36,6 +36,10 @@ class CloudProfile:
     """Operating systems of nodes: the annotation's value in lower case, and how the cloud writes it."""
     gpu_drivers: Mapping[str, str]
     gpu_instance_profiles: Mapping[str, str]
+    node_class: tuple[str, str]
+    """Group and kind of the node class that Karpenter's provider for this cloud has, and that KAITO names in its NodeClaims."""
+    instance_type_key: str
+    """Requirement of a NodeClaim that names an instance type besides Kubernetes' own."""
     vm_of_pool: str
     """Part of a Node's providerID, with `{pool}` for the name of the pool that its VM belongs to."""
 

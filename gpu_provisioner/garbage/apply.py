@@ -9,7 +9,7 @@ from controller_runtime.client.api import KubeClient
 from controller_runtime.errors import ApiError, Conflict, NotFound
 from controller_runtime.events.recorder import EventRecorder
 from controller_runtime.logs import get_logger
-from controller_runtime.resources import uid_of
+from controller_runtime.resources import Resource, uid_of
 from gpu_provisioner.api import reasons
 from gpu_provisioner.api.resource import MACHINES
 from gpu_provisioner.cloud.cache import PoolView
@@ -30,6 +30,7 @@ class GarbageApplier:
     view: PoolView
     recorder: EventRecorder
     metrics: ProvisionerMetrics
+    resources: tuple[Resource, ...] = (MACHINES,)
 
     def apply(self, leftovers: tuple[Suspect, ...]) -> None:
         for suspect in leftovers:
@@ -54,20 +55,19 @@ class GarbageApplier:
 
     def _remove_pool(self, suspect: RemovePool) -> bool:
         """A live read of the Machine: a cache may lag behind a Machine that has just been made."""
-        machine = self._machine(suspect.pool.name)
-        if machine is not None and uid_of(machine) == suspect.uid:
+        if any(uid_of(machine) == suspect.uid for machine in self._machines(suspect.pool.name)):
             return False
         self.view.delete(suspect.pool)
         return True
 
     def _give_up(self, suspect: GiveUpMachine) -> bool:
-        machine = self._machine(suspect.name)
-        if machine is None or uid_of(machine) != suspect.uid or not self._is_gone(suspect.name):
+        found = [machine for machine in self._machines(suspect.name) if uid_of(machine) == suspect.uid]
+        if not found or not self._is_gone(suspect.name):
             return False
-        note = f"{CLOUD.pool} {suspect.name} no longer exists; the Machine is deleted"
-        self.recorder.event(machine, type="Warning", reason=reasons.POOL_GONE, action="Collect", note=note)
+        note = f"{CLOUD.pool} {suspect.name} no longer exists; the {suspect.resource.kind} is deleted"
+        self.recorder.event(found[0], type="Warning", reason=reasons.POOL_GONE, action="Collect", note=note)
         try:
-            self.client.delete(MACHINES, suspect.name, uid=suspect.uid)
+            self.client.delete(suspect.resource, suspect.name, uid=suspect.uid)
         except (NotFound, Conflict):
             return False
         return True
@@ -82,8 +82,12 @@ class GarbageApplier:
         """Asked for by name: that a list does not hold a pool proves nothing."""
         return isinstance(self.view.look(pool, 0.0, proof=True), Gone)
 
-    def _machine(self, name: str) -> dict[str, Any] | None:
-        try:
-            return self.client.get(MACHINES, name)
-        except NotFound:
-            return None
+    def _machines(self, name: str) -> list[dict[str, Any]]:
+        """What has this name, in any of the node APIs that are answered."""
+        found = []
+        for resource in self.resources:
+            try:
+                found.append(self.client.get(resource, name))
+            except NotFound:
+                continue
+        return found

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from typing import Protocol
 
@@ -12,7 +13,7 @@ from gpu_provisioner.cloud.cache import PoolView
 from gpu_provisioner.garbage.plan import suspects
 from gpu_provisioner.garbage.snapshot import GarbageSnapshot, MachineFact
 from gpu_provisioner.machine.memory import Memory
-from gpu_provisioner.machine.ownership import is_managed
+from gpu_provisioner.machine.ownership import DEFAULT_CLASSES, is_managed
 from gpu_provisioner.machine.snapshot import NodeView
 
 _MEMORY_KEY = "garbage"
@@ -28,10 +29,11 @@ class ListCache(Protocol):
 class GarbageObserver:
     """`memory` is the collector's own; the suspects' clocks live in it."""
 
-    machines: ListCache
+    machines: Sequence[ListCache]
     nodes: ListCache
     view: PoolView
     memory: Memory
+    node_classes: Collection[tuple[str, str]] = DEFAULT_CLASSES
 
     def observe(self) -> GarbageSnapshot:
         """Raises CloudError when the pools cannot be listed; nothing may be concluded then."""
@@ -39,18 +41,18 @@ class GarbageObserver:
         pools = tuple(self.view.read_all())
         snapshot = GarbageSnapshot(
             pools=pools,
-            machines=tuple(_fact(Machine.from_object(obj)) for obj in self.machines.list()),
+            machines=tuple(self._fact(Machine.from_object(obj)) for cache in self.machines for obj in cache.list()),
             nodes=tuple(NodeView.from_object(node) for node in self.nodes.list()),
         )
         ages = self.memory.ages(_MEMORY_KEY, {suspect.key for suspect in suspects(snapshot)})
         return replace(snapshot, ages=ages)
 
-
-def _fact(machine: Machine) -> MachineFact:
-    return MachineFact(
-        name=machine.name,
-        uid=machine.uid,
-        managed=is_managed(machine.labels),
-        launched=machine.is_true(conditions.LAUNCHED),
-        deleting=machine.deleting,
-    )
+    def _fact(self, machine: Machine) -> MachineFact:
+        return MachineFact(
+            name=machine.name,
+            uid=machine.uid,
+            managed=is_managed(machine, self.node_classes),
+            launched=machine.is_true(conditions.LAUNCHED),
+            deleting=machine.deleting,
+            resource=machine.dialect.resource,
+        )

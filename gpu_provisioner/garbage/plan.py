@@ -11,10 +11,13 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from controller_runtime.resources import Resource
 from gpu_provisioner.api import labels
+from gpu_provisioner.api.dialect import KINDS
+from gpu_provisioner.api.resource import MACHINES
 from gpu_provisioner.cloud.port import Pool
 from gpu_provisioner.garbage.snapshot import GarbageSnapshot, MachineFact
-from gpu_provisioner.machine.ownership import is_managed, mark_of
+from gpu_provisioner.machine.ownership import has_owner, mark_of
 from gpu_provisioner.machine.snapshot import NodeView
 
 
@@ -36,6 +39,7 @@ class GiveUpMachine:
 
     name: str
     uid: str
+    resource: Resource = MACHINES
 
     @property
     def key(self) -> str:
@@ -80,7 +84,7 @@ def _machines(snapshot: GarbageSnapshot) -> Iterator[Suspect]:
     ready = {node.labels.get(labels.POOL) for node in snapshot.nodes if node.ready}
     for machine in snapshot.machines:
         if _could_be_given_up(machine) and machine.name not in present | ready:
-            yield GiveUpMachine(machine.name, machine.uid)
+            yield GiveUpMachine(machine.name, machine.uid, machine.resource)
 
 
 def _could_be_given_up(machine: MachineFact) -> bool:
@@ -92,7 +96,7 @@ def _nodes(snapshot: GarbageSnapshot) -> Iterator[Suspect]:
     present = {pool.name for pool in snapshot.pools}
     for node in snapshot.nodes:
         owner = _owner(node)
-        if owner is None or str(owner.get("uid")) in alive or node.ready or not is_managed(node.labels):
+        if owner is None or str(owner.get("uid")) in alive or node.ready or not has_owner(node.labels):
             continue
         pool = node.labels.get(labels.POOL) or str(owner.get("name") or "")
         if pool not in present:
@@ -101,7 +105,7 @@ def _nodes(snapshot: GarbageSnapshot) -> Iterator[Suspect]:
 
 def _owner(node: NodeView) -> Mapping[str, Any] | None:
     """The Machine that the Node was registered for, by its owner reference: labels of a Node may come from what a tenant wrote."""
-    return next((r for r in node.owner_references if r.get("kind") == labels.KIND and _group(r) == labels.GROUP), None)
+    return next((r for r in node.owner_references if r.get("kind") in KINDS and _group(r) == labels.GROUP), None)
 
 
 def _group(reference: Mapping[str, Any]) -> str:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from controller_runtime.resources import Resource
+from gpu_provisioner.api.resource import MACHINES
 from gpu_provisioner.cloud.port import Pool
 from gpu_provisioner.machine.snapshot import NodeView
 
@@ -18,6 +20,8 @@ class MachineFact:
     managed: bool
     launched: bool
     deleting: bool
+    resource: Resource = MACHINES
+    """Where the object lives."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,7 +16,6 @@ from controller_runtime.errors import Conflict, NotFound, TooManyRequests
 from controller_runtime.logs import get_logger
 from controller_runtime.resources import NODES, PODS, resource_version_of
 from gpu_provisioner.api import labels
-from gpu_provisioner.api.resource import MACHINES
 from gpu_provisioner.cloud.cache import PoolView
 from gpu_provisioner.cloud.port import DELETING, CloudError, Pool, PoolSpec, Present, Problem
 from gpu_provisioner.cloud.unavailable_offerings import RefusalMemory
@@ -129,7 +128,7 @@ class Applier:
         machine = snapshot.machine
         _ignoring_gone(
             lambda: self.client.delete(
-                MACHINES, machine.name, uid=machine.uid, resource_version=machine.resource_version
+                machine.dialect.resource, machine.name, uid=machine.uid, resource_version=machine.resource_version
             )
         )
 
@@ -137,7 +136,7 @@ class Applier:
         machine = snapshot.machine
         kept = [f for f in machine.finalizers if f != labels.FINALIZER]
         patch = {"metadata": {"resourceVersion": machine.resource_version, "finalizers": kept or None}}
-        _ignoring_gone(lambda: self.client.patch(MACHINES, machine.name, patch))
+        _ignoring_gone(lambda: self.client.patch(machine.dialect.resource, machine.name, patch))
         self.memory.forget(machine.uid)
         self.own_writes.forget(machine.uid)
         self.view.forget(machine.name)

@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from gpu_provisioner.api import labels, reasons
+from gpu_provisioner.api.dialect import KINDS
 from gpu_provisioner.api.machine import Machine, Taint
 from gpu_provisioner.machine.quantity import is_positive
 from gpu_provisioner.machine.snapshot import NodeView
@@ -54,7 +55,9 @@ def synced(machine: Machine, node: NodeView) -> NodeView:
 def _own_labels(machine: Machine) -> dict[str, str]:
     """The Machine's labels, without those by which others say what the Node is."""
     return {
-        k: v for k, v in machine.labels.items() if k == labels.PROVISIONER_NAME or not labels.SYSTEM_LABEL.fullmatch(k)
+        k: v
+        for k, v in machine.labels.items()
+        if k == machine.dialect.pool_label or not labels.SYSTEM_LABEL.fullmatch(k)
     }
 
 
@@ -137,10 +140,10 @@ def _with(items: tuple[str, ...], item: str) -> tuple[str, ...]:
 def _owned(machine: Machine, existing: tuple[Mapping[str, Any], ...]) -> tuple[Mapping[str, Any], ...]:
     if any(r.get("uid") == machine.uid for r in existing):
         return existing
-    kept = tuple(r for r in existing if r.get("kind") not in ("Provisioner", labels.KIND))
+    kept = tuple(r for r in existing if r.get("kind") not in ("Provisioner", "NodePool", *KINDS))
     reference = {
-        "apiVersion": labels.API_VERSION,
-        "kind": labels.KIND,
+        "apiVersion": machine.dialect.api_version,
+        "kind": machine.dialect.kind,
         "name": machine.name,
         "uid": machine.uid,
         "blockOwnerDeletion": True,

@@ -6,13 +6,17 @@ rewrites one of them. Nothing without the mark is ever changed or deleted, whate
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from enum import Enum
 
-from gpu_provisioner.api import labels
+from gpu_provisioner.api import labels, node_claim
+from gpu_provisioner.api.dialect import MACHINE
 from gpu_provisioner.api.machine import Machine
 from gpu_provisioner.cloud.chosen import CLOUD
 from gpu_provisioner.cloud.port import Pool
+
+DEFAULT_CLASSES = (node_claim.KAITO_NODE_CLASS, CLOUD.node_class)
+"""Node classes (group, kind) whose NodeClaims are answered."""
 
 
 class Ownership(Enum):
@@ -71,6 +75,19 @@ def _same_owner(wanted: Mapping[str, str], found: Mapping[str, str]) -> bool:
     return any(key in wanted and wanted[key] == found.get(key) for key in labels.OWNER_LABELS)
 
 
-def is_managed(machine_labels: Mapping[str, str]) -> bool:
-    """Whether a Machine is ours to serve: it carries one of the owner labels, with any value."""
-    return any(key in machine_labels for key in labels.OWNER_LABELS)
+def has_owner(found: Mapping[str, str]) -> bool:
+    """Whether these labels of a Machine, NodeClaim or Node say for whom it is: one of the owner labels, with any value."""
+    return any(key in found for key in labels.OWNER_LABELS)
+
+
+def is_managed(machine: Machine, node_classes: Collection[tuple[str, str]] = DEFAULT_CLASSES) -> bool:
+    """Whether a Machine or NodeClaim is ours to serve.
+
+    A Machine carries an owner label. A NodeClaim is of one of `node_classes`, and carries an owner label unless the class is our own:
+    the cloud's, which KAITO names, is also that of Karpenter's provider for the cloud.
+    """
+    if machine.dialect is MACHINE:
+        return has_owner(machine.labels)
+    if machine.node_class not in node_classes:
+        return False
+    return machine.node_class == node_claim.KAITO_NODE_CLASS or has_owner(machine.labels)

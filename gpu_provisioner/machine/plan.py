@@ -198,7 +198,9 @@ def _remove_pool(snapshot: Snapshot, pool: Pool, limits: Limits) -> Plan:
 
 def is_drained(snapshot: Snapshot, limits: Limits) -> bool:
     """No pod is left that counts, or the drain limit (if one is set) has passed."""
-    if limits.drain_timeout_s and snapshot.ages.draining_s >= limits.drain_timeout_s:
+    asked_s = snapshot.machine.drain_limit_s
+    limit_s = limits.drain_timeout_s if asked_s is None else asked_s
+    if (limit_s or asked_s is not None) and snapshot.ages.draining_s >= limit_s:
         return True
     return snapshot.pods is not None and not snapshot.pods
 

@@ -115,7 +115,7 @@ def _node_labels(machine: Machine, instance_type: str) -> dict[str, str]:
     """Without what only kubelet and cloud may say (which refuse such labels); the machine type and the mark go over everything."""
     own = {key: value for key, value in machine.labels.items() if not labels.SYSTEM_LABEL.fullmatch(key)}
     return {
-        labels.PROVISIONER_NAME: machine.labels.get(labels.PROVISIONER_NAME, labels.DEFAULT_PROVISIONER),
+        machine.dialect.pool_label: machine.labels.get(machine.dialect.pool_label, machine.dialect.pool_default),
         **own,
         labels.MACHINE_TYPE: labels.MACHINE_TYPE_GPU if is_gpu_type(instance_type) else labels.MACHINE_TYPE_CPU,
         labels.MACHINE_UID: machine.uid,

@@ -7,7 +7,7 @@ returns in the time of one or two requests.
 from __future__ import annotations
 
 import random
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any, Protocol
 
 from controller_runtime.cache.own_writes import OwnWrites
@@ -19,12 +19,12 @@ from controller_runtime.events.recorder import EventRecorder
 from controller_runtime.logs import get_logger
 from controller_runtime.resources import Object, resource_version_of
 from gpu_provisioner.api import conditions, labels, reasons
+from gpu_provisioner.api.dialect import neutral_status
 from gpu_provisioner.api.machine import Machine
-from gpu_provisioner.api.resource import MACHINES
 from gpu_provisioner.machine.apply import Applier
 from gpu_provisioner.machine.limits import Limits
 from gpu_provisioner.machine.observe import Observer
-from gpu_provisioner.machine.ownership import is_managed
+from gpu_provisioner.machine.ownership import DEFAULT_CLASSES, is_managed
 from gpu_provisioner.machine.plan import Action, DeleteMachine, ReleaseNode, RemoveFinalizer, plan
 from gpu_provisioner.machine.snapshot import Snapshot
 from gpu_provisioner.machine.status import machine_status, status_patch
@@ -60,6 +60,7 @@ class MachineReconciler:
         recorder: EventRecorder,
         metrics: ProvisionerMetrics,
         limits: Limits,
+        node_classes: Collection[tuple[str, str]] = DEFAULT_CLASSES,
         clock: Clock = SYSTEM_CLOCK,
         rng: random.Random | None = None,
     ) -> None:
@@ -71,6 +72,7 @@ class MachineReconciler:
         self._recorder = recorder
         self._metrics = metrics
         self._limits = limits
+        self._node_classes = node_classes
         self._clock = clock
         self._rng = rng or random.Random()
 
@@ -81,7 +83,9 @@ class MachineReconciler:
             return Result()
         machine = Machine.from_object(stored)
         guarded = labels.FINALIZER in machine.finalizers
-        if (machine.deleting and not guarded) or not (is_managed(machine.labels) or self._was_ours(machine)):
+        if (machine.deleting and not guarded) or not (
+            is_managed(machine, self._node_classes) or self._was_ours(machine)
+        ):
             return Result()
         if not self._own_writes.are_visible(machine.uid):
             # The write's own event will come; deciding now would only repeat it and meet a conflict.
@@ -117,8 +121,8 @@ class MachineReconciler:
         """Committed before anything can be ordered, and bound to the version that was read: the Machine was alive then."""
         finalizers = [*machine.finalizers, labels.FINALIZER]
         patch = {"metadata": {"resourceVersion": machine.resource_version, "finalizers": finalizers}}
-        written = self._client.patch(MACHINES, machine.name, patch)
-        self._own_writes.note(machine.uid, [(MACHINES, resource_version_of(written))])
+        written = self._client.patch(machine.dialect.resource, machine.name, patch)
+        self._own_writes.note(machine.uid, [(machine.dialect.resource, resource_version_of(written))])
 
     def _step(self, stored: Object, machine: Machine) -> Result:
         snapshot = self._observer.observe(machine)
@@ -135,16 +139,17 @@ class MachineReconciler:
         patch = status_patch(stored, wanted, self._clock.now())
         if patch is None:
             return False
+        resource = snapshot.machine.dialect.resource
         try:
-            written = self._client.patch(MACHINES, snapshot.machine.name, patch, subresource="status")
+            written = self._client.patch(resource, snapshot.machine.name, patch, subresource="status")
         except NotFound:  # deleted for good between the read and the write: nothing is left to describe
             return False
-        self._own_writes.note(snapshot.machine.uid, [(MACHINES, resource_version_of(written))])
-        self._tell(written, stored.get("status") or {}, snapshot)
+        self._own_writes.note(snapshot.machine.uid, [(resource, resource_version_of(written))])
+        self._tell(written, neutral_status(stored), snapshot)
         return True
 
     def _tell(self, written: Object, before: Mapping[str, Any], snapshot: Snapshot) -> None:
-        after = written.get("status") or {}
+        after = neutral_status(written)
         for transition in transitions(before, after):
             self._recorder.event(
                 written,

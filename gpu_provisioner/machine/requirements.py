@@ -14,7 +14,7 @@ from gpu_provisioner.api import labels
 from gpu_provisioner.api.machine import MachineSpec, Requirement
 from gpu_provisioner.cloud.chosen import CLOUD
 
-_ALIASES = {labels.INSTANCE_TYPE_BETA: labels.INSTANCE_TYPE}
+_ALIASES = {labels.INSTANCE_TYPE_BETA: labels.INSTANCE_TYPE, CLOUD.instance_type_key: labels.INSTANCE_TYPE}
 _CAPACITY = {"spot": labels.CAPACITY_SPOT, "on-demand": labels.CAPACITY_ON_DEMAND, "regular": labels.CAPACITY_ON_DEMAND}
 _INSTANCE_TYPE_SHAPE = re.compile(r"[A-Za-z0-9_.-]{1,80}")
 

@@ -15,6 +15,7 @@ from typing import Any
 from controller_runtime.clock import rfc3339
 from gpu_provisioner.api import conditions as types
 from gpu_provisioner.api import labels, reasons
+from gpu_provisioner.api.dialect import dialect_of
 from gpu_provisioner.api.wording import essence
 from gpu_provisioner.cloud.chosen import CLOUD
 from gpu_provisioner.machine.deadlines import verdict
@@ -43,10 +44,15 @@ def machine_status(snapshot: Snapshot, limits: Limits) -> dict[str, Any]:
 
 def status_patch(stored: Mapping[str, Any], wanted: Mapping[str, Any], now: datetime) -> dict[str, Any] | None:
     """Merge patch from the stored Machine to the wanted status, bound to the stored version; None when nothing differs."""
-    before = stored.get("status") or {}
+    before, dialect = stored.get("status") or {}, dialect_of(stored)
     old = {c.get("type"): c for c in before.get("conditions") or ()}
-    conditions = [_written(state, old.get(state.type, {}), now) for state in wanted["conditions"]]
-    conditions += [c for name, c in old.items() if name not in types.CONDITION_TYPES]
+    generation = stored["metadata"].get("generation") or 0
+    spoken = [
+        dialect.written(s.type, s.status, s.reason, essence(s.message, types.MESSAGE_LIMIT), generation)
+        for s in wanted["conditions"]
+    ]
+    conditions = [_dated(entry, old.get(entry["type"], {}), now) for entry in spoken]
+    conditions += [c for name, c in old.items() if name not in dialect.condition_types]
     fields = {**{k: v for k, v in wanted.items() if k != "conditions"}, "conditions": conditions}
     changed = {k: _replacing(before.get(k), v) for k, v in fields.items() if before.get(k) != v}
     if not changed:
@@ -61,15 +67,9 @@ def _replacing(old: Any, new: Any) -> Any:
     return new
 
 
-def _written(state: State, old: Mapping[str, Any], now: datetime) -> dict[str, Any]:
-    since = old.get("lastTransitionTime") if old.get("status") == state.status else None
-    words = {"reason": state.reason, "message": essence(state.message, types.MESSAGE_LIMIT)}
-    return {
-        "lastTransitionTime": since or rfc3339(now),
-        **{k: v for k, v in words.items() if v},
-        "status": state.status,
-        "type": state.type,
-    }
+def _dated(entry: Mapping[str, Any], old: Mapping[str, Any], now: datetime) -> dict[str, Any]:
+    since = old.get("lastTransitionTime") if old.get("status") == entry["status"] else None
+    return {"lastTransitionTime": since or rfc3339(now), **entry}
 
 
 # The conditions of a Machine that lives

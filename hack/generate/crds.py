@@ -1,4 +1,4 @@
-"""The two CustomResourceDefinitions, from the typed models and the CEL rules."""
+"""The CustomResourceDefinitions, from the typed models and the CEL rules."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from typing import Any
 
 from gpu_provisioner.api.labels import INSTANCE_TYPE
 from gpu_provisioner.api.machine import MachineSpec, MachineStatus
+from gpu_provisioner.api.node_claim_schema import NodeClaimSpec, NodeClaimStatus
 from hack.generate.structural import Schema, node_at, structural_schema
 from hack.generate.workspace_rules import workspace_rules
 from kaito_controller.api.types import Workspace
@@ -112,6 +113,62 @@ def machine_crd() -> dict[str, Any]:
         "singular": "machine",
     }
     return _crd("karpenter.sh", "Cluster", names, "v1alpha5", schema, columns)
+
+
+_CLAIM_BOUNDS: dict[str, Schema] = {
+    "spec.requirements": {"maxItems": 100},
+    "spec.requirements[].key": {"minLength": 1, "maxLength": 316},
+    "spec.requirements[].operator": {"enum": ["In", "NotIn", "Exists", "DoesNotExist", "Gt", "Lt"]},
+    "spec.requirements[].values": {"maxItems": 100},
+    "spec.requirements[].values[]": {"maxLength": 63},
+    "spec.taints[].effect": _TAINT["properties"]["effect"],
+    "spec.taints[].key": {"minLength": 1, "maxLength": 316},
+    "spec.startupTaints[].effect": _TAINT["properties"]["effect"],
+    "spec.startupTaints[].key": {"minLength": 1, "maxLength": 316},
+    "status.conditions": {"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["type"]},
+    "status.conditions[].type": {"minLength": 1, "maxLength": 316},
+    "status.conditions[].status": {"enum": ["True", "False", "Unknown"]},
+    "status.conditions[].reason": {"minLength": 1, "maxLength": 1024},
+    "status.conditions[].message": {"maxLength": 32768},
+}
+
+
+def node_claim_crd() -> dict[str, Any]:
+    """`nodeclaims.karpenter.sh`, for clusters in which no Karpenter brings its own."""
+    schema: Schema = {
+        "description": "A NodeClaim asks for one Node of a given node class. The controller that needs the Node writes spec; the "
+        "provisioner of the class writes status.",
+        "type": "object",
+        "required": ["spec"],
+        "properties": {
+            **_object_meta("Version of the API, karpenter.sh/v1."),
+            "spec": structural_schema(NodeClaimSpec, defaults=("expireAfter",)),
+            "status": structural_schema(NodeClaimStatus),
+        },
+    }
+    for path, bounds in _CLAIM_BOUNDS.items():
+        node_at(schema, path).update(bounds)
+    node_at(schema, "spec")["x-kubernetes-validations"] = [{"rule": "self == oldSelf", "message": "spec is immutable"}]
+    labels = ".metadata.labels."
+    columns = [
+        _column("Type", _requirement_path(INSTANCE_TYPE), "Instance type that is asked for first"),
+        _column("Capacity", rf"{labels}karpenter\.sh/capacity-type", "on-demand or spot"),
+        _column("Zone", rf"{labels}topology\.kubernetes\.io/zone", "Availability zone"),
+        _column("Node", ".status.nodeName", "The Node it became"),
+        _condition_column("Ready", "The Node can be used"),
+        _column("Age", ".metadata.creationTimestamp", "", kind="date"),
+        _column("ID", ".status.providerID", "The cloud's name of the node", priority=1),
+        _column("NodePool", rf"{labels}karpenter\.sh/nodepool", "Who ordered it", priority=1),
+        _column("NodeClass", ".spec.nodeClassRef.name", "Settings of the cloud", priority=1),
+    ]
+    names = {
+        "categories": ["karpenter"],
+        "kind": "NodeClaim",
+        "listKind": "NodeClaimList",
+        "plural": "nodeclaims",
+        "singular": "nodeclaim",
+    }
+    return _crd("karpenter.sh", "Cluster", names, "v1", schema, columns)
 
 
 def _crd(

@@ -18,6 +18,20 @@ QUOTED = 480
 
 
 @dataclass(frozen=True, slots=True)
+class NodeTerms:
+    """What the operator of the cluster says of all ordered nodes; an API that has no place for one of these leaves it out."""
+
+    node_class: str = "kaito.sh/KaitoNodeClass/default"
+    """GROUP/KIND/NAME of the settings of the cloud, which also say who answers."""
+    expire_after: str = "Never"
+    """After which the node is taken away whatever runs on it: a duration such as 720h, or Never."""
+    termination_grace_period: str = ""
+    """Longest time for pods to leave a node that goes, such as 1h; "": as long as they need."""
+    disk_request: str = "auto"
+    """Name of the request that sizes the disk: storage, ephemeral-storage, none, or auto for what the node class understands."""
+
+
+@dataclass(frozen=True, slots=True)
 class NodeOrder:
     """One node to order."""
 
@@ -33,6 +47,7 @@ class NodeOrder:
     """Our marks on the object."""
     disk_gb: int = 0
     """Size of the disk that holds images and model; 0: as the cloud has it."""
+    terms: NodeTerms = NodeTerms()
 
 
 @dataclass(frozen=True, slots=True)

@@ -177,6 +177,7 @@ class WorkspaceReconciler:
 
     def _act(self, snapshot: Snapshot, decision: Decision, actions: tuple[Action, ...]) -> Outcome:
         uid = uid_of(snapshot.raw)
+        self._observer.dismiss(actions)
         not_made: tuple[str, ...] = ()
         try:
             outcome = self._applier.apply(snapshot.raw, actions)
@@ -266,7 +267,9 @@ class WorkspaceReconciler:
         workers = (raw.get("status") or {}).get("workerNodes") or ()
         if not remains.nothing and self._write_status(raw, wanted, workers):
             self._tell(raw, news)
-        outcome = self._applier.apply(raw, plan_deletion(remains))
+        actions = plan_deletion(remains)
+        self._observer.dismiss(actions)
+        outcome = self._applier.apply(raw, actions)
         self._own_writes.note(uid_of(raw), outcome.written)
         if outcome.refusal is not None:
             log.error(
@@ -295,6 +298,7 @@ class WorkspaceReconciler:
             ReleaseNode(n.name, n.resource_version) for n in nodes if n.claim is not None and n.claim.uid != living
         ]
         log.info("removing what a former Workspace left", workspace=request.key, count=len(gone))
+        self._observer.dismiss(gone)
         self._applier.apply({"metadata": {"namespace": request.namespace, "name": request.name}}, gone)
 
     def _forget_former(self, request: Request, uid: str) -> None:

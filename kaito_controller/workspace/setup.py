@@ -12,6 +12,7 @@ from functools import lru_cache, partial
 from controller_runtime.cache.informer import Informer
 from controller_runtime.cache.own_writes import OwnWrites
 from controller_runtime.client.api import KubeClient
+from controller_runtime.client.served import is_served
 from controller_runtime.clock import SYSTEM_CLOCK, Clock
 from controller_runtime.controller.controller import (
     Controller,
@@ -49,7 +50,7 @@ from kaito_controller.catalog.loader import load_catalog
 from kaito_controller.catalog.model import Catalog
 from kaito_controller.catalog.offer import CONFIG_MAP
 from kaito_controller.catalog.runtime_image import with_runtime_image
-from kaito_controller.nodeapi import APIS
+from kaito_controller.nodeapi import APIS, DEFAULT
 from kaito_controller.settings import ControllerSettings, listed
 from kaito_controller.workspace.metrics import WorkspaceMetrics
 from kaito_controller.workspace.observe.caches import (
@@ -61,7 +62,7 @@ from kaito_controller.workspace.observe.caches import (
     Cache,
     Caches,
 )
-from kaito_controller.workspace.observe.machine_source import MachineSource, is_installed
+from kaito_controller.workspace.observe.machine_source import MachineSource
 from kaito_controller.workspace.observe.node_orders import NodeOrders, choose
 from kaito_controller.workspace.observe.observer import Observer, Surroundings
 from kaito_controller.workspace.observe.offers import OfferSource
@@ -69,6 +70,7 @@ from kaito_controller.workspace.observe.pod_rejections import PodRefusals
 from kaito_controller.workspace.observe.reservations import Reservations
 from kaito_controller.workspace.observe.run_progress import RunProgress
 from kaito_controller.workspace.observe.scalers import Scalers
+from kaito_controller.workspace.observe.vanished import Vanished
 from kaito_controller.workspace.reconciler import WorkspaceReconciler
 from kaito_controller.workspace.watches import (
     Mappers,
@@ -119,14 +121,17 @@ def assemble(manager: Manager, settings: ControllerSettings, *, clock: Clock = S
         brought_nodes=settings.brought_nodes,
         offer=offers.current,
         require_quota=settings.require_quota,
+        node_terms=settings.node_terms,
         load_balancer_namespaces=listed(settings.load_balancer_namespaces),
     )
+    vanished = Vanished()
     reconciler = WorkspaceReconciler(
         manager.client,
         caches,
         Observer(
             *(caches, surroundings, clock, PodRefusals(manager.client, clock), reservations, Scalers(manager.client)),
             RunProgress(clock, ThreadPoolExecutor(ASKED_AT_A_TIME, "run-progress")),
+            vanished=vanished,
         ),
         OwnWrites({**informers, **machines.resources}, clock),
         reservations,
@@ -140,7 +145,7 @@ def assemble(manager: Manager, settings: ControllerSettings, *, clock: Clock = S
         controller.watch(offer_informer, lambda _offer: held_for_quota(workspaces.list()))
     controller.watch(informers[NAMESPACES], reservations.waiting_in, predicate=caps_changed)
     reservations.wake = controller.enqueue
-    wakers = _machine_watches(reservations)
+    wakers = _machine_watches(reservations, vanished)
     for machine_informer in machine_informers:
         for mapper, predicate in wakers:
             controller.watch(machine_informer, mapper, predicate=predicate)
@@ -217,7 +222,12 @@ class CatalogSource:
 def _machines(manager: Manager, settings: ControllerSettings, clock: Clock) -> tuple[NodeOrders, list[Informer]]:
     client = manager.client
     here = {
-        name: patiently(partial(is_installed, client, api), "the API server", clock=clock) for name, api in APIS.items()
+        name: patiently(
+            partial(is_served, client, api.resource, when_forbidden=name in (DEFAULT, settings.node_api)),
+            "the API server",
+            clock=clock,
+        )
+        for name, api in APIS.items()
     }
     informers = {
         name: manager.informer(api.resource, indexers=MACHINE_INDICES) for name, api in APIS.items() if here[name]
@@ -280,14 +290,14 @@ def _watch(
     controller.watch(informers[PODS], for_pod)
 
 
-def _machine_watches(reservations: Reservations) -> tuple[tuple[Mapper, Predicate | None], ...]:
+def _machine_watches(reservations: Reservations, vanished: Vanished) -> tuple[tuple[Mapper, Predicate | None], ...]:
     """A Machine that the cache shows counts by itself before anybody is woken by it; one that is gone makes room for those that wait."""
 
     def owner(machine: Object) -> Iterable[Request]:
         reservations.seen(machine)
         return for_machine(machine)
 
-    return (owner, None), (reservations.waiting_for, is_gone)
+    return (owner, vanished.notice), (reservations.waiting_for, is_gone)
 
 
 def _watch_later(

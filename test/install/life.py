@@ -22,6 +22,7 @@ from test.support.processes import wait_until
 from test.support.workspaces import good
 
 PATIENCE_S = 90.0
+NODE_CLAIM_CRD = Path(__file__).parents[2] / "config" / "crd" / "karpenter.sh_nodeclaims.yaml"
 TEAM = "team"
 MAX_NODES = 20
 """Nodes of the namespace, once its limit was reached and raised."""
@@ -85,6 +86,7 @@ class Life:
         self.status_overwritten()
         self.node_of_the_user()
         self.delete()
+        self.order_by_node_claims()
 
     # -- chapters ---------------------------------------------------------------------------------------------------------------
 
@@ -229,6 +231,24 @@ class Life:
         self.product.kubectl("-n", TEAM, "delete", "workspace", "--all", f"--timeout={PATIENCE_S:.0f}s")
         self.wait(lambda: not self.product.objects("machine"), "all Machines to be gone")
 
+    def order_by_node_claims(self) -> None:
+        """NodeClaims are installed too, and both operators begin anew: one orders by them, the other answers both."""
+        self.product.apply(NODE_CLAIM_CRD.read_text())
+        self.product.kubectl("wait", "--for=condition=Established", "--timeout=30s", "crd/nodeclaims.karpenter.sh")
+        self.restart("kaito-controller", "--node-api=nodeclaim")
+        self.restart("gpu-provisioner")
+        wanted = good("inference")
+        wanted["metadata"]["name"] = "by-claim"
+        wanted["resource"]["labelSelector"] = {"matchLabels": {"apps": "by-claim"}}  # not the user's node's
+        self.apply(wanted)
+        self.ready("by-claim")
+        (claim,) = self.claims()
+        self.cluster.cloud.pools.remove_behind(claim)
+        self.wait(lambda: claim not in self.claims(), f"{claim} to be given up")
+        self.ready("by-claim")
+        self.product.kubectl("-n", TEAM, "delete", "workspace", "by-claim", f"--timeout={PATIENCE_S:.0f}s")
+        self.wait(lambda: not self.claims(), "all NodeClaims to be gone")
+
     # -- words ------------------------------------------------------------------------------------------------------------------
 
     def apply(self, workspace: dict[str, Any]) -> None:
@@ -284,6 +304,17 @@ class Life:
     def machines(self, workspace: str) -> list[str]:
         found = self.product.objects("machine", "-l", f"{LABEL}={workspace}")
         return [machine["metadata"]["name"] for machine in found]
+
+    def restart(self, operator: str, *flags: str) -> None:
+        """Another process of it, with further flags."""
+        product = self.product
+        product.operators[operator].process.terminate()
+        product.settings = {**product.settings, operator: (*product.settings.get(operator, ()), *flags)}
+        product.operators[operator] = product.start_operator(operator)
+        self.wait(product.operators[operator].answers, f"{operator} to be ready")
+
+    def claims(self) -> list[str]:
+        return [claim["metadata"]["name"] for claim in self.product.objects("nodeclaims.karpenter.sh")]
 
     def configmap_of(self, job: str) -> str:
         """The ConfigMap that a tuning Job mounts; that of the run before it may still be there."""

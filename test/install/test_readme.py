@@ -18,6 +18,7 @@ from test.install.readme import README, Table, tables
 PACKAGES = [path for path in ROOT.glob("*/**/README.md") if not {".venv", ".venv-checks"} & set(path.parts)]
 TOP = [table for page in readme.PAGES for table in tables(page)]
 OWN_TABLES = {
+    "`--node-api`",
     "attack",
     "command",
     "condition",

@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Literal, Self
 
 import yaml
 
@@ -46,6 +46,7 @@ class Rig:
         *,
         provisioner: bool = True,
         machine_crd: bool = True,
+        node_api: Literal["machine", "nodeclaim"] = "machine",
         admission: bool = False,
         environment: Mapping[str, str] | None = None,
         **settings: str,
@@ -55,6 +56,8 @@ class Rig:
         own = {f"KAITO_{key.upper()}": value for key, value in settings.items()}
         self.settings = {**FAST, **own, **(environment or {})}
         self._with_provisioner, self._with_crd, self._with_admission = provisioner, machine_crd, admission
+        self.node_kind = {"machine": "machines", "nodeclaim": "nodeclaims"}[node_api]
+        """The resource by which nodes are ordered here; both operators find that out by themselves."""
         self._stack = ExitStack()
 
     def __enter__(self) -> Self:
@@ -73,7 +76,7 @@ class Rig:
         self._stack.close()
 
     def _install(self) -> None:
-        files = ["kaito.sh_workspaces.yaml", *(["karpenter.sh_machines.yaml"] if self._with_crd else [])]
+        files = ["kaito.sh_workspaces.yaml", *([f"karpenter.sh_{self.node_kind}.yaml"] if self._with_crd else [])]
         for file in files:
             self.kubectl("create", "-f", str(ROOT / "config" / "crd" / file))
         self.kubectl("create", "namespace", RELEASE_NAMESPACE)
@@ -213,7 +216,7 @@ class Rig:
 
     def machines(self, name: str, namespace: str) -> list[Object]:
         selector = f"kaito.sh/workspace={name},kaito.sh/workspacenamespace={namespace}"
-        found: list[Object] = self.kubectl.json("get", "machines.karpenter.sh", "-l", selector)["items"]
+        found: list[Object] = self.kubectl.json("get", f"{self.node_kind}.karpenter.sh", "-l", selector)["items"]
         return found
 
     def clean(self, namespace: str) -> None:
@@ -223,7 +226,9 @@ class Rig:
             lambda: not self._workspaces(namespace), 90.0, f"deletion in {namespace}: {self._workspaces(namespace)}"
         )
         if self._with_crd:
-            left = self.kubectl.json("get", "machines.karpenter.sh", "-l", f"kaito.sh/workspacenamespace={namespace}")
+            left = self.kubectl.json(
+                "get", f"{self.node_kind}.karpenter.sh", "-l", f"kaito.sh/workspacenamespace={namespace}"
+            )
             assert not left["items"], f"Machines of {namespace} survived their Workspaces"
 
     def _workspaces(self, namespace: str) -> list[str]:

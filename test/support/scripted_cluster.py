@@ -32,9 +32,9 @@ from controller_runtime.resources import (
     namespace_of,
     uid_of,
 )
+from gpu_provisioner.api.dialect import Dialect
 from kaito_controller.api import labels
 from kaito_controller.workloads import is_bound_to_ordered, pinned_nodes
-from kaito_controller.workspace.act.actions import MACHINES
 
 KARPENTER_FINALIZER = "karpenter.sh/termination"
 OF_WORKSPACES = (SERVICES, DEPLOYMENTS, STATEFUL_SETS, JOBS, CONFIG_MAPS)
@@ -59,10 +59,11 @@ class Script:
 
 
 class ScriptedCluster:
-    """The actors. Whoever derives from it sets `client` and `script`."""
+    """The actors. Whoever derives from it sets `client`, `script` and `node_api`."""
 
     client: Client
     script: Script
+    node_api: Dialect
 
     def create(self, resource: Resource, obj: Object) -> Object:
         return self.client.create(resource, {"apiVersion": resource.api_version, "kind": resource.kind, **obj})
@@ -104,7 +105,7 @@ class ScriptedCluster:
     def _provision(self) -> None:
         if not self.script.provisioner:
             return
-        for machine in self.all(MACHINES):
+        for machine in self.all(self.node_api.resource):
             if is_deleting(machine):
                 self._terminate(machine)
             elif KARPENTER_FINALIZER not in finalizers_of(machine):
@@ -117,11 +118,19 @@ class ScriptedCluster:
                 self._initialize(machine)
 
     def _patch_machine(self, machine: Object, patch: Object, subresource: str | None = None) -> None:
-        self.client.patch(MACHINES, name_of(machine), patch, subresource=subresource)
+        said = (patch.get("status") or {}).get("conditions")
+        if said:
+            patch = {"status": {**patch["status"], "conditions": [self._spoken(condition) for condition in said]}}
+        self.client.patch(self.node_api.resource, name_of(machine), patch, subresource=subresource)
+
+    def _spoken(self, said: Object) -> Object:
+        """A condition of a Machine as the node API of this world writes it."""
+        words = [str(said.get(key, "")) for key in ("type", "status", "reason", "message")]
+        return {"lastTransitionTime": now(), **self.node_api.written(words[0], words[1], words[2], words[3], 1)}
 
     def _launch(self, machine: Object) -> None:
         if self.script.capacity_error(machine):
-            self.client.delete(MACHINES, name_of(machine))
+            self.client.delete(self.node_api.resource, name_of(machine))
             return
         failure = self.script.launch_failure(machine)
         if failure is not None:
@@ -148,8 +157,8 @@ class ScriptedCluster:
         if self.find(NODES, node) is None:
             wanted = {r["key"]: r["values"][0] for r in machine["spec"].get("requirements", [])}
             owner = {
-                "apiVersion": MACHINES.api_version,
-                "kind": "Machine",
+                "apiVersion": self.node_api.api_version,
+                "kind": self.node_api.kind,
                 "name": name_of(machine),
                 "uid": uid_of(machine),
             }

@@ -25,10 +25,10 @@ from controller_runtime.resources import (
     Object,
     Resource,
 )
+from gpu_provisioner.api.dialect import MACHINE, Dialect
 from hack.localcluster.apiserver.server import ApiServer, ServerOptions
 from kaito_controller.api import labels
 from kaito_controller.settings import ControllerSettings
-from kaito_controller.workspace.act.actions import MACHINES
 from kaito_controller.workspace.setup import assemble
 from test.support.processes import wait_until
 from test.support.scripted_cluster import Script, ScriptedCluster
@@ -83,6 +83,8 @@ class World(ScriptedCluster):
     """Use as a context manager."""
 
     machine_crd: bool = True
+    node_api: Dialect = MACHINE
+    """By which nodes are ordered here; `machine_crd`: its CRD is there from the start."""
     script: Script = field(default_factory=Script)
 
     def __enter__(self) -> World:
@@ -92,7 +94,7 @@ class World(ScriptedCluster):
         self.client = Client.from_kubeconfig(self.kubeconfig, user_agent="world")
         self.install("kaito.sh_workspaces.yaml", labels.WORKSPACES)
         if self.machine_crd:
-            self.install("karpenter.sh_machines.yaml", MACHINES)
+            self.install(f"karpenter.sh_{self.node_api.resource.plural}.yaml", self.node_api.resource)
         self.create(NAMESPACES, {"metadata": {"name": RELEASE_NAMESPACE}})
         return self
 

@@ -22,5 +22,7 @@ AZURE = CloudProfile(
     image_families={"ubuntu": "Ubuntu", "azurelinux": "AzureLinux"},
     gpu_drivers={"install": "Install", "none": "None"},
     gpu_instance_profiles={name.lower(): name for name in ("MIG1g", "MIG2g", "MIG3g", "MIG4g", "MIG7g")},
+    node_class=("karpenter.azure.com", "AKSNodeClass"),
+    instance_type_key="karpenter.azure.com/sku-name",
     vm_of_pool="/virtualMachineScaleSets/aks-{pool}-",
 )

@@ -14,7 +14,7 @@ from typing import Any
 
 from controller_runtime.client.api import KubeClient, Propagation
 from controller_runtime.clock import SYSTEM_CLOCK, Clock
-from controller_runtime.errors import AlreadyExists, Conflict, NotFound
+from controller_runtime.errors import AlreadyExists, Conflict, Forbidden, NotFound
 from controller_runtime.logs import get_logger
 from controller_runtime.resources import (
     NODES,
@@ -32,7 +32,7 @@ from controller_runtime.resources import (
 )
 from controller_runtime.untrusted import moment
 from kaito_controller.api import labels
-from kaito_controller.nodeapi import APIS, KINDS
+from kaito_controller.nodeapi import APIS, DEFAULT, KINDS
 from kaito_controller.nodeapi.vocabulary import selector_of
 from kaito_controller.workloads import updated
 from kaito_controller.workspace.act.actions import (
@@ -276,6 +276,10 @@ class Applier:
                 found += self._client.list(api.resource, label_selector=selector).items
             except NotFound:
                 continue  # no CRD, hence none of them
+            except Forbidden:
+                if api is APIS[DEFAULT]:
+                    raise
+                # A role that an older release brought cannot have ordered by it either.
         return [name_of(machine) for machine in found if annotations_of(machine).get(naming.WORKSPACE_UID, uid) == uid]
 
 

@@ -59,7 +59,8 @@ def _nodes(snapshot: Snapshot, decision: Decision) -> list[Action]:
     assignment = decision.assignment
     claims = tuple((node.name, node.resource_version) for node in assignment.claim)
     orders = [
-        Create(build_machine(snapshot.raw, order, snapshot.wanted, snapshot.node_api)) for order in assignment.order
+        Create(build_machine(snapshot.raw, order, snapshot.wanted, snapshot.node_api, snapshot.node_terms))
+        for order in assignment.order
     ]
     return [*_removals(decision), *_releases(decision), *([ClaimNodes(claims)] if claims else []), *orders]
 

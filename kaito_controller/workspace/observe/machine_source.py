@@ -14,8 +14,9 @@ from collections.abc import Callable
 
 from controller_runtime.cache.informer import EventHandler, Informer
 from controller_runtime.client.api import KubeClient
+from controller_runtime.client.served import is_served
 from controller_runtime.clock import SYSTEM_CLOCK, Clock
-from controller_runtime.errors import ApiError, Forbidden, NotFound
+from controller_runtime.errors import ApiError
 from controller_runtime.logs import get_logger
 from controller_runtime.resources import Object
 from kaito_controller.nodeapi import APIS, DEFAULT
@@ -26,22 +27,8 @@ LOOK_EVERY_S = 10.0
 FOLLOW_EVERY_S = 1.0
 """How often it is looked whether the type has gone or come back; that costs no request."""
 STOP_TIMEOUT_S = 5.0
-PROBE = "is-this-node-api-installed"
-"""An object that nobody has; how its absence is reported tells whether the type exists."""
 
 log = get_logger(__name__)
-
-
-def is_installed(client: KubeClient, api: NodeApi) -> bool:
-    """Whether the API server knows this API. A 404 for the type has no object name in its details; one for the object has."""
-    try:
-        client.get(api.resource, PROBE)
-    except NotFound as error:
-        return bool(error.details.get("name"))
-    except Forbidden:
-        # Without RBAC nothing can be said, and the informer will complain in clear words.
-        return True
-    return True
 
 
 class MachineSource:
@@ -125,7 +112,7 @@ class MachineSource:
 
     def _appears(self) -> bool:
         try:
-            return is_installed(self._client, self.api)
+            return is_served(self._client, self.api.resource, when_forbidden=self.api is APIS[DEFAULT])
         except ApiError as error:
             log.warning("cannot tell whether a node API is installed", crd=self.api.crd, error=str(error))
             return False

@@ -20,8 +20,11 @@ from kaito_controller.api.conditions import RESOURCE_READY
 from kaito_controller.api.types import Workspace
 from kaito_controller.catalog.model import Catalog
 from kaito_controller.catalog.offer import InstanceOffer
+from kaito_controller.nodeapi import KINDS
+from kaito_controller.nodeapi.port import NodeTerms
 from kaito_controller.workloads.context import HelperImages, WorkloadContext
 from kaito_controller.workloads.policy import TemplatePolicy
+from kaito_controller.workspace.act.actions import Action, Delete
 from kaito_controller.workspace.decide.deletion import Remains
 from kaito_controller.workspace.decide.preflight import ResolvedWorkspace, examine
 from kaito_controller.workspace.observe.caches import (
@@ -40,6 +43,7 @@ from kaito_controller.workspace.observe.pod_rejections import PodRefusals
 from kaito_controller.workspace.observe.reservations import Reservations
 from kaito_controller.workspace.observe.run_progress import RunProgress
 from kaito_controller.workspace.observe.scalers import Scalers
+from kaito_controller.workspace.observe.vanished import Vanished
 from kaito_controller.workspace.state import naming
 from kaito_controller.workspace.state.caps import Account
 from kaito_controller.workspace.state.machines import belongs_to, owner_key, read_machine
@@ -81,6 +85,7 @@ class Surroundings:
     offer: Callable[[], InstanceOffer | None] = lambda: None
     """What the cloud would still sell."""
     require_quota: bool = False
+    node_terms: NodeTerms = field(default_factory=NodeTerms)
     load_balancer_namespaces: tuple[str, ...] = ()
     """Whose Workspaces may ask for a load balancer; `*`: all."""
 
@@ -112,7 +117,7 @@ class Absences:
 
 
 class Observer:
-    """Makes Snapshots. Remembers only since when a Node has been absent, which no object in the cluster tells."""
+    """Makes Snapshots. Remembers only what no object in the cluster tells: since when a Node has been absent, and which order vanished."""
 
     def __init__(
         self,
@@ -123,7 +128,9 @@ class Observer:
         reservations: Reservations,
         scalers: Scalers,
         run_progress: RunProgress,
+        vanished: Vanished | None = None,
     ) -> None:
+        self._vanished = vanished or Vanished()
         self._caches = caches
         self._around = surroundings
         self._clock = clock
@@ -148,13 +155,13 @@ class Observer:
             template_policy=self._around.template_policy,
         )
         fresh = self._freshness(now)
-        machines = self._machines(raw, now, fresh["Machine"])
+        record = read_record(raw)
+        machines = self._machines(raw, now, fresh["Machine"], self._vanished.of(uid_of(raw), record.attempts, now))
         nodes = self._nodes(raw, request, machines)
         pods = self._pods(raw)
         refused = self._pod_refusals.of(_runner(existing), pods)
         context = self._context(workspace, request)
         progress, more_at = self._run_progress.of(_runner(existing), pods, context.runtime)
-        record = read_record(raw)
         return Snapshot(
             raw=raw,
             now=now,
@@ -170,6 +177,7 @@ class Observer:
             account=self._account(raw, request, machines),
             offer=self._around.offer(),
             require_quota=self._around.require_quota,
+            node_terms=self._around.node_terms,
             machines=machines,
             nodes=nodes,
             absent_since=self._absent_since(raw, machines, nodes, now)
@@ -213,6 +221,11 @@ class Observer:
     def forget(self, uid: str) -> None:
         """Drop what is remembered about a Workspace that is gone."""
         self._absences.forget(uid)
+        self._vanished.forget(uid)
+
+    def dismiss(self, actions: Iterable[Action]) -> None:
+        """These are about to be carried out: what we delete ourselves has not failed."""
+        self._vanished.dismiss(a.uid for a in actions if isinstance(a, Delete) and a.kind in KINDS)
 
     def _account(self, raw: Object, request: ResolvedWorkspace, machines: tuple[MachineView, ...]) -> Account | None:
         """Only for a Workspace whose places are not all filled by Machines: it is the one look that grows with the cluster."""
@@ -251,10 +264,14 @@ class Observer:
         self._fresh = {kind: _since_when(cache, self._fresh.get(kind), now) for kind, cache in asked.items()}
         return self._fresh
 
-    def _machines(self, raw: Object, now: datetime, fresh: datetime | None = EARLIEST) -> tuple[MachineView, ...]:
+    def _machines(
+        self, raw: Object, now: datetime, fresh: datetime | None = EARLIEST, vanished: Iterable[Object] = ()
+    ) -> tuple[MachineView, ...]:
         key = f"{namespace_of(raw)}/{name_of(raw)}"
-        ours = (m for m in self._caches.machines.by_index(BY_WORKSPACE, key) if belongs_to(m, raw))
-        views = (read_machine(machine, now=now, limits=self._around.limits, fresh=fresh) for machine in ours)
+        ours = [m for m in self._caches.machines.by_index(BY_WORKSPACE, key) if belongs_to(m, raw)]
+        there = {name_of(machine) for machine in ours}
+        found = [*ours, *(machine for machine in vanished if name_of(machine) not in there)]
+        views = (read_machine(machine, now=now, limits=self._around.limits, fresh=fresh) for machine in found)
         return tuple(sorted(views, key=lambda view: view.name))
 
     def _nodes(self, raw: Object, request: ResolvedWorkspace, machines: tuple[MachineView, ...]) -> dict[str, NodeView]:

@@ -16,7 +16,7 @@ from controller_runtime.untrusted import EARLIEST, integer, moment
 from kaito_controller.api import patterns
 from kaito_controller.api.labels import ORDERED_LABELS, SYSTEM_LABEL
 from kaito_controller.nodeapi import APIS, DEFAULT, api_of
-from kaito_controller.nodeapi.port import NodeApi, NodeOrder, Reasons, Report
+from kaito_controller.nodeapi.port import NodeApi, NodeOrder, NodeTerms, Reasons, Report
 from kaito_controller.nodeapi.vocabulary import owner_key as owner_key
 from kaito_controller.workspace.state import naming
 from kaito_controller.workspace.state.records import MOST_ATTEMPTS
@@ -83,7 +83,9 @@ def says_why(machine: MachineView) -> bool:
     return machine.reason not in _OURS | reasons_of(machine).causeless
 
 
-def build_machine(workspace: Object, order: Order, wanted: Wanted, api: NodeApi | None = None) -> Object:
+def build_machine(
+    workspace: Object, order: Order, wanted: Wanted, api: NodeApi | None = None, terms: NodeTerms | None = None
+) -> Object:
     """The object that orders one node, with three annotations that say whose it is. `api`: the default one when not given."""
     meta = workspace["metadata"]
     return (api or APIS[DEFAULT]).build(
@@ -100,6 +102,7 @@ def build_machine(workspace: Object, order: Order, wanted: Wanted, api: NodeApi 
                 naming.MACHINE_ATTEMPT: str(order.attempt),
             },
             disk_gb=wanted.disk_gb,
+            terms=terms or NodeTerms(),
         )
     )
 

@@ -18,7 +18,7 @@ from kaito_controller.api import reasons
 from kaito_controller.api.reasons import Reason
 from kaito_controller.catalog.offer import InstanceOffer
 from kaito_controller.nodeapi import APIS, DEFAULT
-from kaito_controller.nodeapi.port import NodeApi
+from kaito_controller.nodeapi.port import NodeApi, NodeTerms
 from kaito_controller.workloads.context import WorkloadContext
 from kaito_controller.workspace.state.caps import Account
 from kaito_controller.workspace.state.records import Attempts, Record, Release
@@ -225,6 +225,7 @@ class Snapshot:
     """What the cloud would still sell; None when that is not known."""
     require_quota: bool = False
     """Nothing is ordered that by the offer cannot be had."""
+    node_terms: NodeTerms = field(default_factory=NodeTerms)
     machines: tuple[MachineView, ...] = ()
     nodes: Mapping[str, NodeView] = field(default_factory=dict)
     """By name: those of our Machines, those we claimed, the preferred ones, and free ones of our instance type."""

@@ -16,9 +16,15 @@ from test.support.kaito_rig import Rig
 _SERIAL = itertools.count()
 
 
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """What carries the marker `node_apis` is run once for each API by which nodes are ordered, on a cluster that has only that one."""
+    if "rig" in metafunc.fixturenames and metafunc.definition.get_closest_marker("node_apis"):
+        metafunc.parametrize("rig", ["machine", "nodeclaim"], indirect=True, scope="module")
+
+
 @pytest.fixture(scope="module")
-def rig(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Rig]:
-    with Rig(tmp_path_factory.mktemp("rig")) as running:
+def rig(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Rig]:
+    with Rig(tmp_path_factory.mktemp("rig"), node_api=getattr(request, "param", "machine")) as running:
         yield running
 
 

@@ -32,6 +32,7 @@ def machine_names(rig: Rig, namespace: str) -> list[str]:
     return [machine["metadata"]["name"] for machine in rig.machines("phi", namespace)]
 
 
+@pytest.mark.node_apis
 def test_quota_that_is_refused_is_quoted_and_the_same_machine_goes_on_when_it_is_granted(
     rig: Rig, namespace: str, granted: None
 ) -> None:
@@ -77,6 +78,7 @@ def test_container_that_does_not_run_is_explained_until_it_does(
     assert len(machine_names(rig, namespace)) == 1
 
 
+@pytest.mark.node_apis
 @pytest.mark.long
 def test_node_that_vanishes_is_reported_and_replaced(rig: Rig, namespace: str) -> None:
     rig.kubectl.apply(workspace("phi", namespace))
@@ -100,6 +102,7 @@ def wait_for_another_node(rig: Rig, namespace: str, node: str) -> None:
     )
 
 
+@pytest.mark.node_apis
 @pytest.mark.long
 def test_node_that_stays_ill_is_replaced_and_its_machine_goes(rig: Rig, namespace: str) -> None:
     rig.kubectl.apply(workspace("phi", namespace))
@@ -115,6 +118,7 @@ def test_node_that_stays_ill_is_replaced_and_its_machine_goes(rig: Rig, namespac
     assert after != before
 
 
+@pytest.mark.node_apis
 @pytest.mark.long
 def test_instance_type_that_is_not_sold_is_given_up_after_the_allowed_attempts_and_holds_nothing(
     rig: Rig, namespace: str, granted: None

@@ -52,11 +52,12 @@ def kill(rig: Rig, victim: str) -> None:
 def machines_ever_made(rig: Rig, namespace: str) -> int:
     """Machines are cluster-scoped: told from others by being alone in this test."""
     return sum(
-        entry.verb == "create" and entry.resource == "machines" and entry.code == 201
+        entry.verb == "create" and entry.resource == rig.node_kind and entry.code == 201
         for entry in rig.cluster.apiserver.audit
     )
 
 
+@pytest.mark.node_apis
 @pytest.mark.parametrize(("moment", "victim"), sampled(CASES, every=6))
 def test_kill_nine_while_a_workspace_is_made_changes_nothing(
     rig: Rig, namespace: str, moment: str, victim: str
@@ -74,6 +75,7 @@ def test_kill_nine_while_a_workspace_is_made_changes_nothing(
     assert len(rig.worker_nodes("phi", namespace)) == 1
 
 
+@pytest.mark.node_apis
 @pytest.mark.long
 @pytest.mark.parametrize("victim", VICTIMS)
 def test_kill_nine_in_the_middle_of_a_deletion_leaves_nothing(rig: Rig, namespace: str, victim: str) -> None:

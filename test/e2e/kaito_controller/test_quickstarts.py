@@ -43,6 +43,7 @@ def add_push_secret(rig: Rig, namespace: str) -> None:
     rig.kubectl("create", "secret", "docker-registry", "registry-secret", "-n", namespace, *login)
 
 
+@pytest.mark.node_apis
 @pytest.mark.parametrize("file", QUICKSTARTS)
 def test_quickstart_becomes_ready_and_prints_the_published_tables(
     rig: Rig, namespace: str, folder: Path, file: str
@@ -80,11 +81,12 @@ def test_unfilled_placeholder_is_refused_and_nothing_is_ordered(rig: Rig, namesp
 
     assert refused.returncode != 0
     assert "lower" in refused.stderr
-    assert not rig.kubectl.json("get", "machines.karpenter.sh", "-l", f"kaito.sh/workspacenamespace={namespace}")[
-        "items"
-    ]
+    assert not rig.kubectl.json(
+        "get", f"{rig.node_kind}.karpenter.sh", "-l", f"kaito.sh/workspacenamespace={namespace}"
+    )["items"]
 
 
+@pytest.mark.node_apis
 def test_deletion_leaves_nothing_behind(rig: Rig, namespace: str, folder: Path) -> None:
     rig.kubectl("apply", "-n", namespace, "-f", str(filled("inference-phi-3-mini.yaml", folder)))
     rig.wait_ready("workspace-phi-3-mini", namespace)

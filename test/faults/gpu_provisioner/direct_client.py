@@ -18,6 +18,8 @@ from controller_runtime.client.api import ObjectList, PatchType
 from controller_runtime.client.status import error_from_status
 from controller_runtime.errors import TooManyRequests
 from controller_runtime.resources import Object, Resource, key_of
+from gpu_provisioner.api.node_claim import NODE_CLAIMS
+from gpu_provisioner.api.resource import MACHINES
 from hack.localcluster.apiserver import patching, reading
 from hack.localcluster.apiserver.behaviour import TypeBehaviour
 from hack.localcluster.apiserver.builtins import builtin_types
@@ -27,15 +29,18 @@ from hack.localcluster.apiserver.registry import Registry, ResourceType
 from hack.localcluster.apiserver.schema import builtin_kind_schema
 from hack.localcluster.apiserver.store import Change, Store
 
-MACHINE_CRD = Path(__file__).parents[3] / "config/crd/karpenter.sh_machines.yaml"
+CRD_FILES = {
+    resource: Path(__file__).parents[3] / f"config/crd/karpenter.sh_{resource.plural}.yaml"
+    for resource in (MACHINES, NODE_CLAIMS)
+}
 CRDS = Resource("apiextensions.k8s.io", "v1", "customresourcedefinitions", "CustomResourceDefinition", False)
 NAMESPACES = Resource("", "v1", "namespaces", "Namespace", False)
 
 
 class DirectServer:
-    """The rules and the store of one API server, with the Machine CRD installed."""
+    """The rules and the store of one API server, with the CRD of one node API installed."""
 
-    def __init__(self) -> None:
+    def __init__(self, node_api: Resource = MACHINES) -> None:
         self.store = Store()
         self.registry = Registry(builtin_types())
         self.behaviour = TypeBehaviour(self.store, self.registry)
@@ -43,7 +48,7 @@ class DirectServer:
         self.blocked_by_budget: set[str] = set()
         admin = self.client("admin")
         admin.create(NAMESPACES, {"metadata": {"name": "default"}})
-        admin.create(CRDS, _machine_crd())
+        admin.create(CRDS, _crd(node_api))
 
     def client(self, user: str, gate: Callable[[str, Callable[[], Any]], Any] | None = None) -> DirectClient:
         """A client whose writes pass through `gate(description, commit)`."""
@@ -169,12 +174,13 @@ def _change(resource: Resource, patch_type: PatchType, patch: Any) -> Callable[[
 
 
 @functools.cache
-def _crd_text() -> bytes:
-    return orjson.dumps(yaml.safe_load(MACHINE_CRD.read_text()))
+def _crd_text(node_api: Resource) -> bytes:
+    """As JSON: reading the YAML anew for each of thousands of worlds would take longer than the worlds do."""
+    return orjson.dumps(yaml.safe_load(CRD_FILES[node_api].read_text()))
 
 
-def _machine_crd() -> Object:
-    crd: Object = orjson.loads(_crd_text())
+def _crd(node_api: Resource) -> Object:
+    crd: Object = orjson.loads(_crd_text(node_api))
     return crd
 
 

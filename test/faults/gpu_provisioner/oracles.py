@@ -9,7 +9,6 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 from controller_runtime.resources import NODES, Object
-from gpu_provisioner.api.resource import MACHINES
 
 if TYPE_CHECKING:
     from gpu_provisioner.cloud.port import PoolSpec
@@ -21,7 +20,7 @@ _MASKED = {"uid", "resourceVersion", "creationTimestamp", "lastTransitionTime", 
 
 def violations(world: World, change: Change) -> Iterator[str]:
     """Rules that every single write must keep."""
-    if change.resource != ("karpenter.sh", "machines"):
+    if change.resource != (world.resource.group, world.resource.plural):
         return
     machine = change.entry.obj
     uid = machine["metadata"]["uid"]
@@ -37,7 +36,7 @@ def violations(world: World, change: Change) -> Iterator[str]:
 
 def ordered_without_machine(world: World, spec: PoolSpec) -> Iterator[str]:
     """A pool that is ordered for a Machine which is not there costs money from its first second."""
-    if spec.tags["kaito-machine-uid"] not in {m["metadata"]["uid"] for m in world.server.objects(MACHINES)}:
+    if spec.tags["kaito-machine-uid"] not in {m["metadata"]["uid"] for m in world.server.objects(world.resource)}:
         yield f"pool {spec.name} was ordered without its Machine"
 
 
@@ -69,7 +68,7 @@ def _foreign_fields(change: Change) -> Iterator[str]:
 def final_state(world: World) -> str:
     """Machines, our Nodes and our pools, canonical and comparable between runs."""
     state = {
-        "machines": [_masked(m) for m in world.server.objects(MACHINES)],
+        "machines": [_masked(m) for m in world.server.objects(world.resource)],
         "nodes": [_masked(n) for n in world.nodes()],
         "pools": [_masked(_without_etag(p)) for _, p in sorted(world.pools().items())],
     }
@@ -95,7 +94,7 @@ def check(world: World, golden: World | None = None, *, extra_orders: int = 0) -
     problems = list(world.violations)
     if world.canary_state() != world.canaries:
         problems.append("a canary pool was touched")
-    alive = {m["metadata"]["uid"] for m in world.server.objects(MACHINES)}
+    alive = {m["metadata"]["uid"] for m in world.server.objects(world.resource)}
     problems += [f"pool {name} leaked" for name, pool in world.pools().items() if _mark(pool) not in alive]
     if golden is not None:
         orders, wanted = Counter(world.orders_by_type()), Counter(golden.orders_by_type())

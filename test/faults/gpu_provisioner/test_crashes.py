@@ -10,6 +10,7 @@ from collections.abc import Callable
 
 import pytest
 
+from gpu_provisioner.api.dialect import MACHINE, NODE_CLAIM, Dialect
 from gpu_provisioner.api.resource import MACHINES
 from test.faults.gpu_provisioner.oracles import check
 from test.faults.gpu_provisioner.world import Fault, World
@@ -55,23 +56,32 @@ def second_type_after_failure(world: World) -> None:
 SCENARIOS = (create, create_and_delete, delete_while_creating, recreate_same_name, second_type_after_failure)
 
 
-def run(scenario: Callable[[World], None], fault: Fault | None = None) -> World:
-    world = World(fault)
+def run(scenario: Callable[[World], None], fault: Fault | None = None, node_api: Dialect = MACHINE) -> World:
+    world = World(fault, node_api=node_api)
     scenario(world)
     world.run(SETTLE_S, step_s=STEP_S)
     return world
 
 
+BY_NODE_CLAIM = (create_and_delete, second_type_after_failure)
+"""Those that pass every write that differs between the node APIs."""
+EVERYTHING = [(scenario, MACHINE) for scenario in SCENARIOS] + [(scenario, NODE_CLAIM) for scenario in BY_NODE_CLAIM]
+
+
 @pytest.mark.parametrize("mode", MODES)
-@pytest.mark.parametrize("scenario", SCENARIOS, ids=lambda scenario: scenario.__name__)
-def test_every_write_may_fail_and_the_end_is_the_same(scenario: Callable[[World], None], mode: str) -> None:
-    golden = run(scenario)
+@pytest.mark.parametrize(
+    ("scenario", "node_api"), EVERYTHING, ids=lambda part: getattr(part, "__name__", "") or part.name
+)
+def test_every_write_may_fail_and_the_end_is_the_same(
+    scenario: Callable[[World], None], node_api: Dialect, mode: str
+) -> None:
+    golden = run(scenario, node_api=node_api)
     assert check(golden) == []
     failures = []
     for number, write in enumerate(golden.writes):
         extra = 1 if _forgets_the_refusal(scenario, mode) else 0
         try:
-            problems = check(run(scenario, Fault(number, mode)), golden, extra_orders=extra)
+            problems = check(run(scenario, Fault(number, mode), node_api), golden, extra_orders=extra)
         except AssertionError as error:
             problems = [f"never got there: {error}"]
         failures += [f"{mode} at write {number} ({write}): {problem}" for problem in problems]

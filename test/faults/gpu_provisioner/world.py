@@ -17,7 +17,7 @@ from azure.mgmt.containerservice.models import AgentPool
 from controller_runtime.errors import AlreadyExists, ConnectionFailed, NotFound
 from controller_runtime.metrics.registry import new_registry
 from controller_runtime.resources import NODES, PODS, Object, Resource
-from gpu_provisioner.api.resource import MACHINES
+from gpu_provisioner.api.dialect import MACHINE, Dialect
 from gpu_provisioner.cloud import port
 from gpu_provisioner.cloud.azure.agent_pools import pool_body, read_pool
 from gpu_provisioner.cloud.azure.errors import classify, retry_after_s
@@ -62,10 +62,19 @@ class World:
     made: ClassVar[list[World]] = []
     """All of this test, so that the rules are checked at its end whether it asks or not."""
 
-    def __init__(self, fault: Fault | None = None, *, durations: Durations | None = None, **settings: Any) -> None:
+    def __init__(
+        self,
+        fault: Fault | None = None,
+        *,
+        durations: Durations | None = None,
+        node_api: Dialect = MACHINE,
+        **settings: Any,
+    ) -> None:
+        self.node_api = node_api
+        self.resource = node_api.resource
         self.clock = FakeClock()
         self.timeline = Timeline(1.0, self.clock)
-        self.server = DirectServer()
+        self.server = DirectServer(node_api.resource)
         self.admin = self.server.client("admin")
         self.durations = durations or Durations()
         self.host = Host(self)
@@ -192,20 +201,21 @@ class World:
     # people
 
     def create_machine(self, name: str = "ws0123456789"[:11], **spec: Any) -> Object:
-        return self.admin.create(MACHINES, machine_object(name, **spec))
+        build = machine_object if self.node_api is MACHINE else node_claim_object
+        return self.admin.create(self.resource, build(name, **spec))
 
     def delete_machine(self, name: str = "ws012345678") -> None:
-        self.admin.delete(MACHINES, name)
+        self.admin.delete(self.resource, name)
 
     def take_by_force(self, name: str = "ws012345678") -> None:
         """Somebody strips the finalizers and deletes the Machine; its pool is then no fault of the provisioner."""
         self.taken_by_force.add(name)
-        self.admin.patch(MACHINES, name, {"metadata": {"finalizers": None}})
+        self.admin.patch(self.resource, name, {"metadata": {"finalizers": None}})
         self.delete_machine(name)
 
     def machine(self, name: str = "ws012345678") -> Object | None:
         try:
-            return self.admin.get(MACHINES, name)
+            return self.admin.get(self.resource, name)
         except NotFound:
             return None
 
@@ -284,6 +294,36 @@ def machine_object(name: str = "ws012345678", **spec: Any) -> Object:
             ],
             "taints": [{"key": "sku", "value": "gpu", "effect": "NoSchedule"}],
             "resources": {"requests": {"storage": "120Gi"}},
+            **spec,
+        },
+    }
+
+
+def node_claim_object(name: str = "ws012345678", **spec: Any) -> Object:
+    """A NodeClaim as KAITO 0.4 and later make it."""
+    values = spec.pop("instance_types", ["Standard_NC12s_v3"])
+    return {
+        "metadata": {
+            "name": name,
+            "labels": {
+                "karpenter.sh/nodepool": "kaito",
+                "kaito.sh/workspace": "workspace-llama",
+                "kaito.sh/workspacenamespace": "default",
+                "apps": "llama",
+            },
+            "annotations": {"karpenter.sh/do-not-disrupt": "true", **spec.pop("annotations", {})},
+        },
+        "spec": {
+            "nodeClassRef": {"group": "karpenter.azure.com", "kind": "AKSNodeClass", "name": "default"},
+            "requirements": [
+                {"key": "karpenter.sh/nodepool", "operator": "In", "values": ["kaito"]},
+                {"key": "node.kubernetes.io/instance-type", "operator": "In", "values": values},
+                {"key": "karpenter.azure.com/sku-name", "operator": "In", "values": values},
+                {"key": "kubernetes.io/os", "operator": "In", "values": ["linux"]},
+            ],
+            "taints": [{"key": "sku", "value": "gpu", "effect": "NoSchedule"}],
+            "resources": {"requests": {"storage": "120Gi"}},
+            "expireAfter": "Never",
             **spec,
         },
     }

@@ -16,7 +16,7 @@ import pytest
 from controller_runtime.client.api import KubeClient
 from controller_runtime.errors import ConnectionFailed
 from controller_runtime.resources import DEPLOYMENTS, JOBS, NODES, SERVICES, Object, name_of, uid_of
-from kaito_controller.workspace.act.actions import MACHINES
+from gpu_provisioner.api.dialect import MACHINE, NODE_CLAIM, Dialect
 from kaito_controller.workspace.state.naming import machine_name
 from test.support.sampling import sampled
 from test.support.workspace_world import Operator, World, tuning, workspace
@@ -103,10 +103,10 @@ SCENARIOS: Mapping[
 """(what comes first, the event, the goal, a little more than the number of writes it takes)."""
 
 
-def play(scenario: str, at: int, mode: str) -> tuple[bool, Mapping[str, Any]]:
+def play(scenario: str, at: int, mode: str, node_api: Dialect = MACHINE) -> tuple[bool, Mapping[str, Any]]:
     """(whether the controller died, what the server holds in the end)."""
     before, event, goal, _ = SCENARIOS[scenario]
-    with World() as world:
+    with World(node_api=node_api) as world:
         if before is not None:
             before(world)
             with Operator(world):
@@ -133,7 +133,9 @@ def picture(world: World) -> Mapping[str, Any]:
     names = {machine_name(uid, ordinal, 0): f"machine-{ordinal}" for ordinal in range(3)}
     created = [change for change in world.server.events_log if _is_new_machine(change)]
     return {
-        "machines": sorted(names.get(name_of(machine), name_of(machine)) for machine in world.all(MACHINES)),
+        "machines": sorted(
+            names.get(name_of(machine), name_of(machine)) for machine in world.all(world.node_api.resource)
+        ),
         "machines ever made": len(created),
         "nodes": len(world.all(NODES)),
         "services": sorted(map(name_of, world.all(SERVICES))),
@@ -145,7 +147,7 @@ def picture(world: World) -> Mapping[str, Any]:
 
 
 def _is_new_machine(change: Any) -> bool:
-    return change.event == "ADDED" and "machines" in change.resource
+    return change.event == "ADDED" and bool({"machines", "nodeclaims"} & set(change.resource))
 
 
 def _containers(deployment: Object) -> list[str]:
@@ -158,9 +160,9 @@ def _conditions(found: Object) -> list[tuple[str, str, str]]:
 
 
 @cache
-def golden(scenario: str) -> Mapping[str, Any]:
+def golden(scenario: str, node_api: Dialect = MACHINE) -> Mapping[str, Any]:
     """The undisturbed run."""
-    return play(scenario, 10_000, BEFORE)[1]
+    return play(scenario, 10_000, BEFORE, node_api)[1]
 
 
 CASES = [
@@ -176,6 +178,13 @@ def test_crash_at_any_write_ends_as_if_it_had_not_happened(scenario: str, at: in
     _, held = play(scenario, at, mode)
 
     assert held == golden(scenario)
+
+
+@pytest.mark.parametrize(("scenario", "at", "mode"), sampled(CASES, every=12))
+def test_crash_at_any_write_ends_the_same_with_node_claims(scenario: str, at: int, mode: str) -> None:
+    _, held = play(scenario, at, mode, NODE_CLAIM)
+
+    assert held == golden(scenario, NODE_CLAIM) == golden(scenario)
 
 
 @pytest.mark.parametrize("scenario", SCENARIOS)

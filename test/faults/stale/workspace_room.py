@@ -18,6 +18,7 @@ from controller_runtime.controller.controller import Controller, Request
 from controller_runtime.metrics.registry import ControllerMetrics, new_registry
 from controller_runtime.resources import NAMESPACES, Object, Resource, name_of, namespace_of
 from hack.localcluster.apiserver.objects import Caller, Write
+from kaito_controller.nodeapi import APIS, DEFAULT
 from kaito_controller.settings import ControllerSettings
 from kaito_controller.workspace.act.actions import MACHINES
 from kaito_controller.workspace.observe.machine_source import MachineSource
@@ -171,8 +172,8 @@ class _Operator:
         return self.registry.get_sample_value("controller_runtime_reconcile_panics_total", labels_) or 0.0
 
     def add_runnable(self, machines: MachineSource, **_: Any) -> None:
-        """What follows the Machine CRD is not run: the CRD is here from the start and stays."""
-        assert machines.available
+        """What follows the CRD of a node API is not run: that of Machines is here from the start and stays, another one never comes."""
+        assert machines.available is (machines.api is APIS[DEFAULT])
 
 
 def is_ready(room: Room) -> bool:

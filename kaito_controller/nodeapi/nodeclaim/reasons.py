@@ -1,0 +1,70 @@
+"""Reasons in the status of a NodeClaim: Karpenter's (1.0 to 1.15, as its code sets them), and those of our provisioner. Pure data."""
+
+from __future__ import annotations
+
+from gpu_provisioner.api import node_claim, reasons
+from gpu_provisioner.api.dialect import NODE_CLAIM
+from kaito_controller.nodeapi.port import Reasons
+
+DELETED_BEFORE_LAUNCH = "DeletedBeforeLaunch"
+"""Ours: read from an object that is being deleted and says nothing itself."""
+
+
+def _theirs(*ours: str) -> set[str]:
+    """As our provisioner writes them into NodeClaims."""
+    return {NODE_CLAIM.reasons.get(reason, reason) for reason in ours}
+
+
+_KARPENTER_WAITS = {
+    node_claim.AWAITING,
+    *("NodeNotFound", "NodeNotReady", "StartupTaintsExist", "KnownEphemeralTaintsExist", "ResourceNotRegistered"),
+    *(
+        "RegistrationHookPending",
+        "DRADriverPoolsNotPublished",
+        "Rebooting",
+        "ReconcilingDependents",
+        "UnhealthyDependents",
+    ),
+}
+_WAITING = frozenset(
+    {
+        "",
+        *_KARPENTER_WAITS,
+        *_theirs(
+            reasons.LAUNCH_IN_PROGRESS,
+            reasons.WAITING_FOR_TURN,
+            reasons.MACHINE_NOT_LAUNCHED,
+            reasons.CLOUD_BUSY,
+            reasons.CLOUD_THROTTLED,
+        ),
+    }
+)
+_WHAT_HAPPENED = _theirs(
+    reasons.LAUNCH_TIMEOUT,
+    reasons.REGISTRATION_TIMEOUT,
+    reasons.INITIALIZATION_TIMEOUT,
+    reasons.POOL_GONE,
+    reasons.POOL_IN_MAINTENANCE,
+    reasons.POOL_DELETING,
+    reasons.DRAINING,
+    reasons.NODE_DELETED,
+    reasons.NODE_UNHEALTHY,
+)
+_DISRUPTED = {"Drifted", "Expired", "Underutilized", "Empty", "Disrupted"}
+
+REASONS = Reasons(
+    known=frozenset(
+        {
+            *_WAITING,
+            *_DISRUPTED,
+            *_theirs(*(entry.reason for entry in reasons.REASONS)),
+            DELETED_BEFORE_LAUNCH,
+            reasons.LAUNCH_FAILED,
+        }
+    )
+    - {""},
+    waiting=_WAITING,
+    terminal=frozenset(_theirs(reasons.INSTANCE_TYPE_NOT_OFFERED, reasons.INVALID_MACHINE, reasons.POOL_NAME_TAKEN)),
+    maintenance=frozenset({reasons.POOL_IN_MAINTENANCE}),
+    causeless=frozenset(_WAITING | _WHAT_HAPPENED),
+)
