@@ -18,7 +18,7 @@ from controller_runtime.controller.outcomes import OnPoisoned
 from controller_runtime.logs import get_logger
 from controller_runtime.manager.manager import Manager
 from controller_runtime.resources import NODES, Object, name_of
-from controller_runtime.startup import patiently
+from controller_runtime.startup import is_transient, patiently
 from controller_runtime.version import register_build_info
 from gpu_provisioner.api.dialect import DIALECTS, KINDS, MACHINE, Dialect
 from gpu_provisioner.cloud.cache import PoolView
@@ -122,6 +122,10 @@ def build_provisioner(
     return Provisioner(machines[0], garbage)
 
 
+class _NothingServedError(Exception):
+    """CRDs may be installed together with this program, and be served a moment later."""
+
+
 def _dialects(manager: Manager, settings: ProvisionerSettings, clock: Clock) -> tuple[Dialect, ...]:
     """The node APIs that are answered. With `auto` and none installed it is the Machine that is waited for."""
     if settings.node_apis == "both":
@@ -132,7 +136,17 @@ def _dialects(manager: Manager, settings: ProvisionerSettings, clock: Clock) -> 
     def is_here(dialect: Dialect) -> bool:
         return is_served(manager.client, dialect.resource, when_forbidden=dialect is MACHINE)
 
-    found = tuple(d for d in DIALECTS if patiently(partial(is_here, d), "the API server", clock=clock))
+    def look() -> tuple[Dialect, ...]:
+        found = tuple(dialect for dialect in DIALECTS if is_here(dialect))
+        if not found:
+            raise _NothingServedError("the CRD of no node API is installed")
+        return found
+
+    worth = lambda error: is_transient(error) or isinstance(error, _NothingServedError)  # noqa: E731
+    try:
+        found = patiently(look, "a node API", worth_another_try=worth, clock=clock)
+    except _NothingServedError:
+        found = ()
     log.info("these node APIs are answered", node_apis=[dialect.name for dialect in found or (MACHINE,)])
     return found or (MACHINE,)
 

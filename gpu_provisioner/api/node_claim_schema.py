@@ -59,7 +59,8 @@ class NodeClaimCondition(ApiModel):
     last_transition_time: str = Field(
         description="When the status last flipped (RFC 3339).", json_schema_extra={"format": "date-time"}
     )
-    observed_generation: Annotated[int, Field(ge=0, le=2**63 - 1)] | None = Field(
+    # The highest number that a JSON number holds exactly: a real API server refuses every status under a bound of 2**63 - 1.
+    observed_generation: Annotated[int, Field(ge=0, le=2**53 - 1)] | None = Field(
         default=None, description="Generation that the condition was computed from."
     )
 

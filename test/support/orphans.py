@@ -16,13 +16,14 @@ from controller_runtime.client.kubernetes_client import Client
 from controller_runtime.clock import rfc3339_micro
 from controller_runtime.errors import NotFound
 from controller_runtime.resources import Object, uid_of
+from gpu_provisioner.api.dialect import DIALECTS
 from gpu_provisioner.api.labels import MACHINE_UID_TAG
-from gpu_provisioner.api.resource import MACHINES
 from hack.envtest.furnished import FurnishedCluster
 from hack.localcluster.apiserver.store import Change
 from hack.localcluster.cluster import LocalCluster
 
 OUTSIDE_PERIOD_S = 0.25
+ORDERS = tuple(dialect.resource for dialect in DIALECTS)
 
 
 class Orphans:
@@ -46,7 +47,7 @@ class Orphans:
 
     def machine_deleted(self, change: Change) -> None:
         """Listens to the store of localcluster, in the thread of its API server."""
-        if change.event == "DELETED" and change.resource == ("karpenter.sh", "machines"):
+        if change.event == "DELETED" and change.resource in [(order.group, order.plural) for order in ORDERS]:
             self._judge_deleted(change.entry.obj)
 
     def look_from_outside(self) -> None:
@@ -84,10 +85,14 @@ class Orphans:
 
 
 def _machine_uids(client: Client) -> set[str]:
-    try:
-        return {uid_of(machine) for machine in client.list(MACHINES).items}
-    except NotFound:  # the type is not installed yet
-        return set()
+    """Of Machines and NodeClaims: either orders a pool."""
+    found: set[str] = set()
+    for resource in ORDERS:
+        try:
+            found |= {uid_of(machine) for machine in client.list(resource).items}
+        except NotFound:  # the type is not installed, or not yet
+            continue
+    return found
 
 
 def _mark(properties: Mapping[str, Any] | None) -> str:
