@@ -64,6 +64,7 @@ def build() -> int:
     for minor in binaries.minors():
         print(f"Kubernetes {minor}: {binaries.ensure_control_plane(minor)}")
     print(f"helm and crane: {binaries.ensure(binaries.client_tools())}")
+    print(f"Karpenter: {binaries.ensure(binaries.karpenter())}")
     return 0
 
 

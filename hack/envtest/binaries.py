@@ -94,6 +94,12 @@ def coredns() -> Toolset:
     return Toolset(module, {"coredns": "."}, _required_version(module, "github.com/coredns/coredns"))
 
 
+def karpenter() -> Toolset:
+    """Karpenter's core with its kwok provider, whose cloud is the API server."""
+    module = HERE / "karpenter"
+    return Toolset(module, {"kwok": "sigs.k8s.io/karpenter/kwok"}, _required_version(module, "sigs.k8s.io/karpenter"))
+
+
 def node_tools(minor: str) -> list[Toolset]:
     """What a real node and the servers of a cluster need: kubelet and kube-proxy, containerd, CoreDNS, a registry."""
     kubernetes, nodes = HERE / f"kubernetes-{minor}", HERE / "nodes"

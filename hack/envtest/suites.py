@@ -75,6 +75,7 @@ SUITES = (
     Suite("workloads", ("test/e2e/workloads",), own_server=True),
     Suite("machinery", ("test/envtest/test_machinery.py",), own_server=True),
     Suite("shipped roles", ("test/envtest/test_shipped_roles.py",), own_server=True, every_minor=True),
+    Suite("Karpenter as the provisioner", ("test/envtest/test_karpenter.py",), own_server=True),
     Suite("kaito_controller end to end", ("test/e2e/kaito_controller",), own_server=True, in_parallel=True),
     Suite("gpu_provisioner end to end", ("test/e2e/gpu_provisioner",), own_server=True, in_parallel=True),
     Suite("chart, image, crane, envtest itself", ("test/install", "test/envtest/tools"), "envtest", own_server=True),

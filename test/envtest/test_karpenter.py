@@ -1,0 +1,123 @@
+"""The controller with the real Karpenter core as the provisioner (its kwok provider, on a real control plane).
+
+Nothing here is ours but the controller: Karpenter's CRDs, its launch, registration, termination. Only kubelets and machines are played.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from controller_runtime.resources import Object
+from test.e2e.kaito_controller.test_quickstarts import QUICKSTARTS, add_push_secret, filled
+from test.support.karpenter import GPU_SIZE, NODE_CLASS, KarpenterRig
+from test.support.workspaces import good
+
+pytestmark = [pytest.mark.envtest, pytest.mark.timeout(300)]
+
+_SERIAL = itertools.count()
+
+
+@pytest.fixture(scope="module")
+def rig(tmp_path_factory: pytest.TempPathFactory) -> Iterator[KarpenterRig]:
+    with KarpenterRig(tmp_path_factory.mktemp("karpenter"), machine_attempts="3") as running:
+        yield running
+
+
+@pytest.fixture
+def namespace(rig: KarpenterRig) -> Iterator[str]:
+    name = f"team-{next(_SERIAL)}"
+    rig.kubectl("create", "namespace", name)
+    yield name
+    rig.clean(name)
+
+
+def workspace(namespace: str, instance_type: str = GPU_SIZE) -> Object:
+    wanted = good("inference")
+    wanted["metadata"] = {"name": "phi", "namespace": namespace}
+    wanted["resource"] = {"instanceType": instance_type, "labelSelector": {"matchLabels": {"apps": "phi"}}}
+    return wanted
+
+
+@pytest.mark.parametrize("file", QUICKSTARTS)
+def test_quickstart_becomes_ready_on_karpenters_nodes(
+    rig: KarpenterRig, namespace: str, tmp_path: Path, file: str
+) -> None:
+    name, _ = QUICKSTARTS[file]
+    add_push_secret(rig, namespace)
+
+    rig.kubectl("apply", "-n", namespace, "-f", str(filled(file, tmp_path)))
+
+    rig.wait_ready(name, namespace)
+    (claim,) = rig.machines(name, namespace)
+    assert claim["status"]["providerID"].startswith("kwok://")
+    node = rig.get("node", claim["status"]["nodeName"])
+    assert node["metadata"]["annotations"]["karpenter.sh/do-not-disrupt"] == "true"
+    assert node["metadata"]["labels"]["kaito.sh/workspace"] == name
+    assert {"key": "sku", "value": "gpu", "effect": "NoSchedule"} in node["spec"]["taints"]
+
+
+def test_deletion_leaves_neither_claim_nor_node(rig: KarpenterRig, namespace: str) -> None:
+    rig.kubectl.apply(workspace(namespace))
+    rig.wait_ready("phi", namespace)
+    (node,) = rig.worker_nodes("phi", namespace)
+
+    rig.kubectl("delete", "workspace", "phi", "-n", namespace, "--timeout=60s")
+
+    assert not rig.machines("phi", namespace)
+    assert node not in rig.kubectl("get", "nodes", "-o", "name")
+
+
+def test_launch_that_fails_is_quoted_in_karpenters_words(rig: KarpenterRig, namespace: str) -> None:
+    rig.kubectl.apply(workspace(namespace, "Standard_NC24ads_A100_v4"))
+
+    message = rig.wait_explained("phi", namespace, "MachineFailing")
+
+    assert "LaunchFailed" in message
+    assert "instance type not found" in message
+
+
+def test_claims_that_karpenter_deletes_at_once_are_counted_and_given_up(rig: KarpenterRig, namespace: str) -> None:
+    """Its provider answers a node class that is not there as a lack of capacity: the NodeClaim is gone within milliseconds."""
+    group, kind, name = NODE_CLASS.split("/")
+    rig.kubectl("delete", f"{kind}.{group}".lower(), name)
+    rig.kubectl.apply(workspace(namespace))
+
+    message = rig.wait_explained("phi", namespace, "MachineAttemptsExhausted", timeout_s=60.0)
+
+    assert "attempt 3 of 3" in message
+    assert "kubectl get events" in message
+    assert rig.machines("phi", namespace) == []
+    rig.kubectl.apply({"apiVersion": f"{group}/v1alpha1", "kind": kind, "metadata": {"name": name}})
+    rig.kubectl("annotate", "workspace", "phi", "-n", namespace, "kaito.sh/try-again=now")
+    rig.wait_ready("phi", namespace)
+
+
+def test_node_that_is_deleted_is_replaced(rig: KarpenterRig, namespace: str) -> None:
+    rig.kubectl.apply(workspace(namespace))
+    rig.wait_ready("phi", namespace)
+    (node,) = rig.worker_nodes("phi", namespace)
+
+    rig.kubectl("delete", "node", node, "--wait=false")
+
+    rig.wait_for(
+        lambda: rig.worker_nodes("phi", namespace) not in ([], [node]) and rig.condition("phi", namespace)[0] == "True",
+        "serving on another node",
+        90.0,
+    )
+    assert len(rig.machines("phi", namespace)) == 1
+
+
+@pytest.mark.parametrize("victim", ["karpenter", "controller"])
+def test_kill_nine_while_a_node_is_made_makes_no_second_one(rig: KarpenterRig, namespace: str, victim: str) -> None:
+    rig.kubectl.apply(workspace(namespace))
+    rig.wait_for(lambda: rig.machines("phi", namespace), "the order")
+
+    getattr(rig, victim).kill()
+    setattr(rig, victim, rig.start_karpenter() if victim == "karpenter" else rig.start_controller())
+
+    rig.wait_ready("phi", namespace, 90.0)
+    assert len(rig.machines("phi", namespace)) == 1
