@@ -41,6 +41,7 @@ NOT_RUN = {
     "make release": "builds everything anew; .ci/run runs it",
     "make test PKG=gpu_provisioner": "a part of make test",
     "make unit": "a part of make test",
+    'python -m hack.envtest test --suite "Karpenter as the provisioner"': "a part of make test-envtest",
     "pre-commit install": "writes into the checkout; each hook is a command of make lint",
 }
 """Commands in running text that no test runs, with the reason."""
