@@ -1,4 +1,4 @@
-"""Reasons in the status of a NodeClaim: Karpenter's, as the code of its releases 1.0 to 1.15 sets them, and our provisioner's. Pure data."""
+"""Reasons in the status of a NodeClaim: Karpenter's, as the code of its releases 1.0 to 1.15 sets them, and our provisioner's. Pure."""
 
 from __future__ import annotations
 
