@@ -59,6 +59,9 @@ the pool nor onto the Node, so that no Machine can make its Node lie. `app.kuber
 MACHINE_UID = "kaito.sh/machine-uid"
 """Ours. Node label of the pool: the UID of the Machine that the pool was made for (half of the ownership mark)."""
 
+POOL_MARKS = frozenset({MACHINE_UID, MACHINE_TYPE})
+"""Labels that the provisioner gives a pool, and the pool its Nodes: no Machine's label of the same key takes their place."""
+
 MACHINE_UID_TAG = "kaito-machine-uid"
 """Ours. Tag of the pool with the same UID (the other half; `/` is not allowed in tag names)."""
 

@@ -53,11 +53,11 @@ def synced(machine: Machine, node: NodeView) -> NodeView:
 
 
 def _own_labels(machine: Machine) -> dict[str, str]:
-    """The Machine's labels, without those by which others say what the Node is."""
+    """The Machine's labels, without those by which others say what the Node is, and without the marks that came from the pool."""
     return {
         k: v
         for k, v in machine.labels.items()
-        if k == machine.dialect.pool_label or not labels.SYSTEM_LABEL.fullmatch(k)
+        if k == machine.dialect.pool_label or not (k in labels.POOL_MARKS or labels.SYSTEM_LABEL.fullmatch(k))
     }
 
 

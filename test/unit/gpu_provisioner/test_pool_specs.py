@@ -55,6 +55,15 @@ def test_the_mark_is_on_the_pool_twice_and_cannot_be_overwritten_by_machine_labe
     assert spec.node_labels[labels.PROVISIONER_NAME] == "default"
 
 
+@pytest.mark.parametrize("pool_labels", [{}, {labels.MACHINE_UID: "uid-1", labels.MACHINE_TYPE: "gpu"}])
+def test_no_label_of_a_machine_takes_the_place_of_a_mark_on_its_node(pool_labels: dict[str, str]) -> None:
+    machine = build_machine(labels={**OWN, labels.MACHINE_UID: "forged", labels.MACHINE_TYPE: "cpu"})
+
+    want = synced(machine, replace(build_node(is_ready=False), labels=pool_labels))
+
+    assert {key: value for key, value in want.labels.items() if key in labels.POOL_MARKS} == pool_labels
+
+
 LIES = {
     "kubernetes.io/os": "windows",
     "kubernetes.io/hostname": "other",
