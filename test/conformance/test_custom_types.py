@@ -39,6 +39,23 @@ def test_bad_value_is_refused_by_field_and_reason(
     assert refused.body["details"]["kind"] == "Widget"
 
 
+@pytest.mark.parametrize("field", ["wide", "deep", "bare", "shorter"])
+@pytest.mark.parametrize("value", [0, 5])
+def test_bound_that_a_float_takes_out_of_its_format_refuses_every_value(
+    api: RawApi, namespace: str, field: str, value: int
+) -> None:
+    """So no schema may have a bound of 2**63 - 1, as wide as that looks."""
+    refused = api.post(widgets(namespace), widget(**{field: value}))
+
+    assert (refused.code, refused.reason, refused.causes["<nil>"]) == (422, "Invalid", "FieldValueInvalid")
+    assert "boundary value must be of type integer" in refused.body["message"]
+
+
+@pytest.mark.parametrize(("spec", "code"), [({"long": 2**53 - 1}, 201), ({"long": 2**53}, 422), ({"short": 5}, 201)])
+def test_bound_that_a_float_holds_is_a_bound(api: RawApi, namespace: str, spec: dict[str, Any], code: int) -> None:
+    assert api.post(widgets(namespace), widget(**spec)).code == code
+
+
 def test_missing_required_field_is_named(api: RawApi, namespace: str) -> None:
     body = widget()
     del body["spec"]["size"]

@@ -28,6 +28,12 @@ SPEC: dict[str, Any] = {
     "properties": {
         "size": {"type": "integer", "minimum": 1, "maximum": 100, "description": "How large it is."},
         "limit": {"type": "integer"},
+        "wide": {"type": "integer", "format": "int64", "minimum": 0, "maximum": 2**63 - 1},
+        "long": {"type": "integer", "format": "int64", "minimum": 0, "maximum": 2**53 - 1},
+        "deep": {"type": "integer", "format": "int64", "minimum": -(2**63), "maximum": 2**62},
+        "bare": {"type": "integer", "maximum": 2**63 - 1},
+        "short": {"type": "integer", "format": "int32", "minimum": -(2**31), "maximum": 2**31 - 1},
+        "shorter": {"type": "integer", "format": "int32", "minimum": 0, "maximum": 2**31},
         "mode": {"type": "string", "enum": ["fast", "slow"], "default": "fast"},
         "name": {"type": "string", "pattern": "^[a-z]+$", "maxLength": 8, "minLength": 2},
         "color": {

@@ -9,6 +9,7 @@ from __future__ import annotations
 import datetime
 import functools
 from collections.abc import Callable, Iterable, Iterator
+from decimal import Decimal
 from typing import Any
 
 import orjson
@@ -172,6 +173,7 @@ def _string_causes(value: str, node: Object, path: str) -> Iterator[Cause]:
 
 
 def _number_causes(value: float, node: Object, path: str) -> Iterator[Cause]:
+    yield from _boundary_causes(node, path)
     if "minimum" in node:
         bound, exclusive = node["minimum"], node.get("exclusiveMinimum")
         if value < bound or (exclusive and value == bound):
@@ -185,6 +187,18 @@ def _number_causes(value: float, node: Object, path: str) -> Iterator[Cause]:
     low, high = _RANGES.get(node.get("format", ""), (value, value))
     if not low <= value <= high:
         yield _body_cause(path, value, f"must be of type {node['format']}: {quoted(value)}")
+
+
+def _boundary_causes(node: Object, path: str) -> Iterator[Cause]:
+    """A real server reads a bound as a float and writes it out again: one that is then no number of its format refuses every value."""
+    if node.get("type") != "integer":
+        return
+    low, high = _RANGES.get(node.get("format", ""), _RANGES["int64"])
+    wanted = f"with format {node['format']}" if node.get("format") else "(default format)"
+    for name in ("minimum", "maximum"):
+        if name in node and not low <= int(Decimal(repr(float(node[name])))) <= high:
+            text = f"{name.capitalize()} boundary value must be of type integer {wanted} in {path}"
+            yield Cause("<nil>", f'Invalid value: "": {text}')
 
 
 def _body_cause(path: str, value: Any, text: str) -> Cause:
