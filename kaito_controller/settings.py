@@ -78,10 +78,13 @@ class ControllerSettings(OperatorSettings):
         description="Request of a NodeClaim that sizes the disk: storage, ephemeral-storage, none; auto: what the node class knows.",
     )
     machine_attempts: int = Field(
-        default=3, ge=1, le=100, description="Machines that may fail, for each node, before the Workspace gives up."
+        default=3,
+        ge=1,
+        le=100,
+        description="Machines (or NodeClaims) that may fail, for each node, before the Workspace gives up.",
     )
     machine_timeout_s: Seconds = Field(
-        default=1800.0, gt=0, description="A Machine that is not Ready by then counts as failed."
+        default=1800.0, gt=0, description="A Machine (or NodeClaim) that is not Ready by then counts as failed."
     )
     machine_retry_delay_s: Seconds = Field(
         default=30.0, description="Pause before the second attempt; it doubles with each further one."
@@ -90,7 +93,7 @@ class ControllerSettings(OperatorSettings):
         default=1800.0, gt=0, description="After the last attempt failed, one more is made each time this has passed."
     )
     provisioner_silence_s: Seconds = Field(
-        default=120.0, gt=0, description="A Machine that no provisioner has touched by then is reported."
+        default=120.0, gt=0, description="A Machine (or NodeClaim) that no provisioner has touched by then is reported."
     )
     node_lost_timeout_s: Seconds = Field(
         default=600.0, gt=0, description="A node that is gone or not Ready for so long is replaced."

@@ -104,31 +104,33 @@ CACHE_STALE = _trouble(
 )
 
 # --- nodes --------------------------------------------------------------------------------------------------------------------------
-MACHINES_READY = _good("MachinesReady", (MACHINE_READY,), "Every Machine of the Workspace is Ready.")
-MACHINES_NOT_NEEDED = _good("MachinesNotNeeded", (MACHINE_READY,), "Existing nodes qualify; no Machine was ordered.")
-MACHINES_PENDING = _waiting("MachinesPending", _NODES, "Machines are ordered and their nodes have not joined yet.")
+MACHINES_READY = _good("MachinesReady", (MACHINE_READY,), "Every Machine or NodeClaim of the Workspace is Ready.")
+MACHINES_NOT_NEEDED = _good("MachinesNotNeeded", (MACHINE_READY,), "Existing nodes qualify; none was ordered.")
+MACHINES_PENDING = _waiting(
+    "MachinesPending", _NODES, "Nodes are ordered (by Machines or NodeClaims) and have not joined yet."
+)
 MACHINE_FAILING = _trouble(
     "MachineFailing",
     _NODES,
-    "The provisioner reports a failure of a Machine and goes on trying (quota, capacity, access).",
-    "Remove the cause in the message, which quotes the cloud; the Machine goes on by itself.",
+    "The provisioner reports a failure of a Machine or NodeClaim and goes on trying (quota, capacity, access).",
+    "Remove the cause in the message, which quotes the cloud; the order goes on by itself.",
 )
 MACHINE_REPLACED = _trouble(
     "MachineReplaced",
     _NODES,
-    "A Machine failed for good; it is removed and the next attempt is made.",
+    "A Machine or NodeClaim failed for good; it is removed and the next attempt is made.",
     "Read the cloud's reason in the message (quota, capacity, SKU); attempts are limited.",
 )
 MACHINE_ATTEMPTS_EXHAUSTED = _terminal(
     "MachineAttemptsExhausted",
     _NODES,
-    "Every allowed attempt at a Machine failed for good.",
+    "Every allowed attempt at a Machine or NodeClaim failed for good.",
     "Remove the cause that the message quotes, then set the annotation kaito.sh/try-again to a new value to try at once.",
 )
 MACHINE_REFUSED = _trouble(
     "MachineRefused",
     _NODES,
-    "The API server refused to create the Machine (permission, quota or admission).",
+    "The API server refused to create the Machine or NodeClaim (permission, quota or admission).",
     "Grant or change what the message quotes; the controller retries slowly by itself.",
 )
 NODE_LIMIT_REACHED = _trouble(
@@ -146,14 +148,14 @@ QUOTA_SHORT = _trouble(
 PROVISIONER_SILENT = _trouble(
     "ProvisionerSilent",
     _NODES,
-    "No provisioner has touched the Machine: no finalizer, no condition.",
-    "Check that gpu-provisioner (or another provisioner of karpenter.sh/v1alpha5 Machines) runs and may read Machines.",
+    "No provisioner has touched the Machine or NodeClaim: no finalizer, no condition.",
+    "Check that the provisioner (gpu-provisioner, or the Karpenter of the node class) runs and may read the kind that the message names.",
 )
 MACHINE_API_MISSING = _trouble(
     "MachineAPIMissing",
     _NODES,
-    "Too few existing nodes qualify, and the Machine CRD is not installed, so none can be ordered.",
-    "Install the CRD machines.karpenter.sh and a provisioner, or label enough GPU nodes as the message says.",
+    "Too few existing nodes qualify, and the CRD by which nodes are ordered is not installed, so none can be ordered.",
+    "Install the CRD that the message names and a provisioner, or label enough GPU nodes as the message says.",
 )
 NODES_READY = _good("NodesReady", (RESOURCE_READY,), "All nodes are Ready and show their GPUs.")
 NODE_NOT_READY = _trouble(
@@ -301,8 +303,8 @@ DELETING_WORKLOADS = _waiting(
 DELETING_MACHINES = _waiting(
     "DeletingMachines",
     (WORKSPACE_DELETING, *_ALL),
-    "Machines are being removed; the Workspace stays until they are gone.",
-    "Wait; if it takes long, see the Machine in the message and the provisioner's log.",
+    "Machines or NodeClaims are being removed; the Workspace stays until they are gone.",
+    "Wait; if it takes long, see the object in the message and the provisioner's log.",
 )
 RELEASING = _waiting(
     "ReleasingNodes", (WORKSPACE_DELETING, *_ALL), "Everything is gone; the last marks are being removed."

@@ -22,13 +22,13 @@ from controller_runtime.resources import (
     uid_of,
 )
 from controller_runtime.untrusted import entries, mapping
-from gpu_provisioner.api.resource import MACHINES
 from kaito_controller.api.labels import WORKSPACE, WORKSPACE_NAMESPACE, WORKSPACES
 from kaito_controller.cli.cluster import Cluster, connect, of_cluster
 from kaito_controller.cli.document import Output, output_option, to_text
 from kaito_controller.cli.nodeobjects import KINDS, read_node_object
 
-BLIND = "Agent pools without a Machine are seen by gpu-provisioner alone: its log and metric gpu_provisioner_garbage_collected tell."
+_ORDERS = frozenset(kind.kind for kind in KINDS)
+BLIND = "Agent pools that no Machine or NodeClaim owns are seen by gpu-provisioner alone: its log and its metrics say."
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,9 +91,9 @@ def _orders(orders: list[Object], workspaces: set[tuple[str, str]]) -> Iterator[
 def _nodes(nodes: list[Object], orders: set[str]) -> Iterator[Leftover]:
     for node in nodes:
         owners = entries(mapping(node.get("metadata")).get("ownerReferences"), 16)
-        owner = next((o for o in owners if o.get("kind") == MACHINES.kind), None)
+        owner = next((o for o in owners if o.get("kind") in _ORDERS), None)
         if owner is not None and owner.get("uid") not in orders:
-            why = f"its Machine {owner.get('name')} does not exist; released once its agent pool is proven gone"
+            why = f"its {owner.get('kind')} {owner.get('name')} does not exist; released once its agent pool is proven gone"
             yield Leftover("Node", name_of(node), "gpu-provisioner", why)
 
 

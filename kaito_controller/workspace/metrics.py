@@ -24,7 +24,7 @@ PHASE_BUCKETS = (1, 5, 15, 30, 60, 120, 180, 300, 450, 600, 900, 1200, 1800, 270
 OTHER = "Other"
 
 PHASES = {
-    "node_ordered": "From the creation of the Workspace until its Machines are ordered.",
+    "node_ordered": "From the creation of the Workspace until its nodes are ordered.",
     "node_ready": "From the order until all nodes are Ready and show their GPUs.",
     "image_pulled": "From the creation of the workload until the containers have started.",
     "serving": "From the start of the containers until the health checks are answered.",
@@ -40,10 +40,10 @@ _MACHINE_REASONS = frozenset[str]().union(*(api.reasons.known for api in APIS.va
 NAMES = {
     "kaito_workspaces": "Workspaces by phase (ready, waiting, trouble, failed, deleting, new) and reason of WorkspaceReady.",
     "kaito_workspace_phase_seconds": "Seconds that a phase took, by phase; of what was lost and came back, since the loss.",
-    "kaito_machine_failures_total": "Machines that failed for good, by reason.",
+    "kaito_machine_failures_total": "Machines and NodeClaims that failed for good, by reason.",
     "kaito_ordered_nodes": "Nodes that Workspaces have ordered, until they are gone; what the limit of the cluster counts.",
     "kaito_ordered_nodes_limit": "Nodes that all Workspaces together may order (--max-nodes).",
-    "kaito_node_api": "1 for the API by which new nodes are ordered, 0 for the others.",
+    "kaito_node_api": "1 for the API by which new nodes are ordered, with why it was chosen; 0 for the others.",
 }
 """Every metric of this program, for the documentation."""
 
@@ -55,10 +55,10 @@ class WorkspaceMetrics:
         self,
         registry: CollectorRegistry,
         workspaces: Callable[[], Iterable[Object]],
-        node_api: Callable[[], str] = lambda: "",
+        node_api: Callable[[], tuple[str, str]] = lambda: ("", ""),
         ordered: Callable[[], tuple[int, int]] = lambda: (0, 0),
     ) -> None:
-        """`node_api`: name of the API by which new nodes are ordered, "" for none. `ordered`: how many there are, and may be."""
+        """`node_api`: name of the API by which new nodes are ordered, "" for none, and why. `ordered`: how many there are, and may be."""
         registry.register(_StateCollector(workspaces, node_api, ordered))
         name = "kaito_workspace_phase_seconds"
         self._phase = Histogram(name, NAMES[name], ["phase"], buckets=PHASE_BUCKETS, registry=registry)
@@ -80,7 +80,7 @@ class _StateCollector(Collector):
     def __init__(
         self,
         workspaces: Callable[[], Iterable[Object]],
-        node_api: Callable[[], str],
+        node_api: Callable[[], tuple[str, str]],
         ordered: Callable[[], tuple[int, int]],
     ) -> None:
         self._workspaces = workspaces
@@ -94,10 +94,10 @@ class _StateCollector(Collector):
         yield family
         for name, value in zip(("kaito_ordered_nodes", "kaito_ordered_nodes_limit"), self._ordered(), strict=True):
             yield GaugeMetricFamily(name, NAMES[name], value=value)
-        chosen = self._node_api()
-        family = GaugeMetricFamily("kaito_node_api", NAMES["kaito_node_api"], labels=["api"])
+        chosen, why = self._node_api()
+        family = GaugeMetricFamily("kaito_node_api", NAMES["kaito_node_api"], labels=["api", "why"])
         for name in APIS:
-            family.add_metric([name], float(name == chosen))
+            family.add_metric([name, why if name == chosen else ""], float(name == chosen))
         yield family
 
 

@@ -136,7 +136,12 @@ def assemble(manager: Manager, settings: ControllerSettings, *, clock: Clock = S
         OwnWrites({**informers, **machines.resources}, clock),
         reservations,
         recorder=manager.recorder(COMPONENT),
-        metrics=WorkspaceMetrics(manager.registry, workspaces.list, lambda: machines.chosen, reservations.in_cluster),
+        metrics=WorkspaceMetrics(
+            manager.registry,
+            workspaces.list,
+            lambda: (machines.choice.name, machines.choice.why),
+            reservations.in_cluster,
+        ),
         clock=clock,
     )
     controller = Controller(CONTROLLER, reconciler, workers=settings.workers, clock=clock, on_poisoned=reconciler.park)
@@ -233,8 +238,8 @@ def _machines(manager: Manager, settings: ControllerSettings, clock: Clock) -> t
         name: manager.informer(api.resource, indexers=MACHINE_INDICES) for name, api in APIS.items() if here[name]
     }
     chosen = patiently(lambda: choose(client, settings.node_api, here), "the API server", clock=clock)
-    if not here.get(chosen):
-        wanted = " or ".join(api.crd for name, api in APIS.items() if chosen in ("", name))
+    if not here.get(chosen.name):
+        wanted = " or ".join(api.crd for name, api in APIS.items() if chosen.name in ("", name))
         if settings.machine_api == "required":
             raise FatalError(f"the CRD {wanted} is not installed; install it, or start with --machine-api=auto")
         log.warning("no node API is installed; only nodes that users bring are used until one is", crd=wanted)

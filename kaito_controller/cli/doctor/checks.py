@@ -49,8 +49,16 @@ def crds(cluster: Cluster, _now: datetime) -> Iterator[Finding]:
         elif needed:
             yield Finding(Level.BAD, "crd", f"{resource} is not installed: there are no Workspaces.", INSTALL)
         elif resource is MACHINES:
-            told = f"{resource} is not installed: no Machine can be ordered, only existing nodes are used."
-            yield Finding(Level.WARNING, "crd", told, "Install it with a provisioner, unless you bring the nodes.")
+            yield from _without_machines(cluster)
+
+
+def _without_machines(cluster: Cluster) -> Iterator[Finding]:
+    """Nothing is missing where the other API is there."""
+    if cluster.optional(CRDS, str(NODE_CLAIMS)) is None:
+        told = (
+            f"neither {MACHINES} nor {NODE_CLAIMS} is installed: no node can be ordered, only existing nodes are used."
+        )
+        yield Finding(Level.WARNING, "crd", told, "Install one with its provisioner, unless you bring the nodes.")
 
 
 def _crd(resource: Resource, crd: Object) -> Finding:

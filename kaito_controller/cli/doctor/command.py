@@ -13,12 +13,15 @@ from kaito_controller.cli.cluster import Cluster, connect, of_cluster
 from kaito_controller.cli.doctor import checks, surroundings
 from kaito_controller.cli.doctor.bundle import bundle
 from kaito_controller.cli.doctor.finding import Check, Finding, Level, examine
+from kaito_controller.cli.doctor.node_api import CHECK as NODE_API
+from kaito_controller.cli.doctor.node_api import node_api
 from kaito_controller.cli.document import Output, output_option, to_text
 
 CHECKS: tuple[tuple[str, Check], ...] = (
     ("crd", checks.crds),
     ("admission", checks.admission),
     ("operators", checks.operators),
+    (NODE_API, node_api),
     ("permissions", checks.permissions),
     ("cloud", checks.cloud),
     ("quota", surroundings.quota),

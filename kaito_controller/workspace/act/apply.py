@@ -32,7 +32,7 @@ from controller_runtime.resources import (
 )
 from controller_runtime.untrusted import moment
 from kaito_controller.api import labels
-from kaito_controller.nodeapi import APIS, DEFAULT, KINDS
+from kaito_controller.nodeapi import APIS, DEFAULT, KINDS, api_of
 from kaito_controller.nodeapi.vocabulary import selector_of
 from kaito_controller.workloads import updated
 from kaito_controller.workspace.act.actions import (
@@ -259,7 +259,7 @@ class Applier:
         """The caches say that nothing is left. Look at the API server itself before the last trace of the Workspace goes."""
         left = self._machines_left(workspace)
         if left:
-            raise Conflict(f"Machines {', '.join(left)} are still there; waiting for the cache to show them")
+            raise Conflict(f"{', '.join(left)}: still there; waiting for the cache to show them")
         others = [finalizer for finalizer in finalizers_of(workspace) if finalizer != labels.FINALIZER]
         try:
             self._patch_workspace(workspace, {"finalizers": others})
@@ -280,7 +280,8 @@ class Applier:
                 if api is APIS[DEFAULT]:
                     raise
                 # A role that an older release brought cannot have ordered by it either.
-        return [name_of(machine) for machine in found if annotations_of(machine).get(naming.WORKSPACE_UID, uid) == uid]
+        ours = (order for order in found if annotations_of(order).get(naming.WORKSPACE_UID, uid) == uid)
+        return [f"{api_of(order).kind} {name_of(order)}" for order in ours]
 
 
 def _machine_of(action: Action) -> tuple[str, ...]:

@@ -160,7 +160,7 @@ def _progress(snapshot: Snapshot, assignment: Assignment) -> Verdict:
         return _pending(snapshot, assignment, waiting)
     if assignment.machines:
         return Verdict(reasons.MACHINES_READY, f"Ready: {_listed(snapshot, assignment)}.")
-    return Verdict(reasons.MACHINES_NOT_NEEDED, "Existing nodes are used; no Machine was ordered.")
+    return Verdict(reasons.MACHINES_NOT_NEEDED, f"Existing nodes are used; no {snapshot.node_api.kind} was ordered.")
 
 
 def _pending(snapshot: Snapshot, assignment: Assignment, waiting: list[MachineView]) -> Verdict:
@@ -313,12 +313,18 @@ def doubted(snapshot: Snapshot, verdict: Verdict, *kinds: str) -> Verdict:
     old = [kind for kind in kinds if kind in snapshot.stale]
     if verdict.reason.severity is Severity.GOOD or not old:
         return verdict
+    named = " and ".join(f"{name}s" for name in _named(snapshot, old))
     return Verdict(
         reasons.CACHE_STALE,
-        f"What is known here of {' and '.join(f'{kind}s' for kind in old)} may be old: the API server does not let the controller follow "
+        f"What is known here of {named} may be old: the API server does not let the controller follow "
         f"them at present. Nothing is taken for absent, lost or late until it does, and limits count anew from then. "
         f"/readyz of the controller names the error.",
     )
+
+
+def _named(snapshot: Snapshot, kinds: Iterable[str]) -> list[str]:
+    """As a user knows them: all node APIs are one cache here, called Machine."""
+    return [snapshot.node_api.kind if kind == "Machine" else kind for kind in kinds]
 
 
 def _deadline(since: datetime, seconds: float) -> datetime:

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from controller_runtime.untrusted import later
-from kaito_controller.workspace.state.machines import DELETED_BY_OTHERS, NODE_LOST, Order, says_why
+from kaito_controller.workspace.state.machines import NODE_LOST, Order, deleted_by_others, says_why
 from kaito_controller.workspace.state.records import Failure, shorten
 from kaito_controller.workspace.state.snapshot import MachinePhase, MachineView, Snapshot
 
@@ -57,7 +57,7 @@ def record_failures(snapshot: Snapshot, failed: Iterable[MachineView]) -> dict[i
         period = timedelta(seconds=snapshot.limits.machine_retry_period_s)
         fresh = before is None or (machine.initialized and snapshot.now - before.at >= period)
         lost = machine.phase is MachinePhase.READY
-        reason = NODE_LOST if lost else machine.reason or DELETED_BY_OTHERS
+        reason = NODE_LOST if lost else machine.reason or deleted_by_others(machine.kind)
         message = f"node {machine.node_name} is gone or not Ready" if lost else machine.message
         count = 1 if fresh or before is None else before.failed + 1
         found[machine.ordinal] = Failure(

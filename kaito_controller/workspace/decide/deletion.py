@@ -14,7 +14,7 @@ from controller_runtime.clock import rfc3339
 from controller_runtime.resources import Object, is_deleting, name_of
 from kaito_controller.api import reasons
 from kaito_controller.workspace.act.actions import Action, Delete, ReleaseNode, RemoveFinalizer
-from kaito_controller.workspace.state.machines import DELETED_BY_OTHERS
+from kaito_controller.workspace.state.machines import deleted_by_others
 from kaito_controller.workspace.state.records import shorten
 from kaito_controller.workspace.state.snapshot import MachinePhase, MachineView, NodeView, Verdict
 
@@ -54,7 +54,9 @@ def deletion_verdict(remains: Remains) -> Verdict:
     if remains.machines:
         return Verdict(reasons.DELETING_MACHINES, _machines(remains.machines))
     names = ", ".join(node.name for node in remains.claimed[:4])
-    return Verdict(reasons.RELEASING, f"All workloads and Machines are gone; taking the mark off {names or 'no node'}.")
+    return Verdict(
+        reasons.RELEASING, f"All workloads and ordered nodes are gone; taking the mark off {names or 'no node'}."
+    )
 
 
 def _machines(machines: tuple[MachineView, ...]) -> str:
@@ -62,6 +64,6 @@ def _machines(machines: tuple[MachineView, ...]) -> str:
     more = f" and {len(machines) - 4} more" if len(machines) > 4 else ""
     first = machines[0]
     since = f" {first.kind} {first.name} has been terminating since {rfc3339(first.since)}." if first.since else ""
-    said = first.phase is MachinePhase.DELETING and first.reason != DELETED_BY_OTHERS
+    said = first.phase is MachinePhase.DELETING and first.reason != deleted_by_others(first.kind)
     told = f" It says {first.reason}: {shorten(first.message, 300)}" if said else ""
     return f"Waiting for {names}{more} to be gone.{since}{told}"

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Mapping
+from dataclasses import dataclass
 
 from controller_runtime.client.api import KubeClient
 from controller_runtime.errors import Forbidden, NotFound
@@ -22,26 +23,51 @@ AUTO = "auto"
 log = get_logger(__name__)
 
 
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """By which API nodes are ordered, and one word why; both "" while nothing is chosen."""
+
+    name: str = ""
+    why: str = ""
+
+
+SETTING = "setting"
+ONLY_ONE = "only-one-installed"
+IN_USE = "in-use-by-workspaces"
+ANSWERED = "answered-by-a-provisioner"
+BY_DEFAULT = "default"
+REASONS = (SETTING, ONLY_ONE, IN_USE, ANSWERED, BY_DEFAULT)
+"""Why an API is chosen."""
+
+
 class NodeOrders:
     """A `MachineCache` over the sources of all APIs."""
 
-    def __init__(self, sources: Mapping[str, MachineSource], chosen: str = "") -> None:
-        """`sources`: by name of the API. `chosen`: the API of new orders; "" for the first one that can be had."""
+    def __init__(self, sources: Mapping[str, MachineSource], choice: Choice = Choice()) -> None:
+        """`sources`: by name of the API. `choice`: the API of new orders; without one, the first that can be had."""
         self.sources = dict(sources)
         self._lock = threading.Lock()
-        self._chosen = chosen
-        if chosen:
-            log.info("nodes are ordered by this API", node_api=chosen, crd=APIS[chosen].crd)
+        self._choice = Choice()
+        self._choose(choice)
+
+    @property
+    def choice(self) -> Choice:
+        """The API of new orders; empty while none can be had and none was named."""
+        with self._lock:
+            if not self._choice.name:
+                self._choose(Choice(next((name for name, s in self.sources.items() if s.available), ""), ONLY_ONE))
+            return self._choice
+
+    def _choose(self, choice: Choice) -> None:
+        if choice.name:
+            self._choice = choice
+            crd = APIS[choice.name].crd
+            log.info("nodes are ordered by this API", node_api=choice.name, why=choice.why, crd=crd)
 
     @property
     def chosen(self) -> str:
-        """Name of the API of new orders; "" while none can be had and none was named."""
-        with self._lock:
-            if not self._chosen:
-                self._chosen = next((name for name, source in self.sources.items() if source.available), "")
-                if self._chosen:
-                    log.info("nodes are ordered by this API", node_api=self._chosen, crd=APIS[self._chosen].crd)
-            return self._chosen
+        """Name of the API of new orders, or ""."""
+        return self.choice.name
 
     @property
     def api(self) -> NodeApi:
@@ -78,19 +104,21 @@ class NodeOrders:
         return min(known) if len(known) == len(found) else None
 
 
-def choose(client: KubeClient, setting: str, installed: Mapping[str, bool]) -> str:
+def choose(client: KubeClient, setting: str, installed: Mapping[str, bool]) -> Choice:
     """The API that the setting names; for `auto` the only one that is installed, else the one that is in use here, else the default.
 
-    "" when none is installed. In use is an API by which nodes were ordered for Workspaces, or whose objects a provisioner has taken up.
+    None when none is installed. In use is an API by which nodes were ordered for Workspaces, or whose objects a provisioner has taken up.
     """
     if setting != AUTO:
-        return setting
+        return Choice(setting, SETTING)
     present = [name for name in APIS if installed[name]]
     if len(present) < 2:
-        return next(iter(present), "")
+        return Choice(present[0], ONLY_ONE) if present else Choice()
     in_use = [name for name in present if _is_ordered(client, APIS[name])]
+    if len(in_use) == 1:
+        return Choice(in_use[0], IN_USE)
     answered = [name for name in present if _is_answered(client, APIS[name])]
-    return next(iter(in_use if len(in_use) == 1 else answered if len(answered) == 1 else present))
+    return Choice(answered[0], ANSWERED) if len(answered) == 1 else Choice(present[0], BY_DEFAULT)
 
 
 def _is_ordered(client: KubeClient, api: NodeApi) -> bool:

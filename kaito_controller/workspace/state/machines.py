@@ -15,17 +15,22 @@ from controller_runtime.resources import Object, annotations_of, finalizers_of, 
 from controller_runtime.untrusted import EARLIEST, integer, moment
 from kaito_controller.api import patterns
 from kaito_controller.api.labels import ORDERED_LABELS, SYSTEM_LABEL
-from kaito_controller.nodeapi import APIS, DEFAULT, api_of
+from kaito_controller.nodeapi import APIS, DEFAULT, KINDS, api_of
 from kaito_controller.nodeapi.port import NodeApi, NodeOrder, NodeTerms, Reasons, Report
 from kaito_controller.nodeapi.vocabulary import owner_key as owner_key
 from kaito_controller.workspace.state import naming
 from kaito_controller.workspace.state.records import MOST_ATTEMPTS
 from kaito_controller.workspace.state.snapshot import Limits, MachinePhase, MachineView, Wanted
 
-DELETED_BY_OTHERS = "MachineDeleted"
-TOO_LATE = "MachineTimedOut"
 NODE_LOST = "NodeLost"
-_OURS = frozenset({DELETED_BY_OTHERS, TOO_LATE, NODE_LOST})
+_DELETED, _TIMED_OUT = "Deleted", "TimedOut"
+_OURS = frozenset({NODE_LOST, *(f"{kind}{what}" for kind in KINDS for what in (_DELETED, _TIMED_OUT))})
+"""Such as MachineDeleted and NodeClaimTimedOut."""
+
+
+def deleted_by_others(kind: str) -> str:
+    """Reason of an order of this kind that went without a word."""
+    return f"{kind}{_DELETED}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,7 +131,12 @@ def _phase(
     reason, message, since = report.reason, report.message, report.since
     if is_deleting(machine):
         gone_at = moment(machine["metadata"]["deletionTimestamp"])
-        return MachinePhase.DELETING, reason or DELETED_BY_OTHERS, message or "no cause was given", gone_at
+        return (
+            MachinePhase.DELETING,
+            reason or deleted_by_others(api_of(machine).kind),
+            message or "no cause was given",
+            gone_at,
+        )
     if reason in words.terminal:
         return MachinePhase.FAILED, reason, message, since
     if report.ready:
@@ -140,7 +150,7 @@ def _phase(
     if counted is not None and now - counted >= timedelta(seconds=limit_s):
         last = f"; last word: {reason} {message}".rstrip() if reason or message else ""
         told = "was Ready, and has not been for" if phase is MachinePhase.DEGRADED else "not Ready within"
-        return MachinePhase.FAILED, TOO_LATE, f"{told} {limit_s:.0f} s{last}", since
+        return MachinePhase.FAILED, f"{api_of(machine).kind}{_TIMED_OUT}", f"{told} {limit_s:.0f} s{last}", since
     return phase, reason, message, since
 
 

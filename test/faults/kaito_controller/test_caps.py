@@ -5,10 +5,10 @@ from __future__ import annotations
 import pytest
 
 from controller_runtime.resources import NAMESPACES
-from kaito_controller.workspace.act.actions import MACHINES
+from gpu_provisioner.api.dialect import DIALECTS
 from test.support.workspace_world import Operator, World, workspace
 
-pytestmark = pytest.mark.faults
+pytestmark = [pytest.mark.faults, pytest.mark.parametrize("world", DIALECTS, indirect=True, ids=lambda api: api.name)]
 
 
 def waiting(world: World, names: list[str]) -> list[str]:
@@ -21,7 +21,7 @@ def test_twelve_workspaces_hold_three_nodes_and_the_next_goes_on_when_one_is_del
         for name in names:
             world.apply(workspace(name))
         world.until(lambda: len(waiting(world, names)) == 9, "nine that wait")
-        assert len(world.client.list(MACHINES).items) == 3
+        assert len(world.client.list(world.node_api.resource).items) == 3
         ready = [name for name in names if name not in waiting(world, names)]
         for name in ready:
             world.until_ready(name)
@@ -29,7 +29,25 @@ def test_twelve_workspaces_hold_three_nodes_and_the_next_goes_on_when_one_is_del
         world.delete(ready[0])
 
         world.until(lambda: len(waiting(world, names)) == 8, "one that goes on")
-        assert len(world.client.list(MACHINES).items) <= 3
+        assert len(world.client.list(world.node_api.resource).items) <= 3
+
+
+def test_cluster_is_full_of_both_kinds_of_orders_together(world: World) -> None:
+    """Two nodes were ordered by the one API; the cap leaves no place for a third by the other."""
+    with Operator(world, max_nodes=2, max_nodes_per_namespace=5):
+        for name in ("one", "two"):
+            world.apply(workspace(name))
+        for name in ("one", "two"):
+            world.until_ready(name)
+    (other,) = (dialect for dialect in DIALECTS if dialect is not world.node_api)
+    world.install(f"karpenter.sh_{other.resource.plural}.yaml", other.resource)
+
+    with Operator(world, max_nodes=2, max_nodes_per_namespace=5, node_api=other.name):
+        world.apply(workspace("three"))
+        world.until(lambda: waiting(world, ["three"]), "the one that waits")
+
+        assert world.client.list(other.resource).items == []
+        assert len(world.client.list(world.node_api.resource).items) == 2
 
 
 def test_annotation_of_the_namespace_raises_the_limit_and_a_lowered_one_takes_nothing_away(world: World) -> None:
@@ -45,4 +63,4 @@ def test_annotation_of_the_namespace_raises_the_limit_and_a_lowered_one_takes_no
         world.apply(workspace("late"))
         world.until(lambda: waiting(world, ["late"]), "the refusal of a second one")
         assert world.condition("WorkspaceReady")[0] == "True"
-        assert len(world.client.list(MACHINES).items) == 1
+        assert len(world.client.list(world.node_api.resource).items) == 1

@@ -12,6 +12,7 @@ from typing import Any
 import click
 import pytest
 import yaml
+from prometheus_client import CollectorRegistry, generate_latest
 
 from controller_runtime.client.api import ObjectList
 from controller_runtime.clock import rfc3339
@@ -22,7 +23,10 @@ from kaito_controller.cli.cluster import Cluster
 from kaito_controller.cli.doctor.bundle import bundle
 from kaito_controller.cli.doctor.command import CHECKS, answer
 from kaito_controller.cli.doctor.finding import Finding, Level, examine
+from kaito_controller.cli.doctor.node_api import CHECK as NODE_API
 from kaito_controller.cli.doctor.redaction import GONE, redacted, redacted_text
+from kaito_controller.workspace.metrics import WorkspaceMetrics
+from kaito_controller.workspace.observe import node_orders
 from test.support.fake_clock import START, FakeClock
 from test.support.memory_client import MemoryClient
 from test.unit.kaito_controller.cli.shelf import Shelf
@@ -88,12 +92,23 @@ HEALTHY: Objects = [
 ]
 
 
+def chosen(api: str, why: str) -> str:
+    """As the controller's own collector writes it."""
+    registry = CollectorRegistry()
+    WorkspaceMetrics(registry, list, lambda: (api, why))
+    return generate_latest(registry).decode()
+
+
+CHOSEN = chosen("machine", "only-one-installed")
+
+
 class Surgery(MemoryClient):
     """A cluster of the given objects, which refuses some types and rights."""
 
     def __init__(self, objects: Objects, errors: Mapping[str, ApiError] | None = None, refused: str = "") -> None:
         super().__init__()
         self.objects, self.errors, self.refused = objects, errors or {}, refused
+        self.metrics = CHOSEN
 
     def get(self, resource: Resource, name: str, namespace: str | None = None) -> Object:
         found = [o for o in self._of(resource, namespace) if name_of(o) == name]
@@ -105,6 +120,8 @@ class Surgery(MemoryClient):
         return ObjectList(self._of(resource, namespace), "1")
 
     def read(self, path: str, query: Any = None) -> bytes:
+        if path.endswith("/proxy/metrics") and self.metrics:
+            return self.metrics.encode()
         raise self.errors.get("version") or NotFound("no", code=404)
 
     def post(self, path: str, body: Mapping[str, Any]) -> Object:
@@ -195,6 +212,29 @@ def test_what_is_wrong_is_found_with_its_cure_and_nothing_else_is_blamed(name: s
     assert answer(findings, "json")[0] == (1 if level is Level.BAD else 0)
 
 
+@pytest.mark.parametrize("why", node_orders.REASONS)
+@pytest.mark.parametrize(("api", "shown"), [("machine", "Machines"), ("nodeclaim", "NodeClaims")])
+def test_the_node_api_is_said_with_why_it_was_chosen(api: str, shown: str, why: str) -> None:
+    surgery = Surgery(HEALTHY)
+    surgery.metrics = chosen(api, why)
+
+    (finding,) = [f for f in examine(Cluster(surgery, "team"), START, CHECKS) if f.check == NODE_API]
+
+    assert finding.level is Level.OK
+    assert f"ordered by {shown} (karpenter.sh/" in finding.told
+    assert " " in finding.told.rpartition(": ")[2], "a sentence and not the bare word"
+
+
+@pytest.mark.parametrize(("metrics", "level"), [("", Level.UNKNOWN), (chosen("", ""), Level.WARNING)])
+def test_no_choice_and_no_metrics_are_told_apart(metrics: str, level: Level) -> None:
+    surgery = Surgery(HEALTHY)
+    surgery.metrics = metrics
+
+    (finding,) = [f for f in examine(Cluster(surgery, "team"), START, CHECKS) if f.check == NODE_API]
+
+    assert (finding.level, bool(finding.cure)) == (level, True)
+
+
 def test_an_operator_without_a_right_is_named() -> None:
     (bad,) = [finding for finding in found(HEALTHY, refused="deployments") if finding.level is Level.BAD]
 
@@ -223,7 +263,9 @@ def test_a_user_without_any_right_gets_a_page_and_no_traceback(monkeypatch: pyte
         def _of(self, resource: Resource, namespace: str | None) -> Objects:
             raise Forbidden("no", code=403)
 
-    findings = examine(Cluster(Nobody([], {"subjectaccessreviews": Forbidden("no", code=403)}), "team"), START, CHECKS)
+    nobody = Nobody([], {"subjectaccessreviews": Forbidden("no", code=403)})
+    nobody.metrics = ""
+    findings = examine(Cluster(nobody, "team"), START, CHECKS)
     code, page = answer(findings, "table")
 
     assert code == 0

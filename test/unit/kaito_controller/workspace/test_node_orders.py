@@ -12,7 +12,7 @@ from controller_runtime.errors import NotFound
 from controller_runtime.resources import Object, Resource
 from kaito_controller.nodeapi import APIS
 from kaito_controller.workspace.observe.machine_source import MachineSource
-from kaito_controller.workspace.observe.node_orders import NodeOrders, choose
+from kaito_controller.workspace.observe.node_orders import Choice, NodeOrders, choose
 
 OURS = {"kaito.sh/workspace": "phi", "kaito.sh/workspacenamespace": "default"}
 BOTH = {"machine": True, "nodeclaim": True}
@@ -38,38 +38,41 @@ def order(kind: str, *, ours: bool = False, answered: bool = False) -> Object:
     return {"kind": kind, "metadata": {"name": "x", "labels": OURS if ours else {}, "finalizers": finalizers}}
 
 
-CASES: dict[str, tuple[dict[str, bool], dict[str, list[Object]], str]] = {
-    "nothing is installed": ({"machine": False, "nodeclaim": False}, {}, ""),
-    "only Machines": ({"machine": True, "nodeclaim": False}, {"machines": []}, "machine"),
-    "only NodeClaims": ({"machine": False, "nodeclaim": True}, {"nodeclaims": []}, "nodeclaim"),
-    "both, nobody answers": (BOTH, {"machines": [], "nodeclaims": []}, "machine"),
+CASES: dict[str, tuple[dict[str, bool], dict[str, list[Object]], str, str]] = {
+    "nothing is installed": ({"machine": False, "nodeclaim": False}, {}, "", ""),
+    "only Machines": ({"machine": True, "nodeclaim": False}, {"machines": []}, "machine", "only-one-installed"),
+    "only NodeClaims": ({"machine": False, "nodeclaim": True}, {"nodeclaims": []}, "nodeclaim", "only-one-installed"),
+    "both, nobody answers": (BOTH, {"machines": [], "nodeclaims": []}, "machine", "default"),
     "both, somebody answers NodeClaims": (
         BOTH,
         {"machines": [], "nodeclaims": [order("NodeClaim", answered=True)]},
         "nodeclaim",
+        "answered-by-a-provisioner",
     ),
     "both, both answered": (
         BOTH,
         {"machines": [order("Machine", answered=True)], "nodeclaims": [order("NodeClaim", answered=True)]},
         "machine",
+        "default",
     ),
     "both, Workspaces hold Machines": (
         BOTH,
         {"machines": [order("Machine", ours=True)], "nodeclaims": [order("NodeClaim", answered=True)]},
         "machine",
+        "in-use-by-workspaces",
     ),
 }
 
 
 @pytest.mark.parametrize("case", CASES)
 def test_auto_takes_what_is_installed_and_in_use(case: str) -> None:
-    installed, stored, chosen = CASES[case]
+    installed, stored, chosen, why = CASES[case]
 
-    assert choose(cast(KubeClient, Orders(stored)), "auto", installed) == chosen
+    assert choose(cast(KubeClient, Orders(stored)), "auto", installed) == Choice(chosen, why)
 
 
 def test_setting_goes_before_what_is_found() -> None:
-    assert choose(cast(KubeClient, Orders()), "nodeclaim", {"machine": True, "nodeclaim": False}) == "nodeclaim"
+    assert choose(cast(KubeClient, Orders()), "nodeclaim", {"machine": True, "nodeclaim": False}).name == "nodeclaim"
 
 
 @dataclass
@@ -89,7 +92,7 @@ class Source:
 
 
 def orders(chosen: str = "", **sources: Source) -> NodeOrders:
-    return NodeOrders({name: cast(MachineSource, source) for name, source in sources.items()}, chosen)
+    return NodeOrders({name: cast(MachineSource, source) for name, source in sources.items()}, Choice(chosen))
 
 
 def test_what_either_api_ordered_is_seen_whichever_is_chosen() -> None:
