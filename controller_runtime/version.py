@@ -7,8 +7,10 @@
 from __future__ import annotations
 
 import platform
+from typing import TYPE_CHECKING
 
-from prometheus_client import CollectorRegistry, Gauge
+if TYPE_CHECKING:
+    from prometheus_client import CollectorRegistry
 
 VERSION = "0.2.0"
 
@@ -23,5 +25,7 @@ def user_agent(program: str) -> str:
 
 def register_build_info(program: str, registry: CollectorRegistry) -> None:
     """Show `kaito_build_info{program, version, python}`, so that a dashboard tells which replica runs what."""
+    from prometheus_client import Gauge  # a command line has no metrics, and starts sooner without them
+
     info = Gauge(BUILD_INFO, BUILD_INFO_HELP, ["program", "version", "python"], registry=registry)
     info.labels(program, VERSION, platform.python_version()).set(1)
