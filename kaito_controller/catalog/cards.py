@@ -22,6 +22,8 @@ class Card:
     compute_capability: float
     """7.0 V100, 7.5 T4, 8.0 A100, 8.6 A10, 8.9 L4 and L40S, 9.0 H100."""
     source: str = ""
+    tflops: float = 0.0
+    """Promised by the maker for dense 16-bit matrices, in 10^12 operations per second; 0 when that is not known."""
 
     @property
     def memory_gib(self) -> float:

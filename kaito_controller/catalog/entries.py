@@ -237,11 +237,13 @@ class CardEntry(Entry):
     nominal: Size
     memory: Annotated[float, Field(gt=0, le=4096)]
     capability: Annotated[float, Field(ge=1, le=20)]
+    tflops: Annotated[float, Field(gt=0, le=100_000)] | None = None
     source: Annotated[str, Field(min_length=3, max_length=400)]
 
     def to_card(self) -> Card:
         """In bytes."""
-        return Card(f"{self.model} {self.nominal}", round(self.memory * GIB), self.capability, self.source)
+        name = f"{self.model} {self.nominal}"
+        return Card(name, round(self.memory * GIB), self.capability, self.source, self.tflops or 0.0)
 
 
 Region = Annotated[str, StringConstraints(pattern=r"^[a-z0-9-]{2,40}$")]

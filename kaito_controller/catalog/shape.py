@@ -7,7 +7,7 @@ by heads is wrong for a third of today's models (Qwen3, Gemma, gpt-oss, Mistral 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 AttentionKind = Literal["full", "sliding", "latent", "linear"]
@@ -124,6 +124,13 @@ def count_parameters(shape: ModelShape) -> int:
     attention = sum(group.layers * _attention_parameters(shape, group) for group in shape.attention)
     norms = shape.layers * shape.norms * shape.hidden + shape.hidden
     return embeddings + attention + _mlp_parameters(shape) + norms
+
+
+def count_active_parameters(shape: ModelShape) -> int:
+    """Parameters by which one token is multiplied: the output layer but not the embedding, and of a mixture the experts it goes through."""
+    taken = shape.experts and replace(shape.experts, count=shape.experts.per_token)
+    unused = shape.vocabulary * shape.hidden
+    return count_parameters(replace(shape, experts=taken, tied=False)) - unused
 
 
 def _attention_parameters(shape: ModelShape, group: AttentionGroup) -> int:

@@ -6,6 +6,7 @@ The public surface, for the admission rules, the controller, the command-line to
 * `nodes_needed(shape, card, gpus_per_node)`: the least number of nodes, 0 for never.
 * `engine_arguments(plan, settings, …)`: what the engine is told.
 * `plan_tuning(shape, card, TuningSettings(…))` → `TuningPlan`: peak memory of a LoRA or QLoRA run as a range, and whether it fits.
+* `training_hours(shape, card, method, tokens)` → `HoursRange`: how long such a run takes, None where that is not known.
 * `candidates(catalog, preset, …)`: instance types that hold a preset, with plan and list price, cheapest first.
 * `list_price`, `best_first`: what to sort any other list of instance types by.
 * `fit_inference`, `fit_tuning`: the answer for one Workspace, in words.
@@ -65,6 +66,7 @@ from kaito_controller.catalog.sizing.shape_fit import (
 from kaito_controller.catalog.sizing.tuning import TuningPlan, least_settings, plan_tuning
 from kaito_controller.catalog.sizing.tuning_fit import fit_tuning, is_tuned_by_shape, tuning_problem, tuning_suggestions
 from kaito_controller.catalog.sizing.tuning_settings import TuningSettings, read_tuning_settings
+from kaito_controller.catalog.sizing.tuning_time import HoursRange, training_hours
 
 __all__ = [
     "ENGINE_PREFIX",
@@ -78,6 +80,7 @@ __all__ = [
     "EngineSettings",
     "Fit",
     "Fitness",
+    "HoursRange",
     "NodeNeed",
     "ServingPlan",
     "TokenRange",
@@ -119,6 +122,7 @@ __all__ = [
     "suggestion_text",
     "tensor_widths",
     "tokens_that_fit",
+    "training_hours",
     "tuning_need",
     "tuning_problem",
     "tuning_suggestions",
