@@ -18,6 +18,7 @@ from controller_runtime.untrusted import integer, mapping, moment
 from kaito_controller.api.conditions import WORKSPACE_DELETING, WORKSPACE_READY
 from kaito_controller.api.reasons import POD_UNSCHEDULABLE, REASONS, Reason, Severity
 from kaito_controller.api.sentences import try_again
+from kaito_controller.catalog.loader import load_catalog
 from kaito_controller.cli import nodeobjects
 from kaito_controller.cli.ages import next_moment
 from kaito_controller.cli.containers import container_that_matters
@@ -202,9 +203,19 @@ def _subject(workspace: Object) -> str:
     inference, tuning = mapping(workspace.get("inference")), mapping(workspace.get("tuning"))
     preset = mapping((tuning or inference).get("preset")).get("name") or "a pod template"
     purpose = f"{tuning.get('method') or 'lora'} tuning" if tuning else "inference"
-    count = integer(resource.get("count"), most=10_000, default=1)
+    count = _nodes_wanted(workspace, resource)
     on = f" x {resource['instanceType']}" if resource.get("instanceType") else f" node{'' if count == 1 else 's'}"
     return f"{purpose} of {preset} on {count}{on}"
+
+
+def _nodes_wanted(workspace: Object, resource: Mapping[str, Any]) -> int:
+    """As `Workspace.node_count` has it, of an object that need not be one that admission took."""
+    least = integer(resource.get("count"), most=10_000, default=1)
+    inference = mapping(workspace.get("inference"))
+    preset = load_catalog().preset(str(mapping(inference.get("preset")).get("name") or ""))
+    if not inference or (preset is not None and preset.distributed):
+        return least
+    return max(least, integer(mapping(workspace.get("spec")).get("replicas"), most=10_000, default=1))
 
 
 def document(explanation: Explanation) -> dict[str, Any]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import threading
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -182,6 +183,21 @@ HISTOGRAM = "\n".join(
     f'kaito_workspace_phase_seconds_bucket{{phase="node_ready",le="{le}"}} {count}'
     for le, count in (("60.0", 0), ("120.0", 4), ("300.0", 8), ("+Inf", 8))
 )
+
+
+def on_so_many_nodes(name: str, **parts: Any) -> str:
+    gathered = situation(name)
+    return explain(replace(gathered, workspace={**gathered.workspace, **parts})).subject
+
+
+def test_replicas_are_nodes_unless_the_model_spans_them() -> None:
+    subject = explain(situation("serves")).subject
+
+    assert " on 1 x " in subject
+    assert on_so_many_nodes("serves", spec={"replicas": 3}) == subject.replace(" on 1 x ", " on 3 x ")
+    assert " on 1 x " in on_so_many_nodes("serves", spec={"replicas": "many"})
+    spanning = {"preset": {"name": "llama-2-70b"}}
+    assert " on 1 x " in on_so_many_nodes("serves", spec={"replicas": 3}, inference=spanning)
 
 
 def test_the_cluster_s_own_histogram_replaces_the_published_figure_of_its_phase() -> None:
