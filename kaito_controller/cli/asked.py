@@ -42,6 +42,8 @@ class Asked:
     nodes: int
     faults: tuple[Violation, ...] = ()
     """What `kubectl apply` will refuse besides."""
+    tokens: int | None = None
+    """What a tuning run reads, all epochs together; None when nobody says."""
 
 
 @dataclass(frozen=True, slots=True)

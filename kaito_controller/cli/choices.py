@@ -11,19 +11,26 @@ from dataclasses import dataclass, replace
 from kaito_controller.catalog.model import DEFAULT_REGION, Catalog, InstanceType, Preset
 from kaito_controller.catalog.sizing import (
     HOURS_A_MONTH,
+    ByteRange,
     EngineSettings,
     Fit,
     Fitness,
+    HoursRange,
     ServingPlan,
     TuningSettings,
     best_first,
     candidates,
+    card_of,
     fit_inference,
     fit_tuning,
+    is_tuned_by_shape,
     list_price,
+    plan_tuning,
     runtime_arguments,
     serving_plan,
     spread_problem,
+    training_hours,
+    tuning_need,
 )
 from kaito_controller.cli.asked import Asked, Narrowed
 
@@ -44,6 +51,10 @@ class Choice:
     region: str = DEFAULT_REGION
     asked: bool = False
     """Whether the Workspace names this type."""
+    memory: ByteRange | None = None
+    """What a tuning run takes of the GPUs of its pod, together; None for a served model."""
+    hours: HoursRange | None = None
+    """How long a tuning run trains; None where that is not known."""
 
     @property
     def fits(self) -> bool:
@@ -67,6 +78,12 @@ class Choice:
     def monthly_usd(self) -> float | None:
         """Of 730 hours."""
         return None if self.hourly_usd is None else self.hourly_usd * HOURS_A_MONTH
+
+    @property
+    def run_usd(self) -> HoursRange | None:
+        """List price of the training alone, from the least to the most."""
+        price, hours = self.hourly_usd, self.hours
+        return None if price is None or hours is None else HoursRange(price * hours.low, price * hours.high)
 
     @property
     def price_region(self) -> str:
@@ -118,7 +135,23 @@ def _by_numbers(asked: Asked, instance_type: InstanceType, region: str, catalog:
         if asked.method
         else fit_inference(catalog, asked.preset, instance_type, asked.nodes)
     )
-    return _of_fit(fit, instance_type, asked.nodes, region)
+    choice = _of_fit(fit, instance_type, asked.nodes, region)
+    return _with_run(choice, asked, run) if asked.method and choice.fits else choice
+
+
+def _with_run(choice: Choice, asked: Asked, run: TuningSettings) -> Choice:
+    """With the memory of the run and, where the size of the data is given, its time. Several GPUs share the examples."""
+    preset, shape, card = asked.preset, asked.preset.shape, card_of(choice.instance_type)
+    need = tuning_need(preset, asked.method)
+    if shape is not None and is_tuned_by_shape(preset):
+        memory: ByteRange | None = plan_tuning(shape, card, run).peak
+    else:
+        memory = ByteRange(need.node_bytes, need.node_bytes) if need else None
+    if shape is None or asked.tokens is None:
+        return replace(choice, memory=memory)
+    return replace(
+        choice, memory=memory, hours=training_hours(shape, card, asked.method, asked.tokens, choice.gpus_per_pod)
+    )
 
 
 def _of_fit(fit: Fit, instance_type: InstanceType, nodes: int, region: str) -> Choice:

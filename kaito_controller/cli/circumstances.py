@@ -10,8 +10,11 @@ from dataclasses import dataclass, field
 
 from kaito_controller.catalog.model import InstanceType
 from kaito_controller.catalog.offer import InstanceOffer, Shortage, is_known, shortage
+from kaito_controller.catalog.units import count_of
 from kaito_controller.cli.ages import duration
 from kaito_controller.cli.durations import LABELS, Expected, expected
+
+PUBLISHED_SOURCE = "published for a 27B model on one A100 node of AKS"
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,6 +26,8 @@ class Circumstances:
     hours: float | None = None
     """How long a tuning run is expected to last, by whoever asks."""
     has_cluster: bool = False
+    remarks: tuple[str, ...] = ()
+    """What of the cluster could not be read or used, in whole sentences."""
 
     def quota(self, instance_type: InstanceType, nodes: int) -> str:
         """`enough`, `short by 24 cores`, `not sold`, or `unknown`."""
@@ -41,11 +46,18 @@ def times_text(known: Circumstances, method: str) -> str:
     phases = {phase: told for phase, told in known.times.items() if not method or phase != "serving"}
     parts = ", ".join(f"{LABELS[phase]} {duration(told.seconds)}" for phase, told in phases.items())
     total = duration(sum(told.seconds for told in phases.values()))
-    own = max(told.runs for told in phases.values())
-    source = (
-        f"medians of this cluster, of up to {own} runs" if own else "published for a 27B model on one A100 node of AKS"
-    )
-    return f"Expected time {'until training' if method else 'to ready'}: {total} ({parts}; {source})."
+    return f"Expected time {'until training' if method else 'to ready'}: {total} ({parts}; {_source(phases)})."
+
+
+def _source(phases: Mapping[str, Expected]) -> str:
+    """Of which phases this cluster's own histogram tells, and where the others are from."""
+    own = [LABELS[phase] for phase, told in phases.items() if told.runs]
+    if not own:
+        return PUBLISHED_SOURCE
+    runs = max(told.runs for told in phases.values())
+    told = f"medians of {'up to ' if len(own) > 1 else ''}{count_of(runs, 'run')} in this cluster"
+    others = [LABELS[phase] for phase, told in phases.items() if not told.runs]
+    return f"{' and '.join(own)}: {told}; {' and '.join(others)}: {PUBLISHED_SOURCE}" if others else told
 
 
 def quota_text(known: Circumstances) -> str:

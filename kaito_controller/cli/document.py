@@ -14,7 +14,8 @@ import yaml
 
 from kaito_controller.catalog.life import retirement_text
 from kaito_controller.catalog.model import Preset
-from kaito_controller.catalog.sizing import HOURS_A_MONTH
+from kaito_controller.catalog.sizing import HOURS_A_MONTH, HoursRange
+from kaito_controller.catalog.sizing.tuning_time import SHARES
 from kaito_controller.cli.asked import Asked, Narrowed
 from kaito_controller.cli.choices import Choice, pod_flags
 from kaito_controller.cli.circumstances import Circumstances
@@ -51,6 +52,7 @@ def plan_document(asked: Asked, narrowed: Narrowed, choices: Iterable[Choice], k
         "instanceType": asked.type_name,
         "fit": next((c.fitness.value for c in shown if c.asked), "unknown"),
         "hoursPerMonth": HOURS_A_MONTH,
+        "tokens": asked.tokens,
         "expectedSeconds": {p: {"seconds": round(t.seconds), "runs": t.runs} for p, t in known.times.items()},
         "quotaCheckedAt": (known.offer.checked_at or None) if known.offer else None,
         "notes": notes(asked, narrowed, shown, known),
@@ -61,6 +63,7 @@ def plan_document(asked: Asked, narrowed: Narrowed, choices: Iterable[Choice], k
 def notes(asked: Asked, narrowed: Narrowed, choices: Iterable[Choice], known: Circumstances) -> list[str]:
     """What somebody must know besides the table, in whole sentences."""
     found = [f"kubectl apply will refuse {fault}." for fault in asked.faults]
+    choices = list(choices)
     mine = next((c for c in choices if c.asked), None)
     if mine is None:
         found.append(f"{asked.type_name} is not in the catalogue, so whether the model fits there is not known.")
@@ -71,12 +74,28 @@ def notes(asked: Asked, narrowed: Narrowed, choices: Iterable[Choice], known: Ci
         found.append(
             f"{asked.preset.name} runs the program of its own image: context, requests and flags are not planned."
         )
+    found += _of_run(asked, choices, known)
     if asked.preset.weights.gated:
         repository, licence = asked.preset.weights.repository, asked.preset.weights.licence
         found.append(
             f"{repository} is gated: accept its licence ({licence}) on the hub first; pulling it takes a token."
         )
-    return found
+    return [*found, *known.remarks]
+
+
+def _of_run(asked: Asked, choices: Iterable[Choice], known: Circumstances) -> list[str]:
+    """From what the hours of a tuning run are predicted, or why they are not."""
+    if not asked.method or known.hours is not None:
+        return []
+    if asked.tokens is None:
+        return ["Hours and price of the run: unknown without the size of the data; give --tokens (and --epochs)."]
+    least, most = SHARES[asked.method]
+    told = (
+        f"HOURS and RUN are those of training over {asked.tokens} tokens on GPUs that keep {least:.0%} to {most:.0%} of their data sheet's "
+        f"promise, as published for {asked.method} on one A100; start and push come on top, and the nodes alone are priced."
+    )
+    unknown = any(c.fits and c.hours is None for c in choices)
+    return [told, *(["Where HOURS is -, nothing is known of the GPU's or the model's speed."] if unknown else [])]
 
 
 def _of_cloud(mine: Choice, known: Circumstances) -> list[str]:
@@ -121,6 +140,9 @@ def _choice(preset: Preset, choice: Choice, circumstances: Circumstances) -> dic
         "retired": not known.current,
         "retirement": known.retirement or None,
         "replacement": known.replacement or None,
+        "memoryBytes": {"least": choice.memory.low, "most": choice.memory.high} if choice.memory else None,
+        "trainingHours": _range(choice.hours, 3),
+        "trainingUsd": _range(choice.run_usd, 2),
         "quota": circumstances.quota(known, choice.nodes),
         "podFlags": pod_flags(preset, choice),
     }
@@ -135,6 +157,10 @@ def _widths(choice: Choice) -> dict[str, int] | None:
 
 def _requests(choice: Choice) -> dict[str, float] | None:
     return {"least": round(choice.requests[0], 1), "most": round(choice.requests[1], 1)} if choice.requests else None
+
+
+def _range(found: HoursRange | None, digits: int) -> dict[str, float] | None:
+    return {"least": round(found.low, digits), "most": round(found.high, digits)} if found else None
 
 
 def _rounded(usd: float | None) -> float | None:

@@ -11,6 +11,8 @@ NAMESPACES = {
 }
 """Where each is installed, ours first, then where its like of other versions is."""
 METRICS_PORT = "metrics"
+CATALOGUE = "kaito-catalogue"
+"""The ConfigMap with models, instance types and prices that users have added."""
 
 
 def controller_metrics(cluster: Cluster) -> str | None:

@@ -13,7 +13,7 @@ from rich.text import Text
 
 from kaito_controller.api.violation import quote
 from kaito_controller.catalog.model import Preset
-from kaito_controller.catalog.sizing import HOURS_A_MONTH, Fitness
+from kaito_controller.catalog.sizing import HOURS_A_MONTH, Fitness, HoursRange
 from kaito_controller.catalog.units import count_of, format_size
 from kaito_controller.cli.asked import Asked, Narrowed
 from kaito_controller.cli.choices import Choice, pod_flags
@@ -39,8 +39,8 @@ def plan_page(
     def show(console: Console) -> None:
         console.print(f"{_title(asked, narrowed)}\n")
         if shown:
-            console.print(_plan_table(shown, known))
-            console.print(_legend(shown))
+            console.print(_tuning_table(shown, known) if asked.method else _plan_table(shown, known))
+            console.print(_legend(shown, asked))
         for sentence in [*_counted(asked, narrowed, choices, shown), *notes(asked, narrowed, choices, known)]:
             console.print(sentence)
         console.print(quota_text(known))
@@ -88,6 +88,34 @@ def _plan_table(shown: Iterable[Choice], known: Circumstances) -> Table:
     return table
 
 
+def _tuning_table(shown: Iterable[Choice], known: Circumstances) -> Table:
+    """As the other, with memory, time and price of a run in the place of what only a served model has."""
+    numbers = ("GPUS", "MEMORY", "HOURS", "RUN USD", "USD/H")
+    last = ("QUOTA",) if known.offer else ()
+    table = _table("", "INSTANCE TYPE", "FIT", *numbers, *last, right=(*numbers, *last))
+    for choice in shown:
+        cells = _plan_cells(choice)
+        run = (_memory_text(choice), _span_text(choice.hours), _span_text(choice.run_usd))
+        table.add_row(*cells[:4], *run, cells[7], *([_quota_text(choice, known)] if last else []))
+    return table
+
+
+def _memory_text(choice: Choice) -> str:
+    if choice.memory is None:
+        return "-"
+    low, high = (format_size(size).removesuffix("Gi") for size in (choice.memory.low, choice.memory.high))
+    return f"{low}Gi" if low == high else f"{low}-{high}Gi"
+
+
+def _span_text(span: HoursRange | None) -> str:
+    """`0.71-2.0`, `8.5-24`: two digits, as such a range deserves."""
+    return "-" if span is None else f"{_two_digits(span.low)}-{_two_digits(span.high)}"
+
+
+def _two_digits(number: float) -> str:
+    return f"{number:.{2 if number < 1 else 1 if number < 10 else 0}f}"
+
+
 def _quota_text(choice: Choice, known: Circumstances) -> str:
     """`ok`, the cores that are missing, `none` for a type that is not sold, `?` when nobody knows."""
     lacking = known.lacking(choice.instance_type, choice.nodes)
@@ -133,21 +161,21 @@ def _is_local(choice: Choice) -> bool:
     return choice.price_region == choice.region
 
 
-def _legend(shown: Sequence[Choice]) -> str:
+def _legend(shown: Sequence[Choice], asked: Asked) -> str:
     priced = [c for c in shown if c.hourly_usd is not None]
     parts = ["* asked for"] if any(c.asked for c in shown) else []
     parts += ["! retired by its cloud"] if any(not c.instance_type.current for c in shown) else []
     parts += ["GPUS of a node x nodes"]
     parts += ["REQUESTS of full CONTEXT at once"] if any(c.requests for c in shown) else []
+    parts += ["MEMORY of a run with examples of 1024 tokens"] if asked.method else []
     legend = f"{'; '.join(parts)}."
     if not priced:
         return f"{legend} No list prices are known."
     dates = ", ".join(sorted({c.instance_type.price_date for c in priced}))
     other = sorted({c.price_region for c in priced if not _is_local(c)})
     elsewhere = f" (~: {', '.join(other)}, none is known there)" if other else ""
-    return (
-        f"{legend} List prices on demand of {dates}, {priced[0].region}{elsewhere}; a month has {HOURS_A_MONTH} hours."
-    )
+    month = "" if asked.method else f"; a month has {HOURS_A_MONTH} hours"
+    return f"{legend} List prices on demand of {dates}, {priced[0].region}{elsewhere}{month}."
 
 
 def _counted(asked: Asked, narrowed: Narrowed, choices: Sequence[Choice], shown: Sequence[Choice]) -> list[str]:

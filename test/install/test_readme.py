@@ -35,6 +35,7 @@ OWN_TABLES = {
     "what happens",
     "word",
     "interchange",
+    "known besides",
 }
 """First columns of tables that no package has; the others repeat rows of a package's table, word by word."""
 OWN_FIGURES = (

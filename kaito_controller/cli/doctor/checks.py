@@ -25,7 +25,7 @@ from kaito_controller.cli.ages import age
 from kaito_controller.cli.cluster import Cluster
 from kaito_controller.cli.doctor.finding import Finding, Level, ok
 from kaito_controller.cli.nodeobjects import NODE_CLAIMS, NodeObject, read_node_object
-from kaito_controller.cli.operators import NAMESPACES
+from kaito_controller.cli.operators import CATALOGUE, NAMESPACES
 
 CRDS = Resource("apiextensions.k8s.io", "v1", "customresourcedefinitions", "CustomResourceDefinition", namespaced=False)
 _ADMISSION = "admissionregistration.k8s.io"
@@ -34,7 +34,6 @@ BINDINGS = Resource(
     _ADMISSION, "v1", "validatingadmissionpolicybindings", "ValidatingAdmissionPolicyBinding", namespaced=False
 )
 POLICY = "kaito-workspace-catalogue"
-PARAMETER = "kaito-catalogue"
 INSTALL = "kubectl apply -k config/default, or the chart of the release"
 _STALE_S = 60.0
 """A Lease that was not renewed for so long has no leader; the operators renew theirs every few seconds."""
@@ -79,7 +78,7 @@ def _crd(resource: Resource, crd: Object) -> Finding:
 
 def admission(cluster: Cluster, _now: datetime) -> Iterator[Finding]:
     """The policy refuses at `kubectl apply` what cannot work; without it the same is a condition, later."""
-    parts = (POLICIES, POLICY, None), (BINDINGS, POLICY, None), (CONFIG_MAPS, PARAMETER, "kaito-system")
+    parts = (POLICIES, POLICY, None), (BINDINGS, POLICY, None), (CONFIG_MAPS, CATALOGUE, "kaito-system")
     missing = [f"{r.kind} {name}" for r, name, ns in parts if cluster.optional(r, name, ns) is None]
     if missing:
         told = f"{' and '.join(missing)} missing: mistakes are found after kubectl apply and not by it."

@@ -58,6 +58,9 @@ SITUATIONS = {
     "quickstart-with-two-gpus": Situation(sample("inference-falcon-7b")),
     "adapter-with-a-placeholder": Situation(sample("inference-phi-3-mini-adapter")),
     "tuning": Situation(sample("tuning-phi-3-qlora"), ("--max-price", "4")),
+    "tuning-with-so-many-tokens": Situation(
+        sample("tuning-phi-3-qlora"), ("--tokens", "5000000", "--epochs", "3", "--max-price", "4")
+    ),
     "hub-model": Situation(workspace("Qwen/Qwen3-8B", A100)),
     "hub-model-all-types": Situation(workspace("Qwen/Qwen3-8B", A100), ("--all",)),
     "at-most-five-dollars": Situation(workspace("Qwen/Qwen3-8B", A100), ("--max-price", "5")),

@@ -15,11 +15,11 @@ from controller_runtime.errors import Forbidden
 from controller_runtime.resources import Object
 from kaito_controller.catalog.loader import load_catalog
 from kaito_controller.cli.__main__ import main
-from kaito_controller.cli.asked import Narrowed
+from kaito_controller.cli.asked import Narrowed, asked_by
 from kaito_controller.cli.choices import all_choices
 from kaito_controller.cli.circumstances import Circumstances, quota_text, times_text
 from kaito_controller.cli.cluster import Cluster
-from kaito_controller.cli.cluster_plan import look
+from kaito_controller.cli.cluster_plan import catalogue_of, circumstances_of
 from kaito_controller.cli.document import plan_document
 from kaito_controller.cli.durations import expected
 from kaito_controller.cli.gc import leftovers
@@ -62,7 +62,7 @@ def planned(text: str = json.dumps(OFFER), metrics: str = "") -> tuple[dict[str,
     shelf = Shelf("serves", answers={"proxy/metrics": metrics.encode()})
     shelf.record["pods"].append(offer_map(text))
     catalog = load_catalog()
-    asked, known = look(shelf.cluster, "phi", catalog)
+    asked, known = asked_by(shelf.record["workspace"], catalog), circumstances_of(shelf.cluster)
     narrowed = Narrowed(most_usd=4.0)
     choices = all_choices(asked, narrowed, catalog)
     return plan_document(asked, narrowed, choices, known), plan_page(asked, narrowed, choices, known, everything=False)
@@ -94,7 +94,7 @@ def test_the_cluster_s_own_times_replace_the_published_ones_where_there_are_any(
 
     assert document["expectedSeconds"]["node_ready"] == {"seconds": 120, "runs": 8}
     assert document["expectedSeconds"]["serving"]["runs"] == 0
-    assert "medians of this cluster, of up to 8 runs" in " ".join(page.split())
+    assert "; node: medians of 8 runs in this cluster; image and model: published for a 27B" in " ".join(page.split())
 
 
 def test_without_a_cluster_quota_is_unknown_and_times_are_published_ones() -> None:
@@ -116,6 +116,79 @@ def test_plan_takes_a_name_or_a_file(arguments: list[str]) -> None:
     assert said("plan", *arguments)[::2] == (
         2, "kubectl-kaito: give the NAME of a Workspace, or a file with -f\n",
     )  # fmt: skip
+
+
+ADDED = "{cloud: azure, gpus: 2, gpuMemory: 48Gi, gpuModel: NVIDIA L40S}"
+
+
+def test_the_controller_s_image_and_added_models_of_the_cluster_are_planned_with() -> None:
+    shelf = Shelf("serves")
+    added = {"sku.Standard_NX8_v9.yaml": ADDED, "preset.broken.yaml": "family: 3", "anything.else": "x"}
+    shelf.record["pods"] += [
+        made("ConfigMap", "kaito-catalogue", "kaito-system", data=added),
+        made("Deployment", "kaito-controller", "kaito-system", spec={"template": {"spec": {"containers": [
+            {"name": "kaito-controller", "args": ["--leader-elect", "--model-runtime-image=registry.example/m:1"]}]}}}),
+    ]  # fmt: skip
+
+    catalog, remarks = catalogue_of(shelf.cluster, load_catalog())
+
+    assert catalog.instance_type("Standard_NX8_v9") is not None
+    assert catalog.presets["phi-3-mini-4k-instruct"].runtime_image == "registry.example/m:1"
+    assert [remark.partition(":")[0] for remark in remarks] == ["ConfigMap kaito-catalogue"]
+    assert "preset.broken.yaml" in remarks[0]
+
+
+def test_a_catalogue_that_may_not_be_read_is_a_remark_of_the_plan() -> None:
+    cluster = Shelf("serves", errors={"configmaps": Forbidden("no", code=403)}).cluster
+
+    assert catalogue_of(cluster, load_catalog()) == (load_catalog(), ())
+    assert circumstances_of(cluster).offer is None
+    assert cluster.gaps == [
+        "configmaps cannot be read: your rights do not allow it (ask for the role kaito-plugin-user)"
+    ]
+
+
+TUNING = "config/samples/tuning-phi-3-qlora.yaml"
+
+
+def test_tokens_and_epochs_give_hours_and_price_of_a_run() -> None:
+    document = json.loads(said("plan", "-f", TUNING, "--tokens", "1000000", "--epochs", "3", "-o", "json")[1])
+    again = json.loads(said("plan", "-f", TUNING, "--tokens", "3000000", "-o", "json")[1])
+
+    assert document == again
+    assert document["tokens"] == 3_000_000
+    fitting = [c for c in document["instanceTypes"] if c["fit"] != "does not fit" and c["usdPerHour"]]
+    for choice in fitting:
+        hours, usd = choice["trainingHours"], choice["trainingUsd"]
+        assert 0 < hours["least"] < hours["most"]
+        assert usd["most"] == pytest.approx(hours["most"] * choice["usdPerHour"], rel=0.01)
+        assert choice["memoryBytes"]["least"] <= choice["memoryBytes"]["most"]
+    assert any("as published for qlora on one A100" in note for note in document["notes"])
+
+
+def test_without_the_size_of_the_data_hours_are_unknown_and_said_to_be() -> None:
+    document = json.loads(said("plan", "-f", TUNING, "-o", "json")[1])
+
+    assert {choice["trainingHours"] for choice in document["instanceTypes"]} == {None}
+    assert any(note.startswith("Hours and price of the run: unknown") for note in document["notes"])
+
+
+@pytest.mark.parametrize(
+    ("file", "options", "told"),
+    [
+        ("inference-phi-3-mini", ("--tokens", "5"), "--tokens 5: only a tuning run has an end"),
+        ("inference-phi-3-mini", ("--hours", "5"), "--hours 5: only a tuning run has an end"),
+        ("tuning-phi-3-qlora", ("--epochs", "3"), "--epochs 3: give --tokens too"),
+        ("tuning-phi-3-qlora", ("--tokens", "9", "--epochs", "inf"), "--epochs inf: give --tokens too"),
+        ("tuning-phi-3-qlora", ("--tokens", "5", "--hours", "3"), "give either hours, or tokens and epochs"),
+        ("tuning-phi-3-qlora", ("--hours", "inf"), "give either hours"),
+    ],
+)
+def test_a_length_of_a_run_that_makes_no_sense_is_refused(file: str, options: tuple[str, ...], told: str) -> None:
+    code, text, error = said("plan", "-f", f"config/samples/{file}.yaml", *options)
+
+    assert (code, text) == (2, "")
+    assert told in error
 
 
 def test_the_hours_of_a_run_give_its_price_and_are_refused_for_a_service() -> None:
