@@ -16,13 +16,17 @@ Object = dict[str, Any]
 
 @dataclass(frozen=True, slots=True)
 class Resource:
-    """One resource type of the API. `group` is "" for the core group."""
+    """One resource type of the API. `group` is "" for the core group.
+
+    `metadata_only`: lists and watches ask for `PartialObjectMetadata`, which is then the kind of what they give.
+    """
 
     group: str
     version: str
     plural: str
     kind: str
     namespaced: bool
+    metadata_only: bool = False
 
     @property
     def api_version(self) -> str:
@@ -45,11 +49,14 @@ class Resource:
         return f"{self.plural}.{self.group}" if self.group else self.plural
 
 
+PARTIAL = "PartialObjectMetadata"
+
 NODES = Resource("", "v1", "nodes", "Node", namespaced=False)
 NAMESPACES = Resource("", "v1", "namespaces", "Namespace", namespaced=False)
 PODS = Resource("", "v1", "pods", "Pod", namespaced=True)
 SERVICES = Resource("", "v1", "services", "Service", namespaced=True)
 CONFIG_MAPS = Resource("", "v1", "configmaps", "ConfigMap", namespaced=True)
+CONFIG_MAPS_METADATA = Resource("", "v1", "configmaps", PARTIAL, namespaced=True, metadata_only=True)
 PERSISTENT_VOLUME_CLAIMS = Resource("", "v1", "persistentvolumeclaims", "PersistentVolumeClaim", namespaced=True)
 DEPLOYMENTS = Resource("apps", "v1", "deployments", "Deployment", namespaced=True)
 STATEFUL_SETS = Resource("apps", "v1", "statefulsets", "StatefulSet", namespaced=True)

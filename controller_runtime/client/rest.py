@@ -6,7 +6,8 @@ a get into a list, a missing namespace turns one object into all), and leaves ev
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any
 from urllib.parse import quote
 
@@ -16,12 +17,10 @@ from controller_runtime.client.api import PAGE_SIZE, WATCH_TIMEOUT_S, ObjectList
 from controller_runtime.client.exchange import RequestObserver
 from controller_runtime.client.paging import Page, decode_page
 from controller_runtime.client.reply import decode_object
-from controller_runtime.client.transport import Query, Transport
+from controller_runtime.client.transport import JSON, Query, Transport
 from controller_runtime.client.watch import HttpWatchStream
 from controller_runtime.errors import Expired
-from controller_runtime.resources import Object, Resource, name_of, namespace_of
-
-JSON = "application/json"
+from controller_runtime.resources import PARTIAL, Object, Resource, name_of, namespace_of
 
 WATCH_GRACE_S = 30.0
 """A server ends a watch at its `timeoutSeconds`; only this much later is silence taken for a dead peer."""
@@ -59,12 +58,13 @@ class RestClient:
         path = _collection_path(resource, namespace)
         selectors: Query = {"labelSelector": label_selector, "fieldSelector": field_selector}
         at: Query = {"resourceVersion": resource_version, "resourceVersionMatch": resource_version_match}
-        first = self._page(path, {**selectors, **at, "limit": page_size or None}, transform)
+        read = partial(self._page, path, transform=transform, accept=_accept(resource, "List"))
+        first = read({**selectors, **at, "limit": page_size or None})
         try:
-            return self._rest_of_pages(path, selectors, first, page_size, transform)
+            return _rest_of_pages(read, selectors, first, page_size)
         except Expired:
             # The continue token outlived the server's history. One reply without pages needs no token.
-            whole = self._page(path, {**selectors, **at}, transform)
+            whole = read({**selectors, **at})
             return ObjectList(whole.items, whole.resource_version)
 
     def create(
@@ -145,22 +145,12 @@ class RestClient:
             "timeoutSeconds": int(timeout_s),
         }
         read_timeout_s = timeout_s + WATCH_GRACE_S
-        response = self._transport.open(path, query=query, read_timeout_s=read_timeout_s)
+        accept = _accept(resource)
+        response = self._transport.open(path, query=query, read_timeout_s=read_timeout_s, accept=accept)
         return HttpWatchStream(response, f"WATCH {path}", read_timeout_s)
 
-    def _rest_of_pages(
-        self, path: str, selectors: Query, page: Page, page_size: int, transform: Transform | None
-    ) -> ObjectList:
-        items, resource_version, pages = page.items, page.resource_version, 1
-        while page.continuation:
-            # The token carries the resourceVersion; naming it again is an error.
-            page = self._page(path, {**selectors, "limit": page_size, "continue": page.continuation}, transform)
-            items += page.items
-            pages += 1
-        return ObjectList(items, resource_version, pages)
-
-    def _page(self, path: str, query: Query, transform: Transform | None) -> Page:
-        return decode_page(self._transport.send("GET", path, query=query), f"GET {path}", transform)
+    def _page(self, path: str, query: Query, *, transform: Transform | None, accept: str) -> Page:
+        return decode_page(self._transport.send("GET", path, query=query, accept=accept), f"GET {path}", transform)
 
     def _object(
         self, method: str, path: str, *, query: Query | None = None, body: bytes | None = None, content_type: str = JSON
@@ -168,6 +158,21 @@ class RestClient:
         sent_type = content_type if body is not None else None
         reply = self._transport.send(method, path, query=query, body=body, content_type=sent_type)
         return decode_object(reply, f"{method} {path}")
+
+
+def _rest_of_pages(read: Callable[[Query], Page], selectors: Query, page: Page, page_size: int) -> ObjectList:
+    items, resource_version, pages = page.items, page.resource_version, 1
+    while page.continuation:
+        # The token carries the resourceVersion; naming it again is an error.
+        page = read({**selectors, "limit": page_size, "continue": page.continuation})
+        items += page.items
+        pages += 1
+    return ObjectList(items, resource_version, pages)
+
+
+def _accept(resource: Resource, suffix: str = "") -> str:
+    """What a list or a watch is to answer with."""
+    return f"{JSON};as={PARTIAL}{suffix};g=meta.k8s.io;v=v1" if resource.metadata_only else JSON
 
 
 def _object_path(resource: Resource, name: str, namespace: str | None, subresource: str | None = None) -> str:

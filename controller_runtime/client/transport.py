@@ -23,6 +23,8 @@ from controller_runtime.client.status import error_from_reply, is_eviction_refus
 from controller_runtime.clock import SYSTEM_CLOCK, Clock
 from controller_runtime.errors import ApiError, ConnectionFailed, TooManyRequests, Unauthorized
 
+JSON = "application/json"
+
 MAX_BODY_BYTES = 1 << 30
 MAX_ERROR_BODY_BYTES = 64 << 10
 
@@ -63,6 +65,7 @@ class _Call:
     url: str
     body: bytes | None
     content_type: str | None
+    accept: str
     retry_of: str = ""
 
     def __str__(self) -> str:
@@ -112,9 +115,10 @@ class Transport:
         query: Query | None = None,
         body: bytes | None = None,
         content_type: str | None = None,
+        accept: str = JSON,
     ) -> bytes:
         """One exchange; returns the body of a 2xx reply, raises `ApiError` for anything else."""
-        call = self._call(method, path, query, body, content_type)
+        call = self._call(method, path, query, body, content_type, accept)
         with self._gate.slot(self._timeouts.read_s):
             try:
                 reply = self._with_fresh_credentials(call, self._exchange)
@@ -125,16 +129,18 @@ class Transport:
         self._gate.grow()
         return reply
 
-    def open(self, path: str, *, query: Query, read_timeout_s: float) -> urllib3.BaseHTTPResponse:
+    def open(self, path: str, *, query: Query, read_timeout_s: float, accept: str = JSON) -> urllib3.BaseHTTPResponse:
         """GET `path` and return the live reply as soon as its 2xx head is there."""
-        call = self._call("GET", path, query, None, None)
+        call = self._call("GET", path, query, None, None, accept)
         timeout = urllib3.Timeout(connect=self._timeouts.connect_s, read=read_timeout_s)
         return self._with_fresh_credentials(call, lambda c, auth: self._open_stream(c, auth, timeout))
 
-    def _call(self, method: str, path: str, query: Query | None, body: bytes | None, content_type: str | None) -> _Call:
+    def _call(
+        self, method: str, path: str, query: Query | None, body: bytes | None, content_type: str | None, accept: str
+    ) -> _Call:
         text = urlencode({k: _query_value(v) for k, v in (query or {}).items() if v is not None})
         url = f"{self._endpoint.host}{path}"
-        return _Call(method, path, f"{url}?{text}" if text else url, body, content_type)
+        return _Call(method, path, f"{url}?{text}" if text else url, body, content_type, accept)
 
     def _with_fresh_credentials(self, call: _Call, run: Callable[[_Call, str | None], T]) -> T:
         authorization = self._endpoint.authorization()
@@ -198,7 +204,7 @@ class Transport:
         return error_from_reply(response.status, body, response.headers, call=str(call), now=self._clock.now())
 
     def _headers(self, call: _Call, authorization: str | None, streaming: bool) -> dict[str, str]:
-        headers = {"Accept": "application/json", "User-Agent": self._user_agent}
+        headers = {"Accept": call.accept, "User-Agent": self._user_agent}
         # The server compresses large lists on request; a compressed watch would only add delay.
         headers["Accept-Encoding"] = "identity" if streaming or self._is_loopback() else "gzip"
         if call.content_type:

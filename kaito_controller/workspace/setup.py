@@ -29,6 +29,7 @@ from controller_runtime.logs import get_logger
 from controller_runtime.manager.manager import Manager
 from controller_runtime.resources import (
     CONFIG_MAPS,
+    CONFIG_MAPS_METADATA,
     DEPLOYMENTS,
     JOBS,
     NAMESPACES,
@@ -38,13 +39,11 @@ from controller_runtime.resources import (
     STATEFUL_SETS,
     Object,
     Resource,
-    annotations_of,
-    labels_of,
     name_of,
 )
 from controller_runtime.startup import patiently
 from controller_runtime.version import register_build_info
-from kaito_controller.api import inference_config, labels, tuning_config
+from kaito_controller.api import labels
 from kaito_controller.catalog.extension import extend
 from kaito_controller.catalog.loader import load_catalog
 from kaito_controller.catalog.model import Catalog
@@ -53,6 +52,7 @@ from kaito_controller.catalog.runtime_image import with_runtime_image
 from kaito_controller.nodeapi import APIS, DEFAULT
 from kaito_controller.settings import ControllerSettings, listed
 from kaito_controller.workspace.metrics import WorkspaceMetrics
+from kaito_controller.workspace.observe import slim
 from kaito_controller.workspace.observe.caches import (
     MACHINE_INDICES,
     NODE_INDICES,
@@ -62,6 +62,7 @@ from kaito_controller.workspace.observe.caches import (
     Cache,
     Caches,
 )
+from kaito_controller.workspace.observe.config_maps import ConfigMaps
 from kaito_controller.workspace.observe.machine_source import MachineSource
 from kaito_controller.workspace.observe.node_orders import NodeOrders, choose
 from kaito_controller.workspace.observe.observer import Observer, Surroundings
@@ -101,7 +102,9 @@ def assemble(manager: Manager, settings: ControllerSettings, *, clock: Clock = S
     informers = _informers(manager, settings)
     workspaces = informers[labels.WORKSPACES]
     machines, machine_informers = _machines(manager, settings, clock)
-    caches = _caches(informers, machines)
+    whole, metadata = informers[CONFIG_MAPS], informers[CONFIG_MAPS_METADATA]
+    config_maps = ConfigMaps(manager.client, whole, metadata, slim.config_map(settings.catalogue_config_map))
+    caches = _caches(informers, machines, config_maps)
     catalog = CatalogSource(caches.config_maps, settings, manager.recorder(COMPONENT)).current
     reservations = Reservations(manager.client, machines, informers[NAMESPACES], catalog, settings.allowance, clock)
     offers, offer_informer = _offers(manager, settings.release_namespace)
@@ -255,15 +258,15 @@ def _informers(manager: Manager, settings: ControllerSettings) -> dict[Resource,
 
     return {
         labels.WORKSPACES: manager.informer(labels.WORKSPACES, indexers=WORKSPACE_INDICES),
-        NAMESPACES: manager.informer(NAMESPACES, transform=_slim_namespace),
-        NODES: manager.informer(NODES, indexers=NODE_INDICES, transform=_slim_node),
-        PODS: manager.informer(PODS, label_selector=labels.WORKSPACE, indexers=POD_INDICES),
-        CONFIG_MAPS: manager.informer(CONFIG_MAPS, indexers=OWNED_INDICES, transform=_slim_config_map(settings)),
-        **{resource: owned(resource) for resource in (SERVICES, *RUNNERS)},
+        NAMESPACES: manager.informer(NAMESPACES, transform=slim.namespace),
+        NODES: manager.informer(NODES, indexers=NODE_INDICES, transform=slim.node),
+        PODS: manager.informer(PODS, label_selector=labels.WORKSPACE, indexers=POD_INDICES, transform=slim.pod),
+        CONFIG_MAPS_METADATA: manager.informer(CONFIG_MAPS_METADATA, transform=slim.metadata),
+        **{resource: owned(resource) for resource in (SERVICES, CONFIG_MAPS, *RUNNERS)},
     }
 
 
-def _caches(informers: Mapping[Resource, Informer], machines: NodeOrders) -> Caches:
+def _caches(informers: Mapping[Resource, Informer], machines: NodeOrders, config_maps: ConfigMaps) -> Caches:
     return Caches(
         workspaces=informers[labels.WORKSPACES],
         machines=machines,
@@ -273,7 +276,7 @@ def _caches(informers: Mapping[Resource, Informer], machines: NodeOrders) -> Cac
         deployments=informers[DEPLOYMENTS],
         stateful_sets=informers[STATEFUL_SETS],
         jobs=informers[JOBS],
-        config_maps=informers[CONFIG_MAPS],
+        config_maps=config_maps,
     )
 
 
@@ -289,8 +292,8 @@ def _watch(
     controller.watch(workspaces, for_object)
     for resource in (SERVICES, CONFIG_MAPS, *RUNNERS):
         controller.watch(informers[resource], for_owner(labels.KIND, labels.GROUP))
-    controller.watch(informers[CONFIG_MAPS], mappers.for_config_map)
-    controller.watch(informers[CONFIG_MAPS], catalogue)
+    controller.watch(informers[CONFIG_MAPS_METADATA], mappers.for_config_map)
+    controller.watch(informers[CONFIG_MAPS_METADATA], catalogue)
     controller.watch(informers[NODES], mappers.for_node, predicate=node_matters)
     controller.watch(informers[PODS], for_pod)
 
@@ -323,33 +326,3 @@ def _watch_later(
     for source in machines.sources.values():
         source.when_it_appears(handlers, everybody)
         manager.add_runnable(source, needs_leader=False)
-
-
-def _slim_namespace(namespace: Object) -> Object:
-    """Keep who it is and what caps it sets."""
-    meta = namespace.get("metadata", {})
-    marks = {key: value for key, value in annotations_of(namespace).items() if key.startswith("kaito.sh/max-")}
-    kept = {key: meta[key] for key in ("name", "uid", "resourceVersion") if key in meta}
-    return {"apiVersion": "v1", "kind": "Namespace", "metadata": {**kept, "annotations": marks}}
-
-
-def _slim_node(node: Object) -> Object:
-    """Drop the bulk of a Node: images and managed fields are most of it and nobody here reads them."""
-    node.get("status", {}).pop("images", None)
-    node.get("metadata", {}).pop("managedFields", None)
-    return node
-
-
-def _slim_config_map(settings: ControllerSettings) -> Callable[[Object], Object]:
-    """Keep of strangers' ConfigMaps only what could be the configuration of a Workspace, so that big ones cost no memory."""
-
-    def slim(config_map: Object) -> Object:
-        config_map.get("metadata", {}).pop("managedFields", None)
-        if labels.WORKSPACE in labels_of(config_map) or name_of(config_map) == settings.catalogue_config_map:
-            return config_map
-        config_map.pop("binaryData", None)
-        data = config_map.get("data") or {}
-        config_map["data"] = {key: data[key] for key in (tuning_config.KEY, inference_config.KEY) if key in data}
-        return config_map
-
-    return slim

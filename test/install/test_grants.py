@@ -16,9 +16,6 @@ UNUSED = {
     Permission("kaito-controller", "update", "kaito.sh", "workspaces/finalizers"): (
         "asked by the API server itself, for owner references that block deletion, where OwnerReferencesPermissionEnforcement is on"
     ),
-    Permission("kaito-controller", "get", "", "configmaps"): (
-        "only after AlreadyExists, to see whose the ConfigMap is: a race with the own cache that a test cannot bring about from outside"
-    ),
 }
 
 

@@ -17,6 +17,7 @@ from controller_runtime.clock import SYSTEM_CLOCK, Clock
 from controller_runtime.errors import AlreadyExists, Conflict, Forbidden, NotFound
 from controller_runtime.logs import get_logger
 from controller_runtime.resources import (
+    CONFIG_MAPS,
     NODES,
     Object,
     Resource,
@@ -192,13 +193,20 @@ class Applier:
             return [] if _is_our_machine(live, workspace) else self._skip_attempt(workspace, obj, live)
         owner = controller_of(live)
         if is_left_behind(live, workspace) and not is_deleting(live):
-            return [(resource, self._client.replace(resource, updated(live, obj)))]
+            return self._take_back(resource, live, obj)
         if owner is None or owner.get("uid") != uid_of(workspace):
             raise NameTakenError(live, workspace)
         if labels_of(live).get(labels.WORKSPACE) is None and not is_deleting(live):
             # Made by KAITO itself, whose objects carry no labels; with ours on it, the caches will show it.
-            return [(resource, self._client.replace(resource, updated(live, obj)))]
+            return self._take_back(resource, live, obj)
         return []
+
+    def _take_back(self, resource: Resource, live: Object, desired: Object) -> Written:
+        """With our owner and labels on it. A ConfigMap is immutable, and nothing lets us change one: it is made anew."""
+        if resource is not CONFIG_MAPS:
+            return [(resource, self._client.replace(resource, updated(live, desired)))]
+        self._client.delete(resource, name_of(live), namespace_of(live), uid=uid_of(live))
+        return [(resource, self._client.create(resource, desired))]
 
     def _skip_attempt(self, workspace: Object, wanted: Object, live: Object) -> Written:
         """36 bits collide now and then: go on with the next attempt's name. It is nobody's failure and does not count as one."""

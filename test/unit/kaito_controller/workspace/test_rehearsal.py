@@ -258,6 +258,33 @@ def test_our_own_service_without_an_owner_is_fine_and_is_adopted(server: Server,
     assert controller_of(server.get(SERVICES, "demo", "default")) is not None
 
 
+def tuning_config_map() -> Object:
+    """That of the Workspace `demo`, as it is meant."""
+    made = build_objects(CASES["tuning-phi-3-qlora"]())
+    found = next(obj for obj in made if obj["kind"] == "ConfigMap")
+    found["metadata"]["labels"]["kaito.sh/workspace"] = "demo"
+    found["metadata"]["ownerReferences"][0] |= {"name": "demo", "uid": UID}
+    return found
+
+
+@pytest.mark.parametrize("lost", ["ownerReferences", "labels"])
+def test_our_own_config_map_that_lost_its_owner_or_labels_is_made_anew(server: Server, lost: str) -> None:
+    """It is immutable, and the shipped role lets the controller change no ConfigMap."""
+    left = tuning_config_map()
+    left["metadata"].pop(lost)
+    server.has(CONFIG_MAPS, left)
+    name, namespace = name_of(left), left["metadata"]["namespace"]
+    before = server.get(CONFIG_MAPS, name, namespace)["metadata"]["uid"]
+
+    outcome = Applier(server).apply(WORKSPACE, [Create(tuning_config_map())])
+
+    assert outcome.refusal is None
+    made = server.get(CONFIG_MAPS, name, namespace)["metadata"]
+    assert made["uid"] != before
+    assert made["labels"]["kaito.sh/workspace"] == "demo"
+    assert made["ownerReferences"][0]["uid"] == UID
+
+
 @pytest.mark.parametrize(
     "metadata",
     [
