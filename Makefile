@@ -4,6 +4,9 @@ VENV   ?= .venv
 PY      = $(VENV)/bin/python
 comma   = ,
 READY   = $(VENV)/.ready
+# Where this is set (in images for containers, as a rule), each of the hundreds of processes that the tests start compiles anew all that
+# it imports, which takes as long again as importing it.
+unexport PYTHONDONTWRITEBYTECODE
 PRODUCT = controller_runtime gpu_provisioner kaito_controller
 
 .DEFAULT_GOAL := help
@@ -54,7 +57,11 @@ types: $(READY) ## Static types (mypy strict on the shipped packages)
 imports: $(READY) ## The dependency rules between the packages
 	@$(VENV)/bin/lint-imports
 
-test: lint types imports ## Everything that needs no cloud: lint, types, import contracts, every suite (PKG=NAME: one package's suites alone)
+# What is checked without running anything: two at a time, each with its output in one piece.
+CHECKED = @$(MAKE) --no-print-directory --jobs 2 --output-sync=target types lint imports
+
+test: $(READY) ## Everything that needs no cloud: lint, types, import contracts, every suite (PKG=NAME: one package's suites alone)
+	$(CHECKED)
 	@$(PY) -m pytest -n 2 --dist loadscope $(if $(PKG),$(or $(wildcard test/*/$(PKG)),$(error PKG=$(PKG): no folder test/*/$(PKG); try gpu_provisioner)))
 
 unit: $(READY) ## The unit tests: the inner loop (PKG=NAME: of one package)
@@ -64,7 +71,8 @@ test-long: $(READY) ## The whole of what `make test` samples: every crash point,
 	@$(PY) -m pytest -n 2 --dist loadscope -m "long and not model" -o cache_dir=.pytest_cache/long
 
 # What failed the last time, once more.
-test-again: lint types imports
+test-again: $(READY)
+	$(CHECKED)
 	@$(PY) -m pytest --last-failed --last-failed-no-failures none
 
 test-long-again: $(READY)
