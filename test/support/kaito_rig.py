@@ -1,4 +1,8 @@
-"""The whole product on a laptop: a cluster with its cloud, both operators as processes, kubectl. For end-to-end tests."""
+"""The whole product on a laptop: a cluster with its cloud, both operators as processes, kubectl. For end-to-end tests.
+
+What a user does goes through kubectl. What a test waits for is looked at through our own client: a kubectl for each look costs more
+than the product under test.
+"""
 
 from __future__ import annotations
 
@@ -12,8 +16,22 @@ import yaml
 
 from controller_runtime.conditions import get_condition
 from controller_runtime.errors import NotFound
-from controller_runtime.resources import NODES, Object
+from controller_runtime.resources import (
+    DEPLOYMENTS,
+    EVENTS,
+    JOBS,
+    NODES,
+    PODS,
+    SERVICES,
+    STATEFUL_SETS,
+    Object,
+    Resource,
+    name_of,
+    uid_of,
+)
+from gpu_provisioner.api.dialect import DIALECTS
 from hack.localcluster.cloud.model import VirtualMachine
+from kaito_controller.api.labels import WORKSPACES
 from test.support.clusters import make_cluster
 from test.support.kubectl import Kubectl
 from test.support.processes import Process, wait_until
@@ -23,6 +41,8 @@ RELEASE_NAMESPACE = "kaito-workspace"
 TIME_SCALE = 300.0
 GPU_SIZE = "Standard_NC6s_v3"
 GPU_FAMILY = "standardNCSv3Family"
+
+KINDS = {resource.kind.lower(): resource for resource in (DEPLOYMENTS, STATEFUL_SETS, JOBS, SERVICES, PODS, NODES)}
 
 FAST = {
     "KAITO_LOAD_BALANCER_NAMESPACES": "*",
@@ -57,6 +77,7 @@ class Rig:
         self.settings = {**FAST, **own, **(environment or {})}
         self._with_provisioner, self._with_crd, self._with_admission = provisioner, machine_crd, admission
         self.node_kind = {"machine": "machines", "nodeclaim": "nodeclaims"}[node_api]
+        self.orders = next(dialect.resource for dialect in DIALECTS if dialect.resource.plural == self.node_kind)
         """The resource by which nodes are ordered here; both operators find that out by themselves."""
         self._stack = ExitStack()
 
@@ -104,13 +125,26 @@ class Rig:
         return process
 
     def get(self, kind: str, name: str, namespace: str = "") -> Object:
-        where = ["-n", namespace] if namespace else []
-        found: Object = self.kubectl.json("get", kind, name, *where)
-        return found
+        """An object of one of the `KINDS`. Raises NotFound."""
+        return self.client.get(KINDS[kind], name, namespace or None)
+
+    def find(self, kind: str, name: str, namespace: str = "") -> Object | None:
+        """The same; None while there is none."""
+        try:
+            return self.get(kind, name, namespace)
+        except NotFound:
+            return None
+
+    def uid(self, kind: str, name: str, namespace: str) -> str:
+        """Which of several objects of this name it is; "" while there is none."""
+        return uid_of(self.find(kind, name, namespace) or {})
+
+    def items(self, resource: Resource, namespace: str, selector: str = "") -> list[Object]:
+        """All objects of a type in a namespace, or those that carry the labels."""
+        return self.client.list(resource, namespace, label_selector=selector or None).items
 
     def workspace(self, name: str, namespace: str) -> Object | None:
-        found = self.kubectl.json("get", "workspaces", "-n", namespace)["items"]
-        return next((w for w in found if w["metadata"]["name"] == name), None)
+        return next((w for w in self.items(WORKSPACES, namespace) if name_of(w) == name), None)
 
     def condition(self, name: str, namespace: str, kind: str = "WorkspaceReady") -> tuple[str, str, str]:
         """(status, reason, message)."""
@@ -156,15 +190,14 @@ class Rig:
 
     def events(self, namespace: str) -> set[str]:
         """Reasons of the Events about Workspaces."""
-        found = self.kubectl.json("get", "events.events.k8s.io", "-n", namespace)["items"]
+        found = self.items(EVENTS, namespace)
         return {event["reason"] for event in found if event["regarding"].get("kind") == "Workspace"}
 
     def notes(self, namespace: str, reason: str) -> str:
         """What the Events with this reason say; waits until there is one."""
 
         def found() -> list[str]:
-            events = self.kubectl.json("get", "events.events.k8s.io", "-n", namespace)["items"]
-            return [event["note"] for event in events if event["reason"] == reason]
+            return [event["note"] for event in self.items(EVENTS, namespace) if event["reason"] == reason]
 
         return "\n".join(self.wait_for(found, f"an Event {reason}"))
 
@@ -202,22 +235,15 @@ class Rig:
     def take_away(self, vm: VirtualMachine) -> None:
         """The VM of `bring_node` ends, and its Node with it."""
         self.cluster.actors.fleet.shut_down(vm)
-        wait_until(lambda: self._node(vm.node_name) is None, 30.0, f"the end of node {vm.node_name}")
+        wait_until(lambda: self.find("node", vm.node_name) is None, 30.0, f"the end of node {vm.node_name}")
 
     def _is_ready(self, node: str) -> bool:
-        conditions = ((self._node(node) or {}).get("status") or {}).get("conditions")
+        conditions = ((self.find("node", node) or {}).get("status") or {}).get("conditions")
         return (get_condition(conditions, "Ready") or {}).get("status") == "True"
-
-    def _node(self, name: str) -> Object | None:
-        try:
-            return self.client.get(NODES, name)
-        except NotFound:
-            return None
 
     def machines(self, name: str, namespace: str) -> list[Object]:
         selector = f"kaito.sh/workspace={name},kaito.sh/workspacenamespace={namespace}"
-        found: list[Object] = self.kubectl.json("get", f"{self.node_kind}.karpenter.sh", "-l", selector)["items"]
-        return found
+        return self.items(self.orders, "", selector)
 
     def clean(self, namespace: str) -> None:
         """Delete all Workspaces of a namespace and wait until they and their Machines are gone."""
@@ -226,15 +252,11 @@ class Rig:
             lambda: not self._workspaces(namespace), 90.0, f"deletion in {namespace}: {self._workspaces(namespace)}"
         )
         if self._with_crd:
-            left = self.kubectl.json(
-                "get", f"{self.node_kind}.karpenter.sh", "-l", f"kaito.sh/workspacenamespace={namespace}"
-            )
-            assert not left["items"], f"Machines of {namespace} survived their Workspaces"
+            left = self.items(self.orders, "", f"kaito.sh/workspacenamespace={namespace}")
+            assert not left, f"Machines of {namespace} survived their Workspaces"
 
     def _workspaces(self, namespace: str) -> list[str]:
         """What the Workspaces of a namespace say of their deletion."""
-        found = self.kubectl.json("get", "workspaces", "-n", namespace)["items"]
+        found = self.items(WORKSPACES, namespace)
         conditions = [c for w in found for c in (w.get("status") or {}).get("conditions", [])]
-        return [w["metadata"]["name"] for w in found] + [
-            c["message"] for c in conditions if c["type"] == "WorkspaceDeleting"
-        ]
+        return [name_of(w) for w in found] + [c["message"] for c in conditions if c["type"] == "WorkspaceDeleting"]

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from controller_runtime.resources import Object
+from controller_runtime.resources import PODS
 from hack.localcluster.cloud.model import VirtualMachine
 from kaito_controller.workspace.state.naming import CLAIM
 from test.support.kaito_rig import GPU_SIZE, Rig
@@ -48,7 +48,7 @@ def claim_on(rig: Rig, node: str) -> str:
 
 
 def pods_on(rig: Rig, namespace: str) -> set[str]:
-    found: list[Object] = rig.kubectl.json("get", "pods", "-n", namespace)["items"]
+    found = rig.items(PODS, namespace)
     return {pod["spec"].get("nodeName", "") for pod in found}
 
 

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from controller_runtime.resources import PODS
 from hack.localcluster.actors.podfaults import PodFault, PodFaultKind
 from hack.localcluster.cloud.market import Market, Stock
 from kaito_controller.api.labels import TRY_AGAIN
@@ -72,7 +73,7 @@ def test_container_that_does_not_run_is_explained_until_it_does(
     message = rig.wait_explained("phi", namespace, reason)
 
     assert words in message
-    assert rig.kubectl.json("get", "pods", "-n", namespace)["items"][0]["metadata"]["name"] in message
+    assert rig.items(PODS, namespace)[0]["metadata"]["name"] in message
     rig.cluster.actors.pod_faults.clear()
     rig.wait_ready("phi", namespace)
     assert len(machine_names(rig, namespace)) == 1
@@ -155,14 +156,12 @@ def test_what_somebody_deletes_or_changes_is_put_back(rig: Rig, namespace: str) 
     rig.wait_ready("phi", namespace)
     meant = rig.get("service", "phi", namespace)["spec"]["selector"]
 
-    def uid(kind: str) -> str:
-        found = rig.kubectl.run("get", kind, "phi", "-n", namespace, "-o", "jsonpath={.metadata.uid}")
-        return found.stdout if found.returncode == 0 else ""
-
     for kind in ("service", "deployment"):
-        before = uid(kind)
+        before = rig.uid(kind, "phi", namespace)
         rig.kubectl("delete", kind, "phi", "-n", namespace)
-        rig.wait_for(lambda kind=kind, before=before: uid(kind) not in ("", before), f"another {kind}")
+        rig.wait_for(
+            lambda kind=kind, before=before: rig.uid(kind, "phi", namespace) not in ("", before), f"another {kind}"
+        )
     for wrong in ({"app": "somebody-else"}, {"kaito.sh/workspace": "stray"}):
         patch = json.dumps({"spec": {"selector": wrong}})
         rig.kubectl("patch", "service", "phi", "-n", namespace, "--type=merge", "-p", patch)

@@ -9,6 +9,7 @@ from collections.abc import Callable
 
 import pytest
 
+from controller_runtime.resources import CONFIG_MAPS, DEPLOYMENTS, SERVICES
 from test.support.kaito_rig import Rig
 from test.support.sampling import sampled
 from test.support.workspace_world import workspace
@@ -27,7 +28,7 @@ def pool_is_being_made(rig: Rig, namespace: str) -> object:
 
 
 def deployment_is_there(rig: Rig, namespace: str) -> object:
-    return rig.kubectl.run("get", "deployment", "phi", "-n", namespace).returncode == 0
+    return rig.find("deployment", "phi", namespace) is not None
 
 
 MOMENTS: dict[str, Moment] = {
@@ -93,9 +94,6 @@ def test_kill_nine_in_the_middle_of_a_deletion_leaves_nothing(rig: Rig, namespac
     rig.wait_for(lambda: rig.workspace("phi", namespace) is None, "the end of the Workspace", 120.0)
     assert not rig.machines("phi", namespace)
     rig.wait_for(lambda: machine["metadata"]["name"] not in pools(rig), "the end of the agent pool")
-    rig.wait_for(lambda: rig.kubectl.run("get", "node", node).returncode != 0, f"node {node} to go")
-    kinds = "deployments,services,configmaps"
-    rig.wait_for(
-        lambda: not rig.kubectl.json("get", kinds, "-n", namespace, "-l", "kaito.sh/workspace=phi")["items"],
-        f"{kinds} to go",
-    )
+    rig.wait_for(lambda: rig.find("node", node) is None, f"node {node} to go")
+    for kind in (DEPLOYMENTS, SERVICES, CONFIG_MAPS):
+        rig.wait_for(lambda kind=kind: not rig.items(kind, namespace, "kaito.sh/workspace=phi"), f"{kind} to go")

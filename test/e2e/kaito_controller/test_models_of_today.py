@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from typing import Any
 
 import pytest
@@ -52,13 +51,12 @@ def options(rig: Rig, namespace: str, text: str) -> None:
 
 
 def container(rig: Rig, namespace: str, name: str) -> dict[str, Any]:
-    deployment = json.loads(rig.kubectl("get", "deployment", name, "-n", namespace, "-o", "json"))
+    deployment = rig.get("deployment", name, namespace)
     return dict(deployment["spec"]["template"]["spec"]["containers"][0])
 
 
 def refusal(rig: Rig, namespace: str, name: str) -> str:
-    path = '{.status.conditions[?(@.type=="WorkspaceReady")].message}'
-    return rig.kubectl("get", "workspace", name, "-n", namespace, "-o", f"jsonpath={path}")
+    return rig.condition(name, namespace)[2]
 
 
 @pytest.mark.parametrize("name", MODELS)
@@ -107,7 +105,7 @@ def test_a_model_from_a_claim_of_the_users_own(rig: Rig, namespace: str) -> None
     rig.kubectl("annotate", "workspace", "own", "-n", namespace, "kaito.sh/try-again=now")
     rig.wait_ready("own", namespace)
 
-    pod = json.loads(rig.kubectl("get", "deployment", "own", "-n", namespace, "-o", "json"))["spec"]["template"]["spec"]
+    pod = rig.get("deployment", "own", namespace)["spec"]["template"]["spec"]
     (server,) = pod["containers"]
     assert "--weights=/mnt/model/qwen3" in server["args"]
     assert "--max-model-len=23808" in server["args"]

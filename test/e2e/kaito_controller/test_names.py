@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from controller_runtime.resources import Object
+from controller_runtime.resources import PODS
 from test.support.kaito_rig import Rig
 from test.support.workspace_world import workspace
 
@@ -25,7 +25,7 @@ def test_two_workspaces_with_equal_labels_order_and_use_nodes_of_their_own(rig: 
 
     (first,), (second,) = (rig.worker_nodes(name, namespace) for name in ("one", "two"))
     assert first != second
-    pods: list[Object] = rig.kubectl.json("get", "pods", "-n", namespace)["items"]
+    pods = rig.items(PODS, namespace)
     assert {(pod["metadata"]["labels"]["kaito.sh/workspace"], pod["spec"]["nodeName"]) for pod in pods} == {
         ("one", first),
         ("two", second),

@@ -98,4 +98,4 @@ def test_deletion_leaves_nothing_behind(rig: Rig, namespace: str, folder: Path) 
         found = rig.kubectl.json("get", kind, "-n", namespace, "-l", "kaito.sh/workspace=workspace-phi-3-mini")
         assert not found["items"], kind
     assert not rig.machines("workspace-phi-3-mini", namespace)
-    rig.wait_for(lambda: rig.kubectl.run("get", "node", node).returncode != 0, f"node {node} to go")
+    rig.wait_for(lambda: rig.find("node", node) is None, f"node {node} to go")

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from controller_runtime.resources import CONFIG_MAPS
 from test.support.kaito_rig import GPU_FAMILY, RELEASE_NAMESPACE, Rig
 from test.support.workspace_world import workspace
 
@@ -23,7 +24,7 @@ def begin(rig: Rig, limit: int) -> None:
 
 
 def published(rig: Rig) -> str:
-    maps = rig.kubectl.json("get", "configmaps", "-n", RELEASE_NAMESPACE)["items"]
+    maps = rig.items(CONFIG_MAPS, RELEASE_NAMESPACE)
     return next((m["data"]["offer.json"] for m in maps if m["metadata"]["name"] == "kaito-instance-offer"), "")
 
 

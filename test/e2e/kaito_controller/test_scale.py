@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from controller_runtime.resources import Object
+from controller_runtime.resources import PODS, Object
 from test.support.kaito_rig import Rig
 from test.support.workspace_world import workspace
 
@@ -15,7 +15,7 @@ pytestmark = [pytest.mark.e2e, pytest.mark.timeout(300)]
 
 def pods(rig: Rig, namespace: str) -> dict[str, str]:
     """Node by pod."""
-    found: list[Object] = rig.kubectl.json("get", "pods", "-n", namespace)["items"]
+    found = rig.items(PODS, namespace)
     return {pod["metadata"]["name"]: pod["spec"].get("nodeName", "") for pod in found}
 
 

@@ -91,8 +91,7 @@ def test_template_of_the_user_is_served_and_its_changes_roll_out(rig: Rig, names
 @pytest.mark.long
 def test_load_balancer_is_switched_on_and_off_by_annotation(rig: Rig, namespace: str) -> None:
     def kind() -> str:
-        found = rig.kubectl.run("get", "service", "phi", "-n", namespace, "-o", "jsonpath={.spec.type}")
-        return found.stdout
+        return str((rig.find("service", "phi", namespace) or {"spec": {}})["spec"].get("type"))
 
     marked = {"name": "phi", "namespace": namespace, "annotations": {"kaito.sh/enablelb": "True"}}
     rig.kubectl.apply(workspace("phi", namespace, metadata=marked))

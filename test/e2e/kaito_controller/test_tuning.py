@@ -44,8 +44,7 @@ def hold_the_trainer(rig: Rig, namespace: str) -> None:
 
 
 def job_uid(rig: Rig, namespace: str) -> str:
-    found = rig.kubectl.run("get", "job", "phi", "-n", namespace, "-o", "jsonpath={.metadata.uid}")
-    return found.stdout if found.returncode == 0 else ""
+    return rig.uid("job", "phi", namespace)
 
 
 @pytest.mark.long
