@@ -43,7 +43,7 @@ def test_a_new_leader_says_so_on_its_lease(build, client):
 def test_a_leader_that_is_asked_to_stop_says_so_before_it_gives_the_lease_back(build, client):
     manager = build(fast_election())
     manager.start()
-    wait_until(manager.may_write, 10, "leadership")
+    wait_until(lambda: notes(client), 10, "leadership, and the Event about it")
     identity = client.get(LEASES, "test", "ns")["spec"]["holderIdentity"]
     manager.stop()
 
