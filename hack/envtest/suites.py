@@ -72,6 +72,7 @@ SUITES = (
     Suite("refusals word by word", ("test/envtest/test_refusals.py",), every_minor=True),
     Suite("large catalogue", ("test/envtest/test_large_catalogue.py",), "envtest"),
     Suite("Helm", ("test/envtest/test_helm.py",)),
+    Suite("autoscaler", ("test/envtest/test_autoscaler.py",)),
     Suite("workloads", ("test/e2e/workloads",), own_server=True),
     Suite("machinery", ("test/envtest/test_machinery.py",), own_server=True),
     Suite("shipped roles", ("test/envtest/test_shipped_roles.py",), own_server=True, every_minor=True),

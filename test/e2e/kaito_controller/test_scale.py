@@ -50,6 +50,27 @@ def test_workspace_is_scaled_up_and_down_and_what_serves_goes_on(rig: Rig, names
     rig.wait_ready("phi", namespace)
 
 
+def test_put_by_a_client_that_does_not_know_the_number_means_the_default_and_what_serves_goes_on(
+    rig: Rig, namespace: str
+) -> None:
+    """A client with the types of KAITO 0.3 reads, drops `spec`, and writes the whole. As with a Deployment, no number is the default."""
+    rig.kubectl.apply(workspace("phi", namespace))
+    rig.wait_ready("phi", namespace)
+    rig.kubectl("scale", "workspace", "phi", "-n", namespace, "--replicas=2")
+    rig.wait_for(lambda: len(rig.machines("phi", namespace)) == 2, "a second Machine")
+    rig.wait_ready("phi", namespace, 90.0)
+    before = pods(rig, namespace)
+    known = {key: value for key, value in rig.get("workspace", "phi", namespace).items() if key != "spec"}
+
+    rig.kubectl("replace", "-f", "-", stdin=json.dumps(known))
+
+    rig.wait_for(lambda: len(rig.machines("phi", namespace)) == 1, "one Machine to go")
+    rig.wait_ready("phi", namespace)
+    left = pods(rig, namespace)
+    assert left.items() <= before.items(), "what serves was not restarted"
+    assert list(left.values()) == rig.worker_nodes("phi", namespace)
+
+
 def test_number_that_makes_no_sense_is_refused(rig: Rig, namespace: str) -> None:
     rig.kubectl.apply(workspace("phi", namespace))
 
