@@ -259,8 +259,10 @@ def test_size_outside_the_subscription_is_refused(pools: Pools, cloud: AksCloud)
         ("poola", {"node_labels": {"kubernetes.azure.com/x": "y"}}, "reserved for AKS"),
         ("poola", {"node_labels": {"ok": "not ok"}}, "not a valid Kubernetes label"),
         ("poola", {"node_taints": ["sku=gpu:Never"]}, "sku=gpu:Never"),
-        ("poola", {"os_disk_size_gb": -5}, "osDiskSizeGB"),
-        ("poola", {"os_disk_size_gb": 12}, "osDiskSizeGB"),
+        ("poola", {"os_disk_size_gb": 2049}, "2049 is not between 0 and 2048"),
+        # What gpu-provisioner 0.2.x makes of a storage request of 50Gi, and of 1Gi: 32 bits of the bytes.
+        ("poola", {"os_disk_size_gb": -2147483648}, "osDiskSizeGB"),
+        ("poola", {"os_disk_size_gb": 1073741824}, "osDiskSizeGB"),
         ("poola", {"count": 5000}, "count"),
     ],
 )
@@ -268,6 +270,16 @@ def test_invalid_input_is_refused_by_name(pools: Pools, name: str, overrides: di
     with pytest.raises(HttpResponseError, match=named) as refused:
         pools.begin_create(name, gpu_pool(**overrides))
     assert error_of(refused) == (400, "InvalidParameter")
+
+
+@pytest.mark.parametrize(("sent", "given"), [(0, 128), (1, 1), (2048, 2048)])
+def test_a_disk_of_the_documented_sizes_is_given_and_zero_leaves_it_to_the_vm_size(
+    pools: Pools, sent: int, given: int
+) -> None:
+    """0 is also what gpu-provisioner 0.2.x makes of KAITO's 100Gi, 120Gi and 200Gi."""
+    pools.begin_create("poola", gpu_pool(os_disk_size_gb=sent)).result()
+
+    assert pools.get("poola").os_disk_size_gb == given
 
 
 def test_vm_size_of_an_existing_pool_cannot_change(pools: Pools) -> None:

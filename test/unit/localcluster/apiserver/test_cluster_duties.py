@@ -129,6 +129,28 @@ def test_protobuf_of_an_unknown_type_is_refused_by_name(cluster: Cluster) -> Non
     assert (refused.code, "v1/Endpoints" in refused.body["message"]) == (415, True)
 
 
+def test_controller_revision_is_kept_as_json_and_refused_as_protobuf_so_that_go_clients_fall_back(
+    cluster: Cluster,
+) -> None:
+    """KAITO keeps one for each generation of a Workspace. Its client sends protobuf where the type has it; these are the first bytes of
+    such a request: the magic number, then `runtime.Unknown` with apiVersion and kind."""
+    _, api = cluster
+    path = "/apis/apps/v1/namespaces/default/controllerrevisions"
+    kind = b"\x0a\x07apps/v1\x12\x12ControllerRevision"
+    body = b"k8s\x00\x0a" + bytes([len(kind)]) + kind + b"\x12\x00"
+    refused = api.call("POST", path, body, kind="application/vnd.kubernetes.protobuf")
+    assert (refused.code, refused.reason) == (415, "UnsupportedMediaType")
+    assert "apps/v1/ControllerRevision" in refused.body["message"]
+
+    labels = {"kaito.sh/workspace": "phi"}
+    revision = {"metadata": {"name": "phi-5f6b7c", "labels": labels}, "data": {"raw": "e30="}, "revision": 1}
+    api.post(path, revision).expect(201)
+
+    found = api.get(path, labelSelector="kaito.sh/workspace=phi").expect(200)
+    assert [(item["metadata"]["name"], item["revision"]) for item in found["items"]] == [("phi-5f6b7c", 1)]
+    assert "controllerrevisions" in {r["name"] for r in api.get("/apis/apps/v1").expect(200)["resources"]}
+
+
 def test_too_large_a_body_is_refused(cluster: Cluster) -> None:
     _, api = cluster
     refused = api.post("/api/v1/namespaces/default/configmaps", b"x" * (3 * 1024 * 1024 + 1))
