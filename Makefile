@@ -95,8 +95,8 @@ DURATION ?= 60
 fuzz: $(READY) ## Throw hostile objects and cloud replies at both operators for DURATION seconds; what does harm becomes a seed
 	@$(PY) -m test.fuzz --duration-s $(DURATION)
 
-checks: $(CHECKS_READY) ## Static checks: manifests, Dockerfile, shell, YAML, Python security, planted secrets
-	@hack/checks/run.sh .venv-checks/bin
+checks: $(READY) $(CHECKS_READY) ## Static checks: manifests, Dockerfile, shell, YAML, Python security, planted secrets
+	@hack/checks/run.sh .venv-checks/bin $(VENV)/bin
 
 demo: $(DEMO_READY) ## See the whole product work on this machine: local cluster, both operators, the quickstarts
 	@$(PY) -m hack.demo
