@@ -10,14 +10,10 @@ from controller_runtime.settings import OperatorSettings, Seconds
 from kaito_controller.catalog.model import DEFAULT_REGION
 from kaito_controller.nodeapi import APIS
 from kaito_controller.nodeapi.port import NodeTerms
-from kaito_controller.workloads.context import (
-    DEFAULT_ADAPTER_BASE_IMAGE,
-    DEFAULT_CRANE_IMAGE,
-    HelperImages,
-)
+from kaito_controller.workloads.context import POD_DEFAULTS, HelperImages, PodSettings
 from kaito_controller.workloads.policy import TemplatePolicy
 from kaito_controller.workspace.state.caps import Allowance, Caps
-from kaito_controller.workspace.state.snapshot import BroughtNodes, Limits
+from kaito_controller.workspace.state.snapshot import DEFAULT_LIMITS, BroughtNodes, Limits
 
 ENV_PREFIX = "KAITO_"
 
@@ -31,7 +27,7 @@ class ControllerSettings(OperatorSettings):
     """What `kaito-controller` can be told, besides what every operator can."""
 
     preset_registry_name: str = Field(
-        default="mcr.microsoft.com/aks/kaito",
+        default=POD_DEFAULTS.image_registry,
         min_length=1,
         description="Registry and folder of the public preset images.",
         json_schema_extra={"env": ["PRESET_REGISTRY_NAME"]},
@@ -78,36 +74,47 @@ class ControllerSettings(OperatorSettings):
         description="Request of a NodeClaim that sizes the disk: storage, ephemeral-storage, none; auto: what the node class knows.",
     )
     machine_attempts: int = Field(
-        default=3,
+        default=DEFAULT_LIMITS.machine_attempts,
         ge=1,
         le=100,
         description="Machines (or NodeClaims) that may fail, for each node, before the Workspace gives up.",
     )
     machine_timeout_s: Seconds = Field(
-        default=1800.0, gt=0, description="A Machine (or NodeClaim) that is not Ready by then counts as failed."
+        default=DEFAULT_LIMITS.machine_timeout_s,
+        gt=0,
+        description="A Machine (or NodeClaim) that is not Ready by then counts as failed.",
     )
     machine_retry_delay_s: Seconds = Field(
-        default=30.0, description="Pause before the second attempt; it doubles with each further one."
+        default=DEFAULT_LIMITS.machine_retry_delay_s,
+        description="Pause before the second attempt; it doubles with each further one.",
     )
     machine_retry_period_s: Seconds = Field(
-        default=1800.0, gt=0, description="After the last attempt failed, one more is made each time this has passed."
+        default=DEFAULT_LIMITS.machine_retry_period_s,
+        gt=0,
+        description="After the last attempt failed, one more is made each time this has passed.",
     )
     provisioner_silence_s: Seconds = Field(
-        default=120.0, gt=0, description="A Machine (or NodeClaim) that no provisioner has touched by then is reported."
+        default=DEFAULT_LIMITS.provisioner_silence_s,
+        gt=0,
+        description="A Machine (or NodeClaim) that no provisioner has touched by then is reported.",
     )
     node_lost_timeout_s: Seconds = Field(
-        default=600.0, gt=0, description="A node that is gone or not Ready for so long is replaced."
+        default=DEFAULT_LIMITS.node_lost_timeout_s,
+        gt=0,
+        description="A node that is gone or not Ready for so long is replaced.",
     )
     gpu_timeout_s: Seconds = Field(
-        default=900.0, gt=0, description="A Ready node that does not show its GPUs by then is reported."
+        default=DEFAULT_LIMITS.gpu_timeout_s,
+        gt=0,
+        description="A Ready node that does not show its GPUs by then is reported.",
     )
     template_readiness_timeout_s: Seconds = Field(
-        default=600.0,
+        default=POD_DEFAULTS.template_readiness_s,
         gt=0,
         description="Time to become ready for a pod template of the user's own; presets bring theirs.",
     )
     failed_workload_grace_s: Seconds = Field(
-        default=3600.0,
+        default=DEFAULT_LIMITS.failed_workload_grace_s,
         ge=0,
         description="A workload that is not ready so long after the model's own time limit is removed and its nodes are given back.",
     )
@@ -122,7 +129,7 @@ class ControllerSettings(OperatorSettings):
         pattern=r"^(https?://[A-Za-z0-9.:/_-]{1,200})?$",
         description="Mirror of the model hub that pods ask in a cluster without Internet, such as https://hub.example.com.",
     )
-    cluster_domain: str = Field(default="cluster.local", description="DNS suffix of the cluster.")
+    cluster_domain: str = Field(default=POD_DEFAULTS.cluster_domain, description="DNS suffix of the cluster.")
     curl_image: str = Field(
         default="",
         description="Image whose curl downloads training data; when not given, Python of the tuning image, which judges the addresses.",
@@ -131,9 +138,9 @@ class ControllerSettings(OperatorSettings):
         default="",
         description="Hosts and networks, such as data.example.com,10.1.0.0/16, that training data may come from besides the Internet.",
     )
-    crane_image: str = Field(default=DEFAULT_CRANE_IMAGE, description="Image that pushes the tuned adapter.")
+    crane_image: str = Field(default=POD_DEFAULTS.images.crane, description="Image that pushes the tuned adapter.")
     adapter_base_image: str = Field(
-        default=DEFAULT_ADAPTER_BASE_IMAGE, description="Base of the pushed adapter image; it must contain cp."
+        default=POD_DEFAULTS.images.adapter_base, description="Base of the pushed adapter image; it must contain cp."
     )
 
     template_secrets: Literal["allow", "refuse"] = Field(
@@ -249,6 +256,17 @@ class ControllerSettings(OperatorSettings):
         )
 
     @property
-    def helper_images(self) -> HelperImages:
-        """Images that are added to tuning pods."""
-        return HelperImages(curl=self.curl_image, crane=self.crane_image, adapter_base=self.adapter_base_image)
+    def pods(self) -> PodSettings:
+        """What builders of pods are told."""
+        return PodSettings(
+            image_registry=self.preset_registry_name,
+            images=HelperImages(self.curl_image, self.crane_image, self.adapter_base_image),
+            cluster_domain=self.cluster_domain,
+            hub_endpoint=self.hub_endpoint,
+            download_allowed_hosts=listed(self.download_allowed_hosts),
+            preset_run_as_user=self.preset_run_as_user,
+            tuning_deadline_s=self.tuning_deadline_s,
+            template_readiness_s=self.template_readiness_timeout_s,
+            template_policy=self.template_policy,
+            load_balancer_namespaces=listed(self.load_balancer_namespaces),
+        )

@@ -4,7 +4,7 @@ No client, clock, logger, random or environment, and no state: the same `Workloa
 for one Workspace cannot change what another gets. Creating, patching and deleting is the reconciler's business.
 """
 
-from kaito_controller.workloads.context import HelperImages, WorkloadContext
+from kaito_controller.workloads.context import HelperImages, PodSettings, WorkloadContext
 from kaito_controller.workloads.inference import build_inference_deployment, build_inference_stateful_set
 from kaito_controller.workloads.metadata import selector_labels
 from kaito_controller.workloads.objects import build_objects, build_workload
@@ -47,6 +47,7 @@ from kaito_controller.workloads.weights import token_violations, weights_source
 __all__ = [
     "HelperImages",
     "OutputDirError",
+    "PodSettings",
     "Steps",
     "TemplatePolicy",
     "TemplateRefusedError",

@@ -38,6 +38,34 @@ class HelperImages:
 
 
 @dataclass(frozen=True, slots=True)
+class PodSettings:
+    """What the operator of the cluster says of all pods. Settings are filled in from here, so that each default stands here alone."""
+
+    image_registry: str = "mcr.microsoft.com/aks/kaito"
+    """Prefix of public preset images."""
+    images: HelperImages = field(default_factory=HelperImages)
+    cluster_domain: str = "cluster.local"
+    """DNS suffix of the cluster, for the rendezvous address of a distributed run, and for addresses that downloads may not ask."""
+    hub_endpoint: str = ""
+    """Mirror of the hub that the runtime image asks; "" for the hub itself."""
+    download_allowed_hosts: tuple[str, ...] = ()
+    """Hosts and networks that training data may come from besides the public Internet."""
+    preset_run_as_user: int | None = None
+    """UID for preset and trainer images. None keeps the image's own user, which is root in the public preset images."""
+    tuning_deadline_s: int | None = None
+    """Upper bound on a whole tuning Job, all attempts included. None: no bound."""
+    template_readiness_s: float = 600.0
+    """How long a pod of an unknown program may take once its image is there; presets bring their own time. As published for templates."""
+    template_policy: TemplatePolicy = DEFAULT_POLICY
+    """What pod templates of users may carry."""
+    load_balancer_namespaces: tuple[str, ...] = ()
+    """Whose Workspaces may ask for a load balancer, which may be reachable from the Internet and costs money; `*`: all."""
+
+
+POD_DEFAULTS = PodSettings()
+
+
+@dataclass(frozen=True, slots=True)
 class WorkloadContext:
     """One Workspace, resolved. `node_names` and `gpus_per_pod` come from the node plan and from sizing."""
 
@@ -50,8 +78,7 @@ class WorkloadContext:
     """Besides them, on any node that a Machine of this Workspace became: nodes may come and go without a restart of what serves."""
     gpus_per_pod: int = 1
     """`nvidia.com/gpu` requested by each pod, which is also processes per node of a distributed run."""
-    image_registry: str = "mcr.microsoft.com/aks/kaito"
-    """Prefix of public preset images."""
+    settings: PodSettings = field(default_factory=PodSettings)
     tuning_config_map: str = ""
     """Name of the ConfigMap that `tuning_config` was read from: the user's, or a default template."""
     tuning_config: Mapping[str, Any] = field(default_factory=dict)
@@ -60,26 +87,10 @@ class WorkloadContext:
     """Arguments of the runtime image, planned from the shape of the model; unused by presets with an image of their own."""
     engine_config: Mapping[str, str] = field(default_factory=dict)
     """Engine options of the user's own, as the container is told them: a change of them is a change of what is asked for."""
-    hub_endpoint: str = ""
-    """Mirror of the hub that the runtime image asks; "" for the hub itself."""
     attempt: int = 0
     """How often this workload was started anew on purpose; a higher number replaces a finished Job."""
     push_only: bool = False
     """The result of the training is in the output volume; all that is left is to push it, which takes no GPU."""
-    images: HelperImages = field(default_factory=HelperImages)
-    download_allowed_hosts: tuple[str, ...] = ()
-    """Hosts and networks that training data may come from besides the public Internet."""
-    cluster_domain: str = "cluster.local"
-    """DNS suffix of the cluster, for the rendezvous address of a distributed run."""
-    preset_run_as_user: int | None = None
-    """UID for preset and trainer images. None keeps the image's own user, which is root in the public preset images."""
-    tuning_deadline_s: int | None = None
-    """Upper bound on a whole tuning Job, all attempts included. None: no bound."""
-
-    load_balancer: bool = False
-    """The namespace may ask for Services of type LoadBalancer, which may be reachable from the Internet and cost money."""
-    template_policy: TemplatePolicy = DEFAULT_POLICY
-    """What pod templates of users may carry."""
 
     @property
     def name(self) -> str:
@@ -104,7 +115,13 @@ class WorkloadContext:
     @property
     def run_as_user(self) -> int | None:
         """UID of the containers that serve and train."""
-        return self.runtime.run_as_user if self.preset_run_as_user is None else self.preset_run_as_user
+        told = self.settings.preset_run_as_user
+        return self.runtime.run_as_user if told is None else told
+
+    @property
+    def load_balancer(self) -> bool:
+        """Whether the namespace may have Services of type LoadBalancer."""
+        return bool({"*", self.namespace} & set(self.settings.load_balancer_namespaces))
 
     @property
     def required_preset(self) -> Preset:

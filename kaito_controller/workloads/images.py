@@ -15,7 +15,7 @@ from kaito_controller.workloads.context import WorkloadContext
 
 def model_image(ctx: WorkloadContext, spec: PresetSpec) -> str:
     """The image of the model server or trainer."""
-    return spec.private_image or ctx.required_preset.image(ctx.image_registry)
+    return spec.private_image or ctx.required_preset.image(ctx.settings.image_registry)
 
 
 def preset_pull_secrets(spec: PresetSpec) -> list[str]:

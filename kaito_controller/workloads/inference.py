@@ -159,12 +159,12 @@ def server_args(ctx: WorkloadContext, *, distributed: bool) -> list[str]:
 
 def first_pod_address(ctx: WorkloadContext) -> str:
     """DNS name of rank 0."""
-    return f"{ctx.name}-0.{headless_name(ctx.name)}.{ctx.namespace}.svc.{ctx.cluster_domain}"
+    return f"{ctx.name}-0.{headless_name(ctx.name)}.{ctx.namespace}.svc.{ctx.settings.cluster_domain}"
 
 
 def home_env(ctx: WorkloadContext) -> list[Object]:
     """A user without an entry in /etc/passwd has no home folder to cache in, so it is told one."""
-    return [] if ctx.preset_run_as_user is None else [{"name": "HOME", "value": TEMPORARY.path}]
+    return [] if ctx.settings.preset_run_as_user is None else [{"name": "HOME", "value": TEMPORARY.path}]
 
 
 def _topology(ctx: WorkloadContext) -> dict[str, str]:

@@ -7,6 +7,7 @@ Merged in: the pin to the chosen nodes, GPU tolerations, the labels that the Ser
 from __future__ import annotations
 
 from copy import deepcopy
+from math import ceil
 
 from controller_runtime.resources import Object
 from kaito_controller.api.types import InferenceSpec
@@ -19,9 +20,6 @@ from kaito_controller.workloads.metadata import object_labels
 from kaito_controller.workloads.policy import TemplateRefusedError, violations
 from kaito_controller.workloads.scheduling import tolerations
 
-READINESS_TIMEOUT_S = 600
-"""How long a pod of an unknown program may take, once its image is there; as published for templates."""
-
 
 def build_template_deployment(ctx: WorkloadContext) -> Object:
     """One replica of the user's template per node. Raises TemplateRefusedError for what `policy.violations` names."""
@@ -29,11 +27,10 @@ def build_template_deployment(ctx: WorkloadContext) -> Object:
     if inference is None or inference.template is None:
         raise ValueError(f"workspace {ctx.workspace.key} has no pod template")
     template = inference.template.to_object()
-    if found := violations(template, ctx.template_policy):
+    if found := violations(template, ctx.settings.template_policy):
         raise TemplateRefusedError(found)
-    return served(
-        ctx, "Deployment", {**workload_spec(ctx, _merged(ctx, inference, template)), **rollout(READINESS_TIMEOUT_S)}
-    )
+    made = workload_spec(ctx, _merged(ctx, inference, template))
+    return served(ctx, "Deployment", {**made, **rollout(ceil(ctx.settings.template_readiness_s))})
 
 
 def _merged(ctx: WorkloadContext, inference: InferenceSpec, template: Object) -> Object:

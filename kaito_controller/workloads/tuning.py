@@ -63,8 +63,8 @@ def build_tuning_job(ctx: WorkloadContext) -> Object:
         "podFailurePolicy": {"rules": failure_rules(tuning, steps)},
         "template": {"metadata": {"labels": object_labels(ctx)}, "spec": _pod_spec(ctx, tuning, steps)},
     }
-    if ctx.tuning_deadline_s is not None:
-        spec["activeDeadlineSeconds"] = ctx.tuning_deadline_s
+    if ctx.settings.tuning_deadline_s is not None:
+        spec["activeDeadlineSeconds"] = ctx.settings.tuning_deadline_s
     return _sealed_job(ctx, tuning, object_meta(ctx, ctx.name), spec)
 
 
@@ -187,8 +187,10 @@ def _pod_spec(ctx: WorkloadContext, tuning: TuningSpec, steps: Steps) -> Object:
 
 
 def _download(ctx: WorkloadContext, image: str) -> tuning_data.Download:
-    curl = ctx.images.curl
-    return tuning_data.Download(curl or image, bool(curl), ctx.download_allowed_hosts, ctx.cluster_domain)
+    told = ctx.settings
+    return tuning_data.Download(
+        told.images.curl or image, bool(told.images.curl), told.download_allowed_hosts, told.cluster_domain
+    )
 
 
 def _data_containers(
@@ -210,7 +212,7 @@ def _packager(ctx: WorkloadContext, image: str, results: Mounted, layer: Mounted
 
 
 def _pusher(ctx: WorkloadContext, tuning: TuningSpec, name: str, layer: Mounted, secret: Mounted | None) -> Object:
-    images = ctx.images
+    images = ctx.settings.images
     return tuning_output.push_container(tuning.output.image, images.adapter_base, images.crane, name, layer, secret)
 
 

@@ -79,10 +79,10 @@ class Download:
 
     image: str
     """Holds Python, or curl."""
-    with_curl: bool = False
-    allowed: tuple[str, ...] = ()
+    with_curl: bool
+    allowed: tuple[str, ...]
     """Hosts and networks that an administrator has allowed."""
-    cluster_domain: str = "cluster.local"
+    cluster_domain: str
 
 
 def data_containers(source: DataSource, volume: Mounted, name: str, download: Download) -> list[Object]:

@@ -45,7 +45,9 @@ def trainer_env(ctx: WorkloadContext) -> list[Object]:
     weights = ctx.required_preset.weights
     if ctx.runtime.weights_in_image:
         return []
-    mirror = [{"name": "MODEL_RUNTIME_HF_ENDPOINT", "value": ctx.hub_endpoint}] if ctx.hub_endpoint else []
+    mirror = (
+        [{"name": "MODEL_RUNTIME_HF_ENDPOINT", "value": ctx.settings.hub_endpoint}] if ctx.settings.hub_endpoint else []
+    )
     return [{"name": "MODEL_RUNTIME_WEIGHTS", "value": f"hf://{weights.repository}@{weights.revision}"}, *mirror]
 
 
@@ -55,7 +57,7 @@ def weights_flags(ctx: WorkloadContext, spec: PresetSpec) -> list[str]:
     if weights.claim_name:
         return []
     token = [f"--hf-token-file={TOKEN_FOLDER}/{TOKEN_KEY}"] if weights.token_secret else []
-    mirror = [f"--hf-endpoint={ctx.hub_endpoint}"] if ctx.hub_endpoint else []
+    mirror = [f"--hf-endpoint={ctx.settings.hub_endpoint}"] if ctx.settings.hub_endpoint else []
     return [*mirror, *token]
 
 

@@ -50,7 +50,7 @@ from kaito_controller.catalog.model import Catalog
 from kaito_controller.catalog.offer import CONFIG_MAP
 from kaito_controller.catalog.runtime_image import with_runtime_image
 from kaito_controller.nodeapi import APIS, DEFAULT
-from kaito_controller.settings import ControllerSettings, listed
+from kaito_controller.settings import ControllerSettings
 from kaito_controller.workspace.metrics import WorkspaceMetrics
 from kaito_controller.workspace.observe import slim
 from kaito_controller.workspace.observe.caches import (
@@ -111,21 +111,12 @@ def assemble(manager: Manager, settings: ControllerSettings, *, clock: Clock = S
     surroundings = Surroundings(
         catalog=catalog,
         limits=settings.limits,
-        image_registry=settings.preset_registry_name,
         release_namespace=settings.release_namespace,
-        images=settings.helper_images,
-        cluster_domain=settings.cluster_domain,
-        hub_endpoint=settings.hub_endpoint,
-        download_allowed_hosts=listed(settings.download_allowed_hosts),
-        preset_run_as_user=settings.preset_run_as_user,
-        tuning_deadline_s=settings.tuning_deadline_s,
-        template_readiness_s=settings.template_readiness_timeout_s,
-        template_policy=settings.template_policy,
+        pods=settings.pods,
         brought_nodes=settings.brought_nodes,
         offer=offers.current,
         require_quota=settings.require_quota,
         node_terms=settings.node_terms,
-        load_balancer_namespaces=listed(settings.load_balancer_namespaces),
     )
     vanished = Vanished()
     reconciler = WorkspaceReconciler(

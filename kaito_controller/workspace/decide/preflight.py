@@ -35,7 +35,7 @@ from kaito_controller.workloads import (
     violations,
     volume_violations,
 )
-from kaito_controller.workloads.policy import DEFAULT_POLICY
+from kaito_controller.workloads.context import POD_DEFAULTS, PodSettings
 from kaito_controller.workspace.decide.model_fit import ModelFit, misfit
 from kaito_controller.workspace.state.snapshot import Mode, Sizing, Verdict, Wanted
 
@@ -53,9 +53,9 @@ class ResolvedWorkspace:
 
     mode: Mode
     wanted: Wanted
+    readiness_timeout_s: float
     gate: Verdict | None = None
     preset: Preset | None = None
-    readiness_timeout_s: float = 600.0
     tuning_config_map: str = ""
     tuning_config: Mapping[str, Any] = field(default_factory=dict)
     engine_config: Mapping[str, str] = field(default_factory=dict)
@@ -72,13 +72,11 @@ def examine(
     config: Object | None,
     *,
     running: bool,
-    template_readiness_s: float = 600.0,
-    template_policy: TemplatePolicy = DEFAULT_POLICY,
+    pods: PodSettings = POD_DEFAULTS,
 ) -> ResolvedWorkspace:
     """`config`: the ConfigMap that the Workspace reads, if it exists. `running`: something was built already.
 
-    `template_readiness_s`: how long a pod template of the user's own may load, since no preset says it.
-    `template_policy`: what it may carry.
+    `pods`: how long a pod template of the user's own may load, since no preset says it, and what it may carry.
     """
     mode = Mode.TUNING if workspace.tuning is not None and workspace.inference is None else Mode.INFERENCE
     preset = _preset(workspace, catalog)
@@ -99,7 +97,7 @@ def examine(
     gate = None if kept else misfit(fit) or asked.spread(plan)
     wanted, gate = _not_held_against(wanted, gate, workspace, preset)
     gate = unread or gate
-    gate = gate or _broken(workspace, catalog, preset, template_policy, running=running)
+    gate = gate or _broken(workspace, catalog, preset, pods.template_policy, running=running)
     found: Mapping[str, Any] = {}
     if workspace.tuning is not None and gate is None:
         gate, found = _configuration(workspace, config)
@@ -112,7 +110,7 @@ def examine(
         wanted=wanted,
         gate=gate,
         preset=preset,
-        readiness_timeout_s=float(needs.readiness_timeout_s) if needs else template_readiness_s,
+        readiness_timeout_s=float(needs.readiness_timeout_s) if needs else pods.template_readiness_s,
         tuning_config_map=workspace.tuning.config_map_name if workspace.tuning else "",
         tuning_config=found,
         engine_config=user_options(settings),

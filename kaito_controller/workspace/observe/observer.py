@@ -22,8 +22,7 @@ from kaito_controller.catalog.model import Catalog
 from kaito_controller.catalog.offer import InstanceOffer
 from kaito_controller.nodeapi import KINDS
 from kaito_controller.nodeapi.port import NodeTerms
-from kaito_controller.workloads.context import HelperImages, WorkloadContext
-from kaito_controller.workloads.policy import TemplatePolicy
+from kaito_controller.workloads.context import PodSettings, WorkloadContext
 from kaito_controller.workspace.act.actions import Action, Delete
 from kaito_controller.workspace.decide.deletion import Remains
 from kaito_controller.workspace.decide.preflight import ResolvedWorkspace, examine
@@ -70,24 +69,14 @@ class Surroundings:
 
     catalog: Callable[[], Catalog]
     limits: Limits = field(default_factory=Limits)
-    image_registry: str = "mcr.microsoft.com/aks/kaito"
     release_namespace: str = ""
     """Where the default training configurations are; "" when unknown."""
-    images: HelperImages = field(default_factory=HelperImages)
-    cluster_domain: str = "cluster.local"
-    hub_endpoint: str = ""
-    download_allowed_hosts: tuple[str, ...] = ()
-    preset_run_as_user: int | None = None
-    tuning_deadline_s: int | None = None
-    template_readiness_s: float = 600.0
-    template_policy: TemplatePolicy = field(default_factory=TemplatePolicy)
+    pods: PodSettings = field(default_factory=PodSettings)
     brought_nodes: BroughtNodes = field(default_factory=BroughtNodes)
     offer: Callable[[], InstanceOffer | None] = lambda: None
     """What the cloud would still sell."""
     require_quota: bool = False
     node_terms: NodeTerms = field(default_factory=NodeTerms)
-    load_balancer_namespaces: tuple[str, ...] = ()
-    """Whose Workspaces may ask for a load balancer; `*`: all."""
 
 
 class Absences:
@@ -151,8 +140,7 @@ class Observer:
             self._around.catalog(),
             self._config(workspace),
             running=_runner(existing) is not None,
-            template_readiness_s=self._around.template_readiness_s,
-            template_policy=self._around.template_policy,
+            pods=self._around.pods,
         )
         fresh = self._freshness(now)
         record = read_record(raw)
@@ -320,23 +308,14 @@ class Observer:
         return self._absences.since(uid_of(raw), missing, now.replace(microsecond=0))
 
     def _context(self, workspace: Workspace, request: ResolvedWorkspace) -> WorkloadContext:
-        around = self._around
         return WorkloadContext(
             workspace=workspace,
             preset=request.preset,
-            image_registry=around.image_registry,
+            settings=self._around.pods,
             tuning_config_map=request.tuning_config_map,
             tuning_config=request.tuning_config,
             runtime_args=request.runtime_args,
             engine_config=request.engine_config,
-            images=around.images,
-            cluster_domain=around.cluster_domain,
-            hub_endpoint=around.hub_endpoint,
-            download_allowed_hosts=around.download_allowed_hosts,
-            preset_run_as_user=around.preset_run_as_user,
-            tuning_deadline_s=around.tuning_deadline_s,
-            template_policy=around.template_policy,
-            load_balancer=bool({"*", workspace.metadata.namespace} & set(around.load_balancer_namespaces)),
         )
 
 

@@ -39,6 +39,9 @@ class Limits:
     failed_workload_grace_s: float = 3600.0
 
 
+DEFAULT_LIMITS = Limits()
+
+
 class MachinePhase(Enum):
     """Where a Machine is, in the words of the Machine contract."""
 
@@ -211,10 +214,10 @@ class Snapshot:
     mode: Mode
     context: WorkloadContext
     """For the builders; the nodes and the GPUs per pod are filled in once they are chosen."""
+    readiness_timeout_s: float
     gate: Verdict | None = None
     """Why nothing may be ordered or changed (specification, fit, training configuration), or None."""
     brought_nodes: BroughtNodes = field(default_factory=BroughtNodes)
-    readiness_timeout_s: float = 600.0
     machine_api: bool = True
     """Machines can be ordered: their CRD is installed."""
     node_api: NodeApi = APIS[DEFAULT]

@@ -14,7 +14,7 @@ from kaito_controller.catalog.loader import load_catalog
 from kaito_controller.catalog.model import RUNTIME_LAUNCHER
 from kaito_controller.catalog.runtime_image import with_runtime_image
 from kaito_controller.catalog.runtimes import MODEL_RUNTIME, PUBLISHED, RUNTIMES, Runtime
-from kaito_controller.workloads import WorkloadContext, adapters, containers, pulling, tuning_output
+from kaito_controller.workloads import PodSettings, WorkloadContext, adapters, containers, pulling, tuning_output
 from kaito_controller.workloads.weights import trainer_env
 from model_runtime import contract
 from model_runtime.serve.settings import parse
@@ -49,7 +49,7 @@ def test_the_programs_that_the_operator_starts_are_in_the_image() -> None:
 def test_the_variables_of_the_trainer_are_settings_of_the_runtime() -> None:
     preset = with_runtime_image(load_catalog(), "r/runtime:1").presets["phi-3-mini-4k-instruct"]
     workspace = Workspace.from_object({"metadata": {"name": "w", "namespace": "n", "uid": "1"}})
-    told = trainer_env(WorkloadContext(workspace, preset, hub_endpoint="https://hub.example.com"))
+    told = trainer_env(WorkloadContext(workspace, preset, settings=PodSettings(hub_endpoint="https://hub.example.com")))
     settings = parse([], {entry["name"]: entry["value"] for entry in told}).settings
     assert settings.weights == f"hf://{preset.weights.repository}@{preset.weights.revision}"
     assert settings.hf_endpoint == "https://hub.example.com"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,7 @@ from kaito_controller.api.types import Workspace
 from kaito_controller.catalog.loader import load_catalog
 from kaito_controller.catalog.runtime_image import with_runtime_image
 from kaito_controller.catalog.sizing import runtime_arguments
-from kaito_controller.workloads import TemplatePolicy, WorkloadContext
+from kaito_controller.workloads import PodSettings, TemplatePolicy, WorkloadContext
 
 API_VERSIONS = ("1.30", kubernetes_validate.latest_version())
 UID = "6f1c2d3e-0000-4000-8000-000000000001"
@@ -28,6 +29,8 @@ QLORA = {
 }
 DATA_URL = "https://example.org/resolve/main/data/train-00000-of-00001.parquet?download=true"
 
+SETTINGS = {field.name for field in dataclasses.fields(PodSettings)}
+
 
 def workspace(name: str = "demo", namespace: str = "default", *, uid: str = UID, **sections: Any) -> Workspace:
     """A Workspace as it is read from the cluster; `resource` and metadata are filled in."""
@@ -40,17 +43,20 @@ def workspace(name: str = "demo", namespace: str = "default", *, uid: str = UID,
 
 
 def context(subject: Workspace, **fields: Any) -> WorkloadContext:
-    """The context that the reconciler would give for it: preset from the catalogue, one node name per node."""
+    """The context that the reconciler would give for it: preset from the catalogue, one node name per node.
+
+    `fields` are those of the context, and of its settings.
+    """
     count = subject.resource.count if subject.resource else 1
     defaults: dict[str, Any] = {
-        "template_policy": OURS,
-        "load_balancer": True,
         "preset": CATALOG.preset(subject.preset.name) if subject.preset else None,
         "node_names": tuple(f"node-{number}" for number in range(count)),
     }
     if subject.tuning:
         defaults |= {"tuning_config": QLORA, "tuning_config_map": "qlora-params-template"}
-    return WorkloadContext(workspace=subject, **(defaults | fields))
+    told: dict[str, Any] = {"template_policy": OURS, "load_balancer_namespaces": ("*",)}
+    told |= {name: fields.pop(name) for name in SETTINGS & fields.keys()}
+    return WorkloadContext(workspace=subject, settings=PodSettings(**told), **(defaults | fields))
 
 
 RUNTIME_IMAGE = "registry.example.com/runtime:1@sha256:" + "0" * 64

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from kaito_controller.workloads import (
+    PodSettings,
     WorkloadContext,
     build_inference_deployment,
     build_inference_stateful_set,
@@ -82,7 +83,9 @@ def test_a_distributed_model_on_one_node_needs_no_rank_from_outside() -> None:
 
 
 def test_another_cluster_domain_reaches_the_rendezvous_address() -> None:
-    ctx = WorkloadContext(spread().workspace, spread().preset, ("a", "b"), cluster_domain="corp.example")
+    ctx = WorkloadContext(
+        spread().workspace, spread().preset, ("a", "b"), settings=PodSettings(cluster_domain="corp.example")
+    )
     assert "--master_addr=w-0.w-headless.default.svc.corp.example" in server(ctx)["args"]
 
 

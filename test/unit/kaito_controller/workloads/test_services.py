@@ -29,7 +29,7 @@ def test_only_the_exact_annotation_value_asks_for_a_load_balancer(value: str, ki
 def test_a_load_balancer_is_made_only_where_the_operator_allows_it() -> None:
     subject = workspace(inference=inference(), metadata={"annotations": {"kaito.sh/enablelb": "True"}})
 
-    assert build_service(context(subject, load_balancer=False))["spec"]["type"] == "ClusterIP"
+    assert build_service(context(subject, load_balancer_namespaces=("elsewhere",)))["spec"]["type"] == "ClusterIP"
 
 
 def test_clients_of_a_served_model_never_reach_a_pod_that_is_not_ready() -> None:

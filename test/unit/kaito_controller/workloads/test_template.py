@@ -59,6 +59,17 @@ def test_what_the_user_wrote_is_kept_and_ours_is_added() -> None:
     assert spec["containers"][0]["securityContext"] == {"allowPrivilegeEscalation": False}
 
 
+def test_the_deadline_of_a_rollout_follows_the_time_that_the_setting_gives_a_template() -> None:
+    subject = workspace(inference={"template": {"spec": {"containers": [{"name": "m", "image": "example.com/m:1"}]}}})
+
+    short, long = (
+        build_workload(context(subject, template_readiness_s=seconds))["spec"]["progressDeadlineSeconds"]
+        for seconds in (600.0, 1200.5)
+    )
+
+    assert long == short + 601
+
+
 def test_a_label_of_the_user_cannot_take_the_place_of_the_selector() -> None:
     template = {**with_pod(), "metadata": {"labels": {"kaito.sh/workspace": "another"}}}
     built = deployment(template, TemplatePolicy(metadata_prefixes=("kaito.sh/",)))["spec"]

@@ -181,7 +181,7 @@ HOSTILE_FILES = [
 
 
 def test_urls_reach_curl_as_values_with_names_of_our_own() -> None:
-    argv = download_argv(HOSTILE_URLS, Download("curl", with_curl=True))
+    argv = download_argv(HOSTILE_URLS, Download("curl", with_curl=True, allowed=(), cluster_domain="k8s.local"))
     assert argv[:2] == ["curl", "--disable"]
     assert argv[argv.index("--proto") + 1] == argv[argv.index("--proto-redir") + 1] == "=http,https"
     assert {"--globoff", "--fail", "--fail-early", "--location"} <= set(argv)
@@ -190,7 +190,8 @@ def test_urls_reach_curl_as_values_with_names_of_our_own() -> None:
 
 def test_urls_reach_the_guarded_downloader_the_same_way_after_what_the_administrator_allows() -> None:
     argv = download_argv(
-        HOSTILE_URLS, Download("model", allowed=("data.example.com", "10.1.0.0/16"), cluster_domain="k8s.local")
+        HOSTILE_URLS,
+        Download("model", with_curl=False, allowed=("data.example.com", "10.1.0.0/16"), cluster_domain="k8s.local"),
     )
     told = ["--allow", "data.example.com", "--allow", "10.1.0.0/16", "--cluster-domain", "k8s.local"]
     assert argv == [*GUARDED, *told, *HOSTILE_FILES]

@@ -11,7 +11,13 @@ from kaito_controller.api import reasons
 from kaito_controller.api.types import Workspace
 from kaito_controller.catalog.loader import load_catalog
 from kaito_controller.catalog.sizing import runtime_arguments
-from kaito_controller.workloads import TemplatePolicy, WorkloadContext, build_inference_deployment, weights_source
+from kaito_controller.workloads import (
+    PodSettings,
+    TemplatePolicy,
+    WorkloadContext,
+    build_inference_deployment,
+    weights_source,
+)
 from kaito_controller.workspace.decide.preflight import examine
 from model_runtime.serve.settings import parse
 
@@ -24,7 +30,9 @@ def pod(hub_endpoint: str = "", **weights: str) -> Object:
     }
     workspace, preset = Workspace.from_object(obj), load_catalog().presets["qwen3-8b"]
     arguments = tuple(runtime_arguments(preset, None, None, weights_source(workspace.preset)))
-    context = WorkloadContext(workspace, preset, ("n1",), runtime_args=arguments, hub_endpoint=hub_endpoint)
+    context = WorkloadContext(
+        workspace, preset, ("n1",), runtime_args=arguments, settings=PodSettings(hub_endpoint=hub_endpoint)
+    )
     return build_inference_deployment(context)["spec"]["template"]["spec"]
 
 
@@ -86,7 +94,9 @@ def test_a_token_is_refused_where_workspaces_may_not_read_secrets_and_only_there
         "inference": {"preset": {"name": "qwen3-8b", "presetOptions": {"weights": weights}}},
     }
     policy = TemplatePolicy(secrets=allowed)
-    gate = examine(Workspace.from_object(obj), load_catalog(), None, running=False, template_policy=policy).gate
+    gate = examine(
+        Workspace.from_object(obj), load_catalog(), None, running=False, pods=PodSettings(template_policy=policy)
+    ).gate
 
     if allowed or "tokenSecret" not in weights:
         assert gate is None
