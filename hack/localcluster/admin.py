@@ -73,13 +73,15 @@ def _remove_pool(cluster: LocalCluster, asked: Asked) -> Any:
 
 def _change_pool(cluster: LocalCluster, asked: Asked) -> Any:
     pools = cluster.cloud.pools
-    unknown = set(asked.body) - {"power", "provisioningState", "release"}
+    unknown = set(asked.body) - {"power", "provisioningState", "release", "evict"}
     if unknown:
-        raise ValueError(f"{', '.join(sorted(unknown))}: unknown; give power, provisioningState or release")
+        raise ValueError(f"{', '.join(sorted(unknown))}: unknown; give power, provisioningState, release or evict")
     if "power" in asked.body:
         pools.set_power(asked.name, asked.body["power"])
     if "provisioningState" in asked.body:
         pools.set_state(asked.name, asked.body["provisioningState"])
+    if asked.body.get("evict") and not pools.evict(asked.name):
+        raise ValueError(f"evict: {asked.name!r} is no spot pool")
     if asked.body.get("release"):
         pools.release(asked.name)
     return pools.get(asked.name)
@@ -114,7 +116,7 @@ ROUTES: tuple[tuple[str, str, str, Action], ...] = (
     ("PUT", "/nodes/{name}", '{"health": "ready|not_ready|unreachable"} or {"restart": true}', _change_node),
     ("GET", "/cloud/pools", "all agent pools", lambda c, _: c.cloud.pools.list()),
     ("POST", "/cloud/pools", '{"name", "vm_size", "mode"}: a pool of somebody else', lambda c, a: c.cloud.pools.add_canary(**a.body)),
-    ("PUT", "/cloud/pools/{name}", '{"power"}, {"provisioningState"} or {"release": true}', _change_pool),
+    ("PUT", "/cloud/pools/{name}", '{"power"}, {"provisioningState"}, {"release": true} or {"evict": true} (spot)', _change_pool),
     ("DELETE", "/cloud/pools/{name}", "remove a pool behind everybody's back", _remove_pool),
     ("GET", "/cloud/market", "quota in cores and stock of sizes", lambda c, _: c.cloud.pools.market.to_json()),
     ("PUT", "/cloud/market", '{"regional": 100, "families": {...}, "stock": {"<size>": "no_capacity"}}', _set_market),

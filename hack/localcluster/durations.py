@@ -23,6 +23,8 @@ class Durations:
     """From Ready to nvidia.com/gpu in the Node's capacity: driver and device plugin start late."""
     node_removal_s: float = 10.0
     """From the end of the VM to the end of its Node object."""
+    eviction_notice_s: float = 30.0
+    """From the notice that a spot VM is taken back until it is: Azure gives at least so much."""
     image_pull_s: float = 30.0
     container_start_s: float = 2.0
     model_load_s: float = 60.0

@@ -65,6 +65,9 @@ class VirtualMachines:
         machine.thread = threading.Thread(target=self._live, args=(machine,), name=vm.node_name, daemon=True)
         machine.thread.start()
 
+    def announce(self, vm: VirtualMachine) -> None:
+        """Not played here: a real kubelet has nobody that announces an eviction."""
+
     def shut_down(self, vm: VirtualMachine) -> None:
         """Returns at once; the plug is pulled and the Node removed."""
         machine = self._machines.get(vm.node_name)

@@ -36,6 +36,8 @@ class Member:
     gpu_at: float = math.inf
     health: str = "ready"
     gone: bool = False
+    leaving: bool = False
+    """Its cloud has announced that it takes the VM back."""
     lease_at: float = 0.0
 
 
@@ -68,6 +70,15 @@ class Fleet:
                 return
             member.gone = True
         self._wake(vm.node_name, self._world.durations.node_removal_s)
+
+    def announce(self, vm: VirtualMachine) -> None:
+        """Its Node says so from now on, as AKS' node problem detector and node auto-drain do."""
+        with self._lock:
+            member = self._members.get(vm.node_name)
+            if member is None:
+                return
+            member.leaving = True
+        self._wake(vm.node_name, 0)
 
     # ---- the tester's side ----------------------------------------------------------------------------------------------
 
@@ -144,6 +155,8 @@ class Fleet:
             member.gpu_at = now if was_ready else math.inf
         state = "starting" if now < member.ready_at and not was_ready else member.health
         conditions = self._world.merge_conditions(node, nodeshape.wanted_conditions(state))
+        if member.leaving:
+            conditions = self._world.merge_conditions({"status": {"conditions": conditions}}, nodeshape.EVICTION)
         status: Object = {"conditions": conditions}
         if state != "unreachable":
             gpu = now >= member.gpu_at
@@ -152,7 +165,7 @@ class Fleet:
                 "allocatable": nodeshape.allocatable(member.vm, gpu=gpu),
             }
         self._write_status(node, status, conditions)
-        self._write_taints(node, state)
+        self._write_taints(node, state, leaving=member.leaving)
         if (state == "ready") != was_ready:
             self._tell(node, "NodeReady" if state == "ready" else "NodeNotReady")
         if state == "ready" and member.gpu_at == math.inf:
@@ -172,10 +185,12 @@ class Fleet:
                 entry["lastHeartbeatTime"] = self._world.now()
         self._world.patch_status(NODES, node, status)
 
-    def _write_taints(self, node: Object, state: str) -> None:
+    def _write_taints(self, node: Object, state: str, *, leaving: bool = False) -> None:
         taints = list((node.get("spec") or {}).get("taints") or [])
         kept = [taint for taint in taints if not nodeshape.is_lifecycle_taint(taint)]
         wanted = [*kept, *nodeshape.lifecycle_taints(state)]
+        if leaving and nodeshape.AUTO_DRAIN_TAINT not in kept:
+            wanted.append(nodeshape.AUTO_DRAIN_TAINT)
         if [(t["key"], t["effect"]) for t in taints] == [(t["key"], t["effect"]) for t in wanted]:
             return
         metadata = {"resourceVersion": node["metadata"]["resourceVersion"]}

@@ -9,6 +9,10 @@ from hack.localcluster.cloud.vm_sizes import VmSize, find_vm_size
 
 NOT_READY_TAINT = {"key": "node.kubernetes.io/not-ready", "effect": "NoSchedule"}
 UNINITIALIZED_TAINT = {"key": "node.cloudprovider.kubernetes.io/uninitialized", "value": "true", "effect": "NoSchedule"}
+AUTO_DRAIN_TAINT = {"key": "remediator.kubernetes.azure.com/unschedulable", "effect": "NoSchedule"}
+"""What AKS' node auto-drain puts on a spot node that is about to be taken back."""
+EVICTION = {"VMEventScheduled": ("True", "VMEventScheduled", "Preempt: this spot VM is going to be evicted")}
+"""What AKS' node problem detector makes of a scheduled event of the VM; the words are ours."""
 GPU = "nvidia.com/gpu"
 MAX_PODS = "110"
 KUBELET_VERSION_PREFIX = "v"

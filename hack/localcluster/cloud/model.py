@@ -62,6 +62,9 @@ class VmHost(Protocol):
     def shut_down(self, vm: VirtualMachine) -> None:
         """The VM is gone; so will be its Node."""
 
+    def announce(self, vm: VirtualMachine) -> None:
+        """The VM is a spot one that will be taken back soon."""
+
 
 class OperationState(StrEnum):
     """Status words of Azure-AsyncOperation."""

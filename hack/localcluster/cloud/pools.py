@@ -100,6 +100,30 @@ class AgentPools:
                 self._shut_down(pool)
             return pool is not None
 
+    def evict(self, name: str, notice_s: float | None = None) -> bool:
+        """Azure takes the VMs of a spot pool back: notice first, then they are gone. False for a pool that is not there or not spot.
+
+        `notice_s`: of the simulated world; 0: without any notice; the usual time when not given.
+        """
+        with self._lock:
+            pool = self._pools.get(name)
+            if pool is None or pool.properties.get("scaleSetPriority") != "Spot":
+                return False
+            taken, left_s = list(pool.vms), self.durations.eviction_notice_s if notice_s is None else notice_s
+            for vm in taken if left_s and self.host is not None else ():
+                self.host.announce(vm)
+            self._timeline.after(left_s, lambda: self._take_back(name, taken))
+            return True
+
+    def _take_back(self, name: str, taken: list[VirtualMachine]) -> None:
+        """The pool stays, with nothing in it; its count is what was asked for."""
+        with self._lock:
+            pool = self._pools.get(name)
+            for vm in taken:
+                if pool is not None and vm in pool.vms:
+                    pool.vms.remove(vm)
+                    self._call_host("shut_down", vm)
+
     def set_power(self, name: str, state: str) -> None:
         """`Running` or `Stopped`, as after a stop of the cluster."""
         with self._lock:

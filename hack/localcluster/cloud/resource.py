@@ -6,6 +6,9 @@ from typing import Any
 
 from hack.localcluster.cloud.model import AgentPool, CloudIdentity, Properties, VirtualMachine
 
+SPOT = "kubernetes.azure.com/scalesetpriority"
+"""Label of each node of a spot pool, and key of its taint; AKS puts on both, and refuses them from anybody else."""
+
 
 def with_defaults(identity: CloudIdentity, properties: Properties) -> Properties:
     """What AKS fills in; a disk size of 0 or none is its default of 128 GiB."""
@@ -13,6 +16,8 @@ def with_defaults(identity: CloudIdentity, properties: Properties) -> Properties
     given = {key: value for key, value in properties.items() if value is not None}
     if not given.get("osDiskSizeGB"):
         given["osDiskSizeGB"] = 128
+    if given.get("scaleSetPriority") == "Spot":
+        given = _as_spot(given)
     return {
         "count": 1, "osDiskType": "Managed", "kubeletDiskType": "OS", "maxPods": 110, "type": "VirtualMachineScaleSets",
         "scaleDownMode": "Delete", "orchestratorVersion": version, "currentOrchestratorVersion": version,
@@ -21,6 +26,17 @@ def with_defaults(identity: CloudIdentity, properties: Properties) -> Properties
         "upgradeSettings": {"maxSurge": "10%"}, "enableFIPS": False,
         **given,
     }  # fmt: skip
+
+
+def _as_spot(given: Properties) -> Properties:
+    taint = f"{SPOT}=spot:NoSchedule"
+    return {
+        "scaleSetEvictionPolicy": "Delete",
+        "spotMaxPrice": -1,
+        **given,
+        "nodeLabels": {**(given.get("nodeLabels") or {}), SPOT: "spot"},
+        "nodeTaints": [*(given.get("nodeTaints") or ()), taint],
+    }
 
 
 def new_vm(identity: CloudIdentity, pool: AgentPool, index: int) -> VirtualMachine:

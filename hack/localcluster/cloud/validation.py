@@ -36,6 +36,7 @@ def check_properties(properties: dict[str, Any]) -> None:
     # overflowed numbers of gpu-provisioner 0.2.x (50Gi is sent as -2147483648, 120Gi as 0) are outside of it but for 0; what Azure makes
     # of those others is not documented.
     _check_range(properties, "osDiskSizeGB", 0, 2048)
+    _check_priority(properties)
     for key, value in (properties.get("nodeLabels") or {}).items():
         _check_label(key, value)
     for taint in properties.get("nodeTaints") or []:
@@ -66,6 +67,22 @@ def _check_range(properties: dict[str, Any], prop: str, low: int, high: int) -> 
         raise invalid_parameter(
             f"The value of parameter agentPool.properties.{prop} is invalid. Error details: {value} is not between {low} and {high}."
         )
+
+
+def _check_priority(properties: dict[str, Any]) -> None:
+    """Spot only for user pools; what concerns spot only with it."""
+    priority = properties.get("scaleSetPriority")
+    if priority not in (None, "Regular", "Spot"):
+        raise invalid_parameter(
+            f"The value of parameter agentPool.properties.scaleSetPriority is invalid: '{priority}'."
+        )
+    if priority == "Spot" and properties.get("mode") == "System":
+        raise invalid_parameter("A spot agent pool cannot be a system pool: agentPool.properties.mode must be User.")
+    for prop in ("scaleSetEvictionPolicy", "spotMaxPrice"):
+        if priority != "Spot" and properties.get(prop) is not None:
+            raise invalid_parameter(
+                f"The value of parameter agentPool.properties.{prop} is invalid. Error details: it needs scaleSetPriority Spot."
+            )
 
 
 def _check_label(key: str, value: object) -> None:

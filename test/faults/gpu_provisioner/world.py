@@ -339,6 +339,9 @@ class Host:
     def boot(self, vm: VirtualMachine) -> None:
         self._world.timeline.after(self._world.durations.node_join_s, lambda: self._join(vm))
 
+    def announce(self, vm: VirtualMachine) -> None:
+        """Nothing here reads notices."""
+
     def shut_down(self, vm: VirtualMachine) -> None:
         self._world.timeline.after(self._world.durations.node_removal_s, lambda: self._leave(vm))
 

@@ -29,6 +29,9 @@ class Host:
     def boot(self, vm: VirtualMachine) -> None:
         self.running.append(vm.node_name)
 
+    def announce(self, vm: VirtualMachine) -> None:
+        """Nothing here reads notices."""
+
     def shut_down(self, vm: VirtualMachine) -> None:
         self.running.remove(vm.node_name)
 
@@ -268,3 +271,42 @@ def test_environment_names_everything_a_provisioner_needs() -> None:
         assert all(cloud.environment.values())
     finally:
         cloud.stop()
+
+
+def test_spot_pool_gets_label_taint_and_policy_of_aks_and_is_taken_back() -> None:
+    world = World()
+    world.put(scaleSetPriority="Spot", nodeTaints=["sku=gpu:NoSchedule"])
+    world.pass_time(100)
+    found = world.pools.get("poola")["properties"]
+    assert found["nodeLabels"] == {"kubernetes.azure.com/scalesetpriority": "spot"}
+    assert found["nodeTaints"] == ["sku=gpu:NoSchedule", "kubernetes.azure.com/scalesetpriority=spot:NoSchedule"]
+    assert (found["scaleSetEvictionPolicy"], found["spotMaxPrice"]) == ("Delete", -1)
+
+    assert world.pools.evict("poola", notice_s=30)
+    world.pass_time(29)
+    assert world.host.running
+    world.pass_time(1)
+
+    assert world.host.running == []
+    assert world.state() == "Succeeded"
+
+
+@pytest.mark.parametrize(
+    "properties",
+    [
+        {"scaleSetPriority": "Cheap"},
+        {"scaleSetPriority": "Spot", "mode": "System"},
+        {"scaleSetEvictionPolicy": "Delete"},
+        {"scaleSetPriority": "Regular", "spotMaxPrice": -1},
+    ],
+)
+def test_what_concerns_spot_needs_a_spot_pool(properties: dict[str, Any]) -> None:
+    with pytest.raises(ArmError):
+        World().put(**properties)
+
+
+def test_only_a_spot_pool_is_taken_back() -> None:
+    world = World()
+    world.put()
+    assert not world.pools.evict("poola")
+    assert not world.pools.evict("nobody")
