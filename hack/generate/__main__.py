@@ -17,6 +17,7 @@ import yaml
 
 from controller_runtime.version import VERSION
 from hack.generate import pages
+from hack.generate.capacity_policy import capacity_binding, capacity_policy
 from hack.generate.catalogue_parameter import catalogue_config_map
 from hack.generate.crds import machine_crd, node_claim_crd, workspace_crd
 from hack.generate.policy import binding, default_type_binding, default_type_policy, life_binding, life_policy, policy
@@ -37,6 +38,8 @@ GENERATED: dict[str, Callable[[], dict[str, Any]]] = {
     "config/admission/life-binding.yaml": life_binding,
     "config/admission/default-type-policy.yaml": default_type_policy,
     "config/admission/default-type-binding.yaml": default_type_binding,
+    "config/admission/capacity-type-policy.yaml": capacity_policy,
+    "config/admission/capacity-type-binding.yaml": capacity_binding,
 }
 """Path from the root of the project to the function that makes the object."""
 

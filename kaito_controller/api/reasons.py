@@ -121,6 +121,12 @@ MACHINE_REPLACED = _trouble(
     "A Machine or NodeClaim failed for good; it is removed and the next attempt is made.",
     "Read the cloud's reason in the message (quota, capacity, SKU); attempts are limited.",
 )
+SPOT_NODE_EVICTED = _trouble(
+    "SpotNodeEvicted",
+    _NODES,
+    "The cloud takes a spot node back; it is drained and replaced, and that counts as no failed attempt.",
+    "None needed. For nodes that stay: kaito.sh/capacity-type on-demand, or spot-then-on-demand to go on with them after an eviction.",
+)
 MACHINE_ATTEMPTS_EXHAUSTED = _terminal(
     "MachineAttemptsExhausted",
     _NODES,

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from kaito_controller.api.capacity import check_capacity
 from kaito_controller.api.rules.catalogue import check_adapters, check_catalogue
 from kaito_controller.api.rules.inference import check_inference
 from kaito_controller.api.rules.resource import check_resource
@@ -26,6 +27,9 @@ def validate_create(workspace: Workspace, catalog: Catalog) -> list[Violation]:
 def shape_rules(workspace: Workspace, catalog: Catalog) -> Iterator[Violation]:
     """The rules about what is written; whether its model fits the nodes is for `validate_create`."""
     yield from check_root(workspace)
+    yield from check_capacity(
+        workspace.metadata.annotations, workspace.resource.node_labels if workspace.resource else {}
+    )
     if workspace.resource is not None:
         yield from check_resource(workspace.resource)
     if workspace.inference is not None:

@@ -11,6 +11,7 @@ from gpu_provisioner.api import labels
 
 INSTANCE_TYPE = labels.INSTANCE_TYPE
 INSTANCE_TYPE_BETA = labels.INSTANCE_TYPE_BETA
+CAPACITY_TYPE = labels.CAPACITY_TYPE
 WORKSPACE = labels.WORKSPACE
 WORKSPACE_NAMESPACE = labels.WORKSPACE_NAMESPACE
 """On orders and Nodes: for whom they are."""
@@ -39,6 +40,12 @@ def selector_of(namespace: str, name: str) -> str:
 def is_in(key: str, value: str) -> dict[str, Any]:
     """One requirement with one value."""
     return {"key": key, "operator": "In", "values": [value]}
+
+
+def is_spot_order(order: Object) -> bool:
+    """Whether a spot node was ordered, and nothing else."""
+    found = entries(mapping(order.get("spec")).get("requirements"), MOST_CONDITIONS)
+    return any(entry.get("key") == CAPACITY_TYPE and entry.get("values") == ["spot"] for entry in found)
 
 
 def conditions_of(stored: Object) -> dict[str, Mapping[str, Any]]:

@@ -22,8 +22,9 @@ from kaito_controller.workloads.metadata import selector_labels
 TOLERATIONS: tuple[dict[str, str], ...] = (
     {"key": "nvidia.com/gpu", "operator": "Exists", "effect": "NoSchedule"},
     {"key": "sku", "operator": "Equal", "value": "gpu", "effect": "NoSchedule"},
+    {"key": "kubernetes.azure.com/scalesetpriority", "operator": "Equal", "value": "spot", "effect": "NoSchedule"},
 )
-"""Taints that GPU nodes carry: the device plugin's convention, and the one that our Machines ask for."""
+"""Taints that GPU nodes carry: the device plugin's convention, the one that our orders ask for, and AKS' own on each spot node."""
 
 
 def tolerations(existing: list[Object] | None = None) -> list[Object]:

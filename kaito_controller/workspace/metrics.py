@@ -19,6 +19,7 @@ from controller_runtime.resources import Object, is_deleting
 from kaito_controller.api import conditions
 from kaito_controller.api.reasons import REASONS, Severity
 from kaito_controller.nodeapi import APIS
+from kaito_controller.workspace.state.machines import SPOT_EVICTED
 
 PHASE_BUCKETS = (1, 5, 15, 30, 60, 120, 180, 300, 450, 600, 900, 1200, 1800, 2700, 3600, 7200)
 OTHER = "Other"
@@ -35,12 +36,12 @@ _STATES = {
     Severity.TROUBLE: "trouble",
     Severity.TERMINAL: "failed",
 }
-_MACHINE_REASONS = frozenset[str]().union(*(api.reasons.known for api in APIS.values()))
+_MACHINE_REASONS = frozenset({SPOT_EVICTED}).union(*(api.reasons.known for api in APIS.values()))
 
 NAMES = {
     "kaito_workspaces": "Workspaces by phase (ready, waiting, trouble, failed, deleting, new) and reason of WorkspaceReady.",
     "kaito_workspace_phase_seconds": "Seconds that a phase took, by phase; of what was lost and came back, since the loss.",
-    "kaito_machine_failures_total": "Machines and NodeClaims that failed for good, by reason.",
+    "kaito_machine_failures_total": "Machines and NodeClaims that failed for good or lost their spot node (SpotEvicted), by reason.",
     "kaito_ordered_nodes": "Nodes that Workspaces have ordered, until they are gone; what the limit of the cluster counts.",
     "kaito_ordered_nodes_limit": "Nodes that all Workspaces together may order (--max-nodes).",
     "kaito_node_api": "1 for the API by which new nodes are ordered, with why it was chosen; 0 for the others.",

@@ -25,6 +25,7 @@ from kaito_controller.workspace.observe.caches import (
 from kaito_controller.workspace.observe.observer import GPU
 from kaito_controller.workspace.state import naming
 from kaito_controller.workspace.state.caps import MAX_GPUS, MAX_NODES, MAX_USD_PER_HOUR
+from kaito_controller.workspace.state.eviction import notice_on
 from kaito_controller.workspace.state.machines import owner_key
 
 
@@ -75,6 +76,7 @@ def _facts(node: Object) -> tuple[object, ...]:
         (status.get("allocatable") or {}).get(GPU),
         bool((node.get("spec") or {}).get("unschedulable")),
         (node.get("spec") or {}).get("taints"),
+        notice_on(node),
         labels_of(node),
         annotations_of(node).get(naming.CLAIM),
         is_deleting(node),

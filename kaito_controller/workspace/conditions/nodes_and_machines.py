@@ -20,7 +20,7 @@ from kaito_controller.nodeapi import api_of
 from kaito_controller.workspace.decide.attempts import Waiting
 from kaito_controller.workspace.decide.nodes import Assignment
 from kaito_controller.workspace.state import naming
-from kaito_controller.workspace.state.machines import reasons_of
+from kaito_controller.workspace.state.machines import SPOT_EVICTED, reasons_of
 from kaito_controller.workspace.state.records import Failure, shorten
 from kaito_controller.workspace.state.snapshot import MachinePhase, MachineView, NodeView, Snapshot, Verdict
 
@@ -95,12 +95,22 @@ def _replacement(snapshot: Snapshot, assignment: Assignment) -> Verdict | None:
         )
     for machine in assignment.leaving:
         record = (assignment.failures or snapshot.attempts).get(machine.ordinal if machine.ordinal is not None else -1)
+        if record is not None and record.reason == SPOT_EVICTED:
+            return _evicted(machine, record)
         told = f"{_history(snapshot, record)} " if record else ""
         return Verdict(
             reasons.MACHINE_REPLACED,
             f"{told}Waiting for {machine.kind} {machine.name} to be gone before the next attempt.",
         )
     return None
+
+
+def _evicted(machine: MachineView, record: Failure) -> Verdict:
+    return Verdict(
+        reasons.SPOT_NODE_EVICTED,
+        f"{record.message[:1].upper()}{record.message[1:]}. It is drained and replaced, which counts as no failed attempt. "
+        f"Waiting for {machine.kind} {machine.name} to be gone.",
+    )
 
 
 def _exhausted(snapshot: Snapshot, wait: Waiting, *, holds: bool) -> Verdict:

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from controller_runtime.untrusted import later
-from kaito_controller.workspace.state.machines import NODE_LOST, Order, deleted_by_others, says_why
+from kaito_controller.workspace.state.machines import NODE_LOST, SPOT_EVICTED, Order, deleted_by_others, says_why
 from kaito_controller.workspace.state.records import Failure, shorten
 from kaito_controller.workspace.state.snapshot import MachinePhase, MachineView, Snapshot
 
@@ -47,11 +47,43 @@ def is_lost(machine: MachineView, snapshot: Snapshot) -> bool:
     return counted is not None and snapshot.now - counted >= timedelta(seconds=snapshot.limits.node_lost_timeout_s)
 
 
+def eviction(machine: MachineView, snapshot: Snapshot) -> str:
+    """How it is known that the cloud has taken, or takes, this spot node back; "" when it does not.
+
+    A notice on its Node; without one, the loss of a spot node that had worked: clouds may give none.
+    """
+    node = snapshot.nodes.get(machine.node_name)
+    if machine.phase not in GONE and node is not None and node.eviction and machine.initialized:
+        return node.eviction
+    lost = machine.spot and machine.initialized and (machine.phase in GONE or is_lost(machine, snapshot))
+    return "it went without a notice" if lost else ""
+
+
+def has_ended(machine: MachineView, snapshot: Snapshot) -> bool:
+    """It fills no place any more: failed, going, lost, or being taken back."""
+    return machine.phase in GONE or is_lost(machine, snapshot) or bool(eviction(machine, snapshot))
+
+
+def _evicted(snapshot: Snapshot, machine: MachineView, told: str) -> Failure:
+    """A new attempt that costs none of the allowed ones."""
+    before = snapshot.attempts.get(machine.ordinal if machine.ordinal is not None else -1)
+    message = f"spot node {machine.node_name} is taken back by its cloud: {told}"
+    return Failure(
+        *(attempt_of(machine) + 1, before.failed if before else 0, machine.name, SPOT_EVICTED, message),
+        snapshot.now.replace(microsecond=0),
+        cause=before.cause if before and before.failed else "",
+    )
+
+
 def record_failures(snapshot: Snapshot, failed: Iterable[MachineView]) -> dict[int, Failure]:
     """One more failure for each ordinal whose current Machine failed. A node that had worked for long starts a new count."""
     found = {}
     for machine in failed:
         if machine.ordinal is None:
+            continue
+        told = eviction(machine, snapshot)
+        if told:
+            found[machine.ordinal] = _evicted(snapshot, machine, told)
             continue
         before = snapshot.attempts.get(machine.ordinal)
         period = timedelta(seconds=snapshot.limits.machine_retry_period_s)
@@ -111,12 +143,7 @@ def next_orders(
         if len(orders) + len(blocked) + len(leaving) == missing:
             break
         machine, record = occupied.get(ordinal), snapshot.attempts.get(ordinal)
-        if (
-            machine is not None
-            and machine.phase not in GONE
-            and machine not in superseded
-            and not is_lost(machine, snapshot)
-        ):
+        if machine is not None and machine not in superseded and not has_ended(machine, snapshot):
             continue
         if machine is not None:
             leaving.append(machine)

@@ -17,10 +17,9 @@ from datetime import timedelta
 from controller_runtime.resources import uid_of
 from kaito_controller.catalog.offer import Shortage, shortage
 from kaito_controller.workspace.decide.attempts import (
-    GONE,
     Waiting,
     attempt_of,
-    is_lost,
+    has_ended,
     next_orders,
     record_failures,
     removable,
@@ -72,7 +71,7 @@ def assign(snapshot: Snapshot, *, wants_nodes: bool) -> Assignment:
     """Fill the places; with `wants_nodes` False, give everything back."""
     count = snapshot.wanted.count if wants_nodes else 0
     current, superseded = _split(snapshot)
-    failed = tuple(m for m in current if m.phase in GONE or is_lost(m, snapshot))
+    failed = tuple(m for m in current if has_ended(m, snapshot))
     alive = tuple(m for m in current if m not in failed)
     chosen_nodes, chosen_machines, short = _choose(snapshot, alive, count)
     chosen_names = {node.name for node in chosen_nodes}

@@ -45,6 +45,7 @@ from kaito_controller.workspace.observe.scalers import Scalers
 from kaito_controller.workspace.observe.vanished import Vanished
 from kaito_controller.workspace.state import naming
 from kaito_controller.workspace.state.caps import Account
+from kaito_controller.workspace.state.eviction import notice_on
 from kaito_controller.workspace.state.machines import belongs_to, owner_key, read_machine
 from kaito_controller.workspace.state.records import read_record, stored_record
 from kaito_controller.workspace.state.snapshot import (
@@ -366,6 +367,7 @@ def _read_node(node: Object) -> NodeView:
         taints=tuple(taint for taint in (node.get("spec") or {}).get("taints") or () if isinstance(taint, dict)),
         unschedulable=bool((node.get("spec") or {}).get("unschedulable")),
         deleting=is_deleting(node),
+        eviction=notice_on(node),
         since=moment(condition.get("lastTransitionTime")),
         message="" if ready else str(condition.get("message") or condition.get("reason") or "kubelet has not reported"),
     )

@@ -14,9 +14,11 @@ from controller_runtime.untrusted import entries
 from kaito_controller.api import inference_config, labels, tuning_config
 from kaito_controller.workspace.observe.observer import GPU
 from kaito_controller.workspace.state import naming
+from kaito_controller.workspace.state.eviction import SCHEDULED_EVENT
 
 _IDENTITY = ("name", "namespace", "uid", "resourceVersion")
 _POD_META = (*_IDENTITY, "labels", "ownerReferences", "creationTimestamp", "deletionTimestamp")
+_CONDITIONS = ("Ready", SCHEDULED_EVENT)
 _MOST_CONDITIONS = 64
 
 
@@ -31,10 +33,10 @@ def namespace(obj: Object) -> Object:
 
 
 def node(obj: Object) -> Object:
-    """Labels, our mark, taints, whether it is Ready, and its GPUs."""
+    """Labels, our mark, taints, whether it is Ready or about to be evicted, and its GPUs."""
     meta, spec, status = _meta(obj), obj.get("spec") or {}, obj.get("status") or {}
     marks = {key: value for key, value in annotations_of(obj).items() if key == naming.CLAIM}
-    conditions = [c for c in entries(status.get("conditions"), _MOST_CONDITIONS) if c.get("type") == "Ready"]
+    conditions = [c for c in entries(status.get("conditions"), _MOST_CONDITIONS) if c.get("type") in _CONDITIONS]
     return {
         "apiVersion": "v1",
         "kind": "Node",

@@ -13,18 +13,21 @@ from datetime import datetime, timedelta
 
 from controller_runtime.resources import Object, annotations_of, finalizers_of, is_deleting, name_of, uid_of
 from controller_runtime.untrusted import EARLIEST, integer, moment
-from kaito_controller.api import patterns
+from kaito_controller.api import capacity, patterns
 from kaito_controller.api.labels import ORDERED_LABELS, SYSTEM_LABEL
 from kaito_controller.nodeapi import APIS, DEFAULT, KINDS, api_of
 from kaito_controller.nodeapi.port import NodeApi, NodeOrder, NodeTerms, Reasons, Report
+from kaito_controller.nodeapi.vocabulary import is_spot_order
 from kaito_controller.nodeapi.vocabulary import owner_key as owner_key
 from kaito_controller.workspace.state import naming
 from kaito_controller.workspace.state.records import MOST_ATTEMPTS
 from kaito_controller.workspace.state.snapshot import Limits, MachinePhase, MachineView, Wanted
 
 NODE_LOST = "NodeLost"
+SPOT_EVICTED = "SpotEvicted"
+"""A spot node that its cloud took back; counts as no failed attempt."""
 _DELETED, _TIMED_OUT = "Deleted", "TimedOut"
-_OURS = frozenset({NODE_LOST, *(f"{kind}{what}" for kind in KINDS for what in (_DELETED, _TIMED_OUT))})
+_OURS = frozenset({NODE_LOST, SPOT_EVICTED, *(f"{kind}{what}" for kind in KINDS for what in (_DELETED, _TIMED_OUT))})
 """Such as MachineDeleted and NodeClaimTimedOut."""
 
 
@@ -75,6 +78,7 @@ def read_machine(machine: Object, *, now: datetime, limits: Limits, fresh: datet
         touched=report.told or bool(finalizers_of(machine)),
         initialized=report.initialized,
         kind=api.kind,
+        spot=is_spot_order(machine),
     )
 
 
@@ -100,7 +104,7 @@ def build_machine(
             namespace=meta["namespace"],
             instance_type=wanted.instance_type,
             labels=node_labels(wanted.match_labels),
-            requirements=ordered_labels(wanted.match_labels),
+            requirements={**ordered_labels(wanted.match_labels), **_capacity(workspace)},
             annotations={
                 naming.WORKSPACE_UID: uid_of(workspace),
                 naming.MACHINE_ORDINAL: str(order.ordinal),
@@ -110,6 +114,12 @@ def build_machine(
             terms=terms or NodeTerms(),
         )
     )
+
+
+def _capacity(workspace: Object) -> dict[str, str]:
+    """The capacity type that the author asks for first."""
+    found = capacity.capacity_types(annotations_of(workspace))
+    return {capacity.LABEL: found[0]} if found else {}
 
 
 def ordered_labels(wanted: Mapping[str, str]) -> dict[str, str]:

@@ -72,6 +72,8 @@ class MachineView:
     """A provisioner has put a finalizer or a condition on it."""
     initialized: bool = False
     """It has been a working node at some time."""
+    spot: bool = False
+    """It was ordered as a spot node."""
     kind: str = APIS[DEFAULT].kind
     """Of the object, which says by which API the node was ordered."""
 
@@ -121,6 +123,8 @@ class NodeView:
     message: str = ""
     """What the Ready condition says, when it is not True."""
 
+    eviction: str = ""
+    """Who says that this spot node is being taken back, half a sentence; "" when nobody does."""
     taints: tuple[Mapping[str, str], ...] = ()
     is_gpu_type: bool = False
     """Its instance type is known to have GPUs, whether or not the device plugin shows them already."""

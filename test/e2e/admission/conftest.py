@@ -15,6 +15,7 @@ from controller_runtime.client.kubernetes_client import Client
 from controller_runtime.errors import ApiError
 from controller_runtime.resources import Object
 from hack.localcluster.apiserver.server import ApiServer, ServerOptions
+from kaito_controller.api.capacity import CAPACITY_TYPE
 from kaito_controller.api.labels import WORKSPACES
 from test.support.kubectl import Kubectl
 from test.support.processes import wait_until
@@ -36,7 +37,7 @@ class Cluster:
         """Apply CRDs and policies; standard error, where the server's warnings are."""
         files = [CONFIG / "crd" / "kaito.sh_workspaces.yaml", CONFIG / "crd" / "karpenter.sh_machines.yaml"]
         names = ("catalogue", "policy", "binding", "life-policy", "life-binding")
-        names += ("default-type-policy", "default-type-binding")
+        names += ("default-type-policy", "default-type-binding", "capacity-type-policy", "capacity-type-binding")
         files += [CONFIG / "admission" / f"{name}.yaml" for name in names]
         done = self.kubectl.run("apply", *(f"--filename={file}" for file in files))
         assert done.returncode == 0, done.stdout + done.stderr
@@ -48,6 +49,7 @@ class Cluster:
             "--timeout=30s",
         )
         wait_until(self._policy_is_active, timeout_s=30, what="the admission policy to take effect")
+        wait_until(self._capacity_policy_is_active, timeout_s=30, what="the policy about capacity types to take effect")
         wait_until(self._life_policy_is_active, timeout_s=30, what="the policy about retired types to take effect")
         return done.stderr
 
@@ -73,8 +75,19 @@ class Cluster:
     def _life_policy_is_active(self) -> bool:
         return self.warnings(changed(good("inference"), {"resource.instanceType": "Standard_NC6s_v3"})) != []
 
+    def _capacity_policy_is_active(self) -> bool:
+        return "is not one of" in self.refusal(asking_for("probe"))
+
     def _policy_is_active(self) -> bool:
         return "is no known preset" in self.refusal(changed(good("inference"), {"inference.preset.name": "probe"}))
+
+
+def asking_for(capacity: str, **labels: str) -> Object:
+    """A good Workspace with this annotation, and these labels on its nodes besides."""
+    found = good("inference")
+    found["metadata"]["annotations"] = {CAPACITY_TYPE: capacity}
+    found["resource"]["labelSelector"]["matchLabels"] |= labels
+    return found
 
 
 @pytest.fixture(scope="session")

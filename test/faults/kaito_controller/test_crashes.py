@@ -73,6 +73,22 @@ def create_tuning(world: World) -> None:
     world.apply(workspace(tuning=tuning()))
 
 
+def create_spot(world: World) -> None:
+    world.apply(workspace(metadata={"annotations": {"kaito.sh/capacity-type": "spot"}}))
+
+
+def evict(world: World) -> None:
+    """The Node says so; scripted machines then live on until their order is deleted."""
+    (node,) = world.all(NODES)
+    said = [*node["status"]["conditions"], {"type": "VMEventScheduled", "status": "True", "reason": "Preempt"}]
+    world.client.patch(NODES, name_of(node), {"status": {"conditions": said}}, subresource="status")
+
+
+def replaced(world: World) -> bool:
+    found, orders = world.get(), world.all(world.node_api.resource)
+    return served(world) and found is not None and [name_of(o) for o in orders] == [machine_name(uid_of(found), 0, 1)]
+
+
 def served(world: World) -> bool:
     return world.condition("WorkspaceReady")[0] == "True"
 
@@ -99,6 +115,7 @@ SCENARIOS: Mapping[
     "create tuning": (None, create_tuning, served, 12),
     "update": (create, add_adapter, updated, 10),
     "delete": (create, World.delete, gone, 13),
+    "eviction": (create_spot, evict, replaced, 12),
 }
 """(what comes first, the event, the goal, a little more than the number of writes it takes)."""
 
@@ -130,7 +147,8 @@ def picture(world: World) -> Mapping[str, Any]:
     """What the server holds, without what differs from run to run (UIDs, times, names derived from UIDs)."""
     found = world.get()
     uid = uid_of(found) if found else ""
-    names = {machine_name(uid, ordinal, 0): f"machine-{ordinal}" for ordinal in range(3)}
+    places = ((ordinal, attempt) for ordinal in range(3) for attempt in range(2))
+    names = {machine_name(uid, ordinal, attempt): f"machine-{ordinal}.{attempt}" for ordinal, attempt in places}
     created = [change for change in world.server.events_log if _is_new_machine(change)]
     return {
         "machines": sorted(

@@ -50,7 +50,7 @@ def test_what_the_user_wrote_is_kept_and_ours_is_added() -> None:
     assert built["metadata"]["labels"]["kaito.sh/workspace"] == "own"
     assert built["metadata"]["annotations"] == {"example.com/note": "kept"}
     assert spec["tolerations"][0] == {"key": "mine", "operator": "Exists"}
-    assert len(spec["tolerations"]) == 3
+    assert len(spec["tolerations"]) == 4
     (term,) = spec["affinity"]["nodeAffinity"]["requiredDuringSchedulingIgnoredDuringExecution"]["nodeSelectorTerms"]
     assert term["matchExpressions"][0]["key"] == "zone"
     assert term["matchFields"][0]["values"] == ["node-0"]

@@ -132,7 +132,8 @@ def test_helper_images_are_pinned_by_digest_and_can_be_mirrored() -> None:
 def test_the_job_runs_on_its_own_node_and_tolerates_gpu_taints() -> None:
     built = job(node_names=("gpu-7",))
     assert pinned_nodes(built) == ("gpu-7",)
-    assert {toleration["key"] for toleration in pod_spec(built)["tolerations"]} == {"nvidia.com/gpu", "sku"}
+    keys = {toleration["key"] for toleration in pod_spec(built)["tolerations"]}
+    assert keys == {"nvidia.com/gpu", "sku", "kubernetes.azure.com/scalesetpriority"}
 
 
 def test_retries_are_bounded_disruptions_are_free_and_hopeless_failures_final() -> None:

@@ -1,0 +1,95 @@
+"""Spot nodes: ordered by an annotation, taken back by their cloud with and without a notice, replaced without costing an attempt."""
+
+from __future__ import annotations
+
+import pytest
+
+from controller_runtime.resources import Object
+from test.support.kaito_rig import Rig
+from test.support.workspace_world import workspace
+
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(300)]
+
+LONG_S = 3600.0
+"""Of the cluster's time: longer than it takes to replace a node."""
+
+
+def asking_for(capacity: str, namespace: str) -> Object:
+    return workspace("phi", namespace, metadata={"annotations": {"kaito.sh/capacity-type": capacity}})
+
+
+def pools_of(rig: Rig, namespace: str) -> dict[str, str]:
+    """Priority by name of the pool, of the nodes that the Workspace holds."""
+    names = [order["metadata"]["name"] for order in rig.machines("phi", namespace)]
+    found = {pool["name"]: pool["properties"] for pool in rig.cluster.cloud.pools.list()}
+    return {name: found[name].get("scaleSetPriority", "Regular") for name in names if name in found}
+
+
+def attempts(rig: Rig, namespace: str) -> list[Object]:
+    status = (rig.workspace("phi", namespace) or {}).get("status") or {}
+    return list((status.get("record") or {}).get("attempts") or [])
+
+
+@pytest.mark.node_apis
+def test_spot_node_that_is_taken_back_is_drained_and_replaced_and_costs_no_attempt(rig: Rig, namespace: str) -> None:
+    rig.kubectl.apply(asking_for("spot", namespace))
+    rig.wait_ready("phi", namespace)
+    ((pool, priority),) = pools_of(rig, namespace).items()
+    (node,) = rig.worker_nodes("phi", namespace)
+    properties = rig.cluster.cloud.pools.get(pool)["properties"]
+    assert (priority, properties["scaleSetEvictionPolicy"], properties["spotMaxPrice"]) == ("Spot", "Delete", -1.0)
+
+    assert rig.cluster.cloud.pools.evict(pool, notice_s=LONG_S)
+
+    told = rig.notes(namespace, "SpotNodeEvicted")
+    assert f"Spot node {node} is taken back by its cloud: its condition VMEventScheduled announces" in told
+    assert "counts as no failed attempt" in told
+    rig.wait_for(
+        lambda: rig.worker_nodes("phi", namespace) not in ([], [node]) and rig.condition("phi", namespace)[0] == "True",
+        "serving on another node",
+        90.0,
+    )
+    assert list(pools_of(rig, namespace).values()) == ["Spot"]
+    assert [(entry["reason"], entry["failed"]) for entry in attempts(rig, namespace)] == [("SpotEvicted", 0)]
+    rig.wait_for(lambda: pool not in [p["name"] for p in rig.cluster.cloud.pools.list()], "the end of the old pool")
+
+
+@pytest.mark.node_apis
+@pytest.mark.long
+def test_spot_nodes_that_go_without_a_notice_are_replaced_more_often_than_attempts_are_allowed(
+    rig: Rig, namespace: str
+) -> None:
+    rig.kubectl.apply(asking_for("spot", namespace))
+    rig.wait_ready("phi", namespace)
+
+    for _ in range(4):
+        ((pool, _priority),) = pools_of(rig, namespace).items()
+        (node,) = rig.worker_nodes("phi", namespace)
+        assert rig.cluster.cloud.pools.evict(pool, notice_s=0)
+        rig.wait_for(
+            lambda node=node: (
+                rig.worker_nodes("phi", namespace) not in ([], [node]) and rig.condition("phi", namespace)[0] == "True"
+            ),
+            "serving on another node",
+            90.0,
+        )
+
+    assert [(entry["reason"], entry["failed"]) for entry in attempts(rig, namespace)] == [("SpotEvicted", 0)]
+
+
+def test_node_on_demand_is_said_to_the_cloud_too(rig: Rig, namespace: str) -> None:
+    rig.kubectl.apply(asking_for("on-demand", namespace))
+    rig.wait_ready("phi", namespace)
+
+    assert list(pools_of(rig, namespace).values()) == ["Regular"]
+
+
+@pytest.mark.parametrize("value", ["Spot", "", "spot-then-nothing"])
+def test_value_that_nobody_understands_orders_nothing(rig: Rig, namespace: str, value: str) -> None:
+    rig.kubectl.apply(asking_for(value, namespace))
+
+    message = rig.wait_reason("phi", namespace, "InvalidSpec", "ResourceReady")
+
+    assert 'metadata.annotations["kaito.sh/capacity-type"]' in message
+    assert "is not one of spot, on-demand, spot-then-on-demand" in message
+    assert rig.machines("phi", namespace) == []
