@@ -1,6 +1,7 @@
 """One life of the product, from installation to the last deletion, in which both operators meet everything that they are for.
 
 Used to learn what they ask of an API server. Each chapter waits for its own end, so a chapter that stops working fails by name.
+What is waited for is looked at through our own client: a kubectl for each look costs more than the product under test.
 """
 
 from __future__ import annotations
@@ -13,11 +14,15 @@ from typing import Any, Protocol, Self
 
 import yaml
 
+from controller_runtime.client.kubernetes_client import Client
+from controller_runtime.resources import EVENTS
+from gpu_provisioner.api.dialect import NODE_CLAIM
 from hack.demo.installation import CommandFailed, Installation
 from hack.demo.story import SAMPLES, filled
 from hack.localcluster.cloud.market import Market
 from hack.localcluster.durations import Durations
 from test.support import refused_pods
+from test.support.kaito_rig import KINDS
 from test.support.processes import wait_until
 from test.support.workspaces import good
 
@@ -52,6 +57,7 @@ class Life:
 
     def __init__(self, cluster: Cluster, folder: Path) -> None:
         self.cluster = cluster
+        self.client = Client.from_kubeconfig(cluster.kubeconfig, user_agent="life")
         settings = {
             "kaito-controller": self.CONTROLLER_FLAGS,
             "gpu-provisioner": (f"--time-scale={self.TIME_SCALE:g}",),
@@ -201,7 +207,7 @@ class Life:
     def status_overwritten(self) -> None:
         """Somebody writes to a Machine's status: it is put right, and the Event that it is ready counts up instead of being doubled."""
         (name,) = self.machines("workspace-phi-3-mini")
-        machine = next(m for m in self.product.objects("machine") if m["metadata"]["name"] == name)
+        machine = next(m for m in self.client.list(KINDS["machine"]).items if m["metadata"]["name"] == name)
         conditions = [
             c | ({"status": "False"} if c["type"] == "Ready" else {}) for c in machine["status"]["conditions"]
         ]
@@ -229,7 +235,7 @@ class Life:
     def delete(self) -> None:
         """Everything goes."""
         self.product.kubectl("-n", TEAM, "delete", "workspace", "--all", f"--timeout={PATIENCE_S:.0f}s")
-        self.wait(lambda: not self.product.objects("machine"), "all Machines to be gone")
+        self.wait(lambda: not self.client.list(KINDS["machine"]).items, "all Machines to be gone")
 
     def order_by_node_claims(self) -> None:
         """NodeClaims are installed too, and both operators begin anew: one orders by them, the other answers both."""
@@ -261,7 +267,7 @@ class Life:
         self.product.kubectl("-n", TEAM, "patch", kind, name, "--type=merge", "-p", json.dumps(patch))
 
     def objects(self, kind: str) -> list[dict[str, Any]]:
-        return self.product.objects(kind, "-n", TEAM)
+        return self.client.list(KINDS[kind], TEAM).items
 
     def get(self, kind: str, name: str) -> dict[str, Any]:
         """The object; {} when there is none."""
@@ -296,13 +302,13 @@ class Life:
 
     def _told_repeatedly(self) -> bool:
         """The provisioner has raised the count of an Event of its own."""
-        events = self.product.objects("events.events.k8s.io", "-A")
+        events = self.client.list(EVENTS).items
         return any(
             (e.get("series") or {}).get("count", 0) > 1 for e in events if "provisioner" in e["reportingController"]
         )
 
     def machines(self, workspace: str) -> list[str]:
-        found = self.product.objects("machine", "-l", f"{LABEL}={workspace}")
+        found = self.client.list(KINDS["machine"], label_selector=f"{LABEL}={workspace}").items
         return [machine["metadata"]["name"] for machine in found]
 
     def restart(self, operator: str, *flags: str) -> None:
@@ -314,7 +320,7 @@ class Life:
         self.wait(product.operators[operator].answers, f"{operator} to be ready")
 
     def claims(self) -> list[str]:
-        return [claim["metadata"]["name"] for claim in self.product.objects("nodeclaims.karpenter.sh")]
+        return [claim["metadata"]["name"] for claim in self.client.list(NODE_CLAIM.resource).items]
 
     def configmap_of(self, job: str) -> str:
         """The ConfigMap that a tuning Job mounts; that of the run before it may still be there."""

@@ -50,7 +50,7 @@ class Running(Installation):
         return next((c for c in conditions if c["type"] == kind), {})
 
     def wait_reason(self, reason: str, kind: str = "WorkspaceReady") -> None:
-        wait_until(lambda: self.condition(kind).get("reason") == reason, 60, f"{kind} to say {reason}")
+        wait_until(lambda: self.condition(kind).get("reason") == reason, 60, f"{kind} to say {reason}", step_s=0.2)
 
 
 @pytest.fixture
@@ -100,7 +100,7 @@ def test_a_machine_api_that_comes_later_is_used_without_a_restart(product: Runni
 
     product.kubectl("apply", "-k", str(shipped.ROOT / "config" / "crd"))
 
-    wait_until(lambda: product.objects("machine"), 60, "a Machine to be ordered")
+    wait_until(lambda: product.objects("machine"), 60, "a Machine to be ordered", step_s=0.2)
     assert not refused(cluster)
 
 
@@ -108,7 +108,7 @@ def test_a_machine_api_that_comes_later_is_used_without_a_restart(product: Runni
 def test_a_machine_is_ordered_and_waits_for_the_other_provisioner(product: Running, cluster: LocalCluster) -> None:
     product.apply(QUICKSTART.read_text())
 
-    (machine,) = wait_until(lambda: product.objects("machine"), 60, "a Machine to be ordered")
+    (machine,) = wait_until(lambda: product.objects("machine"), 60, "a Machine to be ordered", step_s=0.2)
     product.wait_reason("MachinesPending")
     assert machine["metadata"]["labels"]["kaito.sh/workspace"] == NAME
     assert "status" not in machine

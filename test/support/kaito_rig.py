@@ -17,6 +17,7 @@ import yaml
 from controller_runtime.conditions import get_condition
 from controller_runtime.errors import NotFound
 from controller_runtime.resources import (
+    CONFIG_MAPS,
     DEPLOYMENTS,
     EVENTS,
     JOBS,
@@ -42,7 +43,14 @@ TIME_SCALE = 300.0
 GPU_SIZE = "Standard_NC6s_v3"
 GPU_FAMILY = "standardNCSv3Family"
 
-KINDS = {resource.kind.lower(): resource for resource in (DEPLOYMENTS, STATEFUL_SETS, JOBS, SERVICES, PODS, NODES)}
+KINDS = {
+    resource.kind.lower(): resource
+    for resource in (
+        *(WORKSPACES, DEPLOYMENTS, STATEFUL_SETS, JOBS, SERVICES, CONFIG_MAPS, PODS, NODES),
+        *(dialect.resource for dialect in DIALECTS),
+    )
+}
+"""Resources by the word that a user types for one of them."""
 
 FAST = {
     "KAITO_LOAD_BALANCER_NAMESPACES": "*",
