@@ -7,6 +7,8 @@ READY   = $(VENV)/.ready
 # Where this is set (in images for containers, as a rule), each of the hundreds of processes that the tests start compiles anew all that
 # it imports, which takes as long again as importing it.
 unexport PYTHONDONTWRITEBYTECODE
+# In the order that `test/conftest.py` gives them, and not, as else, the modules with the fewest tests last, which take longest.
+PARALLEL = -n 2 --dist loadscope --no-loadscope-reorder
 PRODUCT = controller_runtime gpu_provisioner kaito_controller
 
 .DEFAULT_GOAL := help
@@ -62,13 +64,13 @@ CHECKED = @$(MAKE) --no-print-directory --jobs 2 --output-sync=target types lint
 
 test: $(READY) ## Everything that needs no cloud: lint, types, import contracts, every suite (PKG=NAME: one package's suites alone)
 	$(CHECKED)
-	@$(PY) -m pytest -n 2 --dist loadscope $(if $(PKG),$(or $(wildcard test/*/$(PKG)),$(error PKG=$(PKG): no folder test/*/$(PKG); try gpu_provisioner)))
+	@$(PY) -m pytest $(PARALLEL) $(if $(PKG),$(or $(wildcard test/*/$(PKG)),$(error PKG=$(PKG): no folder test/*/$(PKG); try gpu_provisioner)))
 
 unit: $(READY) ## The unit tests: the inner loop (PKG=NAME: of one package)
-	@$(PY) -m pytest -n 2 --dist loadscope test/unit/$(PKG)
+	@$(PY) -m pytest $(PARALLEL) test/unit/$(PKG)
 
 test-long: $(READY) ## The whole of what `make test` samples: every crash point, every failure end to end
-	@$(PY) -m pytest -n 2 --dist loadscope -m "long and not model" -o cache_dir=.pytest_cache/long
+	@$(PY) -m pytest $(PARALLEL) -m "long and not model" -o cache_dir=.pytest_cache/long
 
 # What failed the last time, once more.
 test-again: $(READY)

@@ -9,12 +9,22 @@ import logging
 import threading
 import time
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 import structlog
 
 OURS = ("controller_runtime", "gpu_provisioner", "kaito_controller")
 PATIENCE_S = 5.0
+UNIT = Path(__file__).parent / "unit"
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The suites with processes begin, the unit tests end: of two workers, the one that is ready first then waits for a short module.
+
+    The order within stays as it was, as a rule that of pytest-randomly.
+    """
+    items.sort(key=lambda item: item.path.is_relative_to(UNIT))
 
 
 @pytest.fixture(autouse=True)
