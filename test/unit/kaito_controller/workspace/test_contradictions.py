@@ -6,11 +6,13 @@ removed, attempts may be used up. What the conditions may say together is stated
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
+import pytest
 import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -122,9 +124,7 @@ def show(seen: Snapshot) -> Shown:
     return Shown({c.type: c for c in conditions_of(seen, decision)}, workers_of(seen, decision), seen)
 
 
-@settings(max_examples=1500, deadline=timedelta(seconds=5))
-@given(worlds())
-def test_conditions_of_one_status_never_contradict_each_other(seen: Snapshot) -> None:
+def contradict_nothing(seen: Snapshot) -> None:
     shown = show(seen)
     texts = [condition.message for condition in shown.by_type.values()]
     runs = shown.holds("InferenceReady") or shown.by_type.get("JobStarted", _NO).reason == "JobRunning"
@@ -139,9 +139,7 @@ def test_conditions_of_one_status_never_contradict_each_other(seen: Snapshot) ->
     assert shown.by_type["WorkspaceReady"].status == shown.by_type["WorkspaceSucceeded"].status
 
 
-@settings(max_examples=1500, deadline=timedelta(seconds=5))
-@given(worlds())
-def test_what_is_shown_as_ready_is_there_and_named(seen: Snapshot) -> None:
+def name_what_is_there(seen: Snapshot) -> None:
     shown = show(seen)
 
     if shown.holds("ResourceReady"):
@@ -149,6 +147,24 @@ def test_what_is_shown_as_ready_is_there_and_named(seen: Snapshot) -> None:
         assert all(seen.nodes[name].ready for name in shown.workers)
     if shown.holds("InferenceReady"):
         assert len(seen.nodes) >= seen.wanted.count
+
+
+RULES = pytest.mark.parametrize("holds", [contradict_nothing, name_what_is_there], ids=lambda rule: rule.__name__)
+
+
+@RULES
+@settings(max_examples=300, deadline=timedelta(seconds=5))
+@given(seen=worlds())
+def test_conditions_of_one_status(holds: Callable[[Snapshot], None], seen: Snapshot) -> None:
+    holds(seen)
+
+
+@pytest.mark.long
+@RULES
+@settings(max_examples=1500, deadline=timedelta(seconds=5))
+@given(seen=worlds())
+def test_conditions_of_one_status_in_many_worlds(holds: Callable[[Snapshot], None], seen: Snapshot) -> None:
+    holds(seen)
 
 
 _NO = Condition("none", "False", "none", "", 0)
