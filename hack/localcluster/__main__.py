@@ -14,6 +14,7 @@ from types import FrameType
 
 from hack.localcluster import commandlog
 from hack.localcluster.cluster import ClusterOptions, LocalCluster, StateFileError
+from hack.localcluster.programs.images import ProgramsError
 
 DEFAULT_DIRECTORY = Path(".localcluster")
 
@@ -41,6 +42,12 @@ def build_parser() -> argparse.ArgumentParser:
     up.add_argument("--admin-port", type=int, default=0, help="port of the admin endpoint (default: a free one)")
     up.add_argument("--no-rbac", action="store_true", help="let every authenticated user do everything")
     up.add_argument("--no-canaries", action="store_true", help="start without the system pool and the user pool")
+    up.add_argument(
+        "--programs",
+        type=Path,
+        metavar="FILE",
+        help="images whose containers run on this machine instead of being played",
+    )
     return parser
 
 
@@ -77,7 +84,7 @@ def run(options: ClusterOptions) -> int:
         signal.signal(number, on_signal)
     try:
         cluster = LocalCluster(options).start()
-    except (StateFileError, OSError) as error:
+    except (StateFileError, ProgramsError, OSError) as error:
         print(f"localcluster: {error}", file=sys.stderr)
         return 1
     print(describe(cluster), flush=True)
@@ -101,6 +108,7 @@ def main(argv: list[str] | None = None) -> int:
             port=arguments.port,
             cloud_port=arguments.cloud_port,
             admin_port=arguments.admin_port,
+            programs=arguments.programs,
         )
     )
 

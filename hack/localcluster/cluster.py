@@ -25,6 +25,8 @@ from hack.localcluster.durations import Durations
 from hack.localcluster.endpoint import token_client
 from hack.localcluster.faults import FaultPlan
 from hack.localcluster.loopback import LoopbackServer
+from hack.localcluster.programs.images import ProgramsError, read_images
+from hack.localcluster.programs.runner import Programs
 from hack.localcluster.timeline import Timeline
 
 if TYPE_CHECKING:
@@ -59,6 +61,8 @@ class ClusterOptions:
     identity: CloudIdentity = field(default_factory=CloudIdentity)
     cloud_page_size: int = 20
     operation_retry_after_s: int | None = None
+    programs: Path | None = None
+    """A file of images whose containers run instead of being played (`programs/images.py`)."""
 
 
 class LocalCluster:
@@ -81,6 +85,8 @@ class LocalCluster:
     ) -> None:
         """`overrides` are fields of `ClusterOptions`, for short calls such as `LocalCluster(time_scale=600)`."""
         self.options = options or ClusterOptions(**overrides)
+        if self.options.programs is not None and self.options.state_file is not None:
+            raise ProgramsError("--programs and --state: programs do not outlive the cluster; leave one of them out")
         self.faults = faults or FaultPlan()
         self._stack = ExitStack()
         self._stopped = threading.Event()
@@ -203,8 +209,14 @@ class LocalCluster:
         options = self.options
         token = self.apiserver.issue_token(ACTORS_USER, ("system:masters",))
         client = token_client(self.apiserver.url, self.apiserver.ca_file, token, "localcluster-actors")
-        self.actors = Actors(client, self.timeline, durations=options.durations, identity=options.identity)
-        self.apiserver.proxy_backend = self.actors.models.backend
+        programs = None
+        if options.programs is not None:
+            programs = Programs(client, read_images(options.programs), self.directory / "programs")
+            self.apiserver.container_logs = programs.log
+        self.actors = Actors(
+            client, self.timeline, durations=options.durations, identity=options.identity, programs=programs
+        )
+        self.apiserver.proxy_backend = self.actors.backend
         with naming("--cloud-port", options.cloud_port):
             self.cloud = AksCloud(
                 self.faults,

@@ -11,7 +11,7 @@ from typing import Self
 
 from controller_runtime.client.api import KubeClient
 from controller_runtime.errors import AlreadyExists
-from controller_runtime.resources import NAMESPACES, PODS, SERVICES, Object, is_deleting, labels_of
+from controller_runtime.resources import NAMESPACES, PODS, SERVICES, Object, is_deleting, labels_of, uid_of
 from hack.localcluster.actors.deployments import Deployments
 from hack.localcluster.actors.endpoints import Endpoints
 from hack.localcluster.actors.fleet import LEASE_NAMESPACE, Fleet
@@ -20,6 +20,7 @@ from hack.localcluster.actors.jobs import Jobs
 from hack.localcluster.actors.kubelet import Kubelets
 from hack.localcluster.actors.nodelifecycle import NodeLifecycle
 from hack.localcluster.actors.podfaults import PodFaults
+from hack.localcluster.actors.podlife import MODEL_PORT
 from hack.localcluster.actors.pods import is_ready
 from hack.localcluster.actors.replicasets import ReplicaSets
 from hack.localcluster.actors.scheduler import Scheduler
@@ -28,6 +29,7 @@ from hack.localcluster.actors.world import World
 from hack.localcluster.cloud.model import CloudIdentity
 from hack.localcluster.durations import Durations
 from hack.localcluster.model_server import ModelServers
+from hack.localcluster.programs.runner import Programs
 from hack.localcluster.timeline import Timeline
 
 
@@ -52,14 +54,17 @@ class Actors:
         durations: Durations | None = None,
         identity: CloudIdentity | None = None,
         parts: Parts | None = None,
+        programs: Programs | None = None,
     ) -> None:
+        """`programs`: runs the containers of the images that it knows; without it all are played."""
         chosen = parts or Parts()
         self.client = client
         self.world = World(client, timeline, durations or Durations())
         self.pod_faults = PodFaults()
         self.models = ModelServers(self._pod_behind)
         self.fleet = Fleet(self.world, identity or CloudIdentity())
-        Kubelets(self.world, self.fleet, self.pod_faults, self.models)
+        self.programs = programs
+        Kubelets(self.world, self.fleet, self.pod_faults, self.models, programs)
         self.world.informer(SERVICES)
         if chosen.controllers:
             Deployments(self.world)
@@ -83,7 +88,16 @@ class Actors:
     def stop(self) -> None:
         """Stop everything. Objects stay as they are."""
         self.world.stop()
+        if self.programs is not None:
+            self.programs.stop()
         self.models.stop()
+
+    def backend(self, resource: str, namespace: str, name: str, port: str) -> str | None:
+        """Base URL for the API server's proxy: the pod's own program, or the stand-in for it."""
+        pod = self._pod_behind(resource, namespace, name)
+        if pod is not None and self.programs is not None and self.programs.runs(uid_of(pod)):
+            return f"http://{pod['status']['podIP']}:{MODEL_PORT}"
+        return self.models.backend(resource, namespace, name, port)
 
     def _ensure_namespace(self, name: str) -> None:
         try:

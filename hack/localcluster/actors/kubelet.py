@@ -13,7 +13,7 @@ from controller_runtime.controller.controller import Request, Result
 from controller_runtime.resources import NODES, PODS, Object, is_deleting, name_of, uid_of
 from hack.localcluster.actors.fleet import Fleet
 from hack.localcluster.actors.podfaults import PodFaults
-from hack.localcluster.actors.podlife import MODEL_PORT, ContainerRun, Moment, PodLife, Stage
+from hack.localcluster.actors.podlife import MODEL_PORT, ContainerRun, Moment, PodLife, RunningProgram, Stage
 from hack.localcluster.actors.pods import containers_of, is_ready, is_terminated, node_of
 from hack.localcluster.actors.podstatus import pod_status, wanted_conditions
 from hack.localcluster.actors.world import NODE, World
@@ -29,14 +29,36 @@ class ModelHost(Protocol):
         """It is not, or no more."""
 
 
+class ProgramHost(Protocol):
+    """Who runs the containers that are not played."""
+
+    def start(self, pod: Object, container: Object, ip: str) -> RunningProgram | None:
+        """A run of the container; None when it is to be played."""
+
+    def forget(self, pod_uid: str) -> None:
+        """The pod is gone, and with it everything of it."""
+
+
+LOOK_S = 0.25
+"""Real seconds between two looks at the programs of a pod."""
+
+
 class Kubelets:
     """Reconciles one pod on one of our nodes."""
 
-    def __init__(self, world: World, fleet: Fleet, faults: PodFaults, models: ModelHost | None = None) -> None:
+    def __init__(
+        self,
+        world: World,
+        fleet: Fleet,
+        faults: PodFaults,
+        models: ModelHost | None = None,
+        programs: ProgramHost | None = None,
+    ) -> None:
         self._world = world
         self._fleet = fleet
         self._faults = faults
         self._models = models
+        self._programs = programs
         self._lock = threading.Lock()
         self._lives: dict[str, PodLife] = {}
         self._uids: dict[Request, str] = {}
@@ -64,7 +86,9 @@ class Kubelets:
         now = Moment(self._now(), self._world.now())
         wake = life.advance(pod, now)
         self._report(pod, life, now, member.address, healthy=member.health == "ready")
-        return Result(requeue_after_s=None if wake is None else max(0.005, wake - self._now()))
+        pauses = [LOOK_S] if life.programs else []
+        pauses += [] if wake is None else [max(0.005, wake - self._now())]
+        return Result(requeue_after_s=min(pauses, default=None))
 
     def _forget_predecessor(self, request: Request, pod: Object | None) -> None:
         """A pod of the same name with another UID is another pod."""
@@ -74,8 +98,11 @@ class Kubelets:
             if before and before != uid:
                 self._lives.pop(before, None)
                 del self._uids[request]
-        if before and before != uid and self._models is not None:
-            self._models.close(before)
+        if before and before != uid:
+            if self._models is not None:
+                self._models.close(before)
+            if self._programs is not None:
+                self._programs.forget(before)
 
     def _life_of(self, request: Request, pod: Object) -> PodLife:
         with self._lock:
@@ -90,6 +117,7 @@ class Kubelets:
         self._addresses += 1
         images = self._images.setdefault(node_of(pod), set())
         status = pod.get("status") or {}
+        ip = status.get("podIP") or self._address(self._addresses)
         life = PodLife(
             durations=self._world.durations,
             scale=self._world.timeline.scaled,
@@ -98,10 +126,18 @@ class Kubelets:
             image_is_cached=images.__contains__,
             cache_image=images.add,
             born=self._now(),
-            ip=status.get("podIP") or f"10.244.{self._addresses // 250 % 250}.{self._addresses % 250 + 1}",
+            ip=ip,
         )
+        if self._programs is not None:
+            programs = self._programs
+            life.run_program = lambda about, container: programs.start(about, container, ip)
         resume(life, pod, self._now())
         return life
+
+    def _address(self, number: int) -> str:
+        """Programs can listen on loopback only, of which every pod has an address of its own."""
+        network = "10.244" if self._programs is None else "127.244"
+        return f"{network}.{number // 250 % 250}.{number % 250 + 1}"
 
     def _sayer(self, pod: Object) -> Callable[[str, str, str], None]:
         return lambda kind, reason, note: self._world.recorder.record("kubelet", PODS, pod, kind, reason, note)
@@ -133,9 +169,13 @@ class Kubelets:
             for container in containers_of(pod):
                 if life.run_of(container).stage is Stage.RUNNING:
                     life.say("Normal", "Killing", f"Stopping container {container['name']}")
+            for program in life.programs:
+                program.terminate()
         grace_s = float(pod["metadata"].get("deletionGracePeriodSeconds") or 0)
         takes_s = self._world.timeline.scaled(min(grace_s, self._world.durations.pod_termination_s))
         left_s = life.killed_at + takes_s - self._now()
+        if life.programs:  # real ones, and so in real time
+            left_s = min(LOOK_S, life.killed_at + grace_s - self._now())
         if left_s > 0:
             return Result(requeue_after_s=left_s)
         self._world.delete(PODS, pod, grace_period_s=0)

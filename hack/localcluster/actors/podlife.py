@@ -1,7 +1,8 @@
 """The life of one pod on its node, simulated: images, init containers and sidecars, restarts, readiness, the end.
 
 A state machine over monotonic time. `advance` takes every transition that is due and says when the next one is; `status` tells what a
-kubelet would report. No I/O and no clock in here: the kubelet passes the time in, already in real seconds, and the scaled durations.
+kubelet would report. No I/O and no clock in here: the kubelet passes the time in, already in real seconds, and the scaled durations. A
+container that really runs is a `RunningProgram`, which tells when it is ready and how it ended; all else about it is simulated too.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from enum import Enum
+from typing import Protocol
 
 from controller_runtime.resources import Object, name_of, namespace_of, uid_of
 from hack.localcluster.actors.podfaults import PodFault, PodFaultKind
@@ -18,6 +20,35 @@ from hack.localcluster.durations import Durations
 
 FindFault = Callable[[Object, Object, bool], PodFault | None]
 Say = Callable[[str, str, str], None]
+
+
+class ProgramEnd(Protocol):
+    """How a program ended."""
+
+    @property
+    def exit_code(self) -> int: ...
+    @property
+    def message(self) -> str: ...
+
+
+class RunningProgram(Protocol):
+    """A container that is a process of this machine."""
+
+    def ended(self) -> ProgramEnd | None:
+        """None while it runs."""
+
+    def is_ready(self) -> bool:
+        """Whether its readiness probe succeeds."""
+
+    def terminate(self) -> None:
+        """Ask it to end."""
+
+    def kill(self) -> None:
+        """End it."""
+
+
+RunProgram = Callable[[Object, Object], RunningProgram | None]
+"""(pod, container) → what was started; None for a container that is played."""
 MODEL_PORT = 5000
 
 
@@ -48,6 +79,7 @@ class ContainerRun:
     finished_at: str = ""
     last: Object | None = None
     fault: PodFault | None = None
+    program: RunningProgram | None = None
 
 
 @dataclass(slots=True)
@@ -73,6 +105,13 @@ class PodLife:
     started_at: str = ""
     runs: dict[str, ContainerRun] = field(default_factory=dict)
     killed_at: float | None = None
+    run_program: RunProgram = lambda pod, container: None
+
+    @property
+    def programs(self) -> list[RunningProgram]:
+        """Those that have not ended."""
+        started = [run.program for run in self.runs.values() if run.stage is Stage.RUNNING and run.program is not None]
+        return [program for program in started if program.ended() is None]
 
     def advance(self, pod: Object, now: Moment) -> float | None:
         """Take what is due; returns the monotonic time of the next transition, None when only the outside can change anything."""
@@ -137,6 +176,8 @@ class PodLife:
         return run.since + scale(backoff_s(d, run.restarts + 1)) if _restarts(pod, container, run) else None
 
     def _ends_at(self, pod: Object, container: Object, run: ContainerRun) -> float | None:
+        if run.program is not None:
+            return None if run.program.ended() is None else run.since
         if run.fault is not None and run.fault.kind in (PodFaultKind.CRASH, PodFaultKind.OOM, PodFaultKind.EXIT):
             return run.since + self.scale(self.durations.crash_after_s)
         if is_sidecar(container):
@@ -175,11 +216,19 @@ class PodLife:
     def _start(self, pod: Object, container: Object, run: ContainerRun, now: Moment) -> None:
         run.stage, run.since, run.started_at = Stage.RUNNING, now.monotonic, now.stamp
         run.runs += 1
+        run.program = self.run_program(pod, container) if run.fault is None else None
         self.say("Normal", "Started", f"Started container {container['name']}")
 
     def _end(self, pod: Object, container: Object, run: ContainerRun, now: Moment) -> None:
         run.stage, run.since, run.finished_at = Stage.TERMINATED, now.monotonic, now.stamp
         run.exit_code, run.reason, run.message = 0, "Completed", ""
+        end = run.program.ended() if run.program is not None else None
+        if end is not None:
+            run.exit_code, run.reason, run.message = (
+                end.exit_code,
+                "Error" if end.exit_code else "Completed",
+                end.message,
+            )
         if run.fault is not None:
             oom = run.fault.kind is PodFaultKind.OOM
             run.exit_code = 137 if oom else run.fault.exit_code
@@ -198,6 +247,8 @@ class PodLife:
         run = self.run_of(container)
         if run.stage is not Stage.RUNNING or (run.fault is not None and run.fault.kind is PodFaultKind.NEVER_READY):
             return None
+        if run.program is not None:
+            return run.since if run.program.is_ready() else None
         delay_s = 0.0
         for probe in ("startupProbe", "readinessProbe"):
             delay_s += float((container.get(probe) or {}).get("initialDelaySeconds") or 0)

@@ -19,7 +19,7 @@ from hack.localcluster.apiserver.errors import (
 )
 from hack.localcluster.apiserver.negotiation import view_for
 from hack.localcluster.apiserver.objects import Caller, Object, Write
-from hack.localcluster.apiserver.podlogs import log_text
+from hack.localcluster.apiserver.podlogs import ContainerLogs, log_text
 from hack.localcluster.apiserver.rbac import Attributes, Rbac
 from hack.localcluster.apiserver.reading import whole_number
 from hack.localcluster.apiserver.registry import ResourceType
@@ -60,6 +60,7 @@ class Dispatcher:
         self._reviews = reviews
         self._subresources = subresources
         self._rbac = rbac
+        self.container_logs: ContainerLogs | None = None
 
     def answer(self, ask: Ask) -> Answer:
         """Do it."""
@@ -166,7 +167,7 @@ class Dispatcher:
                 change = patch_change(kind, ask.content_type, ask.body, typed=False)
             return json_answer(self._subresources.change_scale(*place, change, _write_options(ask)))
         if route.subresource == "log" and route.verb == "get":
-            text = log_text(self._verbs.entry(*place).obj, route.query)
+            text = log_text(self._verbs.entry(*place).obj, route.query, self.container_logs)
             return Answer((text or "").encode(), 204 if text is None else 200, content_type="text/plain")
         if route.verb == "create":
             found = self._subresources.create(*place, route.subresource, ask.body, _write_options(ask))

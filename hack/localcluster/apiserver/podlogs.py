@@ -1,14 +1,14 @@
 """`pods/log`: what the stand-in for a container has said, read from the pod's status, and a real server's refusals.
 
-Nothing runs in these containers, so all that there is to say is what their kubelet reports: which image and command were stood in for,
-since when, from when on the model port answered, and how the run ended, last words included. The text of a run follows from the
-status alone; so it survives a restart of the cluster, and no kubelet has to be asked.
+Nothing runs in most containers, so all that there is to say is what their kubelet reports: which image and command were stood in for,
+since when, from when on the model port answered, and how the run ended, last words included. The text of such a run follows from the
+status alone; so it survives a restart of the cluster, and no kubelet has to be asked. A container that runs has a log of its own.
 """
 
 from __future__ import annotations
 
 import shlex
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 from hack.localcluster.apiserver.errors import StatusError, bad_request, unsupported
 from hack.localcluster.apiserver.objects import Object
@@ -19,10 +19,12 @@ _TRUE = ("1", "true")
 _PULL_REASONS = {"ErrImagePull": "image can't be pulled", "ImagePullBackOff": "trying and failing to pull image"}
 Line = tuple[str, str]
 """RFC 3339 time and text."""
+ContainerLogs = Callable[[str, str, bool], str | None]
+"""(UID of the pod, container, previous) → everything that it said; None for a played container."""
 
 
-def log_text(pod: Object, query: Mapping[str, str]) -> str | None:
-    """The log of one container, None for a pod that no kubelet has.
+def log_text(pod: Object, query: Mapping[str, str], logs: ContainerLogs | None = None) -> str | None:
+    """The log of one container, None for a pod that no kubelet has. `logs`: of those that run.
 
     As from a real server a 400 tells when there is none; options that it does not know are a 501.
     """
@@ -32,7 +34,9 @@ def log_text(pod: Object, query: Mapping[str, str]) -> str | None:
     name = _container_name(pod, query.get("container", ""))
     if not pod["spec"].get("nodeName"):
         return None
-    lines = _lines(pod, name, previous=query.get("previous", "").lower() in _TRUE)
+    previous = query.get("previous", "").lower() in _TRUE
+    said = logs(pod["metadata"]["uid"], name, previous) if logs is not None else None
+    lines = _lines(pod, name, previous=previous) if said is None else [("", text) for text in said.splitlines()]
     if query.get("tailLines"):
         count = whole_number(query, "tailLines")
         if count < 0:
@@ -41,7 +45,7 @@ def log_text(pod: Object, query: Mapping[str, str]) -> str | None:
             )
         lines = lines[-count:] if count else []
     stamped = query.get("timestamps", "").lower() in _TRUE
-    return "".join(f"{at} {text}\n" if stamped else f"{text}\n" for at, text in lines)
+    return "".join(f"{at} {text}\n" if stamped and at else f"{text}\n" for at, text in lines)
 
 
 def _container_name(pod: Object, asked: str) -> str:

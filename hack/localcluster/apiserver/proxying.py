@@ -31,7 +31,9 @@ async def forward(request: web.BaseRequest, route: Route, body: bytes, backend: 
     try:
         async with aiohttp.ClientSession(timeout=timeout, auto_decompress=False) as session:
             url = f"{base}/{route.tail}{query}"
-            async with session.request(request.method, url, data=body, headers=headers) as reply:
+            own = ("Content-Type",) if "Content-Type" not in request.headers else ()  # aiohttp would make one up
+            send = session.request(request.method, url, data=body, headers=headers, skip_auto_headers=own)
+            async with send as reply:
                 kind = reply.headers.get("Content-Type", "application/octet-stream")
                 return Answer(await reply.read(), reply.status, kind)
     except (aiohttp.ClientError, TimeoutError) as error:

@@ -25,6 +25,7 @@ from hack.localcluster.apiserver.builtins import builtin_types
 from hack.localcluster.apiserver.dispatch import Dispatcher
 from hack.localcluster.apiserver.handler import AuditEntry, Handler, Parts
 from hack.localcluster.apiserver.objects import Object, Write
+from hack.localcluster.apiserver.podlogs import ContainerLogs
 from hack.localcluster.apiserver.proxying import Backend
 from hack.localcluster.apiserver.rbac import GROUP as RBAC_GROUP
 from hack.localcluster.apiserver.rbac import Rbac, default_objects
@@ -175,6 +176,15 @@ class ApiServer:
     @proxy_backend.setter
     def proxy_backend(self, backend: Backend | None) -> None:
         self._handler.parts.proxy_backend = backend
+
+    @property
+    def container_logs(self) -> ContainerLogs | None:
+        """What containers that really run have said: (UID of the pod, container, previous) to text, None for a played one."""
+        return self._handler.parts.dispatcher.container_logs
+
+    @container_logs.setter
+    def container_logs(self, logs: ContainerLogs | None) -> None:
+        self._handler.parts.dispatcher.container_logs = logs
 
     def write_kubeconfig(self, path: Path, *, user: str = "admin", groups: Sequence[str] | None = None) -> Path:
         """A kubeconfig for a user, as JSON (which is YAML too); `admin` is in `system:masters`."""

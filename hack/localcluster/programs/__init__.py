@@ -1,0 +1,1 @@
+"""Containers that run instead of being played: programs of images whose files are on this machine, as child processes."""
