@@ -25,6 +25,8 @@ from kaito_controller.workspace.state.training_progress import TrainingProgress,
 PERIOD = timedelta(seconds=20)
 """Between two questions about one run, and how often its Workspace is looked at meanwhile."""
 TIMEOUT_S = 3.0
+ANSWERED = timedelta(seconds=4)
+"""After a question, its Workspace is looked at once its answer is in, or was given up: else each would be shown one period late."""
 MOST_BYTES = 8192
 MOST_RUNS = 1000
 """Runs that are remembered; beyond, the one that was asked about the longest ago is forgotten."""
@@ -67,7 +69,7 @@ class RunProgress:
                 _collect(run)
             while len(self._runs) > MOST_RUNS:
                 del self._runs[min(self._runs, key=lambda uid: self._runs[uid].due)]
-            return run.progress, run.due
+            return run.progress, run.due if run.asking is None else min(run.due, now + ANSWERED)
 
 
 def fetch_json(host: str, port: int, path: str) -> Any:

@@ -15,7 +15,7 @@ import pytest
 
 from controller_runtime.resources import Object
 from kaito_controller.catalog.runtimes import MODEL_RUNTIME, PUBLISHED
-from kaito_controller.workspace.observe.run_progress import MOST_BYTES, PERIOD, RunProgress, fetch_json
+from kaito_controller.workspace.observe.run_progress import ANSWERED, MOST_BYTES, PERIOD, RunProgress, fetch_json
 from kaito_controller.workspace.state.training_progress import PHASES, TrainingProgress, read_progress
 from model_runtime.tune.clock import Clock
 from model_runtime.tune.progress import PHASES as TOLD
@@ -89,9 +89,10 @@ def runs(clock: FakeClock, slow: Slow, trainers: Trainers) -> RunProgress:
 def test_a_reconcile_does_not_wait_and_the_next_one_knows(
     runs: RunProgress, slow: Slow, trainers: Trainers, clock: FakeClock
 ) -> None:
-    assert runs.of(JOB, [pod()], MODEL_RUNTIME) == (None, clock.now() + PERIOD)
+    assert runs.of(JOB, [pod()], MODEL_RUNTIME) == (None, clock.now() + ANSWERED)
     slow.answer()
-    known, _ = runs.of(JOB, [pod()], MODEL_RUNTIME)
+    known, again_at = runs.of(JOB, [pod()], MODEL_RUNTIME)
+    assert again_at == clock.now() + PERIOD
     assert trainers.asked == [("10.0.0.7", MODEL_RUNTIME.port, "/progress")]
     assert known is not None
     assert known.brief == "training 50 %"
