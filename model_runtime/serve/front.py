@@ -85,7 +85,7 @@ class Front:
         elif path == "/":
             await respond(send, json_reply(200, {"message": "Server is running"}))
         elif method == "POST":
-            await self._inference(scope, receive, send)
+            await self._inference(_taken_as_json(scope), receive, send)
         elif self._started is None:
             await respond(send, self._not_now())
         else:
@@ -215,6 +215,13 @@ class Front:
                 raise ClientGone from None
 
         return patient
+
+
+def _taken_as_json(scope: Scope) -> Scope:
+    """A body without a type is JSON, as in KAITO 0.3: `kubectl create --raw` names none, and both engines' routes want one."""
+    if any(name == b"content-type" for name, _ in scope["headers"]):
+        return scope
+    return {**scope, "headers": [*scope["headers"], (b"content-type", b"application/json")]}
 
 
 async def _disconnected(receive: Receive) -> None:

@@ -86,7 +86,11 @@ class ServeSettings(BaseModel):
     stall_timeout_s: float = Field(
         120.0, gt=0, description="Requests are running and no token came for so long: /health says 503."
     )
-    cache_blocks: int = Field(64, gt=0, description="Transformers on a CPU: blocks of the key-value cache.")
+    cache_blocks: int = Field(
+        0,
+        ge=0,
+        description="Transformers on a CPU: blocks of the key-value cache; 0: 64, or as many as --max-model-len takes.",
+    )
     block_tokens: int = Field(32, ge=4, description="Transformers on a CPU: tokens in each block.")
     batch_tokens: int = Field(256, gt=0, description="Transformers on a CPU: tokens computed in one step.")
     gpu_memory_utilization: float = Field(

@@ -27,6 +27,8 @@ log = logging.getLogger(__name__)
 
 PORT_VARIABLE = "TRAINER_PORT"
 """Another port than 5000, where several trainers share one network; 0 for any free one."""
+HOST_VARIABLE = "MODEL_RUNTIME_HOST"
+"""Another address to listen on than all, as for the server."""
 
 GAUGES: Mapping[str, str] = {
     "step": "Optimiser steps that are done, those before a resume included.",
@@ -68,6 +70,11 @@ def port(environment: Mapping[str, str]) -> int:
     """5000 (or `TRAINER_PORT`) plus the process's local rank."""
     base = int(environment.get(PORT_VARIABLE) or contract.PORT)
     return base + int(environment.get("LOCAL_RANK") or 0) if base else 0
+
+
+def host(environment: Mapping[str, str]) -> str:
+    """All addresses, or the one that `MODEL_RUNTIME_HOST` names."""
+    return environment.get(HOST_VARIABLE) or "0.0.0.0"  # noqa: S104 (a pod's port)
 
 
 def serve(progress: Progress, number: int, host: str = "0.0.0.0") -> ThreadingHTTPServer | None:  # noqa: S104 (a pod's port)

@@ -33,7 +33,7 @@ from model_runtime.tune import (
     training,
 )
 from model_runtime.tune.clock import Clock
-from model_runtime.tune.endpoint import port, serve
+from model_runtime.tune.endpoint import host, port, serve
 from model_runtime.tune.memory import Precision
 from model_runtime.tune.progress import Progress
 
@@ -66,7 +66,7 @@ def main(
     transformers_logging.disable_progress_bar()
     clock = clock or Clock()
     progress = Progress(clock)
-    server = None if options.check else serve(progress, port(environment))
+    server = None if options.check else serve(progress, port(environment), host(environment))
     try:
         said = _run(options.check, environment, clock, progress)
     except training.Interrupted as stopped:

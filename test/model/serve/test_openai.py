@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import http.client
 import json
 import subprocess
+import urllib.parse
 from typing import Any
 
 import openai
@@ -97,6 +99,15 @@ def test_what_curl_prints(server: Server) -> None:
     assert events[-1] == "[DONE]"
     assert json.loads(events[0])["object"] == "chat.completion.chunk"
     assert json.loads(events[-2])["choices"][0]["finish_reason"] == "length"
+
+
+@pytest.mark.parametrize("path", ["/v1/chat/completions", "/chat"])
+def test_a_body_without_a_type_is_json_as_kubectl_sends_it(server: Server, path: str) -> None:
+    address = urllib.parse.urlsplit(server.url)
+    connection = http.client.HTTPConnection(address.hostname or "", address.port or 0, timeout=60)
+    connection.request("POST", path, json.dumps({"messages": HELLO, "max_tokens": 4}))
+    assert connection.getresponse().status == 200
+    connection.close()
 
 
 def test_tokens_are_counted_as_they_are_used(server: Server) -> None:

@@ -37,6 +37,14 @@ def test_a_context_that_does_not_fit(llama: Path, tmp_path: Path) -> None:
     assert message == "--max-model-len=9000: is more than the 512 tokens that the model was made for; use at most 512."
 
 
+def test_a_context_that_the_cache_was_made_too_small_for(llama: Path, tmp_path: Path) -> None:
+    message = failed_start(tmp_path, f"--weights={llama}", "--cache-blocks=8", "--block-tokens=4", "--max-model-len=33")
+    assert message == (
+        "--max-model-len=33: is more than the 32 tokens that the cache holds (--cache-blocks times --block-tokens); "
+        "use at most 32."
+    )
+
+
 def test_a_data_type_that_is_none(llama: Path, tmp_path: Path) -> None:
     message = failed_start(tmp_path, f"--weights={llama}", "--torch_dtype=float7")
     assert message == '--dtype="float7": is no data type; use auto, float32, float16 or bfloat16.'

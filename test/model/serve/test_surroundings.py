@@ -55,6 +55,14 @@ def test_local_rank_is_added_to_the_port_and_the_file_is_read(llama: Path, tmp_p
         process.wait_for_output(r"100 tokens of context", 240)
 
 
+def test_the_cache_is_made_for_the_context_that_is_asked_for(llama: Path, tmp_path: Path) -> None:
+    flags = [f"--weights={llama}", "--block-tokens=4", "--max-model-len=500"]
+    with serving(tmp_path, *flags) as server:
+        server.process.wait_for_output(r"500 tokens of context", 240)
+        assert server.post("/tokenize", {"prompt": "The sky " * 200}).json["count"] > 64 * 4
+        assert server.complete("The sky " * 100, max_tokens=4)
+
+
 def test_requests_without_a_token_make_the_server_unhealthy_and_it_recovers(llama: Path, tmp_path: Path) -> None:
     with serving(tmp_path, f"--weights={llama}", "--stall-timeout-s=0.001") as server, ThreadPoolExecutor(4) as clients:
         running = [clients.submit(server.complete, "The sky", max_tokens=200) for _ in range(4)]

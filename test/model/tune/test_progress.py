@@ -142,6 +142,8 @@ def test_the_port_is_5000_and_the_local_rank() -> None:
     assert endpoint.port({"LOCAL_RANK": "3"}) == 5003
     assert endpoint.port({"TRAINER_PORT": "6000", "LOCAL_RANK": "1"}) == 6001
     assert endpoint.port({"TRAINER_PORT": "0", "LOCAL_RANK": "1"}) == 0
+    assert endpoint.host({}) == "0.0.0.0"
+    assert endpoint.host({"MODEL_RUNTIME_HOST": "127.0.0.2"}) == "127.0.0.2"
 
 
 def test_a_port_that_is_taken_does_not_stop_training(

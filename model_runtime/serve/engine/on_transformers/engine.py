@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import math
 from collections.abc import AsyncGenerator, Hashable
 from dataclasses import replace
 from pathlib import Path
@@ -26,6 +27,7 @@ from model_runtime.serve.settings import ServeSettings
 log = logging.getLogger(__name__)
 
 DEFAULT_WIDTH = 16
+LEAST_BLOCKS = 64
 _RESHAPING = "while adapters change"
 
 
@@ -75,9 +77,14 @@ class TransformersEngine:
         self._activate(None)
         log.info("loaded %s: %s; %s tokens of context", self.model_name, self._found.describe(), self.max_model_len)
 
+    def _blocks(self) -> int:
+        """Of the cache on a CPU. Whoever asks for a context and not for blocks gets those that it takes, up to what the model can use."""
+        wanted = min(self.settings.max_model_len, self.loaded.context)
+        return self.settings.cache_blocks or max(LEAST_BLOCKS, math.ceil(wanted / self.settings.block_tokens))
+
     def _context(self) -> int:
         limit, what = self.loaded.context, "the model was made for"
-        cache = self.settings.cache_blocks * self.settings.block_tokens
+        cache = self._blocks() * self.settings.block_tokens
         if self.loaded.model.device.type == "cpu" and cache < limit:
             limit, what = cache, "the cache holds (--cache-blocks times --block-tokens)"
         wanted = self.settings.max_model_len
@@ -94,7 +101,7 @@ class TransformersEngine:
             return None
         settings, changing = self.settings, self.settings.allow_runtime_adapters or bool(self.adapters)
         cpu = {
-            "num_blocks": settings.cache_blocks,
+            "num_blocks": self._blocks(),
             "page_size": settings.block_tokens,
             "max_batch_tokens": settings.batch_tokens,
         }
