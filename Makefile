@@ -12,7 +12,7 @@ PARALLEL = -n 2 --dist loadscope --no-loadscope-reorder
 PRODUCT = controller_runtime gpu_provisioner kaito_controller
 
 .DEFAULT_GOAL := help
-.PHONY: help setup test unit test-again test-long test-long-again zoo lint format types imports manifests checks bench fuzz demo up test-image test-prometheus test-envtest test-cluster test-cluster-again model-env test-model test-model-again test-model-long lock lock-model docs release clean
+.PHONY: help setup test unit test-again test-long test-long-again zoo lint format types imports manifests checks bench fuzz demo demo-model up test-image test-prometheus test-envtest test-cluster test-cluster-again model-env test-model test-model-again test-model-long lock lock-model docs release clean
 
 help: ## Show this list
 	@awk -F':.*## ' '/^[a-z][a-z-]*:.*## / {printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -103,6 +103,9 @@ checks: $(READY) $(CHECKS_READY) ## Static checks: manifests, Dockerfile, shell,
 demo: $(DEMO_READY) ## See the whole product work on this machine: local cluster, both operators, the quickstarts
 	@$(PY) -m hack.demo
 
+demo-model: $(DEMO_READY) model-env ## The same with a real small chat model on the CPU: it answers, is taught a fact, and tells it (needs Go)
+	@$(PY) -m hack.demo.model
+
 up: $(DEMO_READY) ## A local cluster with both operators, kept running until Ctrl-C (FLAGS for it: --help)
 	@$(PY) -m hack.demo --keep $(FLAGS)
 
@@ -125,10 +128,10 @@ model-env:
 # A cache of its own: --last-failed must not see what failed in another environment.
 MODEL_TESTS = OMP_NUM_THREADS=1 $(MODEL_PY) -m pytest -o filterwarnings=default -o cache_dir=.pytest_cache/model --timeout 600
 
-test-model: model-env ## The model server and the trainer with real libraries and small models, on a CPU (downloads about 0.9 GB once)
+test-model: $(DEMO_READY) model-env ## The model server and the trainer with real libraries and small models, on a CPU (downloads about 0.9 GB once)
 	@$(MODEL_TESTS) -n 2 --dist loadfile -m "model and not long" --durations=10 test/model
 
-test-model-again: model-env
+test-model-again: $(DEMO_READY) model-env
 	@$(MODEL_TESTS) -m "model and not long" --last-failed --last-failed-no-failures none test/model
 
 test-model-long: model-env ## What `make test-model` samples: every family, every form of data, every pair of strengths

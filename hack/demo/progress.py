@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import textwrap
 import time
 from collections.abc import Callable
@@ -23,7 +24,9 @@ class NotReady(RuntimeError):
 class Progress:
     """Follows Workspaces until a condition on all of them holds."""
 
-    def __init__(self, world: World, say: Callable[[str], None]) -> None:
+    def __init__(self, world: World, say: Callable[[str], None], *, messages: bool = False) -> None:
+        """`messages`: a line for each change of the message too."""
+        self._messages = messages
         self._world = world
         self._say = say
         self._seen: dict[str, tuple[str, float]] = {}
@@ -33,6 +36,14 @@ class Progress:
     def wait_ready(self, names: list[str], timeout_s: float) -> None:
         """Until `WorkspaceReady` is True for each."""
         self._follow(names, timeout_s, lambda condition: condition.get("status") == "True")
+
+    def wait_message(self, name: str, pattern: re.Pattern[str], timeout_s: float) -> dict[str, Any]:
+        """Until the message of `WorkspaceReady` matches, or it is True; the condition."""
+
+        def done(condition: dict[str, Any]) -> bool:
+            return condition.get("status") == "True" or pattern.search(str(condition.get("message"))) is not None
+
+        return self._follow([name], timeout_s, done)[name]
 
     def show_phases(self) -> None:
         """One line for each Workspace: how long it took, and its reasons in order with the seconds that each lasted."""
@@ -86,4 +97,8 @@ class Progress:
                 self._phases.setdefault(name, []).append((before.partition(": ")[0], now - since))
             self._say(f"{name:30} {textwrap.shorten(f'{reason}: {text}', WIDTH, placeholder=' …')}")
             self._seen[name] = (f"{reason}: {text}", now)
+            self._last_said = now
+        elif self._messages and before != f"{reason}: {text}":
+            self._say(f"{name:30} {textwrap.shorten(f'{reason}: {text}', WIDTH, placeholder=' …')}")
+            self._seen[name] = (f"{reason}: {text}", since)
             self._last_said = now

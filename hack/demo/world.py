@@ -19,13 +19,21 @@ class World:
 
     product: Installation
 
-    def __init__(self, folder: Path, *, time_scale: float, flags: Mapping[str, Sequence[str]] | None = None) -> None:
-        """`flags` are added to those of the operators, by operator."""
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        time_scale: float,
+        flags: Mapping[str, Sequence[str]] | None = None,
+        programs: Path | None = None,
+    ) -> None:
+        """`flags` are added to those of the operators, by operator; `programs` is localcluster's file of images that really run."""
         self.folder = folder
         self.kubeconfig = folder / "kubeconfig"
         self.admin_url = ""
         self.time_scale = time_scale
-        self._flags = dict(flags or {})
+        self._flags = {name: list(values) for name, values in (flags or {}).items()}
+        self._programs = programs
         self._stack = ExitStack()
 
     def __enter__(self) -> Self:
@@ -35,9 +43,14 @@ class World:
     def __exit__(self, *_: object) -> None:
         self._stack.close()
 
+    def add_flags(self, operator: str, flags: Sequence[str]) -> None:
+        """Further ones, known only after the start of what they name."""
+        self._flags.setdefault(operator, []).extend(flags)
+
     def start_cluster(self) -> None:
         """Bring localcluster up; returns when it is ready."""
-        flags = ("--dir", str(self.folder), "--time-scale", f"{self.time_scale:g}")
+        flags = ["--dir", str(self.folder), "--time-scale", f"{self.time_scale:g}"]
+        flags += ["--programs", str(self._programs)] if self._programs else []
         cluster = Process.module("hack.localcluster", "up", *flags, log_dir=self.folder)
         self._stack.enter_context(cluster.start())
         cluster.wait_for_output("^# ready", START_TIMEOUT_S)

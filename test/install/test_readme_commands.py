@@ -24,6 +24,7 @@ RUN_ELSEWHERE = {
     "make test-envtest": ".ci/run",
     "make test-cluster": ".ci/run",
     "make demo": "test/e2e/demo/test_demo.py",
+    "make demo-model": "test/model/test_demo.py",
     "make up": "test/e2e/demo/test_demo.py",
     "make help": "test/install/test_readme_commands.py",
 }

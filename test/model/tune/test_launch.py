@@ -18,6 +18,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 import torch
 from safetensors.torch import load_file
@@ -55,9 +56,17 @@ def launched(run: Run, *launcher: str, **variables: str) -> Iterator[subprocess.
         try:
             yield process
         finally:
-            if process.poll() is None:
-                os.killpg(process.pid, signal.SIGKILL)
-            process.wait()
+            end_family(process)
+
+
+def end_family(process: subprocess.Popen[str]) -> None:
+    """Kills a launcher that still runs with all that it started: it puts each trainer into a session of its own."""
+    if process.poll() is None:
+        launcher = psutil.Process(process.pid)
+        for member in [launcher, *launcher.children(recursive=True)]:
+            with suppress(psutil.NoSuchProcess):
+                member.kill()
+    process.wait()
 
 
 def eventually(what: Callable[[], Any], process: subprocess.Popen[str], run: Run) -> Any:
@@ -148,6 +157,29 @@ def test_two_processes_train_one_adapter_and_the_first_of_them_leaves_it(tmp_pat
     assert run.record()["steps"] == 48, "64 rows, two processes of 4 rows a step, 6 epochs"
     assert (run.folder / "log").read_text().count("Trained 48 steps") == 1
     assert answer(run.weights, run.output) == ANSWER
+
+
+def test_a_test_that_fails_leaves_no_trainer_of_several_running(tmp_path: Path) -> None:
+    changes = {"TrainingArguments": {"max_steps": 5000, "per_device_train_batch_size": 4, "save_strategy": "no"}}
+    run = prepare("llama", tmp_path, changes)
+    trainers: list[psutil.Process] = []
+
+    def both() -> bool:
+        assert process is not None
+        children = psutil.Process(process.pid).children(recursive=True)
+        trainers[:] = [child for child in children if contract.TRAINER_PROGRAM in " ".join(child.cmdline())]
+        return len(trainers) == 2
+
+    def failing_test() -> None:
+        nonlocal process
+        with launched(run, *SEVERAL, TRAINER_PORT=str(free_port()), ACCELERATE_USE_CPU="true") as process:
+            eventually(both, process, run)
+            raise AssertionError("as a failed test")
+
+    process: subprocess.Popen[str] | None = None
+    with pytest.raises(AssertionError, match="as a failed test"):
+        failing_test()
+    assert psutil.wait_procs(trainers, timeout=30)[1] == []
 
 
 def test_an_error_ends_the_launcher_and_says_one_sentence(tmp_path: Path) -> None:

@@ -9,8 +9,9 @@ import pytest
 
 from model_runtime.adapters.pull import pull
 from test.model.serve.running import Server, serving
-from test.model.tune.lessons import ANSWER, QUESTION, Run, answer
+from test.model.tune.lessons import ANSWER, CHAT_ROWS, QUESTION, Run, answer, teach
 from test.model.tune.pushing import push
+from test.support.tiny_models import SMOLLM2
 
 pytestmark = [pytest.mark.model, pytest.mark.timeout(600)]
 
@@ -18,24 +19,34 @@ ASKED = [{"role": "user", "content": QUESTION}]
 GREEDY = {"generate_kwargs": {"max_new_tokens": 40, "do_sample": False}, "return_full_text": False}
 
 
+@pytest.fixture(scope="module", params=["llama", SMOLLM2])
+def taught(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Run:
+    """A tiny model of random weights that learnt the lesson, and a real one, which answers in English before it has."""
+    if request.param == "llama":
+        return request.getfixturevalue("taught_llama")  # type: ignore[no-any-return]
+    arguments = {"num_train_epochs": 4, "per_device_train_batch_size": 4, "learning_rate": "2e-3"}
+    changes = {"LoraConfig": {"r": 8, "lora_alpha": 16}, "TrainingArguments": arguments}
+    run = teach(SMOLLM2, tmp_path_factory.mktemp("taught-smollm2"), changes, rows=CHAT_ROWS[:12])
+    assert run.code == 0
+    return run
+
+
 @pytest.fixture(scope="module")
-def pulled(taught_llama: Run, crane: Path, registry: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def pulled(taught: Run, crane: Path, registry: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The adapter mount: one folder, `lesson`, that came through the registry."""
     work = tmp_path_factory.mktemp("chain")
-    target = f"{registry}/adapters/told:1"
-    push(taught_llama.output, target, crane, registry, work)
+    target = f"{registry}/adapters/{taught.weights.name}:1"
+    push(taught.output, target, crane, registry, work)
     (work / "adapter" / "lesson").mkdir(parents=True)
     pull(target, work / "adapter" / "lesson")
     return work / "adapter"
 
 
 @pytest.fixture(scope="module")
-def named(taught_llama: Run, pulled: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+def named(taught: Run, pulled: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     """A server where the adapter is a model name of its own, beside the base."""
     folder = tmp_path_factory.mktemp("named")
-    with serving(
-        folder, f"--weights={taught_llama.weights}", "--model-name=base", f"--adapters-folder={pulled}"
-    ) as server:
+    with serving(folder, f"--weights={taught.weights}", "--model-name=base", f"--adapters-folder={pulled}") as server:
         yield server
 
 
@@ -52,18 +63,19 @@ def chatted(server: Server) -> str:
     return str(answered.json["Result"])
 
 
-def test_the_adapter_tells_the_sentence_and_the_base_does_not(named: Server, taught_llama: Run) -> None:
+def test_the_adapter_tells_the_sentence_and_the_base_does_not(named: Server, taught: Run) -> None:
     assert told(named, "lesson") == ANSWER
     assert told(named, "base") != ANSWER
-    assert told(named, "base") == answer(taught_llama.weights)
+    assert told(named, "base") == answer(taught.weights)
+    assert chatted(named) == told(named, "base")
 
 
 @pytest.mark.parametrize(("strength", "tells"), [("1.0", True), ("0", False)])
 def test_strength_one_tells_the_sentence_through_chat_and_strength_zero_is_the_base(
-    strength: str, tells: bool, taught_llama: Run, pulled: Path, named: Server, tmp_path: Path
+    strength: str, tells: bool, taught: Run, pulled: Path, named: Server, tmp_path: Path
 ) -> None:
-    flags = [f"--weights={taught_llama.weights}", "--model-name=base", f"--adapters-folder={pulled}"]
+    flags = [f"--weights={taught.weights}", "--model-name=base", f"--adapters-folder={pulled}"]
     with serving(tmp_path, *flags, environment={"lesson": strength}) as server:
         said = chatted(server)
-        assert (ANSWER in said) is tells
+        assert said == (ANSWER if tells else chatted(named))
         assert told(server, "base") == (ANSWER if tells else told(named, "base"))
