@@ -118,9 +118,9 @@ def write_parquet(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
 
 
 def answer(weights: Path, adapter: Path | None = None, question: str = QUESTION) -> str:
-    """What the model says, greedily, with or without the adapter."""
+    """What the model says, greedily and in single precision, with or without the adapter."""
     tokenizer = AutoTokenizer.from_pretrained(weights)
-    model = AutoModelForCausalLM.from_pretrained(weights)
+    model = AutoModelForCausalLM.from_pretrained(weights, dtype=torch.float32)
     if adapter is not None:
         model = PeftModel.from_pretrained(model, str(adapter))
     asked = tokenizer.apply_chat_template(

@@ -13,11 +13,12 @@ ROWS = re.findall(r"^\| ([STPA]\d+) \| (.+) \| (.+) \|$", README, re.MULTILINE)
 IDS = [*(f"S{n}" for n in range(1, 14)), *(f"T{n}" for n in range(1, 8)), "P1", "A1"]
 TESTS = {
     name
-    for folder in ("test/model", "test/unit/model_runtime")
+    for folder in ("test/model", "test/unit/model_runtime", "test/unit/kaito_controller/catalog")
     for file in (TOP / folder).rglob("test_*.py")
     for name in re.findall(r"^def (test_\w+)", file.read_text(), re.MULTILINE)
 }
 NOT_BUILT = {"S12"}
+"""The operator must not ask for them, which a test of the operator shows."""
 
 
 def test_every_requirement_has_its_row() -> None:
@@ -28,7 +29,7 @@ def test_every_requirement_has_its_row() -> None:
 def test_a_requirement_is_shown_by_tests_that_exist(row: tuple[str, str, str]) -> None:
     named = set(re.findall(r"`(test_\w+)`", row[2]))
     assert named <= TESTS
-    assert bool(named) is (row[0] not in NOT_BUILT)
+    assert named
     assert row[0] not in NOT_BUILT or row[2].startswith("not built")
 
 
