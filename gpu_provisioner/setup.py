@@ -82,7 +82,7 @@ def build_provisioner(
         adopt_unmarked=settings.adopt_unmarked_pools,
     )
     recorder = manager.recorder(PROG)
-    applier = Applier(manager.client, view, refusals, memory, own_writes, observer, limits)
+    applier = Applier(manager.client, view, refusals, memory, own_writes, observer, limits, clock)
     reconciler_of = partial(
         MachineReconciler,
         own_writes=own_writes,

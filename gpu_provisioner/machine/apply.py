@@ -12,6 +12,7 @@ from typing import Any
 
 from controller_runtime.cache.own_writes import OwnWrites
 from controller_runtime.client.api import KubeClient, PatchType
+from controller_runtime.clock import SYSTEM_CLOCK, Clock
 from controller_runtime.errors import Conflict, NotFound, TooManyRequests
 from controller_runtime.logs import get_logger
 from controller_runtime.resources import NODES, PODS, resource_version_of
@@ -20,6 +21,7 @@ from gpu_provisioner.cloud.cache import PoolView
 from gpu_provisioner.cloud.port import DELETING, CloudError, Pool, PoolSpec, Present, Problem
 from gpu_provisioner.cloud.unavailable_offerings import RefusalMemory
 from gpu_provisioner.machine.limits import Limits
+from gpu_provisioner.machine.log_lines import told
 from gpu_provisioner.machine.memory import Memory
 from gpu_provisioner.machine.observe import CREATE, DELETE, Observer
 from gpu_provisioner.machine.plan import (
@@ -48,6 +50,7 @@ class Applier:
     own_writes: OwnWrites
     observer: Observer
     limits: Limits
+    clock: Clock = SYSTEM_CLOCK
 
     def apply(self, snapshot: Snapshot, actions: tuple[Action, ...]) -> Snapshot:
         """Do them in order; the Snapshot as it is afterwards. Raises ApiError when the API server refuses one."""
@@ -58,6 +61,13 @@ class Applier:
         return self._evict(snapshot, evictions) if evictions else snapshot
 
     def _one(self, snapshot: Snapshot, action: Action) -> Snapshot:
+        began_s = self.clock.monotonic()
+        after = self._do(snapshot, action)
+        if not _was_refused(action, after):
+            self._log(snapshot, action, self.clock.monotonic() - began_s)
+        return after
+
+    def _do(self, snapshot: Snapshot, action: Action) -> Snapshot:
         match action:
             case CreatePool():
                 return self._create(snapshot, action)
@@ -73,6 +83,12 @@ class Applier:
                 self._remove_finalizer(snapshot)
         return snapshot
 
+    def _log(self, snapshot: Snapshot, action: Action, took_s: float) -> None:
+        """One line for what was carried out. A look that changes nothing has none, so that a steady state is silent."""
+        what, why = told(action, snapshot)
+        told_of = {"machine": snapshot.machine.name, "took_s": round(took_s, 3), **why}
+        (log.warning if isinstance(action, DeleteMachine) else log.info)(what, **told_of)
+
     # cloud
 
     def _create(self, snapshot: Snapshot, action: CreatePool) -> Snapshot:
@@ -84,7 +100,6 @@ class Applier:
             self._remember_type(action.spec, error.problem)
             refusals = self.refusals.among(snapshot.candidates.specs)
             return replace(snapshot, attempt=self.memory.attempt(uid, CREATE), refusals=refusals)
-        log.info("pool ordered", pool=action.spec.name, instance_type=action.spec.instance_type)
         self.memory.succeeded(uid, CREATE)
         return self.observer.with_sight(replace(snapshot, attempt=None), Present(pool))
 
@@ -142,11 +157,11 @@ class Applier:
         self.view.forget(machine.name)
 
     def _evict(self, snapshot: Snapshot, pods: list[PodView]) -> Snapshot:
-        blocked = [f"{pod.namespace}/{pod.name}" for pod in pods if not self._evicted(pod)]
+        blocked = [f"{pod.namespace}/{pod.name}" for pod in pods if not self._evicted(snapshot, pod)]
         self.memory.note_blocked_pods(snapshot.machine.uid, blocked)
         return replace(snapshot, blocked_pods=tuple(blocked))
 
-    def _evicted(self, pod: PodView) -> bool:
+    def _evicted(self, snapshot: Snapshot, pod: PodView) -> bool:
         """False when a PodDisruptionBudget says not now."""
         body = {
             "apiVersion": "policy/v1",
@@ -154,13 +169,25 @@ class Applier:
             "metadata": {"name": pod.name, "namespace": pod.namespace},
             "deleteOptions": {"preconditions": {"uid": pod.uid}},
         }
+        began_s = self.clock.monotonic()
         try:
             self.client.post(PODS.path(pod.namespace, pod.name, "eviction"), body)
         except TooManyRequests:
             return False
         except (NotFound, Conflict):  # gone, or another pod of that name by now
             return True
+        self._log(snapshot, EvictPod(pod), self.clock.monotonic() - began_s)
         return True
+
+
+def _was_refused(action: Action, after: Snapshot) -> bool:
+    """The cloud said no; the status says so."""
+    match action:
+        case CreatePool():
+            return after.attempt is not None
+        case DeletePool():
+            return after.deletion is not None
+    return False
 
 
 def release_node(client: KubeClient, node: NodeView) -> None:

@@ -123,6 +123,7 @@ class MachineReconciler:
         patch = {"metadata": {"resourceVersion": machine.resource_version, "finalizers": finalizers}}
         written = self._client.patch(machine.dialect.resource, machine.name, patch)
         self._own_writes.note(machine.uid, [(machine.dialect.resource, resource_version_of(written))])
+        log.info("finalizer added", machine=machine.name)
 
     def _step(self, stored: Object, machine: Machine) -> Result:
         snapshot = self._observer.observe(machine)
@@ -178,7 +179,6 @@ class MachineReconciler:
             match action:
                 case DeleteMachine():
                     self._metrics.gave_up(action.reason)
-                    log.warning("giving the machine up", machine=snapshot.machine.name, reason=action.reason)
                 case ReleaseNode():
                     self._metrics.node_released()
                 case RemoveFinalizer():

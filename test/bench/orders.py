@@ -72,7 +72,7 @@ def run(count: int = COUNT) -> dict[str, float]:
     return {
         "machines": count,
         "orders sent": len(world.orders),
-        "'pool ordered' in the log": counted.lines["pool ordered"],
+        "'agent pool ordered' in the log": counted.lines["agent pool ordered"],
         "log lines for each Machine": round(sum(counted.lines.values()) / count, 2),
         "Machines that said they wait": waited,
         "writes for each Machine": round(sum("arm" not in write for write in world.writes) / count, 2),
