@@ -11,7 +11,7 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
 from gpu_provisioner.api.labels import DEFAULT_PROVISIONER
 from gpu_provisioner.cloud.chosen import CLOUD
-from gpu_provisioner.cloud.port import CloudError, NotFound
+from gpu_provisioner.cloud.port import CloudError, PoolNotFound
 
 _CALL_BUCKETS = (0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
 _PHASE_BUCKETS = (5, 15, 30, 60, 120, 180, 300, 450, 600, 900, 1800, 3600)
@@ -129,7 +129,7 @@ class ProvisionerMetrics:
     def cloud_call(self, method: str, seconds: float, error: CloudError | None) -> None:
         """One request to the cloud ended."""
         self._call.labels("machine", method, CLOUD.provider).observe(seconds)
-        if error is not None and not isinstance(error, NotFound):
+        if error is not None and not isinstance(error, PoolNotFound):
             self._call_errors.labels("machine", method, CLOUD.provider, type(error).__name__).inc()
 
 

@@ -10,7 +10,7 @@ import threading
 from collections.abc import Callable
 
 from controller_runtime.logs import get_logger, redact
-from controller_runtime.manager.http_server import Query, Reply
+from controller_runtime.manager.http_server import HttpRequest, Reply
 
 Check = Callable[[], str | None]
 
@@ -41,7 +41,7 @@ class Checks:
         """Failing checks with their reasons; empty when all pass."""
         return {name: reason for name, reason in self._run(self._all()).items() if reason is not None}
 
-    def handle(self, query: Query) -> Reply:
+    def handle(self, query: HttpRequest) -> Reply:
         """Answer `/name`, `/name/` or `/name/CHECK`."""
         checks = self._all()
         wanted = query.path.removeprefix(f"/{self.name}").strip("/")
@@ -80,10 +80,10 @@ class Checks:
             return f"the check itself failed: {type(error).__name__}"
 
 
-def probe_handler(*groups: Checks) -> Callable[[Query], Reply]:
+def probe_handler(*groups: Checks) -> Callable[[HttpRequest], Reply]:
     """One handler for several groups, for a probe server."""
 
-    def handle(query: Query) -> Reply:
+    def handle(query: HttpRequest) -> Reply:
         for group in groups:
             if query.path == f"/{group.name}" or query.path.startswith(f"/{group.name}/"):
                 return group.handle(query)

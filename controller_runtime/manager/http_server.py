@@ -5,7 +5,7 @@ taken, the peer that holds most of them loses the connection that has been idle 
 is never taken away; when all are, a newcomer is turned away.
 
 Built on http.server because probes must be answered while everything else is busy or broken, so that fewer moving parts are better.
-Handlers are plain functions from a `Query` to a `Reply`; they run in a thread per connection.
+Handlers are plain functions from a `HttpRequest` to a `Reply`; they run in a thread per connection.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ log = get_logger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
-class Query:
+class HttpRequest:
     """One GET request. `path` has no query string; `parameters` are its decoded pairs."""
 
     path: str
@@ -55,7 +55,7 @@ class Reply:
         return cls(status, text.encode())
 
 
-Handler = Callable[[Query], Reply]
+Handler = Callable[[HttpRequest], Reply]
 
 
 class HttpServer:
@@ -192,7 +192,7 @@ def _request_handler(handler: Handler) -> type[BaseHTTPRequestHandler]:
         def _reply(self) -> Reply:
             parts = urlsplit(self.path)
             try:
-                return handler(Query(parts.path, parse_qs(parts.query, keep_blank_values=True), self.headers))
+                return handler(HttpRequest(parts.path, parse_qs(parts.query, keep_blank_values=True), self.headers))
             except Exception:
                 log.exception("request failed", path=parts.path)
                 return Reply.text(500, "internal error\n")

@@ -19,7 +19,7 @@ from controller_runtime.client.api import KubeClient
 from controller_runtime.clock import SYSTEM_CLOCK, Clock
 from controller_runtime.errors import ApiError
 from controller_runtime.logs import get_logger
-from controller_runtime.manager.http_server import Handler, Query, Reply
+from controller_runtime.manager.http_server import Handler, HttpRequest, Reply
 from controller_runtime.resources import SUBJECT_ACCESS_REVIEWS, TOKEN_REVIEWS, Object
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
@@ -34,7 +34,7 @@ log = get_logger(__name__)
 def metrics_handler(registry: CollectorRegistry, access: AccessReviewer | None) -> Handler:
     """Serve `registry`; with `access`, only to those it lets in."""
 
-    def handle(query: Query) -> Reply:
+    def handle(query: HttpRequest) -> Reply:
         if query.path != "/metrics":
             return Reply.text(404, "not found; try /metrics\n")
         refusal = access.refusal(query) if access is not None else None
@@ -82,7 +82,7 @@ class AccessReviewer:
         self._users = _Cache(clock)
         self._verdicts = _Cache(clock)
 
-    def refusal(self, query: Query) -> Reply | None:
+    def refusal(self, query: HttpRequest) -> Reply | None:
         """The reply that turns this request away, or None when it may pass."""
         scheme, _, token = (query.headers.get("Authorization") or "").partition(" ")
         if scheme.lower() != "bearer" or not token.strip():

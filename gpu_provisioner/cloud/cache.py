@@ -23,8 +23,8 @@ from gpu_provisioner.cloud.port import (
     Gone,
     Missed,
     NodePools,
-    NotFound,
     Pool,
+    PoolNotFound,
     PoolSpec,
     Present,
     Sight,
@@ -132,7 +132,7 @@ class PoolView:
             self._pools.delete(pool.name, etag=pool.etag)
         except (BudgetSpent, Busy):
             raise
-        except NotFound:
+        except PoolNotFound:
             self._drop(pool.name)
         except CloudError:
             self._drop(pool.name)
@@ -168,7 +168,7 @@ class PoolView:
         began = self._clock.monotonic()
         try:
             pool = self._pools.get(name)
-        except NotFound:
+        except PoolNotFound:
             with self._lock:
                 self._note(name, None, began, by_get=True)
         else:

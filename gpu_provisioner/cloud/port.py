@@ -15,7 +15,7 @@ frozen values, and one error class per decision:
     ├── Throttled              too many requests: not before retry_after_s
     │   └── BudgetSpent        ... by our own counting: nothing was sent
     │       └── TurnAwaited    ... an order that has its place in the queue for the budget
-    ├── NotFound               no such pool (get and delete only)
+    ├── PoolNotFound           no such pool (get and delete only)
     └── Unknown                anything else, including no reply at all: retried with backoff
 
 Every error carries the cloud's code, a condition reason and a sentence that says what to do. Which reply means which class is
@@ -164,7 +164,7 @@ class TurnAwaited(BudgetSpent):
     cure = f"It goes by itself when its turn comes; {' and '.join(CLOUD.budget_flags)} set the budget."
 
 
-class NotFound(CloudError):
+class PoolNotFound(CloudError):
     reason = reasons.POOL_GONE
     cure = "The pool does not exist."
 
@@ -293,7 +293,7 @@ class NodePools(Protocol):
     """Pools of the one cluster that this provisioner serves. Every call is one bounded request; none waits for the cloud."""
 
     def get(self, name: str) -> Pool:
-        """The pool now. Raises NotFound when there is none."""
+        """The pool now. Raises PoolNotFound when there is none."""
 
     def list(self) -> list[Pool]:
         """All pools of the cluster, all pages; an empty list is an answer, not an error."""
@@ -307,5 +307,5 @@ class NodePools(Protocol):
     def delete(self, name: str, *, etag: str = "") -> None:
         """Start deleting a pool; with `etag` only if it has not changed since it was read (else ConflictingWriter).
 
-        Raises NotFound when there is none. Deleting continues after the return; poll `get`.
+        Raises PoolNotFound when there is none. Deleting continues after the return; poll `get`.
         """

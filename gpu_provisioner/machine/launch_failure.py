@@ -16,7 +16,7 @@ NO_CAUSE = CloudError(f"{CLOUD.service} gives no cause").problem
 
 
 @dataclass(frozen=True, slots=True)
-class Failure:
+class LaunchFailure:
     """`message` is for MachineLaunched, `detail` for Ready; they differ only where a peer compares the first one literally."""
 
     reason: str
@@ -24,7 +24,7 @@ class Failure:
     detail: str
 
 
-def launch_failure(snapshot: Snapshot) -> Failure | None:
+def launch_failure(snapshot: Snapshot) -> LaunchFailure | None:
     """The reason why the launch does not go on; None while it does, or when nothing new is known."""
     if snapshot.candidates.problems:
         return _told(InvalidInput("; ".join(snapshot.candidates.problems)).problem)
@@ -41,25 +41,25 @@ def launch_failure(snapshot: Snapshot) -> Failure | None:
     return _refused(snapshot)
 
 
-def _told(problem: Problem) -> Failure:
-    return Failure(problem.reason, str(problem), str(problem))
+def _told(problem: Problem) -> LaunchFailure:
+    return LaunchFailure(problem.reason, str(problem), str(problem))
 
 
-def _name_taken(name: str) -> Failure:
+def _name_taken(name: str) -> LaunchFailure:
     text = (
         f"{CLOUD.a_pool} {name} exists that this Machine does not own (no {labels.MACHINE_UID_TAG} tag with its UID); it is left alone. "
         "Give the Machine another name, or delete that pool if nobody needs it"
     )
-    return Failure(reasons.POOL_NAME_TAKEN, text, text)
+    return LaunchFailure(reasons.POOL_NAME_TAKEN, text, text)
 
 
-def _former(snapshot: Snapshot) -> Failure:
+def _former(snapshot: Snapshot) -> LaunchFailure:
     former = mark_of(snapshot.pool) if snapshot.pool is not None else ""
     text = f"{CLOUD.pool} {snapshot.machine.name} was made for a former Machine of this name (UID {former}); waiting until it is removed"
-    return Failure(reasons.POOL_CONFLICT, text, text)
+    return LaunchFailure(reasons.POOL_CONFLICT, text, text)
 
 
-def _refused(snapshot: Snapshot) -> Failure | None:
+def _refused(snapshot: Snapshot) -> LaunchFailure | None:
     """There is no pool: the last answer of the cloud to this Machine, or what it answered to others for all of our types."""
     specs, refused = snapshot.candidates.specs, snapshot.refusals.errors
     attempt = snapshot.attempt
@@ -69,7 +69,7 @@ def _refused(snapshot: Snapshot) -> Failure | None:
         first = next((e for e in errors if not e.is_a(SkuNotOffered)), errors[0])
         detail = "; ".join(f"{s.instance_type}: {refused[s.instance_type]}" for s in specs)
         unasked = attempt is None and first.is_a(SkuNotOffered)
-        return Failure(first.reason, ALL_TYPES_UNAVAILABLE if unasked else detail, detail)
+        return LaunchFailure(first.reason, ALL_TYPES_UNAVAILABLE if unasked else detail, detail)
     if attempt is not None and attempt.problem.is_news and not attempt.problem.is_a(AlreadyThere):
         return _told(attempt.problem)
     return None

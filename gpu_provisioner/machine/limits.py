@@ -10,7 +10,7 @@ from dataclasses import dataclass, fields, replace
 
 from gpu_provisioner.cloud import port
 
-_ANSWER_IS_KNOWN = (port.SkuNotOffered, port.Capacity, port.AlreadyThere, port.ConflictingWriter, port.NotFound)
+_ANSWER_IS_KNOWN = (port.SkuNotOffered, port.Capacity, port.AlreadyThere, port.ConflictingWriter, port.PoolNotFound)
 """Another type, or a fresh read, goes on: only a hot loop must be avoided."""
 
 

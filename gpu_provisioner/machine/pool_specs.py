@@ -14,7 +14,7 @@ from gpu_provisioner.api.machine import Machine, Taint
 from gpu_provisioner.cloud.chosen import CLOUD
 from gpu_provisioner.cloud.port import PoolDefaults, PoolSpec
 from gpu_provisioner.machine.quantity import disk_size_gib
-from gpu_provisioner.machine.requirements import Wanted, read_requirements
+from gpu_provisioner.machine.requirements import NodeRequirements, read_requirements
 
 POOL_NAME = re.compile(r"[a-z][a-z0-9]{0,11}")
 _EFFECTS = ("NoSchedule", "PreferNoSchedule", "NoExecute")
@@ -81,7 +81,7 @@ def _name_problems(name: str) -> list[str]:
     ]
 
 
-def _zones(wanted: Wanted, defaults: PoolDefaults) -> tuple[str, ...]:
+def _zones(wanted: NodeRequirements, defaults: PoolDefaults) -> tuple[str, ...]:
     return wanted.zones or defaults.zones
 
 

@@ -1,6 +1,6 @@
 """One look at one Machine: fetch, finalizer first, observe, plan, apply, status, when to look again.
 
-Nothing here decides; it carries the Snapshot from room to room and tells what changed. It never waits: a pool takes minutes, and this
+Nothing here decides; it carries the Snapshot from stage to stage and tells what changed. It never waits: a pool takes minutes, and this
 returns in the time of one or two requests.
 """
 

@@ -20,7 +20,7 @@ _INSTANCE_TYPE_SHAPE = re.compile(r"[A-Za-z0-9_.-]{1,80}")
 
 
 @dataclass(frozen=True, slots=True)
-class Wanted:
+class NodeRequirements:
     """The choice that the requirements leave. `problems` name the field, the value and the cure."""
 
     instance_types: tuple[str, ...]
@@ -29,7 +29,7 @@ class Wanted:
     problems: tuple[str, ...] = ()
 
 
-def read_requirements(spec: MachineSpec) -> Wanted:
+def read_requirements(spec: MachineSpec) -> NodeRequirements:
     """Instance types in order of preference, zones as the cloud writes them, capacity type (None: not asked for)."""
     problems: list[str] = []
     types = _accepted(spec, labels.INSTANCE_TYPE, problems)
@@ -44,7 +44,7 @@ def read_requirements(spec: MachineSpec) -> Wanted:
         for name in types or ()
         if not _INSTANCE_TYPE_SHAPE.fullmatch(name)
     )
-    return Wanted(
+    return NodeRequirements(
         instance_types=types or (),
         zones=_zones(spec, problems),
         capacity_type=_capacity_type(spec, problems),

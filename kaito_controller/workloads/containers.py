@@ -54,14 +54,14 @@ def keep_last_words(pod: Object) -> Object:
 
 
 def probes(runtime: Runtime, readiness_timeout_s: int) -> Object:
-    """Probes whose patience is the preset's: until the model is loaded only the startup probe runs.
+    """Probes that wait as long as the preset says: until the model is loaded only the startup probe runs.
 
     A published image opens its port when the model is loaded, so a liveness probe with a fixed delay either kills slow loaders or is
     blind for as long. Budget: `readiness_timeout_s`, rounded up to whole periods.
     """
-    patience = max(1, ceil(readiness_timeout_s / PROBE_PERIOD_S))
+    failures = max(1, ceil(readiness_timeout_s / PROBE_PERIOD_S))
     return {
-        "startupProbe": _health_check(runtime, patience),
+        "startupProbe": _health_check(runtime, failures),
         "readinessProbe": _health_check(runtime, READINESS_FAILURES),
         "livenessProbe": _health_check(runtime, LIVENESS_FAILURES),
     }

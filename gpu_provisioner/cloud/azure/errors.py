@@ -93,7 +93,7 @@ def _kind(status: int | None, code: str, text: str, *, creating: bool) -> type[p
     if status == 412 and creating:
         return port.AlreadyThere
     if status == 404:
-        return port.NotFound if code == _POOL_MISSING and not creating else port.Auth
+        return port.PoolNotFound if code == _POOL_MISSING and not creating else port.Auth
     return STATUSES.get(status, port.Unknown) if status is not None else port.Unknown
 
 

@@ -1,7 +1,7 @@
 """Read the caches once, into one frozen Snapshot; or, for a Workspace on its way out, into what remains of it.
 
 Only lookups by key and by index; the one question to the API server, why pods are missing, is asked rarely and in `pod_rejections`.
-Everything is checked for ownership here, by UID, so that the rooms behind need not ask again.
+Everything is checked for ownership here, by UID, so that the stages behind need not ask again.
 """
 
 from __future__ import annotations

@@ -7,7 +7,7 @@ import pytest
 
 from controller_runtime.errors import FatalError
 from controller_runtime.manager.health import Checks, probe_handler
-from controller_runtime.manager.http_server import MAX_CONNECTIONS, HttpServer, Query, Reply
+from controller_runtime.manager.http_server import MAX_CONNECTIONS, HttpRequest, HttpServer, Reply
 from test.support.processes import wait_until
 
 
@@ -17,7 +17,7 @@ def checks():
 
 
 def ask(checks, path="/readyz", **parameters):
-    reply = checks.handle(Query(path, {key: list(values) for key, values in parameters.items()}))
+    reply = checks.handle(HttpRequest(path, {key: list(values) for key, values in parameters.items()}))
     return reply.status, reply.body.decode()
 
 

@@ -1,7 +1,7 @@
 import pytest
 
 from controller_runtime.errors import ServiceUnavailable
-from controller_runtime.manager.http_server import Query
+from controller_runtime.manager.http_server import HttpRequest
 from controller_runtime.manager.metrics_endpoint import AccessReviewer, metrics_handler
 from controller_runtime.metrics.registry import ControllerMetrics, new_registry
 from controller_runtime.resources import SUBJECT_ACCESS_REVIEWS, TOKEN_REVIEWS
@@ -48,14 +48,14 @@ def scrape(reviews, clock):
     handler = metrics_handler(registry, AccessReviewer(reviews, clock))
 
     def ask(authorization=None, path="/metrics"):
-        return handler(Query(path, {}, {"Authorization": authorization} if authorization else {}))
+        return handler(HttpRequest(path, {}, {"Authorization": authorization} if authorization else {}))
 
     return ask
 
 
 def test_without_authorisation_switched_on_everybody_may_scrape():
     registry = new_registry(process=False)
-    reply = metrics_handler(registry, None)(Query("/metrics"))
+    reply = metrics_handler(registry, None)(HttpRequest("/metrics"))
 
     assert reply.status == 200
     assert reply.content_type.startswith("text/plain; version=0.0.4")

@@ -127,7 +127,7 @@ def test_delete_is_bound_to_the_version_that_was_read(cloud: AksCloud, pools: Az
 
 
 def test_a_missing_pool_is_not_found_and_deleting_it_is_fine(pools: AzureAgentPools) -> None:
-    with pytest.raises(port.NotFound):
+    with pytest.raises(port.PoolNotFound):
         pools.get("nothing")
     pools.delete("nothing")
 

@@ -32,7 +32,7 @@ PLAIN = "something went wrong"
         (500, "ResourceOperationFailure", PLAIN, port.Unknown),
         (401, "", PLAIN, port.Auth),
         (403, "SomethingNew", PLAIN, port.Auth),
-        (404, "NotFound", PLAIN, port.NotFound),
+        (404, "NotFound", PLAIN, port.PoolNotFound),
         (404, "ResourceNotFound", PLAIN, port.Auth),
         (404, "ResourceGroupNotFound", PLAIN, port.Auth),
         (404, "", PLAIN, port.Auth),

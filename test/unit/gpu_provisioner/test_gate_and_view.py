@@ -29,7 +29,7 @@ class FakePools:
         self._asked(f"get {name}")
         self.during_get()
         if name not in self.pools or self.hidden:
-            raise base.NotFound("no such pool")
+            raise base.PoolNotFound("no such pool")
         return self.pools[name]
 
     def list(self) -> list[base.Pool]:
@@ -44,7 +44,7 @@ class FakePools:
     def delete(self, name: str, *, etag: str = "") -> None:
         self._asked(f"delete {name} {etag}")
         if self.pools.pop(name, None) is None:
-            raise base.NotFound("no such pool")
+            raise base.PoolNotFound("no such pool")
 
     def _asked(self, what: str) -> None:
         self.calls.append(what)
@@ -103,7 +103,7 @@ def test_an_outage_is_probed_ever_more_slowly(clock: FakeClock, pools: FakePools
 
 def test_an_ordinary_refusal_closes_nothing(clock: FakeClock, pools: FakePools) -> None:
     gated = GatedPools(pools, Gate(clock=clock), clock=clock)
-    for error in (base.Quota("no"), base.NotFound("no"), base.Busy("no"), base.Unknown("no", status=500)):
+    for error in (base.Quota("no"), base.PoolNotFound("no"), base.Busy("no"), base.Unknown("no", status=500)):
         pools.fail = error
         with pytest.raises(type(error)):
             gated.get("a")
