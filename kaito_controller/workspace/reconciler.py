@@ -34,6 +34,7 @@ from kaito_controller.api.reasons import Severity
 from kaito_controller.workspace.act.actions import Action, Delete, ReleaseNode, ordered
 from kaito_controller.workspace.act.api_rejections import REFUSED_RETRY_S, retry_s
 from kaito_controller.workspace.act.apply import Applier, Outcome
+from kaito_controller.workspace.act.moments import Moments
 from kaito_controller.workspace.act.rehearsal import Rehearsals
 from kaito_controller.workspace.conditions.status import (
     ConditionChange,
@@ -56,6 +57,9 @@ from kaito_controller.workspace.observe.observer import Observer
 from kaito_controller.workspace.observe.reservations import Reservations
 from kaito_controller.workspace.state import naming
 from kaito_controller.workspace.state.snapshot import Refusal, Snapshot, Verdict
+
+MOMENT_S = 2.0
+"""Of a deletion: what it waits for changes several times in its first second, and nobody reads so fast."""
 
 log = get_logger(__name__)
 
@@ -89,6 +93,7 @@ class WorkspaceReconciler:
         self._clock = clock
         self._applier = Applier(client, clock)
         self._rehearsals = Rehearsals(client, clock)
+        self._told = Moments(clock, MOMENT_S)
         self._refusals: dict[str, Refusal] = {}
         self._uids: dict[Request, str] = {}
         """Of whom something is remembered; one worker at a time handles a name."""
@@ -262,11 +267,7 @@ class WorkspaceReconciler:
         if labels.FINALIZER not in finalizers_of(raw):
             return Result()
         remains = self._observer.remains(raw)
-        wanted = deleting_conditions(raw, deletion_verdict(remains))
-        news = changes(raw, wanted)
-        workers = (raw.get("status") or {}).get("workerNodes") or ()
-        if not remains.nothing and self._write_status(raw, wanted, workers):
-            self._tell(raw, news)
+        silent_s = 0.0 if remains.nothing else self._show_deletion(raw, deletion_verdict(remains))
         actions = plan_deletion(remains)
         self._observer.dismiss(actions)
         outcome = self._applier.apply(raw, actions)
@@ -279,7 +280,20 @@ class WorkspaceReconciler:
         if remains.nothing:
             self._forget(uid_of(raw))
             self._reservations.forget(uid_of(raw))  # the API server itself has said that no Machine of it is left
-        return Result()
+        return Result(requeue_after_s=silent_s + LOOK_AGAIN_S) if silent_s else Result()
+
+    def _show_deletion(self, raw: Object, verdict: Verdict) -> float:
+        """Shows what the deletion waits for: another reason at once, other words for the same one when a moment has passed. Seconds
+        until then, 0 when nothing is held back."""
+        said = f"{uid_of(raw)}/{verdict.reason.name}"
+        if silent_s := self._told.left_s(said):
+            return silent_s
+        wanted = deleting_conditions(raw, verdict)
+        news = changes(raw, wanted)
+        if self._write_status(raw, wanted, (raw.get("status") or {}).get("workerNodes") or ()):
+            self._tell(raw, news)
+            self._told.note(said)
+        return 0.0
 
     def _clear_orphans(self, request: Request, uid: str) -> None:
         """Machines and claims of a former Workspace of this name, whose finalizer somebody removed by force.

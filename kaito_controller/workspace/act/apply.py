@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
+from controller_runtime.cache.own_writes import PATIENCE_S
 from controller_runtime.client.api import KubeClient, Propagation
 from controller_runtime.clock import SYSTEM_CLOCK, Clock
 from controller_runtime.errors import AlreadyExists, Conflict, Forbidden, NotFound
@@ -57,6 +58,7 @@ from kaito_controller.workspace.act.api_rejections import (
     taken,
 )
 from kaito_controller.workspace.act.drift_backoff import Repairs
+from kaito_controller.workspace.act.moments import Moments
 from kaito_controller.workspace.act.node_marks import NodeMarks
 from kaito_controller.workspace.state import naming
 from kaito_controller.workspace.state.machines import owner_key
@@ -91,6 +93,7 @@ class Applier:
         self._clock = clock
         self._marks = NodeMarks(client)
         self._repairs = Repairs(clock)
+        self._deletions = Moments(clock, PATIENCE_S)
 
     def forget(self, workspace_uid: str) -> None:
         """The Workspace is gone."""
@@ -98,7 +101,7 @@ class Applier:
 
     def apply(self, workspace: Object, actions: Iterable[Action]) -> Outcome:
         """Do them in order. Refusals are collected; what is worth another try soon is raised."""
-        wanted = list(actions)
+        wanted = [action for action in actions if not self._was_asked(action)]
         if any(isinstance(action, Create) and action.orders_node for action in wanted):
             self._insist_on_life(workspace)
         refusal: Refusal | None = None
@@ -137,6 +140,10 @@ class Applier:
             not_made=tuple(not_made),
             ordered_at=min(filter(None, made_at), default=None),
         )
+
+    def _was_asked(self, action: Action) -> bool:
+        """A deletion that the API server has accepted, and that the caches do not show yet, is not asked for again."""
+        return isinstance(action, Delete) and self._deletions.left_s(action.uid) > 0
 
     def _log(self, workspace: Object, action: Action, took_s: float) -> None:
         """One line for what was carried out. A look that changes nothing has none, so that a steady state is silent."""
@@ -244,6 +251,7 @@ class Applier:
             return []
         finally:
             self._repairs.forget(action.uid)
+        self._deletions.note(action.uid)
         return []
 
     def _remember(self, workspace: Object, record: Record) -> Written:

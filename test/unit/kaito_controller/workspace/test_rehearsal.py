@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from controller_runtime.cache.own_writes import PATIENCE_S
 from controller_runtime.errors import ApiError, BadRequest, Forbidden, ServiceUnavailable
 from controller_runtime.resources import (
     CONFIG_MAPS,
@@ -19,7 +20,7 @@ from controller_runtime.resources import (
     name_of,
 )
 from kaito_controller.workloads import build_objects
-from kaito_controller.workspace.act.actions import Create
+from kaito_controller.workspace.act.actions import Create, Delete
 from kaito_controller.workspace.act.apply import Applier
 from kaito_controller.workspace.act.rehearsal import FIRST_PAUSE_S, LONGEST_PAUSE_S, Rehearsals
 from test.support.fake_clock import FakeClock
@@ -335,3 +336,25 @@ def test_the_configuration_that_is_made_with_the_job_is_not_looked_for(rehearsal
 
     assert any(obj["kind"] == "ConfigMap" for obj in made)
     assert rehearsals.of({"metadata": {**WORKSPACE["metadata"], "name": name_of(made[0])}}, made) is None
+
+
+class LateServer(Server):
+    """Accepts deletions and goes on showing the object, as one with a finalizer."""
+
+    def delete(self, resource: Resource, name: str, namespace: str | None = None, **_: Any) -> None:
+        self.asked.append((f"delete {name}", False))
+
+
+def test_a_deletion_that_was_accepted_is_not_asked_for_again_while_the_caches_do_not_show_it(clock: FakeClock) -> None:
+    server = LateServer()
+    server.has(SERVICES, objects()[0])
+    deletion = Delete.of(server.get(SERVICES, "demo", "default"))
+    applier = Applier(server, clock)
+
+    for _ in range(3):
+        applier.apply(WORKSPACE, [deletion])
+    assert server.asked == [("delete demo", False)]
+
+    clock.advance(PATIENCE_S)  # the server was set back in time, say
+    applier.apply(WORKSPACE, [deletion])
+    assert len(server.asked) == 2
