@@ -12,10 +12,10 @@ import yaml
 from hack.demo.model import lesson
 from hack.demo.model.surroundings import Surroundings
 from hack.demo.progress import NotReady, Progress
-from hack.demo.story import Story
+from hack.demo.story import PLACEHOLDERS, Story
 from hack.demo.world import World
 
-SECRET = "push-secret"
+SECRET = PLACEHOLDERS["ACR_REGISTRY_SECRET_HERE"]
 IMAGE = "smollm2-tuned"
 SERVER, TRAINER, TAUGHT = "workspace-smollm2", "workspace-tuning-smollm2", "workspace-smollm2-adapter"
 ADAPTER = "smollm2-adapter"

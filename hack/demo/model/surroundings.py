@@ -25,7 +25,7 @@ from test.support.hub_server import Hub, serving
 
 PYTHON = ROOT / ".venv-model" / "bin" / "python"
 RUNTIME_IMAGE = "registry.example.com/kaito-model-runtime:demo"
-REPOSITORY = "HuggingFaceTB/SmolLM2-135M-Instruct"
+REPOSITORY = "HuggingFaceTB/SmolLM2-135M-Instruct"  # pragma: allowlist secret (a name)
 STEP_S = 0.2
 REASSURE_S = 10.0
 Say = Callable[[str], None]
