@@ -35,6 +35,10 @@ def namespace(rig: KarpenterRig) -> Iterator[str]:
     rig.clean(name)
 
 
+def serves_elsewhere(rig: KarpenterRig, namespace: str, node: str) -> bool:
+    return rig.worker_nodes("phi", namespace) not in ([], [node]) and rig.condition("phi", namespace)[0] == "True"
+
+
 def workspace(namespace: str, instance_type: str = GPU_SIZE) -> Object:
     wanted = good("inference")
     wanted["metadata"] = {"name": "phi", "namespace": namespace}
@@ -104,11 +108,63 @@ def test_node_that_is_deleted_is_replaced(rig: KarpenterRig, namespace: str) -> 
     rig.kubectl("delete", "node", node, "--wait=false")
 
     rig.wait_for(
-        lambda: rig.worker_nodes("phi", namespace) not in ([], [node]) and rig.condition("phi", namespace)[0] == "True",
+        lambda: serves_elsewhere(rig, namespace, node),
         "serving on another node",
         90.0,
     )
     assert len(rig.machines("phi", namespace)) == 1
+
+
+def test_replicas_have_a_claim_each_and_give_it_back(rig: KarpenterRig, namespace: str) -> None:
+    rig.kubectl.apply(workspace(namespace))
+    rig.wait_ready("phi", namespace)
+    (first,) = rig.worker_nodes("phi", namespace)
+
+    rig.kubectl("scale", "workspace", "phi", "--replicas=2", "-n", namespace)
+    rig.wait_for(lambda: len(rig.worker_nodes("phi", namespace)) == 2, "the second node", 90.0)
+    rig.wait_ready("phi", namespace, 90.0)
+    assert first in rig.worker_nodes("phi", namespace)
+    assert len(rig.machines("phi", namespace)) == 2
+
+    rig.kubectl("scale", "workspace", "phi", "--replicas=1", "-n", namespace)
+    rig.wait_for(lambda: len(rig.machines("phi", namespace)) == 1, "one claim", 90.0)
+    rig.wait_ready("phi", namespace, 90.0)
+
+
+def test_spot_claim_that_karpenter_takes_away_is_replaced_and_costs_no_attempt(
+    rig: KarpenterRig, namespace: str
+) -> None:
+    """Karpenter's providers delete the NodeClaim of a spot node whose interruption they are told of; here kubectl does."""
+    wanted = workspace(namespace)
+    wanted["metadata"]["annotations"] = {"kaito.sh/capacity-type": "spot"}
+    rig.kubectl.apply(wanted)
+    rig.wait_ready("phi", namespace)
+    (node,) = rig.worker_nodes("phi", namespace)
+    assert rig.get("node", node)["metadata"]["labels"]["karpenter.sh/capacity-type"] == "spot"
+    (claim,) = rig.machines("phi", namespace)
+
+    rig.kubectl("delete", "nodeclaim", claim["metadata"]["name"], "--wait=false")
+
+    rig.wait_for(lambda: serves_elsewhere(rig, namespace, node), "serving on another node", 90.0)
+    (entry,) = (rig.workspace("phi", namespace) or {})["status"]["record"]["attempts"]
+    assert (entry["reason"], entry["failed"]) == ("SpotEvicted", 0)
+
+
+def test_second_replica_of_the_controller_goes_on_where_the_first_was_killed(rig: KarpenterRig, namespace: str) -> None:
+    rig.controller.kill()
+    with rig.start_replica() as leader:
+        leader.wait_for_output("workers started", 60.0)
+        with rig.start_replica() as standby:
+            rig.kubectl.apply(workspace(namespace))
+            rig.wait_for(lambda: rig.machines("phi", namespace), "the order", process=leader)
+            assert "workers started" not in standby.output
+
+            leader.kill()
+
+            standby.wait_for_output("workers started", 60.0)
+            rig.wait_for(lambda: rig.condition("phi", namespace)[0] == "True", "serving", 90.0, process=standby)
+            assert len(rig.machines("phi", namespace)) == 1
+    rig.controller = rig.start_controller()
 
 
 @pytest.mark.parametrize("victim", ["karpenter", "controller"])

@@ -127,6 +127,13 @@ class Rig:
         process.start().wait_for_output("workers started", 60.0)
         return process
 
+    def start_replica(self) -> Process:
+        """A controller that works only while it leads; it may have to wait for that."""
+        elects = {"KAITO_LEADER_ELECT": "true", "KAITO_LEADER_ELECTION_NAMESPACE": RELEASE_NAMESPACE}
+        environment = {**self._environment, **elects}
+        process = Process.module("kaito_controller", "--log-format=console", env=environment, log_dir=self.folder)
+        return process.start()
+
     def start_provisioner(self) -> Process:
         process = Process.module("gpu_provisioner", "--log-format=console", env=self._environment, log_dir=self.folder)
         process.start().wait_for_output("workers started", 60.0)
@@ -160,8 +167,11 @@ class Rig:
         shown = get_condition((found.get("status") or {}).get("conditions"), kind) or {}
         return str(shown.get("status", "")), str(shown.get("reason", "")), str(shown.get("message", ""))
 
-    def wait_for(self, condition: Callable[[], Any], what: str, timeout_s: float = 60.0) -> Any:
-        return self.controller.wait_for(condition, timeout_s, what)
+    def wait_for(
+        self, condition: Callable[[], Any], what: str, timeout_s: float = 60.0, process: Process | None = None
+    ) -> Any:
+        """`process`: which must live meanwhile; the controller when not given."""
+        return (process or self.controller).wait_for(condition, timeout_s, what)
 
     def wait_ready(self, name: str, namespace: str, timeout_s: float = 60.0) -> None:
         self._wait_shown(name, namespace, lambda shown: shown[0] == "True", "WorkspaceReady", timeout_s)

@@ -28,26 +28,25 @@ LOOK_EVERY_S = 0.2
 
 
 def instance_types() -> list[dict[str, Any]]:
-    """Of the provider: as our tests name them, in one zone, on demand."""
-    offering = {
-        "Price": 1.0,
-        "Available": True,
-        "Requirements": [
-            {"key": "karpenter.sh/capacity-type", "operator": "In", "values": ["on-demand"]},
-            {"key": "topology.kubernetes.io/zone", "operator": "In", "values": ["test-zone-a"]},
-        ],
-    }
+    """Of the provider: as our tests name them, in one zone, on demand and spot."""
+    offerings = [_offering("on-demand", 1.0), _offering("spot", 0.3)]
     resources = {"cpu": "6", "memory": "112Gi", "pods": "110", "ephemeral-storage": "500Gi"}
     return [
         {
             "name": name,
-            "offerings": [offering],
+            "offerings": offerings,
             "architecture": "amd64",
             "operatingSystems": ["linux"],
             "resources": {**resources, "nvidia.com/gpu": gpus},
         }
         for name, gpus in SIZES.items()
     ]
+
+
+def _offering(capacity: str, price: float) -> dict[str, Any]:
+    requirements = {"karpenter.sh/capacity-type": capacity, "topology.kubernetes.io/zone": "test-zone-a"}
+    wanted = [{"key": key, "operator": "In", "values": [value]} for key, value in requirements.items()]
+    return {"Price": price, "Available": True, "Requirements": wanted}
 
 
 class KarpenterRig(Rig):

@@ -1,8 +1,8 @@
 """A model check of the plan over a small world: every combination of what can exist, every single failed action.
 
-From each of 3,420 states, nature and plan take turns. Whatever the start, and (for a sample) whichever action of the first round gets
-lost, the Workspace must come to serve; no identity may ever have two Machines; nothing may be done to what belongs to others; and in the
-end there must be nothing left to do.
+From each of 3,420 states, nature and plan take turns; new orders are made by one node API or the other, and what was ordered before is of
+either. Whatever the start, and (for a sample) whichever action of the first round gets lost, the Workspace must come to serve; no identity
+may ever have two orders; nothing may be done to what belongs to others; and in the end there must be nothing left to do.
 """
 
 from __future__ import annotations
@@ -17,12 +17,15 @@ import pytest
 
 from controller_runtime.resources import Object, name_of
 from kaito_controller.api.reasons import Severity
+from kaito_controller.nodeapi import APIS, DEFAULT, KINDS
+from kaito_controller.nodeapi.port import NodeApi
 from kaito_controller.workspace.act.actions import Action, ClaimNodes, Create, Delete, ReleaseNode, Remember, Replace
 from kaito_controller.workspace.decide.decision import decide
 from kaito_controller.workspace.decide.plan import plan
 from kaito_controller.workspace.state import naming
 from kaito_controller.workspace.state.records import Failure, Record, read_record, stored_record, write_record
 from kaito_controller.workspace.state.snapshot import MachinePhase, MachineView, NodeView, Snapshot
+from test.support.sampling import sampled
 from test.support.snapshots import START, UID, claim, machine, made_node, node, nodes, raw_workspace, snapshot
 
 ROUNDS = 16
@@ -34,6 +37,8 @@ BASES = {count: snapshot(raw_workspace(count=count)) for count in (1, 2)}
 @dataclass
 class World:
     count: int
+    api: NodeApi = APIS[DEFAULT]
+    """By which new nodes are ordered."""
     machines: dict[str, MachineView] = field(default_factory=dict)
     nodes: dict[str, NodeView] = field(default_factory=dict)
     existing: dict[tuple[str, str], Object] = field(default_factory=dict)
@@ -48,6 +53,7 @@ class World:
         return replace(
             BASES[self.count],
             raw=raw,
+            node_api=self.api,
             now=START + timedelta(seconds=self.round * ROUND_S),
             machines=tuple(sorted(self.machines.values(), key=lambda m: m.name)),
             nodes=dict(self.nodes),
@@ -62,15 +68,16 @@ class World:
 
     def act(self, action: Action) -> None:
         match action:
-            case Create(obj) if obj["kind"] == "Machine":
+            case Create(obj) if obj["kind"] in KINDS:
+                assert obj["kind"] == self.api.kind, "new orders are made by the API that was chosen"
                 self._order(obj)
             case Create(obj):
                 assert (obj["kind"], name_of(obj)) not in self.existing
                 self.existing[(obj["kind"], name_of(obj))] = self._stored(obj)
             case Replace(_, desired):
                 self.existing[(desired["kind"], name_of(desired))] = self._stored(desired)
-            case Delete("Machine", name):
-                assert name in self.machines, "only our own Machines are deleted"
+            case Delete(kind, name) if kind in KINDS:
+                assert self.machines[name].kind == kind, "only our own orders are deleted, each by its API"
                 self.machines[name] = replace(self.machines[name], phase=MachinePhase.DELETING)
             case Delete(kind, name):
                 del self.existing[(kind, name)]
@@ -89,7 +96,9 @@ class World:
         ordinal, attempt = int(marks[naming.MACHINE_ORDINAL]), int(marks[naming.MACHINE_ATTEMPT])
         assert obj["metadata"]["name"] == naming.machine_name(UID, ordinal, attempt)
         assert not [m for m in self.machines.values() if m.ordinal == ordinal], "one identity never has two Machines"
-        self.machines[name_of(obj)] = machine(ordinal, attempt, MachinePhase.PENDING, created_at=self.look().now)
+        self.machines[name_of(obj)] = machine(
+            ordinal, attempt, MachinePhase.PENDING, created_at=self.look().now, kind=obj["kind"]
+        )
 
     @staticmethod
     def _stored(obj: Object) -> Object:
@@ -124,15 +133,16 @@ BROUGHT = ("none", "free", "ours", "foreign", "not ready")
 RECORDS = (None, Failure(1, 1, "ws0", "LaunchFailed", "no", START))
 
 
-def states() -> Iterator[World]:
+def states(api: NodeApi) -> Iterator[World]:
+    kinds = itertools.cycle(sorted(KINDS))
     for count in (1, 2):
         places = itertools.product(itertools.product(MACHINES, NODES), repeat=count)
         for found, brought, record in itertools.product(places, BROUGHT, RECORDS):
-            world = World(count)
+            world = World(count, api)
             for ordinal, (phase, node_state) in enumerate(found):
                 attempt = record.next_attempt if record and ordinal == 0 else 0
                 if phase is not None:
-                    placed = machine(ordinal, attempt, phase)
+                    placed = machine(ordinal, attempt, phase, kind=next(kinds))
                     world.machines[placed.name] = placed
                     if placed.node_name and node_state != "absent":
                         made = made_node(ordinal, ready=node_state == "ready")
@@ -174,19 +184,28 @@ def assert_goal(world: World, seen: Snapshot) -> None:
         assert "brought" not in decision.assignment.names
 
 
-@pytest.mark.parametrize("chunk", range(8))
-def test_every_state_leads_to_the_goal_and_stays_there(chunk: int) -> None:
-    for world in itertools.islice(states(), chunk, None, 8):
+each_api = pytest.mark.parametrize("api", APIS.values(), ids=APIS)
+
+
+CHUNKS = [(APIS[DEFAULT], chunk) for chunk in range(8)]
+OTHERS = [(api, chunk) for api in APIS.values() for chunk in range(8) if api is not APIS[DEFAULT]]
+
+
+@pytest.mark.parametrize(("api", "chunk"), [*CHUNKS, *sampled(OTHERS, every=4)])
+def test_every_state_leads_to_the_goal_and_stays_there(chunk: int, api: NodeApi) -> None:
+    for world in itertools.islice(states(api), chunk, None, 8):
         assert_goal(world, run(world))
 
 
+@each_api
 @pytest.mark.parametrize("lose", [0, 1, 2])
-def test_every_state_leads_to_the_goal_when_one_action_is_lost(lose: int) -> None:
-    for world in itertools.islice(states(), lose, None, 60):
+def test_every_state_leads_to_the_goal_when_one_action_is_lost(lose: int, api: NodeApi) -> None:
+    for world in itertools.islice(states(api), lose, None, 60):
         assert_goal(world, run(world, lose))
 
 
-def test_a_state_is_planned_the_same_twice() -> None:
-    for world in itertools.islice(states(), 0, None, 40):
+@each_api
+def test_a_state_is_planned_the_same_twice(api: NodeApi) -> None:
+    for world in itertools.islice(states(api), 0, None, 40):
         seen = world.look()
         assert plan(seen, decide(seen)) == plan(seen, decide(seen))
