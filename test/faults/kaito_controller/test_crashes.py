@@ -191,14 +191,14 @@ CASES = [
 ]
 
 
-@pytest.mark.parametrize(("scenario", "at", "mode"), sampled(CASES, every=5))
+@pytest.mark.parametrize(("scenario", "at", "mode"), sampled(CASES, every=9))  # Odd: both ways of dying.
 def test_crash_at_any_write_ends_as_if_it_had_not_happened(scenario: str, at: int, mode: str) -> None:
     _, held = play(scenario, at, mode)
 
     assert held == golden(scenario)
 
 
-@pytest.mark.parametrize(("scenario", "at", "mode"), sampled(CASES, every=12))
+@pytest.mark.parametrize(("scenario", "at", "mode"), sampled(CASES, every=13))
 def test_crash_at_any_write_ends_the_same_with_node_claims(scenario: str, at: int, mode: str) -> None:
     _, held = play(scenario, at, mode, NODE_CLAIM)
 
