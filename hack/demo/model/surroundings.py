@@ -19,7 +19,7 @@ from typing import Self
 
 from hack.envtest.binaries import client_tools, ensure
 from hack.render.kustomize import ROOT
-from kaito_controller.settings import DEFAULT_CRANE_IMAGE
+from kaito_controller.workloads.context import DEFAULT_CRANE_IMAGE
 from test.model.tune.pushing import base_image, run, serving_registry
 from test.support.hub_server import Hub, serving
 
