@@ -107,6 +107,8 @@ def clip_note(note: str) -> str:
 class _Notes:
     """The different notes of otherwise equal occurrences, as far as the window reaches."""
 
+    __slots__ = ("_recent", "combined")
+
     def __init__(self) -> None:
         self._recent: list[tuple[float, str]] = []  # A deque of any length takes 0.7 KB.
         self.combined = ""
@@ -129,8 +131,9 @@ class Correlator:
 
     def __init__(self) -> None:
         self._series: _Recent[Occurrence, Series] = _Recent(COMBINE_WINDOW_S)
-        self._notes: _Recent[Hashable, _Notes] = _Recent(COMBINE_WINDOW_S)
-        self._buckets: _Recent[Hashable, TokenBucket] = _Recent(BURST * REFILL_S)
+        # By hash: a key that is kept for two hours would keep the whole reference of an object that is long gone.
+        self._notes: _Recent[int, _Notes] = _Recent(COMBINE_WINDOW_S)
+        self._buckets: _Recent[int, TokenBucket] = _Recent(BURST * REFILL_S)
         self.dropped = 0
 
     def correlate(self, occurrence: Occurrence, now: datetime, now_s: float, unique: str) -> Series | None:
@@ -161,15 +164,16 @@ class Correlator:
         return [series for series in self._series.values() if series.count > series.written]
 
     def _combined(self, occurrence: Occurrence, now_s: float) -> Occurrence:
-        notes = self._notes.get(occurrence.similar, now_s)
+        similar = hash(occurrence.similar)
+        notes = self._notes.get(similar, now_s)
         if notes is None:
             notes = _Notes()
-            self._notes.put(occurrence.similar, notes, now_s)
+            self._notes.put(similar, notes, now_s)
         notes.add(occurrence.note, now_s)
         return replace(occurrence, note=notes.combined) if notes.combined else occurrence
 
     def _take_token(self, occurrence: Occurrence, now_s: float) -> bool:
-        of = (occurrence.namespace, occurrence.regarding, occurrence.controller)
+        of = hash((occurrence.namespace, occurrence.regarding, occurrence.controller))
         bucket = self._buckets.get(of, now_s) or TokenBucket(1 / REFILL_S, BURST, now_s)
         self._buckets.put(of, bucket, now_s)
         return bucket.take(now_s) == 0.0
