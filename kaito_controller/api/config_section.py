@@ -5,15 +5,19 @@ Admission cannot see a ConfigMap, so whatever is wrong with it must become a sen
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
-from kaito_controller.api.violation import Violation
+from kaito_controller.api.violation import Violation, quote
 from kaito_controller.catalog.plain_yaml import PlainYamlError, load_plain_yaml
+
+MOST_CHARACTERS = 32 * 1024
+"""Of one configuration; those that are shipped have 2,000. It is read at each look at each Workspace that names it, so its length is
+what its author can make the controller work."""
 
 
 def read_section(
-    data: Mapping[str, str] | None, key: str, section: str, *, most_characters: int, wanted: str
+    data: Mapping[str, str] | None, key: str, section: str, *, wanted: str
 ) -> tuple[dict[str, Any], dict[str, Any], list[Violation]]:
     """The document under `data[key]`, the map under its `section`, and what keeps them from being read; both are empty then.
 
@@ -22,8 +26,8 @@ def read_section(
     text = (data or {}).get(key)
     if not isinstance(text, str):
         return {}, {}, [Violation(f"data[{key}]", f"is missing; put the parameters under the key {key}")]
-    if len(text) > most_characters:
-        return {}, {}, [Violation(f"data[{key}]", f"is longer than {most_characters} characters; keep parameters only")]
+    if len(text) > MOST_CHARACTERS:
+        return {}, {}, [Violation(f"data[{key}]", f"is longer than {MOST_CHARACTERS} characters; keep parameters only")]
     try:
         document = load_plain_yaml(text)
     except PlainYamlError as error:
@@ -31,4 +35,19 @@ def read_section(
     found = document.get(section) if isinstance(document, dict) else None
     if not isinstance(document, dict) or not isinstance(found, dict):
         return {}, {}, [Violation(f"data[{key}].{section}", f"must hold {wanted}")]
-    return document, found, []
+    odd = next(_not_json(found, f"data[{key}].{section}"), None)
+    return (document, found, []) if odd is None else ({}, {}, [odd])
+
+
+def _not_json(value: Any, path: str) -> Iterator[Violation]:
+    """What YAML has and JSON has not: it would be read as something else, or not at all, on its way into the pod."""
+    if isinstance(value, dict):
+        for key, child in value.items():
+            if not isinstance(key, str):
+                yield Violation(path, f"has the key {quote(key)}, which is no text; put it in quotes")
+            yield from _not_json(child, f"{path}.{key}")
+    elif isinstance(value, list):
+        for child in value:
+            yield from _not_json(child, path)
+    elif not (value is None or isinstance(value, str | int | float)):
+        yield Violation(path, f"is a date, a set or bytes to YAML: {quote(value)}; put it in quotes")

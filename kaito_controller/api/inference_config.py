@@ -1,13 +1,15 @@
 """Rules of the ConfigMap that holds a user's own engine parameters; admission cannot see it, so the controller applies them.
 
 Its key and form are KAITO's (`inference_config.yaml`, section `vllm`), and a name may be written with dashes or underscores. Everything
-wrong is reported at once, each with its path. What the engine decides for itself is passed on; what the operator decides is refused.
+wrong is reported at once, each with its path, up to fifty. What the engine decides for itself is passed on;
+what the operator decides is refused.
 """
 
 from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping
+from itertools import islice
 from typing import Any
 
 from kaito_controller.api.config_section import read_section
@@ -19,8 +21,9 @@ KEY = "inference_config.yaml"
 SECTION = "vllm"
 UNUSED = ("max_probe_steps", "kv_cache_cpu_memory_utilization")
 """Keys of KAITO's start-up script; they are no engine options, and there is nothing here that they could change."""
-_MAX_TEXT = 64 * 1024
 _MAX_VALUE = 4096
+_MOST_TOLD = 50
+"""Problems that are looked for. Each unknown name is compared with all options, which takes 2 ms, and thousands fit into a ConfigMap."""
 _MANAGED: Mapping[str, str] = {
     **dict.fromkeys(("model", "tokenizer", "revision", "download-dir"), "follows from the preset; remove it"),
     **dict.fromkeys(("served-model-name",), "is the name of the preset; remove it"),
@@ -35,7 +38,7 @@ _MANAGED: Mapping[str, str] = {
 def read_inference_config(data: Mapping[str, str] | None) -> tuple[EngineSettings, list[Violation]]:
     """The settings in `data` (of the ConfigMap), and everything that is wrong with them."""
     section, violations = _section(data)
-    violations += _checked(section)
+    violations += islice(_checked(section), _MOST_TOLD)
     if violations:
         return EngineSettings(), violations
     try:
@@ -52,9 +55,10 @@ def _path(*parts: str) -> str:
 def _section(data: Mapping[str, str] | None) -> tuple[dict[str, Any], list[Violation]]:
     """The map under `vllm`, or what keeps it from being read."""
     wanted = "a map of engine options, such as `max-model-len: 8192`"
-    document, section, violations = read_section(data, KEY, SECTION, most_characters=_MAX_TEXT, wanted=wanted)
+    document, section, violations = read_section(data, KEY, SECTION, wanted=wanted)
     unknown = [name for name in document if name not in (SECTION, *UNUSED)]
-    violations += [Violation(_path(), f"has the unknown section {quote(name)}; use {SECTION}") for name in unknown]
+    told = unknown[:_MOST_TOLD]
+    violations += [Violation(_path(), f"has the unknown section {quote(name)}; use {SECTION}") for name in told]
     return section, violations
 
 

@@ -21,7 +21,6 @@ SECTIONS = ("ModelConfig", "QuantizationConfig", "LoraConfig", "TrainingArgument
 MOUNT = "/mnt"
 DEFAULT_OUTPUT_DIR = "/mnt/results"
 _TAKEN = ("/mnt/data", "/mnt/config")
-_MAX_TEXT = 256 * 1024
 _MAX_DEPTH = 12
 
 
@@ -65,7 +64,7 @@ def _path(*parts: str) -> str:
 def _parse(data: Mapping[str, str] | None) -> tuple[dict[str, Any], list[Violation]]:
     """The map under `training_config`, or what keeps it from being read."""
     wanted = "a map with the sections " + ", ".join(SECTIONS)
-    _, root, violations = read_section(data, KEY, ROOT, most_characters=_MAX_TEXT, wanted=wanted)
+    _, root, violations = read_section(data, KEY, ROOT, wanted=wanted)
     if _depth(root) > _MAX_DEPTH:
         told = f"is nested deeper than {_MAX_DEPTH} levels; the trainer takes flat sections"
         return {}, [Violation(_path(ROOT), told)]

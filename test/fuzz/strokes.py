@@ -40,6 +40,8 @@ _SOLD_PROPERTIES = ("family", "capabilities", "restrictions", "limit", "currentV
 WORKSPACES = f"/apis/kaito.sh/v1alpha1/namespaces/{TEAM}/workspaces"
 MACHINES = "/apis/karpenter.sh/v1alpha5/machines"
 CORE = f"/api/v1/namespaces/{TEAM}"
+OWN_CONFIGS = ("mine", "qlora-params-template", "lora-params-template")
+OWN_KEYS = ("training_config.yaml", "inference_config.yaml")
 names = st.sampled_from(NAMES)
 annotation_keys = st.sampled_from(
     [
@@ -92,6 +94,10 @@ def workspaces(draw: st.DrawFn) -> Stroke:
     if depth and isinstance(obj.get("inference"), dict):
         container = {"name": "c", "image": "registry.example.com/a:1"}
         obj["inference"] = {"template": {"spec": {"containers": [container], "deep": nested(depth)}}}
+    part = next(
+        (obj[key] for key in ("inference", "tuning") if isinstance(obj.get(key), dict) and "preset" in obj[key]), {}
+    )
+    part.update(draw(st.sampled_from([{}, {"config": "mine"}])))
     return stroke("POST", WORKSPACES, {"apiVersion": "kaito.sh/v1alpha1", "kind": "Workspace", **obj})
 
 
@@ -208,6 +214,11 @@ def config_maps(draw: st.DrawFn) -> Stroke:
             ),
             *(
                 "training_config: {QuantizationConfig: {load_in_4bit: .nan}}",
+                "training_config: {LoraConfig: {r: 2026-01-01, s: !!set {a}, 1: x}}",
+                "vllm: {max-model-len: 0x" + "f" * 4000 + "}",
+                "vllm: {compilation-config: {a: 2026-01-01, 1: x}, max-model-len: 1" + ":1" * 9000 + "}",
+                "vllm: {" + ", ".join(f"max-model-lem{number}: 1" for number in range(900)) + "}",
+                "vllm: {max-model-len: [" + "1," * 15000 + "1]}",
                 "{" * 5000,
                 "? " * 5000,
                 "a: 190:20:30.15",
@@ -215,10 +226,8 @@ def config_maps(draw: st.DrawFn) -> Stroke:
             ),
         ]
     )
-    name, where = draw(
-        st.sampled_from([("qlora-params-template", TEAM), ("lora-params-template", TEAM), ("kaito-catalogue", RELEASE)])
-    )
-    key = draw(st.sampled_from(["training_config.yaml", "presets.yaml", "instance_types.yaml", "x"]))
+    name, where = draw(st.sampled_from([*((name, TEAM) for name in OWN_CONFIGS), ("kaito-catalogue", RELEASE)]))
+    key = draw(st.sampled_from([*OWN_KEYS, *OWN_KEYS, "presets.yaml", "instance_types.yaml", "x"]))
     body = {
         "apiVersion": "v1",
         "kind": "ConfigMap",

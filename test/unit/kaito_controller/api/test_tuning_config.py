@@ -82,7 +82,13 @@ def test_everything_wrong_is_reported_at_once_with_its_path() -> None:
         ({KEY: "x: &a [1]\ntraining_config: {LoraConfig: {r: *a}}"}, "uses a YAML alias"),
         ({KEY: "training_config: {LoraConfig: " + "[" * 40 + "]" * 40 + "}"}, "is nested deeper than"),
         ({KEY: "[" * 5000}, "is "),
-        ({KEY: "x" * 300_000}, "is longer than"),
+        ({KEY: "x" * 33_000}, "is longer than 32768 characters"),
+        ({KEY: "training_config: {LoraConfig: {r: 0x" + "f" * 4000 + "}}"}, "holds a number of more than 300 digits"),
+        ({KEY: "training_config: {LoraConfig: {r: 1" + ":1" * 3000 + "}}"}, "holds a number of more than 300 digits"),
+        ({KEY: "training_config: {LoraConfig: {r: 2026-01-01}}"}, "LoraConfig.r: is a date, a set or bytes to YAML"),
+        ({KEY: "training_config: {LoraConfig: {r: !!set {a}}}"}, "LoraConfig.r: is a date, a set or bytes to YAML"),
+        ({KEY: "training_config: {LoraConfig: {r: [!!binary aGk=]}}"}, "LoraConfig.r: is a date, a set or bytes"),
+        ({KEY: "training_config: {LoraConfig: {r: {1: a, b: c}}}"}, "LoraConfig.r: has the key"),
     ],
 )
 def test_what_cannot_be_read_is_one_clear_sentence(values: Any, sentence: str) -> None:

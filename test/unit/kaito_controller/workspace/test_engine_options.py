@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import date
 from typing import Any
 
 import pytest
@@ -166,6 +167,10 @@ def test_a_missing_config_map_is_named() -> None:
         ({"transformers": {}}, "must hold a map of engine options"),
         ({"vllm": {}, "transformers": {}}, 'has the unknown section "transformers"'),
         ("text", "must hold a map of engine options"),
+        ({"vllm": {"max-model-len": 1 << 2000}}, "holds a number of more than 300 digits"),
+        ({"vllm": {"compilation-config": {"a": date(2026, 1, 1)}}}, "compilation-config.a: is a date, a set or bytes"),
+        ({"vllm": {"compilation-config": {1: "a"}}}, "compilation-config: has the key"),
+        ({"vllm": dict.fromkeys("x" * 9, 1) | {"a": ["b"] * 40_000}}, "is longer than 32768 characters"),
     ],
 )
 def test_what_the_engine_would_refuse_is_refused_before_a_node_is_ordered(document: Any, sentence: str) -> None:
@@ -174,6 +179,13 @@ def test_what_the_engine_would_refuse_is_refused_before_a_node_is_ordered(docume
     assert gate is not None
     assert gate.reason == reasons.INFERENCE_CONFIG_INVALID
     assert sentence in gate.message
+
+
+def test_no_more_names_are_compared_with_all_options_than_a_reader_needs() -> None:
+    """A comparison takes 2 ms, and thousands of names fit into what one tenant may write."""
+    text = yaml.safe_dump({"vllm": {f"max-model-lem{number}": 1 for number in range(900)}})
+
+    assert len(read_inference_config({"inference_config.yaml": text})[1]) == 50
 
 
 def test_a_config_map_of_kaito_can_be_used_as_it_is() -> None:
