@@ -52,6 +52,7 @@ from kaito_controller.workspace.decide.deletion import deletion_verdict, plan_de
 from kaito_controller.workspace.decide.plan import plan
 from kaito_controller.workspace.metrics import WorkspaceMetrics
 from kaito_controller.workspace.metrics_recorder import Measures
+from kaito_controller.workspace.observe import slim
 from kaito_controller.workspace.observe.caches import Caches
 from kaito_controller.workspace.observe.observer import Observer
 from kaito_controller.workspace.observe.reservations import Reservations
@@ -124,7 +125,7 @@ class WorkspaceReconciler:
     def _advance(self, raw: Object, request: Request) -> Result:
         uid = uid_of(raw)
         if labels.FINALIZER not in finalizers_of(raw):
-            raw = self._applier.add_finalizer(raw)
+            raw = slim.workspace(self._applier.add_finalizer(raw))
             self._own_writes.note(uid, [(labels.WORKSPACES, resource_version_of(raw))])
         self._reservations.ask(request)
         snapshot, decision = self._decided(raw)

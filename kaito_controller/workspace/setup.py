@@ -248,7 +248,7 @@ def _informers(manager: Manager, settings: ControllerSettings) -> dict[Resource,
         return manager.informer(resource, label_selector=labels.WORKSPACE, indexers=OWNED_INDICES)
 
     return {
-        labels.WORKSPACES: manager.informer(labels.WORKSPACES, indexers=WORKSPACE_INDICES),
+        labels.WORKSPACES: manager.informer(labels.WORKSPACES, indexers=WORKSPACE_INDICES, transform=slim.workspace),
         NAMESPACES: manager.informer(NAMESPACES, transform=slim.namespace),
         NODES: manager.informer(NODES, indexers=NODE_INDICES, transform=slim.node),
         PODS: manager.informer(PODS, label_selector=labels.WORKSPACE, indexers=POD_INDICES, transform=slim.pod),

@@ -99,8 +99,8 @@ def run(count: int = CYCLES, minutes: float = MINUTES) -> list[Growth]:
         for done in cycles(rig, count):
             for each in both:
                 each.sample(done)
-            if "-v" in sys.argv:
-                print(done, round(time.monotonic() - end + 60 * minutes), [e.kb[-1] for e in both], flush=True)
+            if done % EVERY == 0:
+                print(done, "cycles:", *(f"{each.process.name} {each.kb[-1]} KB" for each in both), flush=True)
             if time.monotonic() > end:
                 break
     return both

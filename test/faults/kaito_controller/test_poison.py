@@ -9,6 +9,9 @@ import pytest
 
 from controller_runtime.client.api import KubeClient
 from controller_runtime.resources import NAMESPACES
+from gpu_provisioner.api.resource import MACHINES
+from kaito_controller.api.labels import WORKSPACES
+from kaito_controller.workspace.observe import slim
 from test.support.workspace_world import Operator, World, workspace
 
 pytestmark = pytest.mark.faults
@@ -55,3 +58,39 @@ def test_poisoned_workspace_says_so_while_another_becomes_ready_and_recovers_whe
         clients[0].cured = True
         world.patch("ill", {"metadata": {"annotations": {"touched": "yes"}}}, "bad")
         world.until_ready("ill", "bad")
+
+
+LONG = "x" * 70_000
+"""More than is kept. As empty maps, the 1.5 MB that etcd takes are 35 MB in memory."""
+CONTAINERS = [{"name": "c", "image": "registry.example.com/a:1"}]
+PUSHED = {"image": "registry.example.com/a:1", "imagePushSecret": "p"}
+TUNED = {"preset": {"name": "phi-3-mini-128k-instruct"}, "method": "lora", "output": PUSHED}
+LARGE: dict[str, dict[str, Any]] = {
+    "env": {
+        "inference": {"template": {"spec": {"containers": [{**CONTAINERS[0], "env": [{"name": "A", "value": LONG}]}]}}}
+    },
+    "volume": {
+        "inference": {
+            "template": {"spec": {"containers": CONTAINERS, "volumes": [{"name": "v", "ephemeral": {"a": LONG}}]}}
+        }
+    },
+    "dataset": {"inference": None, "tuning": {**TUNED, "input": {"volumeSource": {"csi": {"a": LONG}}}}},
+}
+
+
+def test_workspaces_as_large_as_the_api_server_takes_are_not_kept_and_say_so(world: World) -> None:
+    """Fourteen of them filled the memory of the controller, and of whichever took over."""
+    with Operator(world):
+        for name, parts in LARGE.items():
+            world.apply({k: v for k, v in workspace(name, **parts).items() if v is not None})
+        world.apply(workspace("served"))
+        for name in LARGE:
+            world.until(lambda name=name: world.condition("WorkspaceReady", name)[1] == "InvalidSpec", "words", 60)
+            message = world.condition("WorkspaceReady", name)[2]
+            assert f"more than {slim.LARGEST_PART} are not read" in message
+        world.until_ready("served", timeout_s=60)
+
+        assert len(world.client.list(MACHINES).items) == 1, "nothing is ordered for what is not read"
+        for name in (*LARGE, "served"):
+            world.delete(name)
+        world.until(lambda: not world.client.list(WORKSPACES).items, "the end of all", 60)
