@@ -6,9 +6,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
+import pytest
 from azure.core.credentials import AccessToken
+from azure.core.exceptions import HttpResponseError
 from azure.core.pipeline.policies import SansIOHTTPPolicy
 from azure.mgmt.containerservice import ContainerServiceClient
+from azure.mgmt.containerservice.models import AgentPool
 
 from hack.localcluster.cloud import AksCloud
 
@@ -60,3 +63,24 @@ class Pools:
 
     def list(self) -> list[Any]:
         return list(self._operations.list(*self.where))
+
+
+SIZE = "Standard_NC12s_v3"
+
+
+def gpu_pool(**overrides: Any) -> AgentPool:
+    settings = {
+        "count": 1,
+        "vm_size": SIZE,
+        "type_properties_type": "VirtualMachineScaleSets",
+        "os_type": "Linux",
+        "os_disk_size_gb": 120,
+        "node_labels": {"kaito.sh/workspace": "w", "kaito.sh/machine-type": "gpu"},
+        "node_taints": ["sku=gpu:NoSchedule"],
+    }
+    return AgentPool(**{**settings, **overrides})
+
+
+def error_of(excinfo: pytest.ExceptionInfo[HttpResponseError]) -> tuple[int | None, str | None]:
+    error = excinfo.value
+    return error.status_code, error.error.code if error.error else None
