@@ -10,13 +10,15 @@ from collections.abc import Callable, Iterable
 from typing import Protocol
 
 from controller_runtime.controller.controller import Request, Result
-from controller_runtime.resources import NODES, PODS, Object, is_deleting, name_of, uid_of
+from controller_runtime.resources import NODES, PODS, Object, is_deleting, labels_of, name_of, uid_of
 from hack.localcluster.actors.fleet import Fleet
 from hack.localcluster.actors.podfaults import PodFaults
 from hack.localcluster.actors.podlife import MODEL_PORT, ContainerRun, Moment, PodLife, RunningProgram, Stage
 from hack.localcluster.actors.pods import containers_of, is_ready, is_terminated, node_of
 from hack.localcluster.actors.podstatus import pod_status, wanted_conditions
 from hack.localcluster.actors.world import NODE, World
+
+WORKSPACE_LABEL = "kaito.sh/workspace"
 
 
 class ModelHost(Protocol):
@@ -154,8 +156,7 @@ class Kubelets:
     def _serve(self, pod: Object, ready: bool) -> None:
         if self._models is None:
             return
-        ports = [port for c in containers_of(pod) for port in c.get("ports") or []]
-        if ready and (not ports or any(port.get("containerPort") == MODEL_PORT for port in ports)):
+        if ready and _serves_a_model(pod):
             self._models.open(pod)
         else:
             self._models.close(uid_of(pod))
@@ -186,6 +187,12 @@ class Kubelets:
 
     def _now(self) -> float:
         return self._world.timeline.clock.monotonic()
+
+
+def _serves_a_model(pod: Object) -> bool:
+    """A pod of a Workspace does, on whatever port; another one on the port of model servers, or when it says nothing of ports."""
+    ports = [port.get("containerPort") for c in containers_of(pod) for port in c.get("ports") or []]
+    return not ports or MODEL_PORT in ports or WORKSPACE_LABEL in labels_of(pod)
 
 
 def _placed(pod: Object) -> Iterable[Request]:

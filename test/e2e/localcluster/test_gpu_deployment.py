@@ -151,3 +151,28 @@ def test_model_answers_through_the_proxy_of_the_service(client: Client, kubectl:
         )
         with urllib.request.urlopen(request, timeout=10) as reply:
             assert "What is AI?" in json.loads(reply.read())["Result"]
+
+
+@pytest.mark.parametrize(
+    ("ports", "labels", "answers"),
+    [
+        ([], {}, True),
+        ([{"containerPort": 8000}], {"kaito.sh/workspace": "mine"}, True),
+        ([{"containerPort": 8000}], {}, False),
+    ],
+    ids=["no port declared", "a Workspace's pod on another port", "some other server"],
+)
+def test_pods_behind_a_service_answer_as_models_where_they_can_be_some(
+    kubectl: Kubectl, ports: list[Object], labels: dict[str, str], answers: bool
+) -> None:
+    wanted = deployment("mine", ports=ports)
+    wanted["spec"]["template"]["metadata"]["labels"].update(labels)
+    kubectl.apply(service("mine"))
+    kubectl.apply(wanted)
+    kubectl("rollout", "status", "deployment/mine", "--timeout=30s")
+
+    reply = kubectl.run("get", "--raw", "/api/v1/namespaces/default/services/mine:80/proxy/healthz")
+
+    assert (reply.returncode == 0) == answers, reply.stderr
+    kubectl("delete", "deployment,service", "mine")
+    kubectl("wait", "--for=delete", "pod", "-l", "app=mine", "--timeout=30s")
