@@ -6,6 +6,8 @@ read to its end is closed, because its rest would be taken for the next reply.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import orjson
 import urllib3
 from urllib3.exceptions import HTTPError
@@ -39,6 +41,23 @@ def read_body(response: urllib3.BaseHTTPResponse, call: str, *, limit: int, dead
         raise ConnectionFailed(problem, call=call)
     response.release_conn()
     return b"".join(pieces)
+
+
+def read_lines(response: urllib3.BaseHTTPResponse, call: str) -> Iterator[bytes]:
+    """Lines as they come, without their ends; `ConnectionFailed` when the reply breaks off or a line is larger than a piece may be."""
+    rest = b""
+    try:
+        while piece := response.read1(READ_PIECE_BYTES):
+            *lines, rest = (rest + piece).split(b"\n")
+            if len(rest) > READ_PIECE_BYTES:
+                raise ConnectionFailed(f"a line of the reply is larger than {READ_PIECE_BYTES} bytes", call=call)
+            yield from lines
+        if rest:
+            yield rest
+    except (HTTPError, OSError, ValueError) as error:
+        raise ConnectionFailed(f"the reply broke off: {explain(error)}", call=call) from error
+    finally:
+        response.close()
 
 
 def decode_object(body: bytes, call: str) -> Object:

@@ -6,7 +6,7 @@ a get into a list, a missing namespace turns one object into all), and leaves ev
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 from typing import Any
 from urllib.parse import quote
@@ -16,7 +16,7 @@ import orjson
 from controller_runtime.client.api import PAGE_SIZE, WATCH_TIMEOUT_S, ObjectList, PatchType, Propagation, Transform
 from controller_runtime.client.exchange import RequestObserver
 from controller_runtime.client.paging import Page, decode_page
-from controller_runtime.client.reply import decode_object
+from controller_runtime.client.reply import decode_object, read_lines
 from controller_runtime.client.transport import JSON, Query, Transport
 from controller_runtime.client.watch import HttpWatchStream
 from controller_runtime.errors import Expired
@@ -120,6 +120,16 @@ class RestClient:
 
     def post(self, path: str, body: Mapping[str, Any]) -> Object:
         return self._object("POST", path, body=orjson.dumps(body))
+
+    def post_lines(self, path: str, body: Mapping[str, Any], *, read_timeout_s: float) -> Iterator[bytes]:
+        """POST whose answer comes little by little: its lines as they come, such as the events of a model server that streams.
+
+        `read_timeout_s` bounds each wait. `ConnectionFailed` when the answer breaks off. Whoever stops early closes the connection.
+        """
+        response = self._transport.open(
+            path, query={}, read_timeout_s=read_timeout_s, method="POST", body=orjson.dumps(body)
+        )
+        return read_lines(response, f"POST {path}")
 
     def read(self, path: str, query: Query | None = None) -> bytes:
         """GET of what is no object: the log of a container, or an answer through the API server's proxy."""

@@ -129,9 +129,18 @@ class Transport:
         self._gate.grow()
         return reply
 
-    def open(self, path: str, *, query: Query, read_timeout_s: float, accept: str = JSON) -> urllib3.BaseHTTPResponse:
-        """GET `path` and return the live reply as soon as its 2xx head is there."""
-        call = self._call("GET", path, query, None, None, accept)
+    def open(
+        self,
+        path: str,
+        *,
+        query: Query,
+        read_timeout_s: float,
+        method: str = "GET",
+        body: bytes | None = None,
+        accept: str = JSON,
+    ) -> urllib3.BaseHTTPResponse:
+        """Ask for `path` and return the live reply as soon as its 2xx head is there. `body` is JSON."""
+        call = self._call(method, path, query, body, JSON if body is not None else None, accept)
         timeout = urllib3.Timeout(connect=self._timeouts.connect_s, read=read_timeout_s)
         return self._with_fresh_credentials(call, lambda c, auth: self._open_stream(c, auth, timeout))
 
