@@ -12,7 +12,7 @@ import socket
 import subprocess
 import sys
 import urllib.request
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -61,6 +61,8 @@ class Installation:
     interpreter: Sequence[str] = (sys.executable,)
     settings: Mapping[str, Sequence[str]] = field(default_factory=dict)
     """Further flags, by operator."""
+    announce: Callable[[str, int], None] = lambda service, port: None
+    """Told which port is behind the Service of an operator's metrics, for a cluster that can lead there."""
     base: str = "default"
     """Which folder of `config/` is installed; operators without a Deployment there are not started."""
     operators: dict[str, Operator] = field(default_factory=dict)
@@ -94,6 +96,7 @@ class Installation:
                 self.operators[name] = self.start_operator(name)
         for name, operator in self.operators.items():
             operator.process.wait_for(operator.answers, START_TIMEOUT_S, f"{name} to be ready")
+            self.announce(f"{name}-metrics", operator.metrics_port)
 
     def start_operator(self, name: str) -> Operator:
         """Start one replica; it need not be ready yet."""

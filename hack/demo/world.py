@@ -10,7 +10,7 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, Self
 
-from hack.demo.installation import START_TIMEOUT_S, Installation
+from hack.demo.installation import NAMESPACE, START_TIMEOUT_S, Installation
 from test.support.processes import Process
 
 
@@ -63,8 +63,14 @@ class World:
                 self.admin_url = line.split()[-1]
         settings = {name: list(flags) for name, flags in self._flags.items()}
         settings["gpu-provisioner"] = [f"--time-scale={self.time_scale:g}", *settings.get("gpu-provisioner", [])]
-        self.product = Installation(self.kubeconfig, self.folder, environment, settings=settings)
+        self.product = Installation(
+            self.kubeconfig, self.folder, environment, settings=settings, announce=self._announce
+        )
         self._stack.enter_context(self.product)
+
+    def _announce(self, service: str, port: int) -> None:
+        """The operators are processes here: their Services lead to them."""
+        self.admin("PUT", f"/backends/{service}", {"namespace": NAMESPACE, "url": f"http://127.0.0.1:{port}"})
 
     def admin(self, method: str, path: str, body: Any = None) -> Any:
         """A request to localcluster's admin endpoint."""

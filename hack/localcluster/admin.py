@@ -123,6 +123,7 @@ ROUTES: tuple[tuple[str, str, str, Action], ...] = (
     ("POST", "/cloud/scripts", "decide the outcome of coming operations", _add_script),
     ("DELETE", "/cloud/scripts", "the natural course again", lambda c, _: c.cloud.pools.clear_scripts()),
     ("GET", "/cloud/calls", "the latest ARM calls", _calls),
+    ("PUT", "/backends/{name}", '{"namespace", "url"}: who answers behind a Service', lambda c, a: c.backends.put(a.name, a.body)),
     ("GET", "/audit", "the latest requests to the API server; ?client= filters", _audit),
     ("POST", "/save", "write the state file now", lambda c, _: {"saved": c.save()}),
 )  # fmt: skip

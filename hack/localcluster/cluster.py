@@ -20,6 +20,7 @@ import structlog
 from hack.localcluster.actors.actors import Actors
 from hack.localcluster.admin import admin_server
 from hack.localcluster.apiserver.server import ApiServer, ServerOptions
+from hack.localcluster.backends import Backends
 from hack.localcluster.cloud import AksCloud, CloudIdentity
 from hack.localcluster.durations import Durations
 from hack.localcluster.endpoint import token_client
@@ -88,6 +89,7 @@ class LocalCluster:
         if self.options.programs is not None and self.options.state_file is not None:
             raise ProgramsError("--programs and --state: programs do not outlive the cluster; leave one of them out")
         self.faults = faults or FaultPlan()
+        self.backends = Backends()
         self._stack = ExitStack()
         self._stopped = threading.Event()
         self._saver: threading.Thread | None = None
@@ -205,6 +207,10 @@ class LocalCluster:
             raise StateFileError(f"--state {path}: not a state file of this version; remove it to start afresh")
         return state
 
+    def _backend(self, resource: str, namespace: str, name: str, port: str) -> str | None:
+        told = self.backends.url_of(resource, namespace, name)
+        return told or self.actors.backend(resource, namespace, name, port)
+
     def _build_world(self) -> None:
         options = self.options
         token = self.apiserver.issue_token(ACTORS_USER, ("system:masters",))
@@ -216,7 +222,7 @@ class LocalCluster:
         self.actors = Actors(
             client, self.timeline, durations=options.durations, identity=options.identity, programs=programs
         )
-        self.apiserver.proxy_backend = self.actors.backend
+        self.apiserver.proxy_backend = self._backend
         with naming("--cloud-port", options.cloud_port):
             self.cloud = AksCloud(
                 self.faults,

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import sys
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
@@ -42,6 +42,16 @@ class Exchange(BaseHTTPRequestHandler):
         self.end_headers()
         self.close_connection = self.close_connection or sent is not None
         self.wfile.write(content[:sent])
+
+    def reply_pieces(self, pieces: Iterable[bytes], content_type: str) -> None:
+        """Answer 200, each piece as soon as it is there."""
+        self.send_response(200)
+        self.send_header("Content-Type", content_type)
+        self.send_header("Transfer-Encoding", "chunked")
+        self.end_headers()
+        for piece in pieces:
+            self.wfile.write(b"%x\r\n%s\r\n" % (len(piece), piece))
+        self.wfile.write(b"0\r\n\r\n")
 
     def log_message(self, *_: Any) -> None:
         """Quiet: whoever wants a log keeps one."""

@@ -1,7 +1,8 @@
 """A stand-in for the model servers that run in pods: real HTTP on loopback, the answers of the real ones, and no model.
 
 One server answers for all pods; a pod is a path prefix (`/<namespace>/<pod>`), opened when the pod gets Ready and closed when it is not
-any more. The API server's `proxy` subresource leads here, through `ModelServers.backend`.
+any more. The API server's `proxy` subresource leads here, through `ModelServers.backend`. Pods of the published images answer at `/chat`;
+what others say is in `openai_server`.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from typing import Any
 
 from controller_runtime.resources import Object, labels_of, name_of, namespace_of, uid_of
 from hack.localcluster.loopback import Exchange, LoopbackServer
+from hack.localcluster.openai_server import Spoken, completion, events, listing, messages_of, speaks_openai
 
 PodLookup = Callable[[str, str, str], Object | None]
 """(resource, namespace, name) → a Ready pod behind it, or None."""
@@ -78,17 +80,22 @@ class ModelServers(LoopbackServer):
         self._find_pod = find_pod
         self._lock = threading.Lock()
         self._open: dict[str, tuple[str, str, str]] = {}
+        self._spoken: dict[tuple[str, str], Spoken] = {}
 
     def open(self, pod: Object) -> None:
         """The pod answers from now on."""
         model = labels_of(pod).get("kaito.sh/workspace") or name_of(pod)
         with self._lock:
-            self._open[uid_of(pod)] = (namespace_of(pod), name_of(pod), model)
+            place = (namespace_of(pod), name_of(pod))
+            self._open[uid_of(pod)] = (*place, model)
+            if speaks_openai(pod):
+                self._spoken.setdefault(place, Spoken(model))
 
     def close(self, pod_uid: str) -> None:
         """It does not any more."""
         with self._lock:
-            self._open.pop(pod_uid, None)
+            namespace, pod, _ = self._open.pop(pod_uid, ("", "", ""))
+            self._spoken.pop((namespace, pod), None)
 
     def backend(self, resource: str, namespace: str, name: str, port: str) -> str | None:
         """Base URL for the API server's proxy; None when no Ready pod stands behind the Service or pod."""
@@ -104,10 +111,37 @@ class ModelServers(LoopbackServer):
 
     def _answer(self, exchange: Exchange) -> None:
         namespace, pod, rest = ([*exchange.path.partition("?")[0].split("/", 3), "", ""])[1:4]
-        model = self.model_of(namespace, pod)
+        model, spoken = self.model_of(namespace, pod), self._spoken.get((namespace, pod))
+        if spoken and self._answer_openai(exchange, f"/{rest}", spoken):
+            return
         reply = (
             answer(exchange.command, f"/{rest}", exchange.body, model)
             if model
             else _json(503, {"detail": "no such pod"})
         )
-        exchange.reply(reply.status, reply.body, {"Content-Type": reply.content_type})
+        _send(exchange, reply)
+
+    @staticmethod
+    def _answer_openai(exchange: Exchange, path: str, spoken: Spoken) -> bool:
+        """Whether it was one of OpenAI's routes, or the metrics, and is answered."""
+        if (exchange.command, path) == ("POST", "/v1/chat/completions"):
+            try:
+                messages, is_streamed = messages_of(exchange.body)
+            except ValueError as error:
+                _send(exchange, _json(400, {"error": {"message": str(error), "type": "BadRequestError"}}))
+                return True
+            if is_streamed:
+                exchange.reply_pieces(events(spoken, messages), "text/event-stream")
+            else:
+                _send(exchange, _json(200, completion(spoken, messages)))
+        elif (exchange.command, path) == ("GET", "/v1/models"):
+            _send(exchange, _json(200, listing(spoken)))
+        elif (exchange.command, path) == ("GET", "/metrics"):
+            _send(exchange, Reply(200, spoken.metrics().encode(), "text/plain; version=0.0.4"))
+        else:
+            return False
+        return True
+
+
+def _send(exchange: Exchange, reply: Reply) -> None:
+    exchange.reply(reply.status, reply.body, {"Content-Type": reply.content_type})

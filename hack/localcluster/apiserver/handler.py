@@ -157,7 +157,10 @@ class Exchange:
             if self.route.verb == "watch":
                 return await self._watch(self.route, kind, fault)
             if is_proxy:
-                answer = await forward(self.request, self.route, raw, self.parts.proxy_backend)
+                proxied = await forward(self.request, self.route, raw, self.parts.proxy_backend)
+                if isinstance(proxied, web.StreamResponse):
+                    return proxied
+                answer = proxied
             else:
                 await self._wait_until_fresh(self.route)
                 answer = self._dispatch(self.route, kind, body)

@@ -1,4 +1,7 @@
-"""The `proxy` subresource of Services and pods: forwards to an address that the cluster's actors name."""
+"""The `proxy` subresource of Services and pods: forwards to an address that the cluster's actors name.
+
+What comes as events is passed on as it comes; any other answer is read whole first, so that faults can be applied to it.
+"""
 
 from __future__ import annotations
 
@@ -13,12 +16,15 @@ from hack.localcluster.apiserver.webserver import aiohttp, web
 Backend = Callable[[str, str, str, str], str | None]
 """(resource, namespace, name, port) to a base URL; None when nothing that is ready answers there."""
 _TIMEOUT_S = 60.0
+_EVENTS = "text/event-stream"
 _NOT_FORWARDED = frozenset(
     {"host", "authorization", "connection", "transfer-encoding", "content-length", "accept-encoding"}
 )
 
 
-async def forward(request: web.BaseRequest, route: Route, body: bytes, backend: Backend | None) -> Answer:
+async def forward(
+    request: web.BaseRequest, route: Route, body: bytes, backend: Backend | None
+) -> Answer | web.StreamResponse:
     """Ask the backend; 503 when there is none, as from a Service without endpoints."""
     *_, name, port = route.name.split(":") if ":" in route.name else (route.name, "")
     base = await asyncio.to_thread(backend, route.resource, route.namespace, name, port) if backend else None
@@ -35,6 +41,17 @@ async def forward(request: web.BaseRequest, route: Route, body: bytes, backend: 
             send = session.request(request.method, url, data=body, headers=headers, skip_auto_headers=own)
             async with send as reply:
                 kind = reply.headers.get("Content-Type", "application/octet-stream")
+                if kind.startswith(_EVENTS):
+                    return await _pass_on(request, reply, kind)
                 return Answer(await reply.read(), reply.status, kind)
     except (aiohttp.ClientError, TimeoutError) as error:
         raise StatusError(503, f"error trying to reach service: {error}") from error
+
+
+async def _pass_on(request: web.BaseRequest, reply: aiohttp.ClientResponse, kind: str) -> web.StreamResponse:
+    response = web.StreamResponse(status=reply.status, headers={"Content-Type": kind})
+    response.enable_chunked_encoding()
+    await response.prepare(request)
+    async for piece in reply.content.iter_any():
+        await response.write(piece)
+    return response
