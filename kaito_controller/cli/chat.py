@@ -1,12 +1,15 @@
 """`kubectl kaito chat`: a question to a served model through the API server, so that no port has to be opened.
 
-Model servers that speak OpenAI's API are asked in it, with the conversation so far; those of KAITO 0.3 at
-`/chat`, each question for itself.
+Model servers that speak OpenAI's API are asked in it, with the conversation so far, and their answer is shown as it comes; those of
+KAITO 0.3 at `/chat`, each question for itself. What a model says is text: on a terminal no control character of it is obeyed.
 """
 
 from __future__ import annotations
 
+import contextlib
+import re
 import sys
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -17,10 +20,11 @@ from controller_runtime.errors import ApiError, NotFound, ServiceUnavailable
 from controller_runtime.resources import SERVICES
 from controller_runtime.untrusted import entries, mapping
 from kaito_controller.api.labels import WORKSPACES
-from kaito_controller.cli.cluster import Cluster, connect, of_cluster, refusal
-from kaito_controller.cli.document import Output, output_option, to_text
+from kaito_controller.cli.cluster import Cluster, complete_name, connect, of_cluster, refusal
+from kaito_controller.cli.output import Output, output_option, to_text
 
 ANSWER_TIMEOUT_S = 300.0
+_CONTROL = re.compile(r"[^\t\n\x20-\x7e\u00a0-\U0010ffff]")
 
 
 @dataclass(slots=True)
@@ -45,21 +49,23 @@ class Conversation:
             return
         self.model = str(known[0].get("id") or "") if known else ""
 
-    def ask(self, question: str) -> str:
-        """The answer; it is remembered."""
-        self.said.append({"role": "user", "content": question})
+    def ask(self, question: str) -> Iterator[str]:
+        """The answer, piece by piece. Question and answer are remembered once it is whole."""
+        asked = {"role": "user", "content": question}
+        answer = ""
         try:
-            answer = self._openai() if self.model else self._chat(question)
+            for piece in self._openai(asked) if self.model else (self._chat(question),):
+                answer += piece
+                yield piece
         except ApiError as error:
             raise click.UsageError(_unanswered(self.cluster, self.name, error)) from error
-        self.said.append({"role": "assistant", "content": answer})
-        return answer
+        self.said += [asked, {"role": "assistant", "content": answer}]
 
-    def _openai(self) -> str:
-        body = {"model": self.model, "messages": self.said, "max_tokens": self.most_tokens}
-        reply = self.cluster.objects.post(self._url("/v1/chat/completions"), body)
-        choices = entries(reply.get("choices"), 8)
-        return str(mapping(choices[0].get("message")).get("content") or "") if choices else ""
+    def _openai(self, asked: dict[str, str]) -> Iterator[str]:
+        body = {"model": self.model, "messages": [*self.said, asked], "max_tokens": self.most_tokens, "stream": True}
+        url = self._url("/v1/chat/completions")
+        for line in self.cluster.objects.post_lines(url, body, read_timeout_s=ANSWER_TIMEOUT_S):
+            yield from _text_of(line)
 
     def _chat(self, question: str) -> str:
         body = {"prompt": question, "generate_kwargs": {"max_length": self.most_tokens}}
@@ -70,8 +76,23 @@ class Conversation:
         return SERVICES.path(self.cluster.namespace, f"{self.name}:80", f"proxy{path}")
 
 
+def _text_of(line: bytes) -> Iterator[str]:
+    """What one line of the answer says: an event with the next words, or the whole answer of a server that does not stream."""
+    event = line.removeprefix(b"data:").strip()
+    if not event.startswith(b"{"):
+        return  # a comment, an empty line, or [DONE]
+    try:
+        choices = entries(mapping(orjson.loads(event)).get("choices"), 8)
+    except orjson.JSONDecodeError:
+        return
+    for choice in choices[:1]:
+        text = mapping(choice.get("delta") or choice.get("message")).get("content")
+        if isinstance(text, str):
+            yield text
+
+
 @click.command()
-@click.argument("name")
+@click.argument("name", shell_complete=complete_name)
 @click.argument("question", nargs=-1)
 @of_cluster
 @click.option("--max-tokens", type=click.IntRange(min=1), default=512, show_default=True, help="Longest answer.")
@@ -87,7 +108,9 @@ def command(
 ) -> tuple[int, str]:
     """Ask the model of a Workspace: QUESTION, or standard input, or one question after another on a terminal.
 
-    Exit codes: 0 answered, 2 it cannot be asked.
+    On a terminal the answer is shown as it comes; Ctrl-C ends an answer, and at the prompt, like Ctrl-D, the conversation.
+
+    Exit codes: 0 answered, 1 the answer was broken off, 2 it cannot be asked.
     """
     cluster = connect(namespace, kube_context, kubeconfig, read_timeout_s=ANSWER_TIMEOUT_S)
     if not cluster.required(WORKSPACES, name).get("inference"):
@@ -99,23 +122,42 @@ def command(
     text = " ".join(question) or sys.stdin.read(1 << 20).strip()
     if not text:
         raise click.UsageError("no question; give it behind the name, or on standard input")
-    answer = conversation.ask(text)
+    if output == "table" and sys.stdout.isatty():
+        return _show(conversation.ask(text)), ""
+    answer = "".join(conversation.ask(text))
     if output == "table":
         return 0, f"{answer.rstrip()}\n"
     return 0, to_text({"model": conversation.model or name, "question": text, "answer": answer}, output)
 
 
 def _talk(conversation: Conversation) -> tuple[int, str]:
-    """Until the end of the input."""
-    click.echo("One question a line; Ctrl-D ends it.", err=True)
+    """Until the end of the input. What cannot be answered is one sentence, and the next question may do better."""
+    with contextlib.suppress(ImportError):
+        import readline  # noqa: F401  # gives the prompt a line editor and a history
+    click.echo("One question a line; Ctrl-C ends an answer, Ctrl-D the conversation.", err=True)
     while True:
         try:
             question = input("> ").strip()
-        except EOFError:
+        except (EOFError, KeyboardInterrupt):
             click.echo()
             return 0, ""
-        if question:
-            click.echo(conversation.ask(question))
+        try:
+            if question:
+                _show(conversation.ask(question))
+        except click.UsageError as error:
+            click.echo(error.format_message(), err=True)
+
+
+def _show(pieces: Iterator[str]) -> int:
+    """Piece by piece as they come; the exit code."""
+    try:
+        for piece in pieces:
+            click.echo(_CONTROL.sub("", piece), nl=False)
+    except KeyboardInterrupt:
+        click.echo("\n(broken off)", err=True)
+        return 1
+    click.echo()
+    return 0
 
 
 def _unanswered(cluster: Cluster, name: str, error: ApiError) -> str:

@@ -7,7 +7,7 @@ object that was asked for must be readable. Everything read is bounded, and noth
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
@@ -16,12 +16,14 @@ import click
 import yaml
 
 from controller_runtime.errors import ApiError, ConnectionFailed, FatalError, Forbidden, NotFound, Unauthorized
-from controller_runtime.resources import Object, Resource
+from controller_runtime.resources import Object, Resource, name_of
+from kaito_controller.api.labels import WORKSPACES
 from kaito_controller.api.violation import quote
 
 MOST_TEXT = 4 << 20
 """Bytes that are read of a log or of metrics."""
 
+COMPLETION_TIMEOUT_S = 2.0
 CLUSTER_OPTIONS: tuple[Callable[[Any], Any], ...] = (
     click.option("-n", "--namespace", default="", help="Namespace; else that of the kubeconfig's context."),
     click.option("--kube-context", default="", metavar="NAME", help="Context of the kubeconfig; else the current one."),
@@ -59,6 +61,8 @@ class Objects(Protocol):
     def read(self, path: str, query: dict[str, str | int | bool | None] | None = None) -> bytes: ...
 
     def post(self, path: str, body: Any) -> Object: ...
+
+    def post_lines(self, path: str, body: Any, *, read_timeout_s: float) -> Iterator[bytes]: ...
 
 
 @dataclass(slots=True)
@@ -136,6 +140,18 @@ class Cluster:
                 f"{resource.kind} {quote(name)} is not in namespace {quote(self.namespace)}; give its namespace with -n"
             )
         return f"this cluster does not know {resource}; install the operators, or see: kubectl kaito doctor"
+
+
+def complete_name(ctx: click.Context, _parameter: click.Parameter, unfinished: str) -> list[str]:
+    """Names of Workspaces for a shell; none where the cluster cannot be asked at once."""
+    given = (str(ctx.params.get(option) or "") for option in ("namespace", "kube_context", "kubeconfig"))
+    try:
+        cluster = connect(*given, read_timeout_s=COMPLETION_TIMEOUT_S)
+    except click.UsageError:
+        return []
+    return sorted(
+        name for name in map(name_of, cluster.all(WORKSPACES, cluster.namespace)) if name.startswith(unfinished)
+    )
 
 
 def refusal(what: str, error: ApiError) -> str:

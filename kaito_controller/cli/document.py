@@ -1,16 +1,12 @@
-"""The answers for programs: plain dictionaries, whose keys are the interface of `-o json` and `-o yaml`.
+"""The answers of `plan` and `models` for programs: plain dictionaries, whose keys are the interface of `-o json` and `-o yaml`.
 
 Keys are added, never renamed. Tokens, USD per hour and bytes are numbers; what is not known is null.
 """
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable, Iterable
-from typing import Any, Literal
-
-import click
-import yaml
+from collections.abc import Iterable
+from typing import Any
 
 from kaito_controller.catalog.life import retirement_text
 from kaito_controller.catalog.model import Preset
@@ -19,24 +15,6 @@ from kaito_controller.catalog.sizing.tuning_time import SHARES
 from kaito_controller.cli.asked import Asked, Narrowed
 from kaito_controller.cli.choices import Choice, pod_flags
 from kaito_controller.cli.circumstances import Circumstances
-
-Output = Literal["table", "json", "yaml"]
-
-output_option: Callable[[Any], Any] = click.option(
-    "-o",
-    "--output",
-    type=click.Choice(("table", "json", "yaml")),
-    default="table",
-    show_default=True,
-    help="Form of the answer.",
-)
-
-
-def to_text(document: Any, output: Output) -> str:
-    """As JSON or YAML."""
-    if output == "json":
-        return json.dumps(document, indent=2) + "\n"
-    return yaml.safe_dump(document, sort_keys=False, width=120)
 
 
 def plan_document(asked: Asked, narrowed: Narrowed, choices: Iterable[Choice], known: Circumstances) -> dict[str, Any]:

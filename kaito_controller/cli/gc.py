@@ -24,8 +24,8 @@ from controller_runtime.resources import (
 from controller_runtime.untrusted import entries, mapping
 from kaito_controller.api.labels import WORKSPACE, WORKSPACE_NAMESPACE, WORKSPACES
 from kaito_controller.cli.cluster import Cluster, connect, of_cluster
-from kaito_controller.cli.document import Output, output_option, to_text
 from kaito_controller.cli.nodeobjects import KINDS, read_node_object
+from kaito_controller.cli.output import Output, output_option, to_text
 
 _ORDERS = frozenset(kind.kind for kind in KINDS)
 BLIND = "Agent pools that no Machine or NodeClaim owns are seen by gpu-provisioner alone: its log and its metrics say."

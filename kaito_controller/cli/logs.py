@@ -18,7 +18,7 @@ from controller_runtime.errors import ApiError
 from controller_runtime.resources import PODS, name_of, namespace_of
 from controller_runtime.untrusted import mapping
 from kaito_controller.api.labels import WORKSPACE, WORKSPACES
-from kaito_controller.cli.cluster import MOST_TEXT, Cluster, connect, of_cluster, refusal
+from kaito_controller.cli.cluster import MOST_TEXT, Cluster, complete_name, connect, of_cluster, refusal
 from kaito_controller.cli.containers import container_that_matters, pod_that_matters, restarts, status_of
 
 
@@ -38,7 +38,7 @@ class Source:
 
 
 @click.command()
-@click.argument("name")
+@click.argument("name", shell_complete=complete_name)
 @of_cluster
 @click.option("-c", "--container", default="", help="Another container than the one that matters now.")
 @click.option("--tail", type=click.IntRange(min=1), default=200, show_default=True, help="Last lines of it.")

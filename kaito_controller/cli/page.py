@@ -28,6 +28,8 @@ _WORDS = {
 }
 _MANY = 1000
 """From here on requests are a number that nobody counts."""
+_NO_LIMIT = 1000
+"""Columns in which every table would fit."""
 
 
 def plan_page(
@@ -39,7 +41,7 @@ def plan_page(
     def show(console: Console) -> None:
         console.print(f"{_title(asked, narrowed)}\n")
         if shown:
-            console.print(_tuning_table(shown, known) if asked.method else _plan_table(shown, known))
+            console.print(_tuning_table(shown, known) if asked.method else _plan_table(console, shown, known))
             console.print(_legend(shown, asked))
         for sentence in [*_counted(asked, narrowed, choices, shown), *notes(asked, narrowed, choices, known)]:
             console.print(sentence)
@@ -79,12 +81,21 @@ def _title(asked: Asked, narrowed: Narrowed) -> str:
     return f"{name}{purpose} {asked.preset.name} on {count_of(asked.nodes, 'node')}{context}"
 
 
-def _plan_table(shown: Iterable[Choice], known: Circumstances) -> Table:
+def _plan_table(console: Console, shown: Sequence[Choice], known: Circumstances) -> Table:
+    """Without the months where there is no room: the legend says how many hours one has."""
+    table = _priced_table(shown, known, with_month=True)
+    wide = console.measure(table, options=console.options.update(max_width=_NO_LIMIT)).maximum > console.width
+    return _priced_table(shown, known, with_month=False) if wide else table
+
+
+def _priced_table(shown: Iterable[Choice], known: Circumstances, *, with_month: bool) -> Table:
     numbers = ("GPUS", "CONTEXT", "REQUESTS", "USD/H", "MONTH")
     last = ("QUOTA",) if known.offer else ()
-    table = _table("", "INSTANCE TYPE", "FIT", "GPUS", "WIDTH", *numbers[1:], *last, right=(*numbers, *last))
+    kept = slice(None) if with_month else slice(-1)
+    names = ("", "INSTANCE TYPE", "FIT", "GPUS", "WIDTH", *numbers[1:])[kept]
+    table = _table(*names, *last, right=(*numbers, *last))
     for choice in shown:
-        table.add_row(*_plan_cells(choice), *([_quota_text(choice, known)] if last else []))
+        table.add_row(*_plan_cells(choice)[kept], *([_quota_text(choice, known)] if last else []))
     return table
 
 
@@ -131,13 +142,23 @@ def _plan_cells(choice: Choice) -> tuple[str | Text, ...]:
         marks,
         known.name,
         _WORDS[choice.fitness],
-        f"{known.gpus} x {choice.nodes}",
+        f"{known.gpus}x{choice.nodes}",
         _width_text(choice),
         str(plan.context) if plan else "-",
         _requests_text(choice),
-        "-" if choice.hourly_usd is None else f"{choice.hourly_usd:.2f}{'' if _is_local(choice) else '~'}",
-        "-" if choice.monthly_usd is None else f"{choice.monthly_usd:.0f}",
+        "-" if choice.hourly_usd is None else f"{_usd_text(choice.hourly_usd)}{'' if _is_local(choice) else '~'}",
+        "-" if choice.monthly_usd is None else _month_text(choice.monthly_usd),
     )
+
+
+def _usd_text(usd: float) -> str:
+    """Cents of a thousand dollars are left out."""
+    return f"{usd:.2f}" if usd < _MANY else f"{usd:.0f}"
+
+
+def _month_text(usd: float) -> str:
+    """`2681`, `102k`."""
+    return f"{usd:.0f}" if usd < 100 * _MANY else f"{usd / 1000:.0f}k"
 
 
 def _width_text(choice: Choice) -> str:

@@ -16,8 +16,8 @@ from controller_runtime.clock import SYSTEM_CLOCK, Clock
 from controller_runtime.resources import PODS, Object, labels_of, name_of
 from controller_runtime.untrusted import entries, mapping
 from kaito_controller.api.labels import WORKSPACE, WORKSPACES
-from kaito_controller.cli.cluster import Cluster, connect, of_cluster
-from kaito_controller.cli.document import Output, output_option, to_text
+from kaito_controller.cli.cluster import Cluster, complete_name, connect, of_cluster
+from kaito_controller.cli.output import Output, output_option, to_text
 from kaito_controller.cli.progress import http_port, pod_url, samples
 
 GENERATED, PROMPTED = "vllm:generation_tokens_total", "vllm:prompt_tokens_total"
@@ -52,7 +52,7 @@ class Load:
 
 
 @click.command()
-@click.argument("name", default="")
+@click.argument("name", default="", shell_complete=complete_name)
 @of_cluster
 @click.option("--interval", type=click.FloatRange(min=0.5, max=60), default=2.0, show_default=True, metavar="SECONDS",
               help="Time between the two readings.")  # fmt: skip

@@ -16,7 +16,7 @@ from kaito_controller.api.types import Workspace
 from kaito_controller.api.validation import validate_create
 from kaito_controller.catalog.loader import load_catalog
 from kaito_controller.cli.cluster import connect, of_cluster, refusal
-from kaito_controller.cli.document import to_text
+from kaito_controller.cli.output import to_text
 
 
 @click.command()

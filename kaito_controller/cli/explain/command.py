@@ -11,16 +11,16 @@ import click
 
 from controller_runtime.clock import SYSTEM_CLOCK, Clock
 from kaito_controller.api.violation import quote
-from kaito_controller.cli.cluster import Cluster, connect, of_cluster
-from kaito_controller.cli.document import Output, output_option, to_text
+from kaito_controller.cli.cluster import Cluster, complete_name, connect, of_cluster
 from kaito_controller.cli.explain.explanation import Explanation, document, explain
 from kaito_controller.cli.explain.gathered import Gathered, gather
+from kaito_controller.cli.output import Output, output_option, to_text
 
 EVERY_S = 2.0
 
 
 @click.command()
-@click.argument("name", default="")
+@click.argument("name", default="", shell_complete=complete_name)
 @of_cluster
 @click.option("--watch", "-w", is_flag=True, help="Follow it until it is ready or has failed for good.")
 @click.option(

@@ -22,6 +22,7 @@ _VARYING = (
     (re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ"), "TIME"),
     (re.compile(r"\(\S+_[0-9a-f-]{36},"), "(HOLDER,"),
     (re.compile(r"\b(?:\d+[dhms]){1,2}\b"), "AGE"),
+    (re.compile(r"medians of (?:up to )?\d+ runs?"), "medians of RUNS"),
     (re.compile(r'Back-off pulling image "[^"]+": '), ""),
     (re.compile(r"ImagePullBackOff|ErrImagePull"), "PULL"),
 )

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import json
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from controller_runtime.client.api import ObjectList
@@ -49,6 +50,11 @@ class Shelf(MemoryClient):
         found = self._answer(path, body)
         assert isinstance(found, dict)
         return found
+
+    def post_lines(self, path: str, body: Mapping[str, Any], *, read_timeout_s: float) -> Iterator[bytes]:
+        assert read_timeout_s > 0
+        found = self._answer(path, body)
+        return iter(found.splitlines() if isinstance(found, bytes) else [json.dumps(found).encode()])
 
     def _answer(self, path: str, sent: Any) -> Answer:
         self.asked.append((path, sent))

@@ -36,6 +36,7 @@ def test_where_nothing_has_run_there_is_nothing_to_read(situation: str) -> None:
     assert find_source(Shelf(situation).cluster, "phi") is None
 
 
+MODELS = json.dumps({"data": [{"id": "qwen3-8b"}]}).encode()
 SOURCE = Source("team", "phi-1", "phi", previous=True)
 
 
@@ -62,7 +63,7 @@ def asked(answers: dict[str, Answer], *questions: str) -> tuple[Shelf, list[str]
     shelf = Shelf("serves", answers=answers)
     conversation = Conversation(shelf.cluster, "phi", 64)
     conversation.begin()
-    return shelf, [conversation.ask(question) for question in questions]
+    return shelf, ["".join(conversation.ask(question)) for question in questions]
 
 
 def test_a_server_of_kaito_0_3_is_asked_at_chat_each_question_for_itself() -> None:
@@ -78,7 +79,7 @@ def test_a_server_of_kaito_0_3_is_asked_at_chat_each_question_for_itself() -> No
 def test_a_server_with_openai_s_api_gets_the_conversation_so_far() -> None:
     shelf, answers = asked(
         {
-            "/v1/models": json.dumps({"data": [{"id": "qwen3-8b"}]}).encode(),
+            "/v1/models": MODELS,
             "/v1/chat/completions": {"choices": [{"message": {"role": "assistant", "content": "42"}}]},
         },
         "What?",
@@ -89,6 +90,37 @@ def test_a_server_with_openai_s_api_gets_the_conversation_so_far() -> None:
     body = shelf.asked[-1][1]
     assert body["model"] == "qwen3-8b"
     assert [said["content"] for said in body["messages"]][:3] == ["What?", "42", "Sure?"]
+
+
+STREAMED = b"""
+data: {"choices": [{"delta": {"role": "assistant", "content": null}}]}
+
+: a comment
+data: {"choices": [{"delta": {"content": "forty"}}]}
+data: {"choices": [{"delta": {"content": "-two"}}]}
+data: {"choices": [], "usage": {"completion_tokens": 2}}
+data: {broken
+data: [DONE]
+"""
+
+
+def test_a_streamed_answer_comes_piece_by_piece_and_is_remembered_whole() -> None:
+    shelf = Shelf("serves", answers={"/v1/models": MODELS, "/v1/chat/completions": STREAMED})
+    conversation = Conversation(shelf.cluster, "phi", 64)
+    conversation.begin()
+
+    assert list(conversation.ask("What?")) == ["forty", "-two"]
+    assert shelf.asked[-1][1]["stream"] is True
+    assert [said["content"] for said in conversation.said] == ["What?", "forty-two"]
+
+
+def test_a_question_without_an_answer_is_not_part_of_the_conversation() -> None:
+    error = ServiceUnavailable("no endpoints", code=503)
+    conversation = Conversation(Shelf("serves", answers={"/chat": error}).cluster, "phi", 64)
+
+    with pytest.raises(click.UsageError):
+        list(conversation.ask("What?"))
+    assert conversation.said == []
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,8 @@ import contextlib
 import io
 import json
 import threading
-from typing import Any
+from pathlib import Path
+from typing import Any, Literal
 
 import pytest
 import yaml
@@ -14,8 +15,9 @@ import yaml
 from controller_runtime.errors import Forbidden
 from controller_runtime.resources import Object
 from kaito_controller.catalog.loader import load_catalog
+from kaito_controller.catalog.offer import InstanceOffer
 from kaito_controller.cli.__main__ import main
-from kaito_controller.cli.asked import Narrowed, asked_by
+from kaito_controller.cli.asked import Asked, Narrowed, asked_by
 from kaito_controller.cli.choices import all_choices
 from kaito_controller.cli.circumstances import Circumstances, quota_text, times_text
 from kaito_controller.cli.cluster import Cluster
@@ -76,9 +78,27 @@ def test_plan_of_a_workspace_says_what_the_cloud_would_still_sell() -> None:
     assert quota["Standard_NC24ads_A100_v4"] == "enough"
     assert quota["Standard_NC4as_T4_v3"] == "not sold"
     assert quota["Standard_NV36ads_A10_v5"] == "unknown"
-    assert {line.split()[-1] for line in page.splitlines() if " 1 x 1 " in line} == {"-4", "ok", "none", "?"}
+    assert {line.split()[-1] for line in page.splitlines() if " 1x1 " in line} == {"-4", "ok", "none", "?"}
     assert "4 short (as of 2026-11-29T04:00:00Z)" in " ".join(page.split())
     assert max(map(len, page.splitlines())) <= 80
+
+
+@pytest.mark.parametrize("preset", ["deepseek-r1-distill-qwen-7b", "gemma-2-9b-it", "deepseek-v3-0324", "phi-2"])
+@pytest.mark.parametrize(("cloud", "type_name"), [("azure", "Standard_NC24ads_A100_v4"), ("aws", "p4d.24xlarge")])
+@pytest.mark.parametrize("nodes", [1, 20])
+def test_the_widest_table_fits_eighty_columns_with_its_quota(
+    preset: str, cloud: Literal["azure", "aws"], type_name: str, nodes: int
+) -> None:
+    catalog = load_catalog()
+    asked = Asked("x", catalog.presets[preset], "", type_name, catalog.instance_types[type_name], nodes)
+    narrowed, known = Narrowed(cloud), Circumstances(offer=InstanceOffer(region="eastus"))
+
+    page = plan_page(asked, narrowed, all_choices(asked, narrowed, catalog), known, everything=True)
+
+    table = page.partition("\n\n")[2].partition("asked for")[0].splitlines()
+    assert table[0].endswith(" QUOTA")
+    assert max(map(len, table)) <= 80
+    assert "\u2026" not in page
 
 
 @pytest.mark.parametrize("text", ["", "{", "[]", "null", '{"skus": 3}'])
@@ -234,6 +254,30 @@ def test_top_shows_the_rate_between_two_readings() -> None:
     )
     page = top_page([load], "team", [])
     assert page.splitlines()[1].split()[1:] == ["50", "-", "3", "1", "25%"]
+
+
+RECORDED = Path(__file__).with_name("metrics") / "transformers-engine.txt"
+"""`/metrics` of the project's model server with its Transformers engine, recorded with `test/model/record_metrics.py`."""
+
+
+def test_top_reads_what_a_real_engine_says() -> None:
+    text = RECORDED.read_text("utf-8")
+    later = text.replace(
+        'vllm:generation_tokens_total{model_name="small"} 24.0', 'vllm:generation_tokens_total{model_name="small"} 64.0'
+    )
+    readings = iter((text, later))
+
+    class Engine(Shelf):
+        def read(self, path: str, query: Any = None) -> bytes:
+            assert path.endswith(":5000/proxy/metrics")
+            return next(readings).encode()
+
+    (load,) = measure(Engine("serves").cluster, "phi", Ticking(), 2.0)
+
+    assert later != text
+    assert (load.tokens_per_s, load.prompt_tokens_per_s) == (20.0, 0.0)
+    assert (load.running, load.waiting) == (0, 0)
+    assert load.cache_share == 0.015625
 
 
 def test_a_server_that_does_not_tell_has_dashes_and_nobody_waits_for_it() -> None:
