@@ -78,16 +78,17 @@ def life_policy() -> dict[str, Any]:
     """A second policy, about instance types that their cloud retires. Its binding only warns: nodes of such a type may still be had."""
     life = policy()
     life["metadata"]["name"] = LIFE_NAME
-    named = "'sku-name.' + (has(object.resource) ? object.resource.instanceType.lowerAscii() : '')"
-    key = "(variables.named in params.data ? 'sku.' + params.data[variables.named] : variables.named) + '.retired'"
+    retired = "variables.keys.filter(k, (k + '.retired') in params.data)"
     life["spec"] |= {
         "failurePolicy": "Ignore",
         "matchConditions": [{"name": "created", "expression": "request.operation == 'CREATE'"}],
-        "variables": [{"name": "named", "expression": named}, {"name": "key", "expression": key}],
+        "variables": [
+            {"name": name, "expression": expression} for name, expression in (*_type_variables(), ("retired", retired))
+        ],
         "validations": [
             {
-                "expression": "!(variables.key in params.data)",
-                "messageExpression": "'resource.instanceType: ' + params.data[variables.key]",
+                "expression": "variables.retired.size() == 0",
+                "messageExpression": f"{_field('variables.retired[0]')} + params.data[variables.retired[0] + '.retired']",
                 "message": "resource.instanceType is retired by its cloud",
             }
         ],
@@ -137,7 +138,7 @@ def _or_default(rule: tuple[str, str, str]) -> tuple[str, str, str]:
 
 
 def _variables() -> list[tuple[str, str]]:
-    """Each may use those before it. `presetKey`, `typeKey` and `needKey` are prefixes of keys in the ConfigMap."""
+    """Each may use those before it. `presetKey`, `keys` and `needKey` are prefixes of keys in the ConfigMap."""
     method = "object.tuning.method"
     return [
         ("creating", "request.operation == 'CREATE'"),
@@ -159,27 +160,25 @@ def _variables() -> list[tuple[str, str]]:
         ("added", "(variables.presetKey + '.yaml') in params.data"),
         ("builtIn", "(variables.presetKey + '.access') in params.data && !variables.added"),
         ("distributed", "variables.builtIn && (variables.presetKey + '.world') in params.data"),
-        ("type", "has(object.resource) ? object.resource.instanceType : ''"),
-        ("typeLower", "variables.type.lowerAscii()"),
+        *_type_variables(),
         (
-            "typeName",
-            "('sku-name.' + variables.typeLower) in params.data ? params.data['sku-name.' + variables.typeLower] : variables.type",
+            "typeDefault",
+            f"!variables.listed && variables.types.exists(t, t.lowerAscii() == '{DEFAULT_INSTANCE_TYPE.lower()}')",
         ),
-        ("typeDefault", f"variables.typeLower == '{DEFAULT_INSTANCE_TYPE.lower()}'"),
         # CEL cannot compute how alike two names are: presets are told by their first letters, types by what follows `Standard_`.
         (
             "family",
             f"variables.named.lowerAscii().size() > {FAMILY} ? variables.named.lowerAscii().substring(0, {FAMILY}) : ''",
         ),
+        ("strange", f"variables.keys.filter(k, {_is_strange('k')} && !{_begins('k', 'standard_d')})"),
+        ("without", f"variables.keys.filter(k, {_is_strange('k')} && {_begins('k', 'standard_d')})"),
+        ("strangeLower", "variables.strange.size() > 0 ? variables.strange[0].substring(4).lowerAscii() : ''"),
         (
             "typeMeant",
-            "'type-bare.' + (variables.typeLower.contains('_') && ('type-bare.' + "
-            "variables.typeLower.substring(variables.typeLower.indexOf('_') + 1)) in params.data ? "
-            "variables.typeLower.substring(variables.typeLower.indexOf('_') + 1) : variables.typeLower)",
+            "'type-bare.' + (variables.strangeLower.contains('_') && ('type-bare.' + "
+            "variables.strangeLower.substring(variables.strangeLower.indexOf('_') + 1)) in params.data ? "
+            "variables.strangeLower.substring(variables.strangeLower.indexOf('_') + 1) : variables.strangeLower)",
         ),
-        ("typeKey", "'sku.' + variables.typeName"),
-        ("typeAdded", "(variables.typeKey + '.yaml') in params.data"),
-        ("typeBuiltIn", "(variables.typeKey + '.gpus') in params.data && !variables.typeAdded"),
         ("count", "has(object.resource) ? object.resource.count : 1"),
         (
             "method",
@@ -198,8 +197,65 @@ def _variables() -> list[tuple[str, str]]:
         ),
         ("fitted", "variables.preset + (variables.serves ? '' : '.' + variables.method)"),
         ("shaped", "variables.builtIn && ('fit.' + variables.fitted) in params.data"),
-        ("class", "variables.typeBuiltIn ? params.data[variables.typeKey + '.class'] : ''"),
+        ("small", f"variables.sized ? variables.keys.filter(k, {_is_built_in('k')} && !({_fits_node('k')})) : []"),
+        (
+            "short",
+            f"variables.shaped ? variables.keys.filter(k, {_is_built_in('k')} && "
+            "!params.data['fit.' + variables.fitted].contains(',' + params.data[k + '.class'] + ',')) : []",
+        ),
     ]
+
+
+def _type_variables() -> list[tuple[str, str]]:
+    """`types`: those that nodes may be ordered as, as they are written. `keys`: their prefixes in the ConfigMap, in the same order."""
+    listed = "has(object.resource.instanceTypes) && object.resource.instanceTypes.size() > 0"
+    name = "('sku-name.' + t.lowerAscii()) in params.data ? params.data['sku-name.' + t.lowerAscii()] : t"
+    return [
+        ("listed", f"has(object.resource) && {listed}"),
+        (
+            "types",
+            "variables.listed ? object.resource.instanceTypes : (has(object.resource) ? [object.resource.instanceType] : [])",
+        ),
+        ("keys", f"variables.types.map(t, 'sku.' + ({name}))"),
+    ]
+
+
+def _field(key: str) -> str:
+    """The path of the instance type with this key, with the colon after it."""
+    entry = f"'resource.instanceTypes[' + string(variables.keys.indexOf({key})) + ']: '"
+    return f"(variables.listed ? {entry} : 'resource.instanceType: ')"
+
+
+def _type(key: str) -> str:
+    """As it was written."""
+    return f"variables.types[variables.keys.indexOf({key})]"
+
+
+def _is_built_in(key: str) -> str:
+    return f"(({key} + '.gpus') in params.data && !(({key} + '.yaml') in params.data))"
+
+
+def _is_strange(key: str) -> str:
+    """Neither known nor a size newer than the catalogue, which pass when Azure would call them GPU (N) sizes."""
+    known = f"({key} + '.gpus') in params.data || ({key} + '.yaml') in params.data"
+    return f"!({known} || {key} == 'sku.' || {_begins(key, 'standard_n')})"
+
+
+def _begins(key: str, prefix: str) -> str:
+    return f"{key}.substring(4).lowerAscii().startsWith('{prefix}')"
+
+
+def _fits_node(key: str) -> str:
+    def need(name: str) -> str:
+        return f"int(params.data[variables.needKey + '.{name}'])"
+
+    def offer(name: str) -> str:
+        return f"int(params.data[{key} + '.{name}'])"
+
+    return (
+        f"params.data[{key} + '.accelerator'] == 'nvidia' && {offer('gpus')} >= {need('gpus')} && "
+        f"{offer('gpu-bytes')} >= {need('gpu-bytes')} && {offer('gpus')} * {offer('gpu-bytes')} >= {need('node-bytes')}"
+    )
 
 
 def _validations() -> list[tuple[str, str, str]]:
@@ -240,19 +296,18 @@ def _private_preset() -> tuple[str, str, str]:
 
 
 def _types() -> list[tuple[str, str, str]]:
-    field = "'resource.instanceType: '"
     meant = f"{text(sentences.MEANT)} + params.data[variables.typeMeant] + {text(sentences.MEANT_END)}"
-    known = "variables.typeBuiltIn || variables.typeAdded || variables.type == '' || variables.typeLower.startsWith('standard_n')"
+    strange, without = "variables.strange[0]", "variables.without[0]"
     return [
         (
-            f"!variables.creating || {known} || variables.typeLower.startsWith('standard_d')",
-            f"{field} + {with_value('variables.type', sentences.TYPE_UNKNOWN)} + "
+            "!variables.creating || variables.strange.size() == 0",
+            f"{_field(strange)} + {with_value(_type(strange), sentences.TYPE_UNKNOWN)} + "
             f"(variables.typeMeant in params.data ? {meant} : '') + {text(f'; {sentences.TYPES_ARE}')}",
             f"resource.instanceType {sentences.TYPE_UNKNOWN}; {sentences.TYPES_ARE}",
         ),
         (
-            f"!variables.creating || {known} || variables.preset == '' || !variables.typeLower.startsWith('standard_d')",
-            f"{field} + {with_value('variables.type', sentences.TYPE_WITHOUT_GPU)}",
+            "!variables.creating || variables.preset == '' || variables.without.size() == 0",
+            f"{_field(without)} + {with_value(_type(without), sentences.TYPE_WITHOUT_GPU)}",
             f"resource.instanceType {sentences.TYPE_WITHOUT_GPU}",
         ),
     ]
@@ -286,7 +341,7 @@ def _uses() -> list[tuple[str, str, str]]:
         ),
         (
             "!variables.creating || !variables.serves || !variables.distributed || variables.sized || "
-            "!(variables.typeBuiltIn || variables.typeAdded)",
+            "!variables.keys.exists(k, (k + '.gpus') in params.data || (k + '.yaml') in params.data)",
             "'resource.count: ' + string(variables.count) + ' nodes cannot share the ' + params.data[variables.presetKey + '.world'] + "
             "' processes of ' + variables.preset + ' evenly; ' + params.data[variables.presetKey + '.counts']",
             "resource.count: the processes of this preset cannot be spread evenly over so many nodes",
@@ -295,36 +350,26 @@ def _uses() -> list[tuple[str, str, str]]:
 
 
 def _size() -> tuple[str, str, str]:
-    def need(key: str) -> str:
-        return f"int(params.data[variables.needKey + '.{key}'])"
-
-    def offer(key: str) -> str:
-        return f"int(params.data[variables.typeKey + '.{key}'])"
-
-    nvidia = "params.data[variables.typeKey + '.accelerator'] == 'nvidia'"
-    fits_node = (
-        f"{nvidia} && {offer('gpus')} >= {need('gpus')} && {offer('gpu-bytes')} >= {need('gpu-bytes')} && "
-        f"{offer('gpus')} * {offer('gpu-bytes')} >= {need('node-bytes')}"
-    )
+    key = "variables.small[0]"
     return (
-        f"!variables.creating || !variables.sized || !variables.typeBuiltIn || ({fits_node})",
-        "'resource.instanceType: ' + variables.type + ' has ' + params.data[variables.typeKey + '.offer'] + '; ' + "
+        "!variables.creating || variables.small.size() == 0",
+        f"{_field(key)} + {_type(key)} + ' has ' + params.data[{key} + '.offer'] + '; ' + "
         "params.data[variables.needKey + '.text'] + '; ' + "
-        f"({nvidia} ? '' : 'presets run on NVIDIA GPUs only; ') + "
-        "params.data[variables.needKey + '.fits.' + params.data[variables.typeKey + '.cloud']]",
+        f"(params.data[{key} + '.accelerator'] == 'nvidia' ? '' : 'presets run on NVIDIA GPUs only; ') + "
+        f"params.data[variables.needKey + '.fits.' + params.data[{key} + '.cloud']]",
         "resource.instanceType: its GPUs are too few or too small for the preset",
     )
 
 
 def _shape() -> tuple[str, str, str]:
     """A preset that is sized by its shape: on which classes of instance type one node holds it was planned beforehand."""
-    found = "params.data['fit.' + variables.fitted].contains(',' + variables.class + ',')"
-    short = "'short.' + variables.fitted + '.' + variables.class"
+    key = "variables.short[0]"
+    lacking = f"'short.' + variables.fitted + '.' + params.data[{key} + '.class']"
     return (
-        f"!variables.creating || !variables.shaped || !variables.typeBuiltIn || variables.configured || {found}",
-        "'resource.instanceType: ' + variables.type + ' has ' + params.data[variables.typeKey + '.offer'] + '; ' + "
-        f"variables.preset + ': ' + ({short} in params.data ? params.data[{short}] : params.data[variables.typeKey + '.unfit']) + '; ' + "
-        "params.data['cure.' + variables.fitted + '.' + params.data[variables.typeKey + '.cloud']]",
+        "!variables.creating || variables.configured || variables.short.size() == 0",
+        f"{_field(key)} + {_type(key)} + ' has ' + params.data[{key} + '.offer'] + '; ' + "
+        f"variables.preset + ': ' + ({lacking} in params.data ? params.data[{lacking}] : params.data[{key} + '.unfit']) + '; ' + "
+        f"params.data['cure.' + variables.fitted + '.' + params.data[{key} + '.cloud']]",
         "resource.instanceType: its GPUs are too few or too small for the preset",
     )
 

@@ -20,6 +20,7 @@ from hack.generate.cel import (
     with_value,
 )
 from kaito_controller.api import labels, patterns, sentences
+from kaito_controller.api.types import DEFAULT_INSTANCE_TYPE
 
 
 def workspace_rules() -> list[Rule]:
@@ -100,10 +101,26 @@ def _root_rules() -> list[Rule]:
 
 
 def _resource_rules() -> list[Rule]:
+    listed = given("self", "instanceTypes")
+    same_list = f"{value_or('self', 'instanceTypes', '[]')} == {value_or('oldSelf', 'instanceTypes', '[]')}"
     return [
         _fixed("resource.count"),
         _fixed("resource.instanceType", with_value("self", sentences.UNCHANGEABLE)),
         _full_form("resource.instanceType", patterns.INSTANCE_TYPE, sentences.INSTANCE_TYPE),
+        _full_form("resource.instanceTypes[]", patterns.INSTANCE_TYPE, sentences.INSTANCE_TYPE),
+        Rule(
+            "resource.instanceTypes",
+            "self.all(a, self.filter(b, a.lowerAscii() == b.lowerAscii()).size() == 1)",
+            sentences.INSTANCE_TYPES_TWICE,
+        ),
+        Rule(
+            "resource",
+            f"!{listed} || self.instanceType.lowerAscii() in [{text(DEFAULT_INSTANCE_TYPE.lower())}, self.instanceTypes[0].lowerAscii()]",
+            sentences.INSTANCE_TYPE_NOT_FIRST,
+            with_value("self.instanceType", sentences.INSTANCE_TYPE_NOT_FIRST),
+            field=".instanceType",
+        ),
+        Rule("resource", same_list, sentences.UNCHANGEABLE, field=".instanceTypes"),
         _full_form("resource.preferredNodes[]", patterns.DNS_SUBDOMAIN, sentences.NODE_NAME),
     ]
 

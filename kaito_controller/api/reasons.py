@@ -127,6 +127,12 @@ SPOT_NODE_EVICTED = _trouble(
     "The cloud takes a spot node back; it is drained and replaced, and that counts as no failed attempt.",
     "None needed. For nodes that stay: kaito.sh/capacity-type on-demand, or spot-then-on-demand to go on with them after an eviction.",
 )
+NEXT_INSTANCE_TYPE = _waiting(
+    "NextInstanceType",
+    _NODES,
+    "The cloud has no quota or capacity for an instance type of the list, or for a spot node, or does not offer it; the next one is tried.",
+    "None needed. `status.record.passed` holds the cloud's words.",
+)
 MACHINE_ATTEMPTS_EXHAUSTED = _terminal(
     "MachineAttemptsExhausted",
     _NODES,

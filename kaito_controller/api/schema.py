@@ -24,6 +24,10 @@ MAX_URL = 2048
 MAX_SECRETS = 16
 MAX_NODES = 100
 """Most nodes of one Workspace: each is an agent pool of its own, and an AKS cluster has at most 100."""
+MAX_INSTANCE_TYPES = 6
+"""Most entries of `resource.instanceTypes`."""
+MAX_CANDIDATES = 2 * MAX_INSTANCE_TYPES
+"""Most ways to order a node: each instance type, as spot and on demand."""
 MAX_ADAPTERS = 10
 MAX_SELECTOR_LABELS = 32
 MAX_URLS = 64

@@ -25,6 +25,11 @@ TUNING_REPLICAS = "must be 1, because tuning runs on one node and is not scaled"
 UNCHANGEABLE = f"cannot be changed; {NEW_WORKSPACE}"
 
 INSTANCE_TYPE = "cannot be an instance type; use the cloud's name for a VM size, such as Standard_NC24ads_A100_v4"
+INSTANCE_TYPES_TWICE = "names an instance type twice; give each one once, whatever its letter case"
+INSTANCE_TYPE_NOT_FIRST = (
+    "is not the first entry of resource.instanceTypes, which takes its place; "
+    "leave resource.instanceType out or repeat that entry"
+)
 SELECTOR_EMPTY = "is empty, so every node of the cluster would qualify; give at least one label under resource.labelSelector.matchLabels"
 SELECTOR_OPERATOR = (
     "must use the operator In with exactly one value, because new nodes get these labels too; write it as matchLabels"

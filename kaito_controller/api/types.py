@@ -15,7 +15,9 @@ from pydantic import Field, PrivateAttr
 
 from kaito_controller.api.schema import (
     MAX_ADAPTERS,
+    MAX_CANDIDATES,
     MAX_CONTAINERS,
+    MAX_INSTANCE_TYPES,
     MAX_LABEL,
     MAX_LABEL_KEY,
     MAX_NODES,
@@ -85,10 +87,22 @@ class ResourceSpec(ApiModel):
     """Number of GPU nodes. Cannot be changed."""
     instance_type: Annotated[str, Field(min_length=1, max_length=MAX_LABEL)] = DEFAULT_INSTANCE_TYPE
     """VM size of the nodes to create, such as Standard_NC24ads_A100_v4. Cannot be changed."""
+    instance_types: Annotated[
+        list[Annotated[str, Field(min_length=1, max_length=MAX_LABEL)]], Field(max_length=MAX_INSTANCE_TYPES)
+    ] = []
+    """VM sizes to try in this order: the next one where the cloud has no quota or capacity for a size, or does not offer it.
+
+    Takes the place of instanceType, which may then only repeat the first entry. All nodes are of one size. Cannot be changed.
+    """
     label_selector: Annotated[LabelSelector, Field(json_schema_extra={"x-kubernetes-map-type": "atomic"})]
     """Labels of the nodes to use; new nodes get them too. Cannot be changed."""
     preferred_nodes: Annotated[list[Name], Field(max_length=MAX_NODES)] = []
     """Names of existing nodes to use first."""
+
+    @property
+    def types_in_order(self) -> tuple[str, ...]:
+        """The instance types to try: those of the list, else the only one."""
+        return tuple(self.instance_types) or (self.instance_type,)
 
     @property
     def node_labels(self) -> dict[str, str]:
@@ -362,6 +376,23 @@ class FailedAttempts(ApiModel):
     """The last cause that the cloud gave."""
 
 
+class PassedCandidate(ApiModel):
+    """A way to order the nodes that was passed over."""
+
+    instance_type: Annotated[str, Field(min_length=1, max_length=MAX_LABEL)]
+    """The VM size."""
+    capacity_type: Annotated[str, Field(max_length=MAX_LABEL)] = ""
+    """spot or on-demand, where that was part of the choice."""
+    reason: Name = ""
+    """Why, as one word."""
+    message: Annotated[str, Field(max_length=1024)] = ""
+    """Why, in the words of the cloud or the provisioner."""
+    at: Annotated[str, Field(max_length=64, json_schema_extra={"format": "date-time"})]
+    """When."""
+    former: bool = False
+    """It was in an earlier round, and is tried again when nodes are ordered anew."""
+
+
 class ReleaseRecord(ApiModel):
     """Why the nodes were given back."""
 
@@ -390,6 +421,8 @@ class StatusRecord(ApiModel):
         ),
     ] = []
     """Failed Machines, by node."""
+    passed: Annotated[list[PassedCandidate], Field(max_length=MAX_CANDIDATES)] = []
+    """Entries of resource.instanceTypes that were passed over."""
     release: ReleaseRecord | None = None
     """Why the nodes were given back."""
     tuned_run: Annotated[str, Field(max_length=64)] = ""
@@ -407,6 +440,8 @@ class WorkspaceStatus(ApiModel):
     """Number of replicas that there are; what autoscalers take for the current number."""
     selector: Annotated[str, Field(max_length=128)] = ""
     """Label selector of the pods, as text, for autoscalers."""
+    instance_type: Annotated[str, Field(max_length=2 * MAX_LABEL)] = ""
+    """Which entry of resource.instanceTypes was taken; empty while none is, and without such a list."""
     progress: Annotated[str, Field(max_length=64)] = ""
     """How far a tuning run is, such as "training 30 %"; empty when its trainer does not tell."""
     record: StatusRecord | None = None

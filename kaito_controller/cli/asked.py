@@ -17,7 +17,7 @@ import click
 
 from kaito_controller.api.types import Workspace
 from kaito_controller.api.validation import validate_create
-from kaito_controller.api.violation import Violation, quote
+from kaito_controller.api.violation import CREATE_ONLY, Violation, quote
 from kaito_controller.catalog.model import DEFAULT_REGION, Catalog, Cloud, InstanceType, Preset
 from kaito_controller.catalog.plain_yaml import PlainYamlError, load_plain_yaml
 
@@ -42,6 +42,8 @@ class Asked:
     nodes: int
     faults: tuple[Violation, ...] = ()
     """What `kubectl apply` will refuse besides."""
+    listed: tuple[InstanceType, ...] = ()
+    """The entries of `resource.instanceTypes` that the catalogue knows, in order; empty without such a list."""
     tokens: int | None = None
     """What a tuning run reads, all epochs together; None when nobody says."""
 
@@ -98,8 +100,9 @@ def asked_by(found: dict[str, Any], catalog: Catalog) -> Asked:
         name=workspace.metadata.name,
         preset=preset,
         method=workspace.tuning.method_name if workspace.tuning else "",
-        type_name=workspace.resource.instance_type,
-        instance_type=catalog.instance_type(workspace.resource.instance_type),
+        type_name=workspace.resource.types_in_order[0],
+        instance_type=catalog.instance_type(workspace.resource.types_in_order[0]),
+        listed=tuple(filter(None, map(catalog.instance_type, workspace.resource.instance_types))),
         nodes=workspace.node_count(spans_nodes=preset.distributed),
         faults=faults,
     )
@@ -118,11 +121,16 @@ def _workspace_object(text: str, where: str) -> dict[str, Any]:
 
 def _sorted_faults(workspace: Workspace, catalog: Catalog) -> tuple[list[Violation], tuple[Violation, ...]]:
     """Those that the plan cannot do without, and the others. Whether the type fits is the question, not a fault."""
-    known = workspace.resource is not None and catalog.instance_type(workspace.resource.instance_type) is not None
-    found = [v for v in validate_create(workspace, catalog) if not (known and v.field == "resource.instanceType")]
+    asked = workspace.resource.types_in_order if workspace.resource is not None else ()
+    known = bool(asked) and all(catalog.instance_type(name) is not None for name in asked)
+    found = [v for v in validate_create(workspace, catalog) if not (known and _is_of_type(v))]
     root = [v for v in found if "." not in v.field and v.field not in ("metadata", "status")]
     needed = [v for v in found if v.field.startswith(_READ) or v in root]
     return needed, tuple(v for v in found if v not in needed)
+
+
+def _is_of_type(fault: Violation) -> bool:
+    return fault.unit == CREATE_ONLY and fault.field.startswith("resource.instanceType")
 
 
 def check_narrowed(narrowed: Narrowed, catalog: Catalog) -> None:

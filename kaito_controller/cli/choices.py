@@ -92,12 +92,19 @@ class Choice:
 
 
 def all_choices(asked: Asked, narrowed: Narrowed, catalog: Catalog) -> list[Choice]:
-    """Best first: what fits and can be ordered, then what fits on a retired type, then the rest. What narrows spares the type asked for."""
-    found = [replace(c, asked=c.instance_type is asked.instance_type) for c in _judged(asked, narrowed, catalog)]
+    """Best first: what fits and can be ordered, then what fits on a retired type, then the rest. What narrows spares the type asked for.
+
+    The types of a list come before all others, in the order in which they are tried.
+    """
+    found = [
+        replace(c, asked=c.instance_type in (asked.instance_type, *asked.listed))
+        for c in _judged(asked, narrowed, catalog)
+    ]
     kept = [c for c in found if c.asked or _is_wanted(c, narrowed)]
     return sorted(
         kept,
         key=lambda c: (
+            asked.listed.index(c.instance_type) if c.instance_type in asked.listed else len(asked.listed),
             not c.fits,
             not c.instance_type.current,
             best_first(c.instance_type, c.nodes, c.fitness, c.region),
@@ -121,8 +128,9 @@ def _is_wanted(choice: Choice, narrowed: Narrowed) -> bool:
 
 def _judged(asked: Asked, narrowed: Narrowed, catalog: Catalog) -> Iterator[Choice]:
     types = [t for t in catalog.instance_types.values() if t.cloud == narrowed.cloud and t.accelerator == "nvidia"]
-    if asked.instance_type is not None and asked.instance_type not in types:
-        types.append(asked.instance_type)
+    for named in (asked.instance_type, *asked.listed):
+        if named is not None and named not in types:
+            types.append(named)
     if asked.method or not asked.preset.is_sized_by_shape:
         return (_by_numbers(asked, t, narrowed.region, catalog) for t in types)
     return _by_shape(asked, types, narrowed, catalog)

@@ -42,12 +42,13 @@ def notes(asked: Asked, narrowed: Narrowed, choices: Iterable[Choice], known: Ci
     """What somebody must know besides the table, in whole sentences."""
     found = [f"kubectl apply will refuse {fault}." for fault in asked.faults]
     choices = list(choices)
-    mine = next((c for c in choices if c.asked), None)
-    if mine is None:
+    mine = [c for c in choices if c.asked]
+    if not mine:
         found.append(f"{asked.type_name} is not in the catalogue, so whether the model fits there is not known.")
     else:
-        found += _of_type(mine, narrowed)
-        found += _of_cloud(mine, known)
+        found += [note for choice in mine for note in (*_of_type(choice, narrowed), *_of_cloud(choice, known))]
+    if len(asked.listed) > 1:
+        found.append(f"Tried in this order: {', '.join(known_type.name for known_type in asked.listed)}.")
     if not asked.preset.is_sized_by_shape and not asked.method:
         found.append(
             f"{asked.preset.name} runs the program of its own image: context, requests and flags are not planned."

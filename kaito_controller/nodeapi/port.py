@@ -6,6 +6,7 @@ late, when an attempt failed and what follows is the reconciler's, and is the sa
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -15,6 +16,31 @@ from controller_runtime.resources import Object, Resource
 
 QUOTED = 480
 """Characters of a provisioner's message that are kept: no more than any sentence about it has room for."""
+
+
+LAUNCH_FAILED = "LaunchFailed"
+"""What Karpenter, and Azure's gpu-provisioner up to 0.4, say of every error of the cloud that they do not sort."""
+
+UNAVAILABLE_CODES = frozenset(
+    {
+        # Azure
+        *(
+            "QuotaExceeded",
+            "ErrCode_InsufficientVCPUQuota",
+            "InsufficientVCPUQuota",
+            "SkuNotAvailable",
+            "SKUNotAvailable",
+        ),
+        *("AllocationFailed", "ZonalAllocationFailed"),
+        *("OverconstrainedAllocationRequest", "OverconstrainedZonalAllocationRequest"),
+        # AWS
+        *("InsufficientInstanceCapacity", "VcpuLimitExceeded", "MaxSpotInstanceCountExceeded", "UnfulfillableCapacity"),
+        # Karpenter
+        *("InsufficientCapacityError",),
+    }
+)
+"""Error codes of clouds for an instance type that cannot be had. They are looked for as whole words."""
+_WORD = re.compile(r"[A-Za-z_]+")
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +109,16 @@ class Reasons:
     """The Node is away and expected back, however long that takes."""
     causeless: frozenset[str]
     """Say what happened and not why; all others quote the cloud or the provisioner."""
+    unavailable: frozenset[str]
+    """Nothing is wrong with the order but its instance type or capacity type: another one may be had (quota, capacity, not offered)."""
+    unsorted: frozenset[str] = frozenset({LAUNCH_FAILED})
+    """Quote an error that the provisioner did not sort; it means the same where the message holds one of `UNAVAILABLE_CODES`."""
+
+    def is_unavailable(self, reason: str, message: str) -> bool:
+        """Whether another instance type may be had where this one was refused. Other refusals (access, labels) would meet all alike."""
+        if reason in self.unavailable:
+            return True
+        return reason in self.unsorted and bool(UNAVAILABLE_CODES.intersection(_WORD.findall(message)))
 
 
 class NodeApi(Protocol):

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from controller_runtime.resources import Object, labels_of
-from controller_runtime.untrusted import entries, mapping
+from controller_runtime.untrusted import entries, mapping, text
 from gpu_provisioner.api import labels
 
 INSTANCE_TYPE = labels.INSTANCE_TYPE
@@ -23,6 +23,7 @@ PLATFORM = {labels.ARCH: "amd64", labels.OS: "linux"}
 """Requirements of every node that is ordered."""
 
 MOST_CONDITIONS = 100
+MOST_REQUIREMENTS = 100
 
 
 def owner_key(obj: Object) -> str:
@@ -44,8 +45,17 @@ def is_in(key: str, value: str) -> dict[str, Any]:
 
 def is_spot_order(order: Object) -> bool:
     """Whether a spot node was ordered, and nothing else."""
-    found = entries(mapping(order.get("spec")).get("requirements"), MOST_CONDITIONS)
+    found = entries(mapping(order.get("spec")).get("requirements"), MOST_REQUIREMENTS)
     return any(entry.get("key") == CAPACITY_TYPE and entry.get("values") == ["spot"] for entry in found)
+
+
+def requirement_of(order: Object, key: str) -> str:
+    """The first value that an order asks for under this key; "" when it names none."""
+    for requirement in entries(mapping(order.get("spec")).get("requirements"), MOST_REQUIREMENTS):
+        values = requirement.get("values")
+        if requirement.get("key") == key and isinstance(values, list) and values:
+            return text(values[0], 253)
+    return ""
 
 
 def conditions_of(stored: Object) -> dict[str, Mapping[str, Any]]:

@@ -45,6 +45,7 @@ from kaito_controller.workspace.conditions.status import (
     progress_of,
     scale_of,
     status_of,
+    type_of,
     workers_of,
 )
 from kaito_controller.workspace.decide.decision import Decision, begins, decide
@@ -202,7 +203,12 @@ class WorkspaceReconciler:
         workers = workers_of(snapshot, decision)
         wanted = conditions_of(snapshot, decision)
         news = changes(snapshot.raw, wanted)
-        if self._write_status(raw, wanted, workers, {**scale_of(snapshot, decision.desired), **progress_of(snapshot)}):
+        facts = {
+            **scale_of(snapshot, decision.desired),
+            **progress_of(snapshot),
+            **type_of(snapshot, decision),
+        }
+        if self._write_status(raw, wanted, workers, facts):
             self._tell(raw, news)
             self._measures.shown(snapshot, news)
 

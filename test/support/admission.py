@@ -23,6 +23,13 @@ Object = dict[str, Any]
 ROOT = Path(__file__).resolve().parents[2]
 
 
+def _index_of(value: Any, part: Any) -> celtypes.IntType:
+    """Of a part of a text, or of an entry of a list; -1 when it is not there."""
+    if isinstance(value, list):
+        return celtypes.IntType(value.index(part) if part in value else -1)
+    return celtypes.IntType(str(value).find(str(part)))
+
+
 class Cel:
     """Compiled expressions, and the results of CRD rules by input: generated objects share most of their parts."""
 
@@ -47,7 +54,7 @@ class Cel:
                 "hasValue": lambda old: celtypes.BoolType(bool(old)),
                 "lowerAscii": lambda text: celtypes.StringType(str(text).lower()),
                 "substring": lambda value, start, end=None: celtypes.StringType(str(value)[start:end]),
-                "indexOf": lambda value, part: celtypes.IntType(str(value).find(str(part))),
+                "indexOf": _index_of,
                 "replace": lambda value, old, new: celtypes.StringType(str(value).replace(str(old), str(new))),
             }
             tree = self._environment.compile(expression)
@@ -146,7 +153,7 @@ class ApiServer:
                 yield str(self._policy_value(validation["messageExpression"], inputs))
 
     def _policy_value(self, expression: str, inputs: Object) -> Any:
-        """The scalar that an expression of the policy gives."""
+        """The scalar, or the list of scalars, that an expression of the policy gives."""
         key = (expression, _read_by(expression, inputs))
         if key not in self._policy_values:
             converted = {name: celpy.json_to_cel(value) for name, value in inputs.items()}
@@ -182,7 +189,9 @@ def _prepare(node: Object, value: Any, *, top: bool = False) -> None:
 
 
 def _plain(value: Any) -> Any:
-    """A CEL scalar as JSON."""
+    """A CEL scalar, or a list of them, as JSON."""
+    if isinstance(value, list):
+        return [_plain(item) for item in value]
     if isinstance(value, celtypes.BoolType):
         return bool(value)
     return int(value) if isinstance(value, celtypes.IntType) else str(value)

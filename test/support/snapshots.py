@@ -11,8 +11,11 @@ from controller_runtime.resources import Object
 from kaito_controller.api.types import Workspace
 from kaito_controller.catalog.loader import load_catalog
 from kaito_controller.workloads.context import WorkloadContext
+from kaito_controller.workspace.decide.ladder import choose, doubts
 from kaito_controller.workspace.decide.preflight import examine
+from kaito_controller.workspace.state.candidates import Candidate
 from kaito_controller.workspace.state.naming import machine_name
+from kaito_controller.workspace.state.records import read_record, stored_record
 from kaito_controller.workspace.state.snapshot import Claim, MachinePhase, MachineView, NodeView, Snapshot
 
 START = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
@@ -20,12 +23,15 @@ UID = "11111111-2222-3333-4444-555555555555"
 TYPE = "Standard_NC6s_v3"
 
 
-def raw_workspace(*, count: int = 1, preferred: tuple[str, ...] = (), **parts: Any) -> Object:
+def raw_workspace(
+    *, count: int = 1, preferred: tuple[str, ...] = (), types: tuple[str, ...] = (), **parts: Any
+) -> Object:
     resource = {
         "count": count,
         "instanceType": TYPE,
         "labelSelector": {"matchLabels": {"apps": "phi"}},
         "preferredNodes": list(preferred),
+        **({"instanceType": types[0], "instanceTypes": list(types)} if types else {}),
     }
     meta = {
         "name": "phi",
@@ -53,11 +59,27 @@ def snapshot(
     workspace = Workspace.from_object(raw)
     running = any(kind in ("Deployment", "StatefulSet", "Job") for kind, _ in fields.get("existing", {}))
     request = examine(workspace, load_catalog(), config, running=running)
+    if len(request.candidates) > 1:
+        record = read_record(raw)
+        fields = {"attempts": record.attempts, "stored": stored_record(raw), **fields}
+        chosen = choose(
+            request.candidates,
+            fields.get("passed", record.passed),
+            doubts(request.candidates, load_catalog(), fields.get("offer"), request.wanted.count),
+            START + timedelta(seconds=after_s),
+            machines=fields.get("machines", ()),
+            attempts=fields["attempts"],
+            claimed=[Candidate(n.instance_type) for n in fields.get("nodes", {}).values() if n.claim == claim()],
+            runs=running,
+        )
+        request = examine(workspace, load_catalog(), config, running=running, candidate=chosen.candidate)
+        fields |= {"candidates": request.candidates, "passed": chosen.passed, "type_in_use": chosen.in_use}
     context = WorkloadContext(
         workspace=workspace,
         preset=request.preset,
         tuning_config_map=request.tuning_config_map,
         tuning_config=request.tuning_config,
+        runtime_args=request.runtime_args,
     )
     base: dict[str, Any] = {
         "raw": raw,

@@ -64,6 +64,8 @@ def _check_resource_change(old: ResourceSpec, new: ResourceSpec) -> Iterator[Vio
         yield Violation("resource.count", sentences.UNCHANGEABLE)
     if old.instance_type != new.instance_type:
         yield Violation("resource.instanceType", f"{quote(new.instance_type)} {sentences.UNCHANGEABLE}")
+    if old.instance_types != new.instance_types:
+        yield Violation("resource.instanceTypes", sentences.UNCHANGEABLE)
     if not _same_selector(old.label_selector, new.label_selector):
         yield Violation("resource.labelSelector", sentences.UNCHANGEABLE)
 

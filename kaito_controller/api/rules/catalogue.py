@@ -19,14 +19,14 @@ MAX_DISTRIBUTED_NAME = 52
 """A StatefulSet's revision label is its name plus a hash of up to 11 characters, and a label value has at most 63."""
 _ADAPTERS = "inference.adapters"
 _TYPE = "resource.instanceType"
+_NamedType = tuple[str, str, InstanceType | None]
 
 
 def check_catalogue(workspace: Workspace, catalog: Catalog) -> Iterator[Violation]:
     """Preset, instance type, and whether one fits the other."""
-    instance_type = None
-    if workspace.resource is not None:
-        instance_type = catalog.instance_type(workspace.resource.instance_type)
-        yield from _check_instance_type(workspace.resource.instance_type, instance_type, workspace.preset, catalog)
+    named = list(_named_types(workspace, catalog))
+    for field, name, known in named:
+        yield from _check_instance_type(field, name, known, workspace.preset, catalog)
     spec = workspace.preset
     if spec is None:
         return
@@ -39,8 +39,18 @@ def check_catalogue(workspace: Workspace, catalog: Catalog) -> Iterator[Violatio
         return
     yield from _check_access(spec, preset, path)
     yield from _check_use(workspace, preset, catalog)
-    if instance_type is not None and workspace.resource is not None:
-        yield from _check_size(workspace, preset, instance_type, catalog)
+    if any(known is not None for _, _, known in named):
+        yield from _check_sizes(workspace, preset, named, catalog)
+
+
+def _named_types(workspace: Workspace, catalog: Catalog) -> Iterator[_NamedType]:
+    """Path, name and entry of the catalogue, for each instance type that nodes may be ordered as."""
+    resource = workspace.resource
+    if resource is None:
+        return
+    for index, name in enumerate(resource.types_in_order):
+        field = f"resource.instanceTypes[{index}]" if resource.instance_types else _TYPE
+        yield field, name, catalog.instance_type(name)
 
 
 def is_default_type(name: str) -> bool:
@@ -78,16 +88,16 @@ def _meant(name: str, known: Iterable[str]) -> str:
 
 
 def _check_instance_type(
-    name: str, known: InstanceType | None, preset: PresetSpec | None, catalog: Catalog
+    field: str, name: str, known: InstanceType | None, preset: PresetSpec | None, catalog: Catalog
 ) -> Iterator[Violation]:
     """Sizes newer than the catalogue pass when Azure would call them GPU (N) sizes; CPU (D) sizes pass for templates."""
     if known is not None or name.lower().startswith("standard_n"):
         return
     if not name.lower().startswith("standard_d"):
         meant = _meant(name, catalog.instance_types) or _meant(f"Standard_{name}", catalog.instance_types)
-        yield Violation(_TYPE, f"{quote(name)} {sentences.TYPE_UNKNOWN}{meant}; {sentences.TYPES_ARE}", CREATE_ONLY)
+        yield Violation(field, f"{quote(name)} {sentences.TYPE_UNKNOWN}{meant}; {sentences.TYPES_ARE}", CREATE_ONLY)
     elif preset is not None:
-        yield Violation(_TYPE, f"{quote(name)} {sentences.TYPE_WITHOUT_GPU}", CREATE_ONLY)
+        yield Violation(field, f"{quote(name)} {sentences.TYPE_WITHOUT_GPU}", CREATE_ONLY)
 
 
 def _check_access(spec: PresetSpec, preset: Preset, path: str) -> Iterator[Violation]:
@@ -114,8 +124,8 @@ def _check_use(workspace: Workspace, preset: Preset, catalog: Catalog) -> Iterat
         yield Violation("metadata.name", message, CREATE_ONLY)
 
 
-def _check_size(
-    workspace: Workspace, preset: Preset, instance_type: InstanceType, catalog: Catalog
+def _check_sizes(
+    workspace: Workspace, preset: Preset, named: Iterable[_NamedType], catalog: Catalog
 ) -> Iterator[Violation]:
     assert workspace.resource is not None  # noqa: S101  # the caller has looked
     count = workspace.resource.count
@@ -127,12 +137,21 @@ def _check_size(
             return
         if workspace.inference.config:
             return  # what fits depends on options that only the controller sees
-        fit = fit_inference(catalog, preset, instance_type, count)
+    for field, _, known in named:
+        if known is not None:
+            yield from _check_size(workspace, preset, field, known, catalog)
+
+
+def _check_size(
+    workspace: Workspace, preset: Preset, field: str, instance_type: InstanceType, catalog: Catalog
+) -> Iterator[Violation]:
+    if workspace.inference is not None and workspace.resource is not None:
+        fit = fit_inference(catalog, preset, instance_type, workspace.resource.count)
     else:
         fit = _tuning_fit(workspace, preset, instance_type, catalog)
-    # Existing nodes may do, which only the controller sees. It orders none of a type that does not.
-    if not fit.ok and not is_default_type(instance_type.name):
-        yield Violation(_TYPE, fit.message, CREATE_ONLY)
+    # Existing nodes may do, which only the controller sees. It orders none of a default type that does not.
+    if not fit.ok and not (field == _TYPE and is_default_type(instance_type.name)):
+        yield Violation(field, fit.message, CREATE_ONLY)
 
 
 def _tuning_fit(workspace: Workspace, preset: Preset, instance_type: InstanceType, catalog: Catalog) -> Fit:

@@ -17,6 +17,7 @@ from controller_runtime.resources import Object, is_deleting, name_of, namespace
 from controller_runtime.untrusted import integer, mapping, moment
 from kaito_controller.api.conditions import WORKSPACE_DELETING, WORKSPACE_READY
 from kaito_controller.api.reasons import POD_UNSCHEDULABLE, REASONS, Reason, Severity
+from kaito_controller.api.schema import MAX_INSTANCE_TYPES
 from kaito_controller.api.sentences import try_again
 from kaito_controller.catalog.loader import load_catalog
 from kaito_controller.cli import nodeobjects
@@ -204,8 +205,21 @@ def _subject(workspace: Object) -> str:
     preset = mapping((tuning or inference).get("preset")).get("name") or "a pod template"
     purpose = f"{tuning.get('method') or 'lora'} tuning" if tuning else "inference"
     count = _nodes_wanted(workspace, resource)
-    on = f" x {resource['instanceType']}" if resource.get("instanceType") else f" node{'' if count == 1 else 's'}"
+    named = _type_text(workspace, resource)
+    on = f" x {named}" if named else f" node{'' if count == 1 else 's'}"
     return f"{purpose} of {preset} on {count}{on}"
+
+
+def _type_text(workspace: Object, resource: Mapping[str, Any]) -> str:
+    """The only instance type, or which one of a list was taken."""
+    listed = resource.get("instanceTypes")
+    if not isinstance(listed, list) or not listed:
+        return str(resource.get("instanceType") or "")
+    taken = mapping(workspace.get("status")).get("instanceType")
+    names = [str(name) for name in listed[:MAX_INSTANCE_TYPES]]
+    return (
+        f"{taken}, one of {len(names)} instance types" if taken else f"the first that can be had of {', '.join(names)}"
+    )
 
 
 def _nodes_wanted(workspace: Object, resource: Mapping[str, Any]) -> int:

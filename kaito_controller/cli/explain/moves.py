@@ -25,6 +25,7 @@ _MOVES: dict[Reason, str] = {
     reasons.CACHE_STALE: _ADMIN,
     reasons.MACHINES_PENDING: _CLOUD,
     reasons.MACHINE_REPLACED: _CLOUD,
+    reasons.NEXT_INSTANCE_TYPE: _CLOUD,
     reasons.PROVISIONER_SILENT: _ADMIN,
     reasons.MACHINE_API_MISSING: _ADMIN,
     reasons.NODE_NOT_READY: _KUBELET,

@@ -50,6 +50,9 @@ REASONS = Reasons(
     terminal=TERMINAL,
     maintenance=frozenset({reasons.POOL_IN_MAINTENANCE}),
     causeless=CAUSELESS,
+    unavailable=frozenset(
+        {reasons.QUOTA_EXCEEDED, reasons.INSUFFICIENT_CAPACITY, reasons.INSTANCE_TYPE_NOT_OFFERED},
+    ),
 )
 
 

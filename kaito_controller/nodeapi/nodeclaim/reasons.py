@@ -50,6 +50,16 @@ _WHAT_HAPPENED = _theirs(
     reasons.NODE_DELETED,
     reasons.NODE_UNHEALTHY,
 )
+_UNAVAILABLE = frozenset(
+    {
+        *_theirs(reasons.QUOTA_EXCEEDED, reasons.INSUFFICIENT_CAPACITY, reasons.INSTANCE_TYPE_NOT_OFFERED),
+        # Azure's Karpenter
+        *("SubscriptionQuotaReached", "SKUNotAvailable", "AllocationFailure", "ZonalAllocationFailure"),
+        *("OverconstrainedAllocationFailure", "OverconstrainedZonalAllocationFailure"),
+        # Karpenter says why in its Events only: no capacity, or a node class that is not ready, which costs the next entry nothing.
+        DELETED_BEFORE_LAUNCH,
+    }
+)
 _DISRUPTED = {"Drifted", "Expired", "Underutilized", "Empty", "Disrupted"}
 
 REASONS = Reasons(
@@ -58,7 +68,7 @@ REASONS = Reasons(
             *_WAITING,
             *_DISRUPTED,
             *_theirs(*(entry.reason for entry in reasons.REASONS)),
-            DELETED_BEFORE_LAUNCH,
+            *_UNAVAILABLE,
             reasons.LAUNCH_FAILED,
         }
     )
@@ -67,4 +77,5 @@ REASONS = Reasons(
     terminal=frozenset(_theirs(reasons.INSTANCE_TYPE_NOT_OFFERED, reasons.INVALID_MACHINE, reasons.POOL_NAME_TAKEN)),
     maintenance=frozenset({reasons.POOL_IN_MAINTENANCE}),
     causeless=frozenset(_WAITING | _WHAT_HAPPENED),
+    unavailable=_UNAVAILABLE,
 )

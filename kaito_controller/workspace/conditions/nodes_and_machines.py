@@ -17,10 +17,12 @@ from kaito_controller.api.reasons import Severity
 from kaito_controller.api.sentences import try_again
 from kaito_controller.catalog.offer import Shortage
 from kaito_controller.nodeapi import api_of
+from kaito_controller.workspace.conditions.instance_types import last_one, moving, stepped, told_of_types
 from kaito_controller.workspace.decide.attempts import Waiting
+from kaito_controller.workspace.decide.ladder import is_passed
 from kaito_controller.workspace.decide.nodes import Assignment
 from kaito_controller.workspace.state import naming
-from kaito_controller.workspace.state.machines import SPOT_EVICTED, reasons_of
+from kaito_controller.workspace.state.machines import SPOT_EVICTED, is_unavailable, reasons_of
 from kaito_controller.workspace.state.records import Failure, shorten
 from kaito_controller.workspace.state.snapshot import MachinePhase, MachineView, NodeView, Snapshot, Verdict
 
@@ -33,6 +35,8 @@ LISTED = 3
 def machine_verdict(snapshot: Snapshot, assignment: Assignment) -> Verdict:
     """How the ordered Machines stand."""
     wanted = snapshot.wanted
+    if assignment.step is not None:
+        return stepped(assignment.step)
     if assignment.short and snapshot.machine_api and wanted.unorderable:
         return _unorderable(snapshot, assignment)
     if assignment.short:
@@ -94,6 +98,8 @@ def _replacement(snapshot: Snapshot, assignment: Assignment) -> Verdict | None:
             reasons.MACHINE_REPLACED, f"{told} The next attempt is made at {rfc3339(wait.until)}.", wait.until
         )
     for machine in assignment.leaving:
+        if is_passed(machine, snapshot):
+            return moving(snapshot, machine)
         record = (assignment.failures or snapshot.attempts).get(machine.ordinal if machine.ordinal is not None else -1)
         if record is not None and record.reason == SPOT_EVICTED:
             return _evicted(machine, record)
@@ -133,7 +139,7 @@ def _history(snapshot: Snapshot, failure: Failure) -> str:
     before = shorten(failure.cause, 500).rstrip(".") if failure.cause and failure.cause not in cause else ""
     why = f" The last cause that was given: {before}." if before else ""
     machine = f"{snapshot.node_api.kind} {failure.machine} ({_type_text(snapshot)})"
-    return f"{_life(snapshot)}{machine} failed ({counted}): {said}.{why}"
+    return f"{_life(snapshot)}{machine} failed ({counted}): {said}.{why}{told_of_types(snapshot)}"
 
 
 def _type_text(snapshot: Snapshot) -> str:
@@ -159,7 +165,9 @@ def _progress(snapshot: Snapshot, assignment: Assignment) -> Verdict:
         text = (
             f"{_life(snapshot)}{machine.kind} {machine.name} reports {machine.reason}: {said}. {_since(machine.since)}"
         )
-        return Verdict(reasons.MACHINE_FAILING, f"{text}It counts as failed at {rfc3339(until)}.", until)
+        refused = last_one(snapshot) if is_unavailable(machine) else ""
+        types = f"{refused}{told_of_types(snapshot)}"
+        return Verdict(reasons.MACHINE_FAILING, f"{text}It counts as failed at {rfc3339(until)}.{types}", until)
     silent = [m for m in waiting if not m.touched and _age_s(m, snapshot.now) >= snapshot.limits.provisioner_silence_s]
     if silent:
         return _silent(snapshot, silent[0])
@@ -169,7 +177,7 @@ def _progress(snapshot: Snapshot, assignment: Assignment) -> Verdict:
     if waiting or assignment.order:
         return _pending(snapshot, assignment, waiting)
     if assignment.machines:
-        return Verdict(reasons.MACHINES_READY, f"Ready: {_listed(snapshot, assignment)}.")
+        return Verdict(reasons.MACHINES_READY, f"Ready: {_listed(snapshot, assignment)}.{told_of_types(snapshot)}")
     return Verdict(reasons.MACHINES_NOT_NEEDED, f"Existing nodes are used; no {snapshot.node_api.kind} was ordered.")
 
 
@@ -184,7 +192,7 @@ def _pending(snapshot: Snapshot, assignment: Assignment, waiting: list[MachineVi
     return Verdict(
         reasons.MACHINES_PENDING,
         f"Waiting for {names} to become Ready, ordered at {rfc3339(start)}; "
-        f"an attempt counts as failed at {rfc3339(until)}.{_told(assignment)}",
+        f"an attempt counts as failed at {rfc3339(until)}.{told_of_types(snapshot)}{_told(assignment)}",
         look if look > snapshot.now else until,
     )
 

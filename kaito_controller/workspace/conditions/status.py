@@ -89,6 +89,15 @@ def progress_of(snapshot: Snapshot) -> dict[str, Any]:
     return {"progress": known} if known or mapping(snapshot.raw.get("status")).get("progress") else {}
 
 
+def type_of(snapshot: Snapshot, decision: Decision) -> dict[str, Any]:
+    """Which of several candidates was taken; "" while none is, and no field where there is nothing to choose from."""
+    if len(snapshot.candidates) < 2 or decision.frozen:
+        return {}
+    held = decision.assignment
+    taken = snapshot.wanted.candidate.text if held.machines or held.order or held.nodes else ""
+    return {"instanceType": taken} if taken or mapping(snapshot.raw.get("status")).get("instanceType") else {}
+
+
 def _replicas(workload: Object) -> int:
     """As its controller counts them; until it has counted any, as it was told, which saves a write. Not when pods are refused."""
     status = mapping(workload.get("status"))

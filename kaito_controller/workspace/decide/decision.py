@@ -198,6 +198,7 @@ def _without_orders(assignment: Assignment) -> Assignment:
         order=(),
         claim=(),
         failures=None,
+        passed=None,
         sightings={},
         blocked=(),
         leaving=(),

@@ -42,12 +42,14 @@ class ModelFit:
     """What the user tells the engine."""
     sections: Mapping[str, Any] = field(default_factory=dict)
     """Of the training configuration."""
+    instance_type: str = ""
+    """As what nodes are ordered; "" for the only type that the Workspace names."""
 
     @property
     def known_type(self) -> InstanceType | None:
-        """The type that the Workspace names, if the catalogue knows it."""
+        """The type that nodes are ordered as, if the catalogue knows it."""
         resource = self.workspace.resource
-        return self.catalog.instance_type(resource.instance_type) if resource else None
+        return self.catalog.instance_type(self.instance_type or resource.instance_type) if resource else None
 
     def fit_on(self, instance_type: InstanceType | None) -> Fit | None:
         """None when the arithmetic cannot be done: no preset, no nodes, or an instance type that nobody knows."""

@@ -26,6 +26,8 @@ from kaito_controller.workspace.decide.attempts import (
     sightings,
 )
 from kaito_controller.workspace.decide.eligibility import is_wanted_type, obstacle, passed_over
+from kaito_controller.workspace.decide.ladder import Step, after_failures, step
+from kaito_controller.workspace.state.candidates import Passed
 from kaito_controller.workspace.state.caps import Excess, excess
 from kaito_controller.workspace.state.machines import Order
 from kaito_controller.workspace.state.records import Failure
@@ -48,6 +50,10 @@ class Assignment:
     remove: tuple[MachineView, ...] = ()
     failures: Mapping[int, Failure] | None = None
     """The attempts record to write, when it changes."""
+    step: Step | None = None
+    """All that is done now: the next candidate is tried."""
+    passed: tuple[Passed, ...] | None = None
+    """Candidates that were passed over, when what is on record of them changes."""
     sightings: Mapping[int, Failure] = field(default_factory=dict)
     """Causes to put on record, for Machines that have not failed yet."""
     blocked: tuple[Waiting, ...] = ()
@@ -71,6 +77,9 @@ def assign(snapshot: Snapshot, *, wants_nodes: bool) -> Assignment:
     """Fill the places; with `wants_nodes` False, give everything back."""
     count = snapshot.wanted.count if wants_nodes else 0
     current, superseded = _split(snapshot)
+    moved = step(snapshot, current) if wants_nodes else None
+    if moved is not None:
+        return Assignment(failures=moved.failures, passed=moved.passed, step=moved)
     failed = tuple(m for m in current if has_ended(m, snapshot))
     alive = tuple(m for m in current if m not in failed)
     chosen_nodes, chosen_machines, short = _choose(snapshot, alive, count)
@@ -94,6 +103,7 @@ def assign(snapshot: Snapshot, *, wants_nodes: bool) -> Assignment:
         order=orders,
         remove=tuple(sorted((*removable(superseded, failed, failures), *surplus), key=lambda machine: machine.name)),
         failures={**snapshot.attempts, **failures} if failures else None,
+        passed=after_failures(snapshot, failed, failures),
         sightings=sightings(snapshot, alive) if wants_nodes else {},
         blocked=blocked,
         leaving=leaving,

@@ -11,6 +11,8 @@ from controller_runtime.resources import Object, is_deleting, name_of, uid_of
 from kaito_controller.workloads import UpdateDecision, compare, rescaled
 from kaito_controller.workspace.act.actions import Action, ClaimNodes, Create, Delete, ReleaseNode, Remember, Replace
 from kaito_controller.workspace.decide.decision import RUNNERS, Decision, intent_of, runner
+from kaito_controller.workspace.decide.ladder import former
+from kaito_controller.workspace.state.candidates import Passed
 from kaito_controller.workspace.state.machines import build_machine
 from kaito_controller.workspace.state.records import Record, write_record
 from kaito_controller.workspace.state.snapshot import Mode, Snapshot
@@ -42,9 +44,18 @@ def _remember(snapshot: Snapshot, decision: Decision) -> list[Action]:
         tuned_run=intent_of(snapshot) if finished else snapshot.tuned_run,
         request=snapshot.request,
         trained_run=decision.trained or snapshot.trained_run,
+        passed=_passed(snapshot, decision),
     )
     stored = snapshot.stored or Record(request=record.request)
     return [] if write_record(record, uid) == write_record(stored, uid) else [Remember(record)]
+
+
+def _passed(snapshot: Snapshot, decision: Decision) -> tuple[Passed, ...]:
+    """Where nodes are given back, the next ones are new nodes, for which everything is tried again."""
+    if decision.release is not None or decision.released:
+        return former(snapshot.passed)
+    changed = decision.assignment.passed
+    return snapshot.passed if changed is None else changed
 
 
 def _give_back(snapshot: Snapshot, decision: Decision) -> list[Action]:

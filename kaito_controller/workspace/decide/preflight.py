@@ -13,6 +13,7 @@ from typing import Any
 
 from controller_runtime.resources import Object
 from kaito_controller.api import reasons
+from kaito_controller.api.capacity import capacity_types
 from kaito_controller.api.inference_config import read_inference_config
 from kaito_controller.api.rules.catalogue import depends_on_type, is_default_type
 from kaito_controller.api.tuning_config import read_tuning_config
@@ -37,6 +38,7 @@ from kaito_controller.workloads import (
 )
 from kaito_controller.workloads.context import POD_DEFAULTS, PodSettings
 from kaito_controller.workspace.decide.model_fit import ModelFit, misfit
+from kaito_controller.workspace.state.candidates import Candidate
 from kaito_controller.workspace.state.snapshot import Mode, Sizing, Verdict, Wanted
 
 SHOWN = 5
@@ -64,6 +66,8 @@ class ResolvedWorkspace:
     """Arguments of the runtime image, for a preset that runs in it."""
     sizing_on: Callable[[InstanceType], Sizing | None] = _unsized
     """How the model would run on nodes of another type than the one asked for."""
+    candidates: tuple[Candidate, ...] = ()
+    """As what nodes may be ordered, in order; all else here is about one of them."""
 
 
 def examine(
@@ -73,8 +77,10 @@ def examine(
     *,
     running: bool,
     pods: PodSettings = POD_DEFAULTS,
+    candidate: Candidate | None = None,
 ) -> ResolvedWorkspace:
     """`config`: the ConfigMap that the Workspace reads, if it exists. `running`: something was built already.
+    `candidate`: as what its nodes are ordered; the first one when not given.
 
     `pods`: how long a pod template of the user's own may load, since no preset says it, and what it may carry.
     """
@@ -82,10 +88,13 @@ def examine(
     preset = _preset(workspace, catalog)
     needs = _needs(workspace, preset)
     unread, settings = _engine_settings(workspace, config)
-    asked = ModelFit(workspace, catalog, preset, settings)
+    candidates = candidates_of(workspace, catalog)
+    candidate = candidate or next(iter(candidates), None)
+    asked = ModelFit(workspace, catalog, preset, settings, instance_type=candidate.instance_type if candidate else "")
     fit = asked.fit_on(asked.known_type)
     wanted = _wanted(
         workspace.resource,
+        candidate,
         workspace.node_count(spans_nodes=preset is not None and preset.distributed),
         needs,
         fit,
@@ -96,7 +105,7 @@ def examine(
     kept = running and settings is None
     gate = None if kept else misfit(fit) or asked.spread(plan)
     wanted, gate = _not_held_against(wanted, gate, workspace, preset)
-    gate = unread or gate
+    gate = unread or (gate if running else _unfit_entry(asked)) or gate
     gate = gate or _broken(workspace, catalog, preset, pods.template_policy, running=running)
     found: Mapping[str, Any] = {}
     if workspace.tuning is not None and gate is None:
@@ -116,7 +125,30 @@ def examine(
         engine_config=user_options(settings),
         runtime_args=asked.arguments(plan),
         sizing_on=asked.sizing_on,
+        candidates=candidates,
     )
+
+
+def candidates_of(workspace: Workspace, catalog: Catalog) -> tuple[Candidate, ...]:
+    """As what the nodes may be ordered, in order: each instance type, by the name that the catalogue has, as spot before on demand."""
+    if workspace.resource is None:
+        return ()
+    found = [(name, catalog.instance_type(name)) for name in workspace.resource.types_in_order]
+    names = [known.name if known is not None else name for name, known in found]
+    capacities = capacity_types(workspace.metadata.annotations) or ("",)
+    return tuple(Candidate(name, capacity) for capacity in capacities for name in names)
+
+
+def _unfit_entry(asked: ModelFit) -> Verdict | None:
+    """Of a list of instance types, the first that does not hold the model: nothing is ordered before the author has corrected it."""
+    listed = asked.workspace.resource.instance_types if asked.workspace.resource is not None else ()
+    for index, name in enumerate(listed):
+        entry = replace(asked, instance_type=name)
+        fit = entry.fit_on(entry.known_type)
+        found = misfit(fit) or entry.spread(entry.plan_on(entry.known_type, fit))
+        if found is not None:
+            return replace(found, message=f"resource.instanceTypes[{index}]: {found.message}")
+    return None
 
 
 def _preset(workspace: Workspace, catalog: Catalog) -> Preset | None:
@@ -158,18 +190,24 @@ def _needs(workspace: Workspace, preset: Preset | None) -> ModelRequirements | N
 
 
 def _wanted(
-    resource: ResourceSpec | None, count: int, needs: ModelRequirements | None, fit: Fit | None, catalog: Catalog
+    resource: ResourceSpec | None,
+    candidate: Candidate | None,
+    count: int,
+    needs: ModelRequirements | None,
+    fit: Fit | None,
+    catalog: Catalog,
 ) -> Wanted:
-    if resource is None:
+    if resource is None or candidate is None:
         return Wanted(0, "")
-    known = catalog.instance_type(resource.instance_type)
+    known = catalog.instance_type(candidate.instance_type)
     share = -(-needs.gpu_count // resource.count) if needs and needs.world_size > 1 else needs.gpu_count if needs else 0
     return Wanted(
         count=count,
-        instance_type=known.name if known is not None else resource.instance_type,
+        instance_type=candidate.instance_type,
+        capacity_type=candidate.capacity_type,
         match_labels=resource.node_labels,
-        nearest_type="" if known else nearest(resource.instance_type, catalog.instance_types),
-        is_default_type=is_default_type(resource.instance_type),
+        nearest_type="" if known else nearest(candidate.instance_type, catalog.instance_types),
+        is_default_type=not resource.instance_types and is_default_type(resource.instance_type),
         preferred=tuple(resource.preferred_nodes),
         gpus_per_node=fit.gpus_per_pod if fit and fit.ok else share or _some(known),
         least_gpus_per_node=share or _some(known),

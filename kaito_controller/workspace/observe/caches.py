@@ -13,6 +13,7 @@ from typing import Protocol
 from controller_runtime.conditions import is_true
 from controller_runtime.resources import Object, annotations_of, controller_of, is_deleting, labels_of, namespace_of
 from kaito_controller.api import conditions, labels
+from kaito_controller.api.schema import MAX_INSTANCE_TYPES
 from kaito_controller.api.types import DEFAULT_INSTANCE_TYPE
 from kaito_controller.nodeapi import api_of, vocabulary
 from kaito_controller.nodeapi.port import NodeApi
@@ -159,12 +160,14 @@ def _claimed_by(node: Object) -> Iterable[str]:
 
 
 def _wanting(workspace: Object) -> Iterable[str]:
-    """What a Workspace that lacks nodes looks out for: free nodes of its instance type, and its preferred nodes by name."""
+    """What a Workspace that lacks nodes looks out for: free nodes of its instance types, and its preferred nodes by name."""
     resource = workspace.get("resource") or {}
     preferred = [f"node/{name}" for name in resource.get("preferredNodes") or []]
     if is_true((workspace.get("status") or {}).get("conditions"), conditions.RESOURCE_READY):
         return preferred
-    return [*preferred, type_key(str(resource.get("instanceType") or DEFAULT_INSTANCE_TYPE))]
+    listed = resource.get("instanceTypes")
+    asked = listed if isinstance(listed, list) and listed else [resource.get("instanceType") or DEFAULT_INSTANCE_TYPE]
+    return [*preferred, *(type_key(str(name)) for name in asked[:MAX_INSTANCE_TYPES])]
 
 
 def _config_of(workspace: Object) -> Iterable[str]:

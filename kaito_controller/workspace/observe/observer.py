@@ -25,6 +25,7 @@ from kaito_controller.nodeapi.port import NodeTerms
 from kaito_controller.workloads.context import PodSettings, WorkloadContext
 from kaito_controller.workspace.act.actions import Action, Delete
 from kaito_controller.workspace.decide.deletion import Remains
+from kaito_controller.workspace.decide.ladder import Choice, choose, doubts
 from kaito_controller.workspace.decide.preflight import ResolvedWorkspace, examine
 from kaito_controller.workspace.observe.caches import (
     BY_NODE,
@@ -35,6 +36,7 @@ from kaito_controller.workspace.observe.caches import (
     HELD,
     Caches,
     Fresh,
+    instance_type_of,
     read_claim,
     type_key,
 )
@@ -44,10 +46,11 @@ from kaito_controller.workspace.observe.run_progress import RunProgress
 from kaito_controller.workspace.observe.scalers import Scalers
 from kaito_controller.workspace.observe.vanished import Vanished
 from kaito_controller.workspace.state import naming
+from kaito_controller.workspace.state.candidates import Candidate
 from kaito_controller.workspace.state.caps import Account
 from kaito_controller.workspace.state.eviction import notice_on
 from kaito_controller.workspace.state.machines import belongs_to, owner_key, read_machine
-from kaito_controller.workspace.state.records import read_record, stored_record
+from kaito_controller.workspace.state.records import Record, read_record, stored_record
 from kaito_controller.workspace.state.snapshot import (
     BroughtNodes,
     Limits,
@@ -136,16 +139,13 @@ class Observer:
         now = self._clock.now()
         workspace = Workspace.from_object(raw)
         existing = self._existing(uid_of(raw))
-        request = examine(
-            workspace,
-            self._around.catalog(),
-            self._config(workspace),
-            running=_runner(existing) is not None,
-            pods=self._around.pods,
-        )
         fresh = self._freshness(now)
         record = read_record(raw)
         machines = self._machines(raw, now, fresh["Machine"], self._vanished.of(uid_of(raw), record.attempts, now))
+        request = self._examined(workspace, existing)
+        chosen = self._chosen(raw, request, record, machines, existing, now)
+        if chosen is not None and chosen.candidate != request.wanted.candidate:
+            request = self._examined(workspace, existing, chosen.candidate)
         nodes = self._nodes(raw, request, machines)
         pods = self._pods(raw)
         refused = self._pod_refusals.of(_runner(existing), pods)
@@ -172,6 +172,9 @@ class Observer:
             absent_since=self._absent_since(raw, machines, nodes, now)
             if fresh["Node"] is not None
             else self._absences.none(uid_of(raw)),
+            candidates=request.candidates,
+            passed=chosen.passed if chosen is not None else record.passed,
+            type_in_use=chosen is not None and chosen.in_use,
             attempts=record.attempts,
             release=record.release,
             tuned_run=record.tuned_run,
@@ -187,6 +190,42 @@ class Observer:
             progress=progress,
             ask_again_at=min(filter(None, (refused.again_at, more_at)), default=None),
             fresh=fresh,
+        )
+
+    def _examined(
+        self, workspace: Workspace, existing: Mapping[tuple[str, str], Object], candidate: Candidate | None = None
+    ) -> ResolvedWorkspace:
+        return examine(
+            workspace,
+            self._around.catalog(),
+            self._config(workspace),
+            running=_runner(existing) is not None,
+            pods=self._around.pods,
+            candidate=candidate,
+        )
+
+    def _chosen(
+        self,
+        raw: Object,
+        request: ResolvedWorkspace,
+        record: Record,
+        machines: tuple[MachineView, ...],
+        existing: Mapping[tuple[str, str], Object],
+        now: datetime,
+    ) -> Choice | None:
+        """None where there is nothing to choose from."""
+        if len(request.candidates) < 2:
+            return None
+        claimed = self._caches.nodes.by_index(CLAIMED_BY, uid_of(raw))
+        return choose(
+            request.candidates,
+            record.passed,
+            doubts(request.candidates, self._around.catalog(), self._around.offer(), request.wanted.count),
+            now,
+            machines=machines,
+            attempts=record.attempts,
+            claimed=[Candidate(instance_type_of(node)) for node in sorted(claimed, key=name_of)],
+            runs=_runner(existing) is not None,
         )
 
     def remains(self, raw: Object) -> Remains:

@@ -14,9 +14,9 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 from controller_runtime.resources import Object, annotations_of, labels_of, name_of
-from controller_runtime.untrusted import entries, mapping, text
+from controller_runtime.untrusted import text
 from kaito_controller.catalog.model import DEFAULT_REGION
-from kaito_controller.nodeapi.vocabulary import INSTANCE_TYPE, WORKSPACE, WORKSPACE_NAMESPACE
+from kaito_controller.nodeapi.vocabulary import INSTANCE_TYPE, WORKSPACE, WORKSPACE_NAMESPACE, requirement_of
 
 MAX_NODES = "kaito.sh/max-nodes"
 MAX_GPUS = "kaito.sh/max-gpus"
@@ -25,7 +25,6 @@ MAX_USD_PER_HOUR = "kaito.sh/max-usd-per-hour"
 
 MOST = 1_000_000
 """Nothing larger is read from an annotation."""
-MOST_REQUIREMENTS = 100
 LISTED = 3
 """Holders that a message names before it only counts the rest."""
 
@@ -214,11 +213,7 @@ def _number(value: object) -> float | None:
 
 def instance_type_of_machine(machine: Object) -> str:
     """The instance type that a Machine was ordered with; "" when it names none."""
-    for requirement in entries(mapping(machine.get("spec")).get("requirements"), MOST_REQUIREMENTS):
-        values = requirement.get("values")
-        if requirement.get("key") == INSTANCE_TYPE and isinstance(values, list) and values:
-            return text(values[0], 253)
-    return ""
+    return requirement_of(machine, INSTANCE_TYPE)
 
 
 def total(prices: Iterable[Price]) -> Held:

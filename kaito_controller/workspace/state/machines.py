@@ -20,6 +20,7 @@ from kaito_controller.nodeapi.port import NodeApi, NodeOrder, NodeTerms, Reasons
 from kaito_controller.nodeapi.vocabulary import is_spot_order
 from kaito_controller.nodeapi.vocabulary import owner_key as owner_key
 from kaito_controller.workspace.state import naming
+from kaito_controller.workspace.state.candidates import candidate_of
 from kaito_controller.workspace.state.records import MOST_ATTEMPTS
 from kaito_controller.workspace.state.snapshot import Limits, MachinePhase, MachineView, Wanted
 
@@ -79,12 +80,18 @@ def read_machine(machine: Object, *, now: datetime, limits: Limits, fresh: datet
         initialized=report.initialized,
         kind=api.kind,
         spot=is_spot_order(machine),
+        candidate=candidate_of(machine),
     )
 
 
 def reasons_of(machine: MachineView) -> Reasons:
     """The vocabulary of the API by which it was ordered."""
     return api_of({"kind": machine.kind}).reasons
+
+
+def is_unavailable(machine: MachineView) -> bool:
+    """It was refused for its instance type or capacity type, so that another one may be had."""
+    return not machine.initialized and reasons_of(machine).is_unavailable(machine.reason, machine.message)
 
 
 def says_why(machine: MachineView) -> bool:
@@ -104,7 +111,7 @@ def build_machine(
             namespace=meta["namespace"],
             instance_type=wanted.instance_type,
             labels=node_labels(wanted.match_labels),
-            requirements={**ordered_labels(wanted.match_labels), **_capacity(workspace)},
+            requirements={**ordered_labels(wanted.match_labels), **_capacity(workspace, wanted)},
             annotations={
                 naming.WORKSPACE_UID: uid_of(workspace),
                 naming.MACHINE_ORDINAL: str(order.ordinal),
@@ -116,10 +123,10 @@ def build_machine(
     )
 
 
-def _capacity(workspace: Object) -> dict[str, str]:
-    """The capacity type that the author asks for first."""
-    found = capacity.capacity_types(annotations_of(workspace))
-    return {capacity.LABEL: found[0]} if found else {}
+def _capacity(workspace: Object, wanted: Wanted) -> dict[str, str]:
+    """The capacity type that is ordered now; the one that the author asks for first where nothing was chosen."""
+    found = wanted.capacity_type or next(iter(capacity.capacity_types(annotations_of(workspace))), "")
+    return {capacity.LABEL: found} if found else {}
 
 
 def ordered_labels(wanted: Mapping[str, str]) -> dict[str, str]:

@@ -1,7 +1,8 @@
 """What the reconciler must remember of a Workspace across restarts, kept in `status.record`.
 
-Three facts cannot be read back from the cluster once their objects are gone: how many Machines have already failed (the failed ones are
-deleted, or they would hold a GPU), that the nodes were given back after a failure, and which tuning run has succeeded. Each is written
+Four facts cannot be read back from the cluster once their objects are gone: how many Machines have already failed (the failed ones are
+deleted, or they would hold a GPU), which instance types could not be had, that the nodes were given back after a failure, and which
+tuning run has succeeded. Each is written
 *before* the deletion it explains, so a crash between the two loses nothing. The record is in `status` because only the controller may write
 there, and carries the UID of its Workspace, so that a copied object starts afresh.
 
@@ -24,8 +25,9 @@ from controller_runtime.clock import rfc3339
 from controller_runtime.resources import Object, annotations_of, uid_of
 from controller_runtime.untrusted import entries, integer, json_in, mapping, moment, text
 from kaito_controller.api.labels import TRY_AGAIN
-from kaito_controller.api.schema import MAX_NODES
+from kaito_controller.api.schema import MAX_CANDIDATES, MAX_LABEL, MAX_NODES
 from kaito_controller.workspace.state import naming
+from kaito_controller.workspace.state.candidates import Candidate, Passed
 
 MESSAGE_LIMIT = 600
 """Characters of a quoted message that are kept: enough for a cloud's error, small enough for a hundred of them."""
@@ -72,6 +74,8 @@ class Record:
     request: str = ""
     trained_run: str = ""
     """The training whose result waits in the output volume to be pushed."""
+    passed: tuple[Passed, ...] = ()
+    """Candidates that could not be had."""
 
 
 def shorten(said: str, limit: int = MESSAGE_LIMIT) -> str:
@@ -111,6 +115,7 @@ def write_record(record: Record, uid: str) -> dict[str, Any]:
         "tunedRun": record.tuned_run or None,
         "trainedRun": record.trained_run or None,
         "attempts": [_encode(ordinal, entry) for ordinal, entry in sorted(record.attempts.items())] or None,
+        "passed": [_encode_passed(entry) for entry in record.passed[-MAX_CANDIDATES:]] or None,
         "release": None
         if release is None
         else {
@@ -136,6 +141,19 @@ def _encode(ordinal: int, entry: Failure) -> dict[str, Any]:
     }
 
 
+def _encode_passed(entry: Passed) -> dict[str, Any]:
+    capacity = {"capacityType": entry.candidate.capacity_type} if entry.candidate.capacity_type else {}
+    former = {"former": True} if entry.former else {}
+    return {
+        **capacity,
+        **former,
+        "instanceType": entry.candidate.instance_type,
+        "reason": entry.reason[:WORD_LIMIT],
+        "message": shorten(entry.message),
+        "at": rfc3339(entry.at),
+    }
+
+
 def _decode(stored: Mapping[str, Any]) -> Record:
     found = {_ordinal(entry.get("ordinal")): _failure(entry) for entry in entries(stored.get("attempts"), MAX_NODES)}
     return Record(
@@ -144,6 +162,20 @@ def _decode(stored: Mapping[str, Any]) -> Record:
         tuned_run=text(stored.get("tunedRun"), _INTENT_LIMIT),
         request=text(stored.get("request"), _INTENT_LIMIT),
         trained_run=text(stored.get("trainedRun"), _INTENT_LIMIT),
+        passed=tuple(filter(None, map(_passed, entries(stored.get("passed"), MAX_CANDIDATES)))),
+    )
+
+
+def _passed(content: Mapping[str, Any]) -> Passed | None:
+    at, instance_type = moment(content.get("at")), text(content.get("instanceType"), MAX_LABEL)
+    if at is None or not instance_type:
+        return None
+    return Passed(
+        Candidate(instance_type, text(content.get("capacityType"), MAX_LABEL)),
+        reason=text(content.get("reason"), WORD_LIMIT),
+        message=text(content.get("message"), MESSAGE_LIMIT),
+        at=at,
+        former=content.get("former") is True,
     )
 
 

@@ -20,6 +20,7 @@ from kaito_controller.catalog.offer import InstanceOffer
 from kaito_controller.nodeapi import APIS, DEFAULT
 from kaito_controller.nodeapi.port import NodeApi, NodeTerms
 from kaito_controller.workloads.context import WorkloadContext
+from kaito_controller.workspace.state.candidates import NOTHING_KNOWN, Candidate, Passed
 from kaito_controller.workspace.state.caps import Account
 from kaito_controller.workspace.state.records import Attempts, Record, Release
 from kaito_controller.workspace.state.training_progress import TrainingProgress
@@ -76,6 +77,8 @@ class MachineView:
     """It was ordered as a spot node."""
     kind: str = APIS[DEFAULT].kind
     """Of the object, which says by which API the node was ordered."""
+    candidate: Candidate = NOTHING_KNOWN
+    """As what it was ordered."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,6 +174,13 @@ class Wanted:
     """The known type that is most like the one asked for; "" when that is known itself, or like none."""
     retirement: str = ""
     """What is to be said of an instance type that its cloud retires; "" for the others."""
+    capacity_type: str = ""
+    """Of the nodes to order, where that is part of the choice; "" where the labels decide."""
+
+    @property
+    def candidate(self) -> Candidate:
+        """As what nodes are ordered now."""
+        return Candidate(self.instance_type, self.capacity_type)
 
     @property
     def type_text(self) -> str:
@@ -238,6 +248,12 @@ class Snapshot:
     """By name: those of our Machines, those we claimed, the preferred ones, and free ones of our instance type."""
     absent_since: Mapping[str, datetime] = field(default_factory=dict)
     """By Machine: since when its Node has not been there, as far as this process has seen."""
+    candidates: tuple[Candidate, ...] = ()
+    """As what nodes may be ordered, in order; `wanted` is about the one that was chosen of them."""
+    passed: tuple[Passed, ...] = ()
+    """Candidates that were passed over, as is to be on record."""
+    type_in_use: bool = False
+    """Something runs on nodes of the chosen candidate, so that no other one is tried."""
     attempts: Attempts = field(default_factory=dict)
     release: Release | None = None
     tuned_run: str = ""

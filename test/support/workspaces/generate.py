@@ -105,6 +105,10 @@ def _plausible(rng: random.Random) -> Object:
         obj["resource"]["instanceType"] = rng.choice(
             [*catalog.instance_types, "Standard_N1", "Standard_D2", "m5.large", "standard_nc6s_V3"]
         )
+    if rng.random() < 0.3:
+        known = [*catalog.instance_types, "Standard_N1", "Standard_D2", "m5.large", "standard_nc6s_V3"]
+        listed = rng.sample(known, rng.choice([1, 2, 3]))
+        obj["resource"] |= {"instanceTypes": listed, "instanceType": rng.choice([listed[0], "Standard_NC12s_v3"])}
     if rng.random() < 0.5:
         obj["resource"]["count"] = rng.choice([1, 1, 2, 3, 4, 8, 9])
     if rng.random() < 0.3:
