@@ -50,6 +50,12 @@ OWN_FIGURES = (
     "a Workspace at a real API server",
     "… with 144 models",
     "the built-in catalogue imported",
+    "250 Machines ordered at once",
+    "… log lines",
+    "… memory of `gpu-provisioner`",
+    "memory that a Workspace leaves",
+    "… in `gpu-provisioner`",
+    "entries of our tables",
 )
 
 

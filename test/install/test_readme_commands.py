@@ -32,6 +32,9 @@ RUN_ELSEWHERE = {
 NOT_RUN = {
     "make bench": "measures for minutes, and what it says depends on the machine",
     "python -m test.bench.workspaces": "measures for minutes, and what it says depends on the machine",
+    "python -m test.bench.churn": "measures for minutes; test_churn_memory.py lives a few of its lives",
+    "python -m test.bench.growth": "measures for minutes, and what it says depends on the machine",
+    "python -m test.bench.orders": "measures for minutes; test_request_budget.py has the rules that it measures",
     "make docs": "downloads the site generator; .ci/run runs it",
     "make format": "writes into the tree; make lint runs it with --check",
     "make manifests": "writes into the tree; test_rendered.py runs its two generators with --check",
