@@ -98,11 +98,11 @@ def _replacement(snapshot: Snapshot, assignment: Assignment) -> Verdict | None:
             reasons.MACHINE_REPLACED, f"{told} The next attempt is made at {rfc3339(wait.until)}.", wait.until
         )
     for machine in assignment.leaving:
-        if is_passed(machine, snapshot):
-            return moving(snapshot, machine)
         record = (assignment.failures or snapshot.attempts).get(machine.ordinal if machine.ordinal is not None else -1)
         if record is not None and record.reason == SPOT_EVICTED:
             return _evicted(machine, record)
+        if is_passed(machine, snapshot):
+            return moving(snapshot, machine)
         told = f"{_history(snapshot, record)} " if record else ""
         return Verdict(
             reasons.MACHINE_REPLACED,

@@ -22,7 +22,7 @@ from kaito_controller.catalog.model import Catalog
 from kaito_controller.catalog.offer import InstanceOffer, shortage
 from kaito_controller.workspace.decide.attempts import GONE, attempt_of
 from kaito_controller.workspace.state.candidates import Candidate, Passed, with_passed
-from kaito_controller.workspace.state.machines import is_unavailable
+from kaito_controller.workspace.state.machines import SPOT_EVICTED, is_unavailable
 from kaito_controller.workspace.state.records import Attempts, Failure, shorten
 from kaito_controller.workspace.state.snapshot import MachinePhase, MachineView, Snapshot
 
@@ -85,9 +85,18 @@ def choose(
     used = [m.candidate for m in alive if m.initialized] + list(claimed)
     kept = (_first_match(candidates, used) or _of_type(candidates, used)) if runs else None
     if kept is not None:
-        return Choice(kept, passed, in_use=True)
+        return Choice(_after_eviction(kept, candidates, passed), passed, in_use=True)
     ordered = _first_match(candidates, [m.candidate for m in alive])
     return Choice(ordered, passed) if ordered is not None else _next(candidates, passed, doubted, now)
+
+
+def _after_eviction(kept: Candidate, candidates: Sequence[Candidate], passed: tuple[Passed, ...]) -> Candidate:
+    """As what a node is ordered for a set that runs: on demand where a spot node of it was taken back and the author allows that."""
+    known = _entry(kept, passed)
+    if known is None or known.reason != SPOT_EVICTED:
+        return kept
+    same = (c for c in candidates if c.instance_type == kept.instance_type and _is_left(c, passed))
+    return next(same, kept)
 
 
 def _is_superseded(machine: MachineView, attempts: Attempts) -> bool:
@@ -177,7 +186,8 @@ def after_failures(
 ) -> tuple[Passed, ...] | None:
     """What is on record of the candidates when attempts have failed; None when nothing changes.
 
-    The round is over when none is left to try, when the attempts are used up, or when a node was lost that had worked.
+    The round is over when none is left to try, when the attempts are used up, or when a node was lost that had worked; one that
+    its cloud took back is no end: the next candidate follows.
     """
     counted = [m for m in failed if m.ordinal in failures]
     if len(snapshot.candidates) < 2 or not counted:
@@ -186,11 +196,32 @@ def after_failures(
     if not used_up and following(snapshot) is not None and not any(m.initialized for m in counted):
         return None
     passed = snapshot.passed
+    evicted = [m for m in counted if m.ordinal is not None and failures[m.ordinal].reason == SPOT_EVICTED]
+    if evicted and not used_up:
+        return _without_evicted(snapshot, evicted[0], failures)
     refused = next((m for m in counted if is_unavailable(m)), None)
     if refused is not None:
         now = snapshot.now.replace(microsecond=0)
         passed = with_passed(passed, Passed(snapshot.wanted.candidate, refused.reason, shorten(refused.message), now))
     return former(passed)
+
+
+def _without_evicted(
+    snapshot: Snapshot, machine: MachineView, failures: Mapping[int, Failure]
+) -> tuple[Passed, ...] | None:
+    """The candidate that the cloud took back is passed over; once all are, the round is over."""
+    candidate = _first_match(snapshot.candidates, [machine.candidate])
+    told = failures[machine.ordinal if machine.ordinal is not None else -1]
+    if candidate is None:
+        return None
+    passed = with_passed(snapshot.passed, Passed(candidate, told.reason, shorten(told.message), told.at))
+    return passed if any(_is_left(c, passed) for c in snapshot.candidates) else former(passed)
+
+
+def _is_left(candidate: Candidate, passed: Iterable[Passed]) -> bool:
+    """It was not tried in this round."""
+    known = _entry(candidate, passed)
+    return known is None or known.reason in DEFERRED
 
 
 def former(passed: Iterable[Passed]) -> tuple[Passed, ...]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from controller_runtime.resources import Object
+from hack.localcluster.cloud.model import Outcome, Script
 from test.support.kaito_rig import Rig
 from test.support.workspace_world import workspace
 
@@ -75,6 +76,37 @@ def test_spot_nodes_that_go_without_a_notice_are_replaced_more_often_than_attemp
         )
 
     assert [(entry["reason"], entry["failed"]) for entry in attempts(rig, namespace)] == [("SpotEvicted", 0)]
+
+
+@pytest.mark.node_apis
+def test_spot_then_on_demand_goes_on_demand_after_an_eviction(rig: Rig, namespace: str) -> None:
+    rig.kubectl.apply(asking_for("spot-then-on-demand", namespace))
+    rig.wait_ready("phi", namespace)
+    ((pool, priority),) = pools_of(rig, namespace).items()
+    (node,) = rig.worker_nodes("phi", namespace)
+    assert priority == "Spot"
+
+    assert rig.cluster.cloud.pools.evict(pool, notice_s=LONG_S)
+
+    rig.wait_for(
+        lambda: rig.worker_nodes("phi", namespace) not in ([], [node]) and rig.condition("phi", namespace)[0] == "True",
+        "serving on another node",
+        90.0,
+    )
+    assert list(pools_of(rig, namespace).values()) == ["Regular"]
+
+
+@pytest.mark.node_apis
+@pytest.mark.long
+def test_spot_then_on_demand_goes_on_demand_where_there_is_no_spot_capacity(rig: Rig, namespace: str) -> None:
+    rig.cluster.cloud.pools.script(Script(Outcome.FAIL, error="allocation_failed"))
+
+    rig.kubectl.apply(asking_for("spot-then-on-demand", namespace))
+
+    rig.wait_ready("phi", namespace, 90.0)
+    assert list(pools_of(rig, namespace).values()) == ["Regular"]
+    passed = (rig.workspace("phi", namespace) or {})["status"]["record"]["passed"]
+    assert ("spot", "InsufficientCapacity") in [(entry["capacityType"], entry["reason"]) for entry in passed]
 
 
 def test_node_on_demand_is_said_to_the_cloud_too(rig: Rig, namespace: str) -> None:

@@ -9,13 +9,16 @@ import pytest
 from controller_runtime.resources import Object
 from kaito_controller.api.capacity import CAPACITY_TYPE, CHOICES, capacity_types, check_capacity
 from kaito_controller.nodeapi import APIS
+from kaito_controller.workspace.act.actions import Create, Remember
 from kaito_controller.workspace.decide.decision import decide
 from kaito_controller.workspace.decide.nodes import assign
+from kaito_controller.workspace.decide.plan import plan
+from kaito_controller.workspace.state.candidates import Candidate, Passed, candidate_of
 from kaito_controller.workspace.state.eviction import NOTICES, SPOT_LABELS, notice_on
 from kaito_controller.workspace.state.machines import Order, build_machine, read_machine
-from kaito_controller.workspace.state.records import Failure
-from kaito_controller.workspace.state.snapshot import Limits, MachinePhase, MachineView
-from test.support.snapshots import START, machine, made_node, nodes, raw_workspace, snapshot
+from kaito_controller.workspace.state.records import Failure, Record, write_record
+from kaito_controller.workspace.state.snapshot import Limits, MachinePhase, MachineView, Snapshot
+from test.support.snapshots import START, TYPE, UID, machine, made_node, nodes, raw_workspace, snapshot
 
 NOTICE = "its condition VMEventScheduled announces a preemption"
 
@@ -133,3 +136,58 @@ def test_annotation_is_refused_in_words(value: str, labels: dict[str, str], told
 
     assert len(found) == (1 if told else 0)
     assert told in "".join(found)
+
+
+SPOT, ON_DEMAND = Candidate(TYPE, "spot"), Candidate(TYPE, "on-demand")
+
+
+def spot_first(record: Record | None = None, *, count: int = 1) -> Object:
+    raw = raw_workspace(count=count)
+    raw["metadata"]["annotations"] = {CAPACITY_TYPE: "spot-then-on-demand"}
+    return raw | ({"status": {"record": write_record(record, UID)}} if record is not None else {})
+
+
+def serving(record: Record, *machines: MachineView, noticed: str = "node-0") -> Snapshot:
+    told = [made_node(m.ordinal or 0, eviction=NOTICE if m.node_name == noticed else "") for m in machines]
+    built = {("Deployment", "phi"): {"kind": "Deployment", "metadata": {"name": "phi"}}}
+    raw = spot_first(record, count=len(machines))
+    return snapshot(raw, machines=machines, nodes=nodes(*told), existing=built, after_s=60)
+
+
+def test_eviction_passes_the_spot_candidate_over_and_the_next_node_is_on_demand() -> None:
+    seen = serving(Record(), machine(spot=True, candidate=SPOT))
+
+    (record,) = [a.record for a in plan(seen, decide(seen)) if isinstance(a, Remember)]
+
+    assert [(e.candidate, e.reason, e.former) for e in record.passed] == [(SPOT, "SpotEvicted", False)]
+    assert record.attempts[0].failed == 0
+    later = snapshot(spot_first(record), after_s=120)
+    assert capacity_ordered(later) == ["on-demand"]
+
+
+def test_replica_that_is_evicted_beside_one_that_serves_is_replaced_on_demand() -> None:
+    both = (machine(0, spot=True, candidate=SPOT), machine(1, spot=True, candidate=SPOT))
+    seen = serving(Record(), *both)
+    (record,) = [a.record for a in plan(seen, decide(seen)) if isinstance(a, Remember)]
+
+    later = serving(record, machine(1, spot=True, candidate=SPOT), noticed="")
+
+    assert later.wanted.candidate == ON_DEMAND
+    assert later.type_in_use
+
+
+def test_loss_of_the_node_on_demand_begins_with_spot_again() -> None:
+    passed = (Passed(SPOT, "SpotEvicted", "gone", START),)
+    record = Record({0: Failure(1, 0, "ws", "SpotEvicted", "gone", START)}, passed=passed)
+    lost = machine(0, 1, GONE, initialized=True, reason="NodeDeleted", candidate=ON_DEMAND)
+    seen = snapshot(spot_first(record), machines=(lost,), after_s=60)
+
+    (after,) = [a.record for a in plan(seen, decide(seen)) if isinstance(a, Remember)]
+
+    assert {entry.former for entry in after.passed} == {True}
+    assert capacity_ordered(snapshot(spot_first(after), after_s=3600)) == ["spot"]
+
+
+def capacity_ordered(seen: Snapshot) -> list[str]:
+    found = [a.obj for a in plan(seen, decide(seen)) if isinstance(a, Create) and a.orders_node]
+    return [candidate_of(obj).capacity_type for obj in found]
