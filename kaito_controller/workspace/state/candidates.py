@@ -55,11 +55,6 @@ class Passed:
     """From an earlier round: told still, and tried again."""
 
 
-def is_among(candidate: Candidate, found: Iterable[Candidate]) -> bool:
-    """Whether one of these is the same."""
-    return any(other.key == candidate.key for other in found)
-
-
 def with_passed(known: Iterable[Passed], new: Passed) -> tuple[Passed, ...]:
     """One entry for each candidate, the newest last; no more than there can be candidates."""
     others = [entry for entry in known if entry.candidate.key != new.candidate.key]
