@@ -9,8 +9,8 @@ from test.support.remembered import grown, tables
 
 pytestmark = pytest.mark.faults
 
-SWEPT_LATER = {"Delays._heap"}
-"""Entries whose time has not come are swept out when they outnumber the living, which a test of the queue shows."""
+SWEPT_LATER = {"Delays._heap", "Moments._since"}
+"""Entries whose time has not come are swept out when they outnumber the living, which tests of the queue and of the moments show."""
 
 
 @pytest.mark.parametrize("lives", [WorkspaceLives, MachineLives])

@@ -29,6 +29,8 @@ from test.support.workspaces import good
 PATIENCE_S = 90.0
 NODE_CLAIM_CRD = Path(__file__).parents[2] / "config" / "crd" / "karpenter.sh_nodeclaims.yaml"
 TEAM = "team"
+FULL_NODES = 9
+"""What the samples, the distributed model and the template hold together."""
 MAX_NODES = 20
 """Nodes of the namespace, once its limit was reached and raised."""
 LABEL = "kaito.sh/workspace"
@@ -77,6 +79,7 @@ class Life:
         self.product.install()
         self.product.start_operators()
         self.product.kubectl("create", "namespace", TEAM)
+        self.product.kubectl("annotate", "namespace", TEAM, f"kaito.sh/max-nodes={FULL_NODES}")
         login = ["--docker-server=registry", "--docker-username=user", "--docker-password=not-one"]
         self.product.kubectl("-n", TEAM, "create", "secret", "docker-registry", "push-secret", *login)
         self.serve_and_tune()
@@ -148,7 +151,7 @@ class Life:
         workspace["inference"]["template"]["spec"]["volumes"] = [claim]
         self.apply(workspace)
         self.wait(lambda: self._condition("mounts-a-claim").get("reason") == "NodeLimitReached", "the limit to be told")
-        self.product.kubectl("annotate", "namespace", TEAM, f"kaito.sh/max-nodes={MAX_NODES}")
+        self.product.kubectl("annotate", "namespace", TEAM, f"kaito.sh/max-nodes={MAX_NODES}", "--overwrite")
         self.wait(
             lambda: self._condition("mounts-a-claim").get("reason") == "ContainerConfigInvalid",
             "the claim to be missed",

@@ -38,6 +38,7 @@ STORY = [
 
 pytestmark = [
     pytest.mark.model,
+    pytest.mark.long,
     pytest.mark.timeout(TIMEOUT_S + 60),
     pytest.mark.skipif(
         bool(set(client_tools().missing()) & {"crane"}) and shutil.which("go") is None, reason="crane is built with Go"

@@ -7,8 +7,8 @@ from __future__ import annotations
 
 from controller_runtime.clock import Clock
 
-MANY = 4096
-"""From so many entries on, old ones are looked for with each new one."""
+FEW = 64
+"""Up to so many entries, nobody looks for those that are over."""
 
 
 class Moments:
@@ -18,13 +18,15 @@ class Moments:
         self._clock = clock
         self._lasting_s = lasting_s
         self._since: dict[str, float] = {}
+        self._look_at = FEW
 
     def note(self, key: str) -> None:
         """It was done now."""
         self._since[key] = self._clock.monotonic()
-        if len(self._since) > MANY:
+        if len(self._since) > self._look_at:
             for old in [key for key in list(self._since) if not self.left_s(key)]:
                 self._since.pop(old, None)
+            self._look_at = max(FEW, 2 * len(self._since))
 
     def left_s(self, key: str) -> float:
         """Seconds until the moment is over, 0 when it is."""

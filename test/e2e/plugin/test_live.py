@@ -156,7 +156,8 @@ def test_a_question_that_is_not_answered_does_not_end_the_conversation(world: Wo
         terminal.type("lost\n")
         at = terminal.wait_for("does not answer yet; see: kubectl kaito explain served")
         terminal.type("again\n")
-        terminal.wait_for(r"again \[served: .*the prompt\]", at)
+        at = terminal.wait_for(r"again \[served: .*the prompt\]", at)
+        terminal.wait_for("> ?", at)
         terminal.type("\x04")
 
         assert terminal.end() == 0

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from kaito_controller.workspace.act.moments import MANY, Moments
+from kaito_controller.workspace.act.moments import FEW, Moments
 from test.support.fake_clock import FakeClock
 
 
@@ -23,8 +23,8 @@ def test_what_is_over_is_not_kept_for_ever() -> None:
     clock = FakeClock()
     moments = Moments(clock, 2.0)
 
-    for number in range(3 * MANY):
+    for number in range(3 * FEW):
         moments.note(str(number))
-        clock.advance(0.01)
+        clock.advance(0.1)
 
-    assert len(moments) <= MANY + 1
+    assert len(moments) <= FEW + 1
