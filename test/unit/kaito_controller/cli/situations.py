@@ -74,6 +74,7 @@ SITUATIONS = {
     "copies-on-two-nodes": Situation(workspace("qwen3-4b", "Standard_NV36ads_A10_v5", 2), ("--max-price", "8")),
     "not-an-nvidia-gpu": Situation(workspace("qwen3-4b", "Standard_ND96isr_MI300X_v5"), ("--gpu", "T4"), code=1),
     "type-that-nobody-knows": Situation(workspace("qwen3-4b", "Standard_NX8_v9"), ("--max-price", "4")),
+    "several-types-in-order": Situation(sample("inference-instance-types"), ("--max-price", "7")),
     "other-cloud": Situation(workspace("qwen3-4b", "g6.xlarge"), ("--gpu", "L4")),
 }
 

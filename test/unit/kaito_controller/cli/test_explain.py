@@ -200,6 +200,19 @@ def test_replicas_are_nodes_unless_the_model_spans_them() -> None:
     assert " on 1 x " in on_so_many_nodes("serves", spec={"replicas": 3}, inference=spanning)
 
 
+@pytest.mark.parametrize(
+    ("status", "expected_text"),
+    [
+        ({}, "the first that can be had of Standard_A, Standard_B"),
+        ({"instanceType": "Standard_B"}, "Standard_B, one of 2 instance types"),
+    ],
+)
+def test_of_several_instance_types_the_one_that_was_taken_is_said(status: dict[str, str], expected_text: str) -> None:
+    several = {"instanceTypes": ["Standard_A", "Standard_B"]}
+
+    assert on_so_many_nodes("serves", resource=several, status=status).endswith(f" on 1 x {expected_text}")
+
+
 def test_the_cluster_s_own_histogram_replaces_the_published_figure_of_its_phase() -> None:
     found = expected(HISTOGRAM)
 
