@@ -112,6 +112,7 @@ def test_churn_does_not_pass_the_limit(rig: Rig, namespace: str, held: Held) -> 
     assert held.most[namespace] == PER_NAMESPACE
 
 
+@pytest.mark.long
 def test_many_namespaces_do_not_pass_the_limit_of_the_cluster(rig: Rig, namespace: str, held: Held) -> None:
     others = [f"{namespace}-{number}" for number in range(4)]
     try:

@@ -153,7 +153,7 @@ RULES = pytest.mark.parametrize("holds", [contradict_nothing, name_what_is_there
 
 
 @RULES
-@settings(max_examples=300, deadline=timedelta(seconds=5))
+@settings(max_examples=150, deadline=timedelta(seconds=5))
 @given(seen=worlds())
 def test_conditions_of_one_status(holds: Callable[[Snapshot], None], seen: Snapshot) -> None:
     holds(seen)
