@@ -15,7 +15,7 @@ from typing import Any, Literal, Self
 import yaml
 
 from controller_runtime.conditions import get_condition
-from controller_runtime.errors import NotFound
+from controller_runtime.errors import ApiError, NotFound
 from controller_runtime.resources import (
     CONFIG_MAPS,
     DEPLOYMENTS,
@@ -36,9 +36,12 @@ from kaito_controller.api.labels import WORKSPACES
 from test.support.clusters import make_cluster
 from test.support.kubectl import Kubectl
 from test.support.processes import Process, wait_until
+from test.support.workspace_world import workspace
 
 ROOT = Path(__file__).resolve().parents[2]
 RELEASE_NAMESPACE = "kaito-workspace"
+CATALOGUE_NAMESPACE = "kaito-system"
+"""Where the admission policies look for their parameters."""
 TIME_SCALE = 300.0
 GPU_SIZE = "Standard_NC6s_v3"
 GPU_FAMILY = "standardNCSv3Family"
@@ -79,7 +82,7 @@ class Rig:
         environment: Mapping[str, str] | None = None,
         **settings: str,
     ) -> None:
-        """`settings` are those of the controller; `environment` is for both binaries, with prefixes."""
+        """`settings` are those of the controller; `environment` is for both, with prefixes. `admission`: with the shipped policies."""
         self.folder = folder
         own = {f"KAITO_{key.upper()}": value for key, value in settings.items()}
         self.settings = {**FAST, **own, **(environment or {})}
@@ -113,6 +116,23 @@ class Rig:
             document = yaml.safe_load((ROOT / "config" / "tuning" / file).read_text())
             document["metadata"]["namespace"] = RELEASE_NAMESPACE
             self.kubectl.apply(document)
+        if self._with_admission:
+            self._install_admission()
+
+    def _install_admission(self) -> None:
+        """The policies with the catalogue, as shipped; returns when they judge."""
+        self.kubectl("create", "namespace", CATALOGUE_NAMESPACE)
+        self.kubectl("apply", "-k", str(ROOT / "config" / "admission"))
+        probe = workspace("probe", inference={"preset": {"name": "nobody-has-this"}})
+
+        def judges() -> bool:
+            try:
+                self.client.create(WORKSPACES, probe, "default", dry_run=True)
+            except ApiError as refusal:
+                return "is no known preset" in str(refusal)
+            return False
+
+        wait_until(judges, 30.0, "the admission policy to take effect")
 
     @property
     def _environment(self) -> dict[str, str]:
