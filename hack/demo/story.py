@@ -110,7 +110,7 @@ class Story:
     def wait(self) -> None:
         """Live progress until all are ready, then the published tables."""
         print()
-        self.say("waiting for WorkspaceReady of all four; one line each time a reason changes")
+        self.say(f"waiting for WorkspaceReady of all {len(self.workspaces)}; one line each time a reason changes")
         progress = Progress(self._world, self.say)
         progress.wait_ready(self.workspaces, READY_TIMEOUT_S)
         self.title("How long each phase took")

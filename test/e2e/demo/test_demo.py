@@ -23,7 +23,7 @@ MILESTONES = [
     r"kaito-controller and gpu-provisioner are ready",
     r"tuning\.output\.image: Invalid value",
     r"workspace\.kaito\.sh/workspace-phi-3-mini created",
-    r"waiting for WorkspaceReady of all four",
+    r"waiting for WorkspaceReady of all 6;",
     r"^== How long each phase took",
     r"workspace-phi-3-mini +ready after +\d+\.\d s: .*MachinesPending \d+\.\d s",
     r"^NAME +INSTANCE +RESOURCEREADY +INFERENCEREADY +WORKSPACEREADY +AGE$",
