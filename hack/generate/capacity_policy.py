@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import Any
 
 from hack.generate.cel import quoted, text
+from hack.generate.policy import WRITES_OF_WORKSPACES
 from kaito_controller.api import capacity
 
 NAME = "kaito-workspace-capacity-type"
@@ -29,16 +30,7 @@ def capacity_policy() -> dict[str, Any]:
         "metadata": {"name": NAME},
         "spec": {
             "failurePolicy": "Fail",
-            "matchConstraints": {
-                "resourceRules": [
-                    {
-                        "apiGroups": ["kaito.sh"],
-                        "apiVersions": ["v1alpha1"],
-                        "operations": ["CREATE", "UPDATE"],
-                        "resources": ["workspaces"],
-                    }
-                ]
-            },
+            "matchConstraints": WRITES_OF_WORKSPACES,
             "matchConditions": [
                 {"name": "not-being-deleted", "expression": "!has(object.metadata.deletionTimestamp)"},
                 {"name": "asks-for-a-capacity-type", "expression": _ASKED},

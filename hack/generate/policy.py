@@ -16,6 +16,17 @@ from kaito_controller.api import patterns, sentences
 from kaito_controller.api.rules.catalogue import MAX_DISTRIBUTED_NAME
 from kaito_controller.api.types import DEFAULT_INSTANCE_TYPE
 
+WRITES_OF_WORKSPACES = {
+    "resourceRules": [
+        {
+            "apiGroups": ["kaito.sh"],
+            "apiVersions": ["v1alpha1"],
+            "operations": ["CREATE", "UPDATE"],
+            "resources": ["workspaces"],
+        }
+    ]
+}
+"""What every policy of ours looks at."""
 NAME = "kaito-workspace-catalogue"
 LIFE_NAME = "kaito-workspace-instance-type-life"
 DEFAULT_TYPE_NAME = "kaito-workspace-default-type"
@@ -34,16 +45,7 @@ def policy() -> dict[str, Any]:
         "spec": {
             "failurePolicy": "Fail",
             "paramKind": {"apiVersion": "v1", "kind": "ConfigMap"},
-            "matchConstraints": {
-                "resourceRules": [
-                    {
-                        "apiGroups": ["kaito.sh"],
-                        "apiVersions": ["v1alpha1"],
-                        "operations": ["CREATE", "UPDATE"],
-                        "resources": ["workspaces"],
-                    }
-                ]
-            },
+            "matchConstraints": WRITES_OF_WORKSPACES,
             "matchConditions": [
                 {"name": "not-being-deleted", "expression": "!has(object.metadata.deletionTimestamp)"},
                 {

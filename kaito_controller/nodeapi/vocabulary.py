@@ -7,7 +7,7 @@ from typing import Any
 
 from controller_runtime.resources import Object, labels_of
 from controller_runtime.untrusted import entries, mapping, text
-from gpu_provisioner.api import labels
+from gpu_provisioner.api import labels, reasons
 
 INSTANCE_TYPE = labels.INSTANCE_TYPE
 INSTANCE_TYPE_BETA = labels.INSTANCE_TYPE_BETA
@@ -21,6 +21,21 @@ GPU_TAINT = {"key": "sku", "value": "gpu", "effect": "NoSchedule"}
 
 PLATFORM = {labels.ARCH: "amd64", labels.OS: "linux"}
 """Requirements of every node that is ordered."""
+
+WITHOUT_CAUSE = (
+    reasons.LAUNCH_TIMEOUT,
+    reasons.REGISTRATION_TIMEOUT,
+    reasons.INITIALIZATION_TIMEOUT,
+    reasons.POOL_GONE,
+    reasons.POOL_IN_MAINTENANCE,
+    reasons.POOL_DELETING,
+    reasons.DRAINING,
+    reasons.NODE_DELETED,
+    reasons.NODE_UNHEALTHY,
+)
+"""What gpu-provisioner says has happened, but not why."""
+UNAVAILABLE = (reasons.QUOTA_EXCEEDED, reasons.INSUFFICIENT_CAPACITY, reasons.INSTANCE_TYPE_NOT_OFFERED)
+"""With which it says that another instance type may be had."""
 
 MOST_CONDITIONS = 100
 MOST_REQUIREMENTS = 100

@@ -15,7 +15,15 @@ from gpu_provisioner.api import conditions, labels, reasons
 from gpu_provisioner.api.resource import MACHINES
 from gpu_provisioner.api.wording import essence
 from kaito_controller.nodeapi.port import QUOTED, NodeOrder, Reasons, Report
-from kaito_controller.nodeapi.vocabulary import GPU_TAINT, PLATFORM, conditions_of, is_in, is_true
+from kaito_controller.nodeapi.vocabulary import (
+    GPU_TAINT,
+    PLATFORM,
+    UNAVAILABLE,
+    WITHOUT_CAUSE,
+    conditions_of,
+    is_in,
+    is_true,
+)
 
 WAITING = frozenset(
     {
@@ -33,26 +41,13 @@ WAITING = frozenset(
     }
 )
 TERMINAL = frozenset({reasons.INSTANCE_TYPE_NOT_OFFERED, reasons.INVALID_MACHINE, reasons.POOL_NAME_TAKEN})
-CAUSELESS = WAITING | {
-    reasons.LAUNCH_TIMEOUT,
-    reasons.REGISTRATION_TIMEOUT,
-    reasons.INITIALIZATION_TIMEOUT,
-    reasons.POOL_GONE,
-    reasons.POOL_IN_MAINTENANCE,
-    reasons.POOL_DELETING,
-    reasons.DRAINING,
-    reasons.NODE_DELETED,
-    reasons.NODE_UNHEALTHY,
-}
 REASONS = Reasons(
     known=frozenset(entry.reason for entry in reasons.REASONS),
     waiting=WAITING,
     terminal=TERMINAL,
     maintenance=frozenset({reasons.POOL_IN_MAINTENANCE}),
-    causeless=CAUSELESS,
-    unavailable=frozenset(
-        {reasons.QUOTA_EXCEEDED, reasons.INSUFFICIENT_CAPACITY, reasons.INSTANCE_TYPE_NOT_OFFERED},
-    ),
+    causeless=WAITING.union(WITHOUT_CAUSE),
+    unavailable=frozenset(UNAVAILABLE),
 )
 
 

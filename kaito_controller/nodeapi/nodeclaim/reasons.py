@@ -5,6 +5,7 @@ from __future__ import annotations
 from gpu_provisioner.api import node_claim, reasons
 from gpu_provisioner.api.dialect import NODE_CLAIM
 from kaito_controller.nodeapi.port import Reasons
+from kaito_controller.nodeapi.vocabulary import UNAVAILABLE, WITHOUT_CAUSE
 
 DELETED_BEFORE_LAUNCH = "DeletedBeforeLaunch"
 """Ours: read from an object that is being deleted and says nothing itself."""
@@ -39,20 +40,9 @@ _WAITING = frozenset(
         ),
     }
 )
-_WHAT_HAPPENED = _theirs(
-    reasons.LAUNCH_TIMEOUT,
-    reasons.REGISTRATION_TIMEOUT,
-    reasons.INITIALIZATION_TIMEOUT,
-    reasons.POOL_GONE,
-    reasons.POOL_IN_MAINTENANCE,
-    reasons.POOL_DELETING,
-    reasons.DRAINING,
-    reasons.NODE_DELETED,
-    reasons.NODE_UNHEALTHY,
-)
 _UNAVAILABLE = frozenset(
     {
-        *_theirs(reasons.QUOTA_EXCEEDED, reasons.INSUFFICIENT_CAPACITY, reasons.INSTANCE_TYPE_NOT_OFFERED),
+        *_theirs(*UNAVAILABLE),
         # Azure's Karpenter
         *("SubscriptionQuotaReached", "SKUNotAvailable", "AllocationFailure", "ZonalAllocationFailure"),
         *("OverconstrainedAllocationFailure", "OverconstrainedZonalAllocationFailure"),
@@ -76,6 +66,6 @@ REASONS = Reasons(
     waiting=_WAITING,
     terminal=frozenset(_theirs(reasons.INSTANCE_TYPE_NOT_OFFERED, reasons.INVALID_MACHINE, reasons.POOL_NAME_TAKEN)),
     maintenance=frozenset({reasons.POOL_IN_MAINTENANCE}),
-    causeless=frozenset(_WAITING | _WHAT_HAPPENED),
+    causeless=_WAITING.union(_theirs(*WITHOUT_CAUSE)),
     unavailable=_UNAVAILABLE,
 )
