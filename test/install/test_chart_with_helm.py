@@ -247,16 +247,30 @@ def test_helm_finds_nothing_to_complain_about(helm: Helm) -> None:
     assert reply.returncode == 0, reply.stdout + reply.stderr
 
 
-def test_the_command_of_the_readme_installs_what_it_says(helm: Helm) -> None:
-    """As `helm template`, with every variable standing for its own name."""
-    (command,) = readme.commands("helm")
-    words = [re.sub(r"\$(\w+)", r"\1", word) for word in shlex.split(command)]
-    assert words[:2] == ["helm", "install"]
-
-    reply = helm.run("template", *words[2:], "--kube-version", NEWEST)
-
+def as_documented(helm: Helm, begins: list[str]) -> dict[str, dict[str, Any]]:
+    """What the one documented command that begins so would install: `helm template`, with every variable standing for its own name."""
+    commands = [[re.sub(r"\$(\w+)", r"\1", word) for word in shlex.split(line)] for line in readme.commands("helm")]
+    (command,) = [words for words in commands if words[: len(begins)] == begins]
+    reply = helm.run("template", *command[len(begins) :], "--kube-version", NEWEST)
     assert reply.returncode == 0, reply.stderr
-    documents = by_key([document for document in yaml.safe_load_all(reply.stdout) if document])
+    return by_key([document for document in yaml.safe_load_all(reply.stdout) if document])
+
+
+def test_the_command_of_the_install_page_installs_what_it_says(helm: Helm) -> None:
+    documents = as_documented(helm, ["helm", "install"])
+
     data = documents[f"ConfigMap/{NAMESPACE}/gpu-provisioner-azure"]["data"]
     assert controller(list(documents.values()))["image"].startswith("YOUR_REGISTRY/kaito-operator:")
     assert set(data.values()) == {"SUBSCRIPTION", "RESOURCE_GROUP", "CLUSTER", "TENANT", "REGION"}
+
+
+def test_the_command_of_the_page_on_node_apis_leaves_the_nodes_to_karpenter(helm: Helm) -> None:
+    documents = as_documented(helm, ["helm", "upgrade", "--install"])
+
+    arguments = controller(list(documents.values()))["args"]
+    assert {"--node-api=nodeclaim", "--node-class=karpenter.k8s.aws/EC2NodeClass/gpu"} <= set(arguments)
+    assert not [key for key in documents if "gpu-provisioner" in key]
+
+
+def test_every_documented_command_is_one_of_these() -> None:
+    assert len(readme.commands("helm")) == 2
