@@ -9,6 +9,7 @@ from collections.abc import Callable
 from typing import Any
 
 from hack.demo.world import World
+from hack.waiting import until
 
 STEP_S = 0.2
 WIDTH = 150
@@ -59,18 +60,21 @@ class Progress:
     def _follow(
         self, names: list[str], timeout_s: float, done: Callable[[dict[str, Any]], bool]
     ) -> dict[str, dict[str, Any]]:
-        deadline = time.monotonic() + timeout_s
-        while True:
-            conditions = self._conditions(names)
+        conditions: dict[str, dict[str, Any]] = {}
+
+        def look() -> bool:
+            conditions.update(self._conditions(names))
             for name, condition in conditions.items():
                 self._show(name, condition)
             self._reassure(conditions, done)
-            if all(done(condition) for condition in conditions.values()):
-                return conditions
-            if time.monotonic() > deadline:
-                waiting = [f"{name}: {c.get('message')}" for name, c in conditions.items() if not done(c)]
-                raise NotReady("\n".join([f"not there after {timeout_s:.0f} s:", *waiting]))
-            time.sleep(STEP_S)
+            return all(done(condition) for condition in conditions.values())
+
+        def late(_: bool) -> NotReady:
+            waiting = [f"{name}: {c.get('message')}" for name, c in conditions.items() if not done(c)]
+            return NotReady("\n".join([f"not there after {timeout_s:.0f} s:", *waiting]))
+
+        until(look, timeout_s, late=late, step_s=STEP_S)
+        return conditions
 
     def _reassure(self, conditions: dict[str, dict[str, Any]], done: Callable[[dict[str, Any]], bool]) -> None:
         if time.monotonic() - self._last_said > PATIENCE_S:

@@ -15,7 +15,6 @@ import socket
 import ssl
 import subprocess
 import tempfile
-import time
 import urllib.request
 from collections.abc import Sequence
 from pathlib import Path
@@ -24,6 +23,8 @@ from typing import Any, Protocol
 
 import trustme
 import yaml
+
+from hack.waiting import until
 
 START_TIMEOUT_S = 90.0
 FIRST_SERVICE_ADDRESS = "10.96.0.1"
@@ -140,14 +141,13 @@ class ControlPlane:
 
     def wait_ready(self) -> None:
         """Wait for the API server's own readiness check."""
-        deadline = time.monotonic() + START_TIMEOUT_S
-        while time.monotonic() < deadline:
-            if self._processes["kube-apiserver"].poll() is not None:
-                break
-            if self._is_ready():
-                return
-            time.sleep(0.1)
-        raise ControlPlaneFailed(f"kube-apiserver did not become ready:\n{self.log_tail('kube-apiserver')}")
+        name = "kube-apiserver"
+        until(
+            self._is_ready,
+            START_TIMEOUT_S,
+            late=lambda _: ControlPlaneFailed(f"{name} did not become ready:\n{self.log_tail(name)}"),
+            over=lambda: self._processes[name].poll() is not None,
+        )
 
     def log_tail(self, component: str, lines: int = 20) -> str:
         """The last lines a component wrote."""

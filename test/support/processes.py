@@ -15,9 +15,9 @@ import tempfile
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import NoReturn, Self, TypeVar
+from typing import Self, TypeVar
 
-from tenacity import RetryCallState, Retrying, retry_if_result, stop_after_delay, wait_fixed
+from hack.waiting import until
 
 ROOT = Path(__file__).resolve().parents[2]
 T = TypeVar("T")
@@ -32,16 +32,10 @@ def wait_until(
 ) -> T:
     """The first truthy value of `condition`; AssertionError naming `what` and the last value after `timeout_s`."""
 
-    def fail(state: RetryCallState) -> NoReturn:
-        last = state.outcome.result() if state.outcome else None
-        raise AssertionError(f"{what} did not come true within {timeout_s:g} s; last seen: {last!r}")
+    def late(last: T) -> AssertionError:
+        return AssertionError(f"{what} did not come true within {timeout_s:g} s; last seen: {last!r}")
 
-    return Retrying(
-        retry=retry_if_result(lambda value: not value),
-        wait=wait_fixed(step_s),
-        stop=stop_after_delay(timeout_s),
-        retry_error_callback=fail,
-    )(condition)
+    return until(condition, timeout_s, late=late, step_s=step_s)
 
 
 class Process:

@@ -11,12 +11,13 @@ import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 from urllib.parse import quote
 
 import urllib3
 import yaml
-from tenacity import RetryCallState, Retrying, retry_if_result, stop_after_delay, wait_fixed
+
+from hack.waiting import until
 
 MERGE = "application/merge-patch+json"
 JSON_PATCH = "application/json-patch+json"
@@ -165,13 +166,13 @@ class RawApi:
 def eventually(probe: Callable[[], Any], wanted: Callable[[Any], bool], patience_s: float = PATIENCE_S) -> Any:
     """Probe until the result is as wanted; AssertionError with the last one after `patience_s`."""
 
-    def fail(state: RetryCallState) -> NoReturn:
-        last = state.outcome.result() if state.outcome else None
-        raise AssertionError(f"not within {patience_s} s; last seen: {last}")
+    seen: list[Any] = []
 
-    return Retrying(
-        retry=retry_if_result(lambda found: not wanted(found)),
-        wait=wait_fixed(0.02),
-        stop=stop_after_delay(patience_s),
-        retry_error_callback=fail,
-    )(probe)
+    def look() -> bool:
+        seen[:] = [probe()]
+        return wanted(seen[0])
+
+    until(
+        look, patience_s, late=lambda _: AssertionError(f"not within {patience_s} s; last seen: {seen[0]}"), step_s=0.02
+    )
+    return seen[0]

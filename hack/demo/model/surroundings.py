@@ -19,6 +19,7 @@ from typing import Self
 
 from hack.envtest.binaries import client_tools, ensure
 from hack.render.kustomize import ROOT
+from hack.waiting import until
 from kaito_controller.workloads.context import DEFAULT_CRANE_IMAGE
 from test.model.tune.pushing import base_image, run, serving_registry
 from test.support.hub_server import Hub, serving
@@ -28,6 +29,8 @@ RUNTIME_IMAGE = "registry.example.com/kaito-model-runtime:demo"
 REPOSITORY = "HuggingFaceTB/SmolLM2-135M-Instruct"  # pragma: allowlist secret (a name)
 STEP_S = 0.2
 REASSURE_S = 10.0
+PREPARE_TIMEOUT_S = 3600.0
+"""Of the download on a slow line and the conversion."""
 Say = Callable[[str], None]
 
 
@@ -85,7 +88,9 @@ class Surroundings:
     def _follow(self, child: subprocess.Popen[bytes], log: Path) -> None:
         """Repeats the lines about what is done, and how long the last has taken so far."""
         told, since, spoke = 0, time.monotonic(), time.monotonic()
-        while child.poll() is None:
+
+        def has_ended() -> bool:
+            nonlocal told, since, spoke
             lines = [line for line in log.read_text().splitlines() if line.startswith(("downloading", "converting"))]
             for line in lines[told:]:
                 self._say(line)
@@ -93,7 +98,13 @@ class Surroundings:
             if told and time.monotonic() - spoke > REASSURE_S:
                 spoke = time.monotonic()
                 self._say(f"{lines[-1].split()[0]}, {spoke - since:.0f} s so far")
-            time.sleep(STEP_S)
+            return child.poll() is not None
+
+        def late(_: bool) -> NotPrepared:
+            child.kill()
+            return NotPrepared(f"the model was not prepared within {PREPARE_TIMEOUT_S:.0f} s; see {log}")
+
+        until(has_ended, PREPARE_TIMEOUT_S, late=late, step_s=STEP_S)
 
     def _push_data(self, crane: Path, lesson: str) -> str:
         """An image with `/data/lesson.jsonl` and nothing else."""

@@ -5,11 +5,14 @@ Works on the hierarchies of cgroup v1 and on v2's single one. Every cluster has 
 
 from __future__ import annotations
 
+import contextlib
+import itertools
 import os
 import signal
-import time
 from collections.abc import Iterator
 from pathlib import Path
+
+from hack.waiting import until
 
 ROOT = Path("/sys/fs/cgroup")
 PATIENCE_S = 10.0
@@ -36,20 +39,23 @@ def make(name: str) -> None:
 
 def remove(name: str) -> None:
     """The group and all below it; processes that are still inside are killed."""
-    deadline = time.monotonic() + PATIENCE_S
-    for hierarchy in hierarchies():
-        while (hierarchy / name).exists() and time.monotonic() < deadline:
-            for group in _below(hierarchy / name):
-                _end_processes(group)
-                try:
-                    group.rmdir()
-                except OSError:
-                    time.sleep(0.05)
+    with contextlib.suppress(TimeoutError):  # What stays is told by who asks for `names`.
+        until(lambda: _is_gone(name), PATIENCE_S, late=lambda _: TimeoutError(name), step_s=0.05)
 
 
 def names(prefix: str) -> set[str]:
     """Groups directly below the roots whose name begins so."""
     return {path.name for hierarchy in hierarchies() for path in hierarchy.glob(f"{prefix}*") if path.is_dir()}
+
+
+def _is_gone(name: str) -> bool:
+    """After one attempt: a group whose processes are still ending cannot be removed yet."""
+    groups = [hierarchy / name for hierarchy in hierarchies()]
+    for group in itertools.chain.from_iterable(map(_below, groups)):
+        _end_processes(group)
+        with contextlib.suppress(OSError):
+            group.rmdir()
+    return not any(group.exists() for group in groups)
 
 
 def _below(group: Path) -> Iterator[Path]:

@@ -6,13 +6,11 @@ It looks like a machine of its own: default folders, its own address and host na
 
 from __future__ import annotations
 
-import contextlib
 import json
 import os
 import shutil
 import signal
 import subprocess
-import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
@@ -24,6 +22,7 @@ from hack.envtest.nodes.kubelet import kubelet_config, kubelet_labels, proxy_con
 from hack.envtest.nodes.network import HUB_ADDRESS, Place
 from hack.envtest.nodes.sandbox import PATH, Sandbox, SandboxError, Task
 from hack.localcluster.cloud.model import VirtualMachine
+from hack.waiting import until
 
 START_TIMEOUT_S = 60.0
 CLOUD_PLUGIN_FILE = Path(__file__).with_name("cni_cloud.py")
@@ -172,13 +171,21 @@ class Node:
         )
 
     def _wait_for_containerd(self) -> None:
-        deadline = time.monotonic() + START_TIMEOUT_S
-        while time.monotonic() < deadline and self._tasks["containerd"].poll() is None:
-            with contextlib.suppress(SandboxError, subprocess.TimeoutExpired):
-                self.ctr("version")
-                return
-            time.sleep(0.2)
-        raise SandboxError(f"containerd did not start on {self.name}:\n{tail(self.folder / 'containerd.log')}")
+        log = self.folder / "containerd.log"
+        until(
+            self._containerd_answers,
+            START_TIMEOUT_S,
+            late=lambda _: SandboxError(f"containerd did not start on {self.name}:\n{tail(log)}"),
+            over=lambda: self._tasks["containerd"].poll() is not None,
+            step_s=0.2,
+        )
+
+    def _containerd_answers(self) -> bool:
+        try:
+            self.ctr("version")
+        except (SandboxError, subprocess.TimeoutExpired):
+            return False
+        return True
 
 
 def tail(log: Path, lines: int = 15) -> str:

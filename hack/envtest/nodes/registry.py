@@ -6,8 +6,6 @@ and pods use those: registry clients speak plain HTTP to private addresses, and 
 
 from __future__ import annotations
 
-import contextlib
-import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,6 +14,7 @@ import yaml
 
 from hack.envtest.nodes.network import HUB_ADDRESS
 from hack.envtest.nodes.sandbox import Sandbox, SandboxError
+from hack.waiting import until
 
 OPEN_PORT, GUARDED_PORT = 5000, 5001
 NAMESPACE = "registries"
@@ -53,6 +52,14 @@ class Registry:
         """crane, from the hub."""
         return self.hub.run(str(self.crane), *arguments, "--insecure")
 
+    def answers(self) -> bool:
+        """Whether it speaks HTTP by now."""
+        try:
+            self.hub.run(*_probe(self.port))
+        except SandboxError:
+            return False
+        return True
+
     def tags(self, repository: str) -> list[str]:
         """Of one repository; empty when there is none."""
         try:
@@ -73,13 +80,15 @@ def start(hub: Sandbox, program: str, crane: Path, folder: Path, *, guarded: boo
     (home / "htpasswd").write_text(HTPASSWD)
     (home / "config.yaml").write_text(yaml.safe_dump(_config(home, registry.port, guarded=guarded)))
     task = hub.start([program, "serve", str(home / "config.yaml")], home / "log")
-    deadline = time.monotonic() + START_TIMEOUT_S
-    while time.monotonic() < deadline and task.poll() is None:
-        with contextlib.suppress(SandboxError):
-            hub.run(*_probe(registry.port))
-            return registry
-        time.sleep(0.1)
-    raise SandboxError(f"the {registry.name} registry did not start:\n{(home / 'log').read_text()[-2000:]}")
+    until(
+        registry.answers,
+        START_TIMEOUT_S,
+        late=lambda _: SandboxError(
+            f"the {registry.name} registry did not start:\n{(home / 'log').read_text()[-2000:]}"
+        ),
+        over=lambda: task.poll() is not None,
+    )
+    return registry
 
 
 def services() -> list[dict[str, Any]]:
