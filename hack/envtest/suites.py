@@ -12,12 +12,15 @@ import signal
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 import xml.etree.ElementTree as ElementTree
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor, as_completed
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import IO
 
 from hack.envtest import binaries, selection
 from hack.envtest.control_plane import ControlPlane
@@ -25,13 +28,16 @@ from hack.envtest.control_plane import ControlPlane
 ROOT = Path(__file__).parents[2]
 EXISTING = "existing cluster"
 PATIENCE_S = 60.0
+SIDE_BY_SIDE = 2
+INTERRUPTED = 130
 NOT_RUN = "–"
 
 
 @dataclass(frozen=True)
 class Suite:
     """Some tests that belong together. `marked` is a marker expression; `own_server`: they start control planes themselves, and with
-    `in_parallel` two at a time. `every_minor`: a brief run has it on older minors too, because what it asks of a server is the server's
+    `in_parallel` their tests run two at a time; without it, the suite runs beside another one, since it waits for most of its time.
+    `every_minor`: a brief run has it on older minors too, because what it asks of a server is the server's
     own doing and has differed between minors; the others ask the same questions of the same client code."""
 
     name: str
@@ -103,8 +109,8 @@ def server(suite: Suite, minor: str) -> Iterator[dict[str, str]]:
         yield {"ENVTEST_MINOR": minor, **own}
 
 
-def run_suite(suite: Suite, environment: Mapping[str, str], *options: str) -> Count:
-    """One pytest process with `options`; its output goes straight to the terminal."""
+def run_suite(suite: Suite, environment: Mapping[str, str], *options: str, output: IO[str] | None = None) -> Count:
+    """One pytest process with `options`; its output goes straight to the terminal, or into the file `output`."""
     with tempfile.TemporaryDirectory() as folder:
         report, left_out = Path(folder) / "report.xml", Path(folder) / "left-out"
         left_out.touch()
@@ -120,9 +126,10 @@ def run_suite(suite: Suite, environment: Mapping[str, str], *options: str) -> Co
         ]
         command += ["-o", "junit_family=xunit1"]  # the newer family has no place for figures that tests record
         command += ["-n", "2"] if suite.in_parallel else []
-        status = _run(
+        status = CHILDREN.run(
             [*command, *options, "-m", suite.marked, *suite.paths],
             {**os.environ, **environment, selection.RECORD: str(left_out)},
+            output,
         )
         count = _count(report)
         lines = tuple(sorted(set(left_out.read_text().splitlines())))
@@ -132,18 +139,66 @@ def run_suite(suite: Suite, environment: Mapping[str, str], *options: str) -> Co
 Start = Callable[[Suite, str], AbstractContextManager[dict[str, str]]]
 
 
-def run_on_fresh_server(suite: Suite, minor: str, *, repeat_failed: bool, start: Start = server) -> Count:
+def run_on_fresh_server(
+    suite: Suite, minor: str, *, repeat_failed: bool, start: Start = server, output: IO[str] | None = None
+) -> Count:
     """One suite; what failed once more on another fresh server, if that is wanted, so that one hiccup of a busy machine can be told from
     a fault."""
     with tempfile.TemporaryDirectory() as cache:
         remember = f"--override-ini=cache_dir={cache}"
         with start(suite, minor) as environment:
-            count = run_suite(suite, environment, remember)
-        if not count.failed or not repeat_failed:
+            count = run_suite(suite, environment, remember, output=output)
+        if not count.failed or not repeat_failed or CHILDREN.interrupted.is_set():
             return count
-        print(f"\n=== repeating what failed of {suite.name}: {', '.join(count.failures) or 'everything'}", flush=True)
+        what = ", ".join(count.failures) or "everything"
+        print(f"\n=== repeating what failed of {suite.name}: {what}", flush=True, file=output)
         with start(suite, minor) as environment:
-            return count.followed_by(run_suite(suite, environment, remember, "--last-failed"))
+            return count.followed_by(run_suite(suite, environment, remember, "--last-failed", output=output))
+
+
+@dataclass(frozen=True)
+class Run:
+    """A suite on a server."""
+
+    suite: Suite
+    minor: str
+    repeat_failed: bool
+
+    @property
+    def key(self) -> tuple[str, str]:
+        """Under which its count is kept."""
+        return self.suite.name, self.minor
+
+    def __call__(self, output: IO[str] | None = None) -> Count:
+        """Run it; everything that is said of it goes to the terminal, or into `output`."""
+        print(f"\n=== {self.suite.name} on {_title(self.minor)}", flush=True, file=output)
+        started = time.monotonic()
+        count = run_on_fresh_server(self.suite, self.minor, repeat_failed=self.repeat_failed, output=output)
+        print(f"=== {count} in {time.monotonic() - started:.0f} s", flush=True, file=output)
+        return count
+
+
+def side_by_side(runs: Iterable[Run]) -> dict[tuple[str, str], Count]:
+    """Two at a time; the output of each in one piece, when it has ended."""
+    results: dict[tuple[str, str], Count] = {}
+    with ThreadPoolExecutor(SIDE_BY_SIDE) as pool:
+        try:
+            for done in as_completed([pool.submit(_told_afterwards, run) for run in runs]):
+                run, count, told = done.result()
+                print(told, end="", flush=True)
+                results[run.key] = count
+        except KeyboardInterrupt:
+            pool.shutdown(wait=False, cancel_futures=True)
+            CHILDREN.interrupt()
+            raise
+    return results
+
+
+def _told_afterwards(run: Run) -> tuple[Run, Count, str]:
+    with tempfile.TemporaryFile("w+") as output:
+        count = run(output)
+        output.seek(0)
+        return run, count, output.read()
 
 
 def run(
@@ -158,28 +213,56 @@ def run(
         suites, servers = [suite for suite in SUITES if not suite.own_server], [EXISTING]
     chosen = [suite for suite in suites if not names or suite.name in names]
     binaries.ensure(binaries.client_tools())
-    results: dict[tuple[str, str], Count] = {}
-    for minor in servers:
-        for suite in chosen:
-            if older_briefly and minor != servers[0] and not suite.every_minor:
-                continue
-            print(f"\n=== {suite.name} on {_title(minor)}", flush=True)
-            started = time.monotonic()
-            results[suite.name, minor] = run_on_fresh_server(suite, minor, repeat_failed=repeat_failed)
-            print(f"=== {results[suite.name, minor]} in {time.monotonic() - started:.0f} s", flush=True)
+    runs = [
+        Run(suite, minor, repeat_failed)
+        for minor in servers
+        for suite in chosen
+        if suite.every_minor or minor == servers[0] or not older_briefly
+    ]
+    results = side_by_side([run for run in runs if not run.suite.in_parallel])
+    results |= {run.key: run() for run in runs if run.suite.in_parallel}
     print("\n" + table(results, chosen, servers) + notes(results))
     return 1 if any(count.failed for count in results.values()) else 0
 
 
-def _run(command: list[str], environment: Mapping[str, str]) -> int:
-    """The exit code. When we are interrupted, so is the child, and it gets the time to stop the servers that it started."""
-    with subprocess.Popen(command, cwd=ROOT, env=environment) as child:
-        try:
-            return child.wait()
-        except KeyboardInterrupt:
+class Children:
+    """The test processes that run now. When we are interrupted, so are they, with the time to stop what they started; none begins then."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._running: set[subprocess.Popen[bytes]] = set()
+        self.interrupted = threading.Event()
+
+    def run(self, command: list[str], environment: Mapping[str, str], output: IO[str] | None) -> int:
+        """The exit code."""
+        if self.interrupted.is_set():
+            return INTERRUPTED
+        with subprocess.Popen(command, cwd=ROOT, env=environment, stdout=output, stderr=output) as child:
+            self._note(child, running=True)
+            try:
+                return child.wait()
+            except KeyboardInterrupt:
+                self.interrupt()
+                raise
+            finally:
+                self._note(child, running=False)
+
+    def interrupt(self) -> None:
+        """Pass it on, and wait for the end."""
+        self.interrupted.set()
+        with self._lock:
+            running = tuple(self._running)
+        for child in running:
             child.send_signal(signal.SIGINT)
+        for child in running:
             child.wait(PATIENCE_S)
-            raise
+
+    def _note(self, child: subprocess.Popen[bytes], *, running: bool) -> None:
+        with self._lock:
+            (self._running.add if running else self._running.discard)(child)
+
+
+CHILDREN = Children()
 
 
 def table(results: Mapping[tuple[str, str], Count], suites: list[Suite], servers: list[str]) -> str:

@@ -35,7 +35,7 @@ class Variant:
 @functools.cache
 def good_workspaces() -> dict[str, Object]:
     """Name of the situation → a Workspace that must be accepted."""
-    return yaml.safe_load((HERE / "good.yaml").read_text("utf-8"))
+    return yaml.load((HERE / "good.yaml").read_text("utf-8"), Loader=yaml.CSafeLoader)
 
 
 def good(name: str) -> Object:
@@ -45,7 +45,7 @@ def good(name: str) -> Object:
 
 def variants() -> list[Variant]:
     """The table of bad ones."""
-    return [_variant(entry) for entry in yaml.safe_load((HERE / "bad.yaml").read_text("utf-8"))]
+    return [_variant(entry) for entry in yaml.load((HERE / "bad.yaml").read_text("utf-8"), Loader=yaml.CSafeLoader)]
 
 
 def _variant(entry: Object) -> Variant:

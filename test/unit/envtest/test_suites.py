@@ -84,6 +84,24 @@ def test_what_fails_twice_has_failed(tmp_path: Path) -> None:
     assert (count.passed, count.failed, count.repeated) == (1, 1, ())
 
 
+def test_suites_side_by_side_are_told_each_in_one_piece(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for name in ("a", "b"):
+        (tmp_path / f"test_{name}.py").write_text(f"def test_{name}():\n    assert {name!r} == 'a'\n")
+    two = [Suite(name, (str(tmp_path / f"test_{name}.py"),), own_server=True) for name in ("a", "b")]
+
+    results = suites.side_by_side([suites.Run(suite, "1.0", repeat_failed=False) for suite in two])
+
+    assert {key: (count.passed, count.failed) for key, count in results.items()} == {
+        ("a", "1.0"): (1, 0),
+        ("b", "1.0"): (0, 1),
+    }
+    first, second = sorted(re.split(r"(?=\n=== [ab] on)", capsys.readouterr().out)[1:])
+    assert "1 passed" in first
+    assert first.endswith(" s\n")
+    assert "1 failed" in second
+    assert second.endswith(" s\n")
+
+
 def run_with_plugin(folder: Path, body: str, record: Path) -> subprocess.CompletedProcess[str]:
     (folder / "test_it.py").write_text(f"import pytest\n{body}\ndef test_stays():\n    pass\n")
     command = [
