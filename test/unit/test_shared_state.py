@@ -21,7 +21,7 @@ from controller_runtime.manager.runnables import Runnables
 from controller_runtime.resources import CONFIG_MAPS, PODS
 from kaito_controller.workspace.act.drift_backoff import Repairs
 from kaito_controller.workspace.act.node_marks import Reservations
-from kaito_controller.workspace.observe.observer import Absences
+from kaito_controller.workspace.observe.onsets import Absences
 from kaito_controller.workspace.observe.pod_rejections import STALE_AFTER, PodRefusals
 from test.support.fake_clock import FakeClock
 from test.support.memory_client import MemoryClient

@@ -6,7 +6,6 @@ Everything is checked for ownership here, by UID, so that the stages behind need
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
@@ -40,6 +39,7 @@ from kaito_controller.workspace.observe.caches import (
     read_claim,
     type_key,
 )
+from kaito_controller.workspace.observe.onsets import Absences, Onsets
 from kaito_controller.workspace.observe.pod_rejections import PodRefusals
 from kaito_controller.workspace.observe.reservations import Reservations
 from kaito_controller.workspace.observe.run_progress import RunProgress
@@ -83,34 +83,9 @@ class Surroundings:
     node_terms: NodeTerms = field(default_factory=NodeTerms)
 
 
-class Absences:
-    """Since when something has been missing, by the UID that it belongs to and its own name. Thread-safe: all workers share it."""
-
-    def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._since: dict[str, dict[str, datetime]] = {}
-
-    def since(self, uid: str, missing: Iterable[str], now: datetime) -> dict[str, datetime]:
-        """Exactly these are missing now; what was not missing before is missing since `now`."""
-        with self._lock:
-            known = self._since.pop(uid, {})
-            found = {name: known.get(name, now) for name in missing}
-            if found:
-                self._since[uid] = found
-            return dict(found)
-
-    def none(self, uid: str) -> dict[str, datetime]:
-        """Whether anything is missing is not known: what was missing before is counted anew once it is."""
-        self.forget(uid)
-        return {}
-
-    def forget(self, uid: str) -> None:
-        with self._lock:
-            self._since.pop(uid, None)
-
-
 class Observer:
-    """Makes Snapshots. Remembers only what no object in the cluster tells: since when a Node has been absent, and which order vanished."""
+    """Makes Snapshots. Remembers only what no object in the cluster tells: since when a Node has been absent or an order
+    has been failing, and which order vanished."""
 
     def __init__(
         self,
@@ -132,6 +107,7 @@ class Observer:
         self._scalers = scalers
         self._run_progress = run_progress
         self._absences = Absences()
+        self._onsets = Onsets()
         self._fresh: dict[str, datetime | None] = {}
 
     def snapshot(self, raw: Object, refusal: Refusal | None = None) -> Snapshot:
@@ -141,7 +117,11 @@ class Observer:
         existing = self._existing(uid_of(raw))
         fresh = self._freshness(now)
         record = read_record(raw)
-        machines = self._machines(raw, now, fresh["Machine"], self._vanished.of(uid_of(raw), record.attempts, now))
+        machines = self._onsets.dated(
+            uid_of(raw),
+            self._machines(raw, now, fresh["Machine"], self._vanished.of(uid_of(raw), record.attempts, now)),
+            now.replace(microsecond=0),
+        )
         request = self._examined(workspace, existing)
         chosen = self._chosen(raw, request, record, machines, existing, now)
         if chosen is not None and chosen.candidate != request.wanted.candidate:
@@ -249,6 +229,7 @@ class Observer:
     def forget(self, uid: str) -> None:
         """Drop what is remembered about a Workspace that is gone."""
         self._absences.forget(uid)
+        self._onsets.forget(uid)
         self._vanished.forget(uid)
 
     def dismiss(self, actions: Iterable[Action]) -> None:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 
 from controller_runtime.resources import CONFIG_MAPS, DEPLOYMENTS, EVENTS, JOBS, NODES, Object, name_of
 from kaito_controller.api.labels import TRY_AGAIN
 from kaito_controller.workspace.act.actions import MACHINES
-from test.support.scripted_cluster import built_in
+from test.support.scripted_cluster import built_in, now
 from test.support.workspace_world import Operator, World, tuning, workspace
 
 pytestmark = pytest.mark.faults
@@ -78,6 +80,25 @@ def test_machine_that_the_provisioner_keeps_retrying_is_quoted_and_recovers(worl
         world.script.launch_failure = lambda _machine: None
         world.until_ready()
         assert len(world.all(MACHINES)) == 1
+
+
+def test_a_failure_is_dated_from_its_begin_where_the_condition_turned_long_before(world: World) -> None:
+    """The step was in progress (False) before it failed (False), so that its `lastTransitionTime` is the creation of the order."""
+    world.script.provisioner = False
+    with Operator(world, provisioner_silence_s=0.5):
+        world.apply(workspace())
+        wait_reason(world, "ProvisionerSilent")
+        began = now()
+
+        said = world.node_api.written("MachineLaunched", "False", "LaunchFailed", "QuotaExceeded: 0 cores left", 1)
+        old = {**said, "lastTransitionTime": "2020-01-01T00:00:00Z"}
+        machine = name_of(world.all(world.node_api.resource)[0])
+        world.client.patch(world.node_api.resource, machine, {"status": {"conditions": [old]}}, subresource="status")
+
+        message = wait_reason(world, "MachineFailing")
+        since = re.search(r"Since (\S+)\. It counts as failed at", message)
+        assert since is not None
+        assert began <= since[1] <= now()
 
 
 @pytest.mark.parametrize("by", ["terminal reason", "deletion by the provisioner"])
