@@ -10,10 +10,22 @@ from collections.abc import Callable, Iterable
 from typing import Protocol
 
 from controller_runtime.controller.controller import Request, Result
-from controller_runtime.resources import NODES, PODS, Object, is_deleting, labels_of, name_of, uid_of
+from controller_runtime.errors import NotFound
+from controller_runtime.resources import (
+    NODES,
+    PODS,
+    Object,
+    Resource,
+    is_deleting,
+    labels_of,
+    name_of,
+    namespace_of,
+    uid_of,
+)
 from hack.localcluster.actors.fleet import Fleet
 from hack.localcluster.actors.podfaults import PodFaults
 from hack.localcluster.actors.podlife import MODEL_PORT, ContainerRun, Moment, PodLife, RunningProgram, Stage
+from hack.localcluster.actors.podmounts import failed_mount
 from hack.localcluster.actors.pods import containers_of, is_ready, is_terminated, node_of
 from hack.localcluster.actors.podstatus import pod_status, wanted_conditions
 from hack.localcluster.actors.world import NODE, World
@@ -43,6 +55,8 @@ class ProgramHost(Protocol):
 
 LOOK_S = 0.25
 """Real seconds between two looks at the programs of a pod."""
+MOUNT_AGAIN_S = 0.5
+"""Real seconds until the volumes of a pod are tried again; nothing tells that what was missing is there."""
 
 
 class Kubelets:
@@ -86,11 +100,20 @@ class Kubelets:
         if is_terminated(pod):
             return Result()
         now = Moment(self._now(), self._world.now())
-        wake = life.advance(pod, now)
+        unmounted = life.is_due_to_start(now) and failed_mount(pod, lambda kind, name: self._find(kind, name, pod))
+        if unmounted:
+            life.say("Warning", "FailedMount", unmounted)
+        wake = now.monotonic + MOUNT_AGAIN_S if unmounted else life.advance(pod, now)
         self._report(pod, life, now, member.address, healthy=member.health == "ready")
         pauses = [LOOK_S] if life.programs else []
         pauses += [] if wake is None else [max(0.005, wake - self._now())]
         return Result(requeue_after_s=min(pauses, default=None))
+
+    def _find(self, kind: Resource, name: str, pod: Object) -> Object | None:
+        try:
+            return self._world.client.get(kind, name, namespace_of(pod))
+        except NotFound:
+            return None
 
     def _forget_predecessor(self, request: Request, pod: Object | None) -> None:
         """A pod of the same name with another UID is another pod."""

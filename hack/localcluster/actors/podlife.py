@@ -113,11 +113,18 @@ class PodLife:
         started = [run.program for run in self.runs.values() if run.stage is Stage.RUNNING and run.program is not None]
         return [program for program in started if program.ended() is None]
 
+    @property
+    def _sandbox_ready(self) -> float:
+        return self.born + self.scale(self.durations.sandbox_s)
+
+    def is_due_to_start(self, now: Moment) -> bool:
+        """Nothing of it has begun, and the next `advance` begins it."""
+        return not self.started_at and now.monotonic >= self._sandbox_ready
+
     def advance(self, pod: Object, now: Moment) -> float | None:
         """Take what is due; returns the monotonic time of the next transition, None when only the outside can change anything."""
-        sandbox_ready = self.born + self.scale(self.durations.sandbox_s)
-        if now.monotonic < sandbox_ready:
-            return sandbox_ready
+        if now.monotonic < self._sandbox_ready:
+            return self._sandbox_ready
         self.started_at = self.started_at or now.stamp
         while True:
             wakes = [self._step(pod, container, now) for container in self._eligible(pod)]

@@ -354,3 +354,21 @@ def test_object_is_kept_while_one_of_its_owners_lives(client: Client) -> None:
     )
     client.delete(CONFIG_MAPS, "second", "default")
     wait_until(lambda: gone(client, CONFIG_MAPS, "child"), what="the child collected")
+
+
+# ---- Volumes
+
+
+def test_pod_whose_secret_is_missing_waits_says_so_and_starts_once_it_is_there(
+    client: Client, kubectl: Kubectl, cluster: LocalCluster
+) -> None:
+    asked = job("pusher")
+    asked["spec"]["template"]["spec"]["volumes"] = [{"name": "docker-config", "secret": {"secretName": "push"}}]
+    kubectl.apply(asked)
+
+    wait_until(lambda: "FailedMount" in kubectl("get", "events"), 20.0, "the kubelet's complaint")
+    assert 'MountVolume.SetUp failed for volume "docker-config" : secret "push" not found' in kubectl("get", "events")
+    assert [one["status"]["phase"] for one in pods_of(client, "pusher")] == ["Pending"]
+
+    kubectl("create", "secret", "generic", "push", "--from-literal=a=b")
+    wait_until(lambda: client.get(JOBS, "pusher", "default")["status"].get("succeeded") == 1, 20.0, "the Job's success")
