@@ -1,7 +1,9 @@
 """Both operators beside the published Go programs: peak memory, CPU, writes, and the first Machine after a cold start.
 
-    python -m test.bench.beside_go [COUNT]        200 Workspaces by default, each with a Machine, a pool and a Node
+    python -m test.bench.beside_go [COUNT [PYTHON]]        200 Workspaces by default, each with a Machine, a pool and a Node
 
+PYTHON: the interpreter that runs the operators. One with their own requirements only, as the image has it (`python -m venv V; V/bin/pip
+install .`), gives the memory that a pod needs: what the tests need besides is imported too where it is installed (rich, by structlog).
 Real processes against localcluster. The Go programs were run once, on the same kind of machine and with as many Workspaces, against a
 1.37 control plane; their numbers are kept here as reference. Not the same server, then: here the cloud runs 300 times as fast and the
 provisioner's pauses are a thirtieth, so that it looks, and may write, more often for each Machine than it would in a cluster, and the
@@ -117,15 +119,15 @@ def first_machine(load: Load) -> tuple[float, float]:
     before = len(load.client.list(MACHINES).items)
     load.apply(["cold"])
     started = time.perf_counter()
-    rig.controller = Process.module("kaito_controller", env=rig._environment, log_dir=rig.folder).start()
+    rig.controller = rig.process("kaito_controller").start()
     wait_until(lambda: len(load.client.list(MACHINES).items) > before, 60.0, "its Machine", step_s=0.01)
     return time.perf_counter() - started, cpu_s(rig.controller)
 
 
-def run(count: int = COUNT) -> dict[str, float]:
+def run(count: int = COUNT, python: str = sys.executable) -> dict[str, float]:
     """Figures by the names of `REFERENCE`."""
     unlimited = {"max_nodes": "100000", "max_nodes_per_namespace": "100000"}
-    with tempfile.TemporaryDirectory(prefix="bench-") as folder, Rig(Path(folder), **unlimited) as rig:
+    with tempfile.TemporaryDirectory(prefix="bench-") as folder, Rig(Path(folder), python=python, **unlimited) as rig:
         load = Load(rig)
         few, many = ([f"{word}{n}" for n in range(number)] for word, number in (("few", FEW), ("many", count)))
         before = load.writes(PROVISIONER)
@@ -156,7 +158,7 @@ def main() -> int:
     """Measure and print a table."""
     count = int(sys.argv[1]) if len(sys.argv) > 1 else COUNT
     print(f"| {count} Workspaces | now | Go | ours beside it |\n|---|---:|---:|---:|")
-    for name, value in run(count).items():
+    for name, value in run(count, *sys.argv[2:3]).items():
         known = REFERENCE.get(name)
         beside = f"{known.go:g} | {known.ours_then:g}" if known else " | "
         print(f"| {name} | {value:.1f} | {beside} |", flush=True)

@@ -6,6 +6,7 @@ than the product under test.
 
 from __future__ import annotations
 
+import sys
 import time
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
@@ -80,10 +81,13 @@ class Rig:
         node_api: Literal["machine", "nodeclaim"] = "machine",
         admission: bool = False,
         environment: Mapping[str, str] | None = None,
+        python: str = sys.executable,
         **settings: str,
     ) -> None:
-        """`settings` are those of the controller; `environment` is for both, with prefixes. `admission`: with the shipped policies."""
+        """`settings` are those of the controller; `environment` is for both, with prefixes. `admission`: with the shipped policies.
+        `python`: the interpreter of the operators."""
         self.folder = folder
+        self.python = python
         own = {f"KAITO_{key.upper()}": value for key, value in settings.items()}
         self.settings = {**FAST, **own, **(environment or {})}
         self._with_provisioner, self._with_crd, self._with_admission = provisioner, machine_crd, admission
@@ -143,9 +147,7 @@ class Rig:
         return {**self.cluster.environment, **prefixed, **self.settings, "RELEASE_NAMESPACE": RELEASE_NAMESPACE}
 
     def start_controller(self) -> Process:
-        process = Process.module("kaito_controller", "--log-format=console", env=self._environment, log_dir=self.folder)
-        process.start().wait_for_output("workers started", 60.0)
-        return process
+        return self._started("kaito_controller")
 
     def start_replica(self) -> Process:
         """A controller that works only while it leads; it may have to wait for that."""
@@ -155,8 +157,16 @@ class Rig:
         return process.start()
 
     def start_provisioner(self) -> Process:
-        process = Process.module("gpu_provisioner", "--log-format=console", env=self._environment, log_dir=self.folder)
-        process.start().wait_for_output("workers started", 60.0)
+        return self._started("gpu_provisioner")
+
+    def process(self, module: str) -> Process:
+        """An operator of this rig, not started yet."""
+        arguments = {"env": self._environment, "log_dir": self.folder, "python": self.python}
+        return Process.module(module, "--log-format=console", **arguments)
+
+    def _started(self, module: str) -> Process:
+        process = self.process(module).start()
+        process.wait_for_output("workers started", 60.0)
         return process
 
     def get(self, kind: str, name: str, namespace: str = "") -> Object:

@@ -64,10 +64,15 @@ class Process:
 
     @classmethod
     def module(
-        cls, module: str, *args: str, env: Mapping[str, str] | None = None, log_dir: Path | None = None
+        cls,
+        module: str,
+        *args: str,
+        env: Mapping[str, str] | None = None,
+        log_dir: Path | None = None,
+        python: str = sys.executable,
     ) -> Process:
-        """`python -m module args…` with the interpreter that runs the tests."""
-        return cls([sys.executable, "-m", module, *args], env=env, name=module, log_dir=log_dir)
+        """`python -m module args…` with the interpreter that runs the tests, or another one."""
+        return cls([python, "-m", module, *args], env=env, name=module, log_dir=log_dir)
 
     def start(self) -> Self:
         """Start the child; its stdout and stderr go to `log_path`."""
