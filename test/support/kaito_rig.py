@@ -6,12 +6,13 @@ than the product under test.
 
 from __future__ import annotations
 
+import os
 import sys
 import time
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Any, Self
 
 import yaml
 
@@ -43,6 +44,9 @@ ROOT = Path(__file__).resolve().parents[2]
 RELEASE_NAMESPACE = "kaito-workspace"
 CATALOGUE_NAMESPACE = "kaito-system"
 """Where the admission policies look for their parameters."""
+NODE_API = os.environ.get("E2E_NODE_API", "machine")
+"""By which nodes are ordered where a test does not say: `machine` or `nodeclaim`. Operators find it out by themselves, by the CRD."""
+ORDERS = {dialect.name: dialect.resource for dialect in DIALECTS}
 TIME_SCALE = 300.0
 GPU_SIZE = "Standard_NC6s_v3"
 GPU_FAMILY = "standardNCSv3Family"
@@ -51,7 +55,7 @@ KINDS = {
     resource.kind.lower(): resource
     for resource in (
         *(WORKSPACES, DEPLOYMENTS, STATEFUL_SETS, JOBS, SERVICES, CONFIG_MAPS, PODS, NODES),
-        *(dialect.resource for dialect in DIALECTS),
+        *ORDERS.values(),
     )
 }
 """Resources by the word that a user types for one of them."""
@@ -78,7 +82,7 @@ class Rig:
         *,
         provisioner: bool = True,
         machine_crd: bool = True,
-        node_api: Literal["machine", "nodeclaim"] = "machine",
+        node_api: str = NODE_API,
         admission: bool = False,
         environment: Mapping[str, str] | None = None,
         python: str = sys.executable,
@@ -91,8 +95,7 @@ class Rig:
         own = {f"KAITO_{key.upper()}": value for key, value in settings.items()}
         self.settings = {**FAST, **own, **(environment or {})}
         self._with_provisioner, self._with_crd, self._with_admission = provisioner, machine_crd, admission
-        self.node_kind = {"machine": "machines", "nodeclaim": "nodeclaims"}[node_api]
-        self.orders = next(dialect.resource for dialect in DIALECTS if dialect.resource.plural == self.node_kind)
+        self.orders = ORDERS[node_api]
         """The resource by which nodes are ordered here; both operators find that out by themselves."""
         self._stack = ExitStack()
 
@@ -112,7 +115,7 @@ class Rig:
         self._stack.close()
 
     def _install(self) -> None:
-        files = ["kaito.sh_workspaces.yaml", *([f"karpenter.sh_{self.node_kind}.yaml"] if self._with_crd else [])]
+        files = ["kaito.sh_workspaces.yaml", *([f"karpenter.sh_{self.orders.plural}.yaml"] if self._with_crd else [])]
         for file in files:
             self.kubectl("create", "-f", str(ROOT / "config" / "crd" / file))
         self.kubectl("create", "namespace", RELEASE_NAMESPACE)

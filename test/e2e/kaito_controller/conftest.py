@@ -6,25 +6,30 @@ The cluster is made once for the module; each test works in a namespace of its o
 from __future__ import annotations
 
 import itertools
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from test.support.kaito_rig import Rig
+from test.support.kaito_rig import NODE_API, ORDERS, Rig
 
 _SERIAL = itertools.count()
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    """What carries the marker `node_apis` is run once for each API by which nodes are ordered, on a cluster that has only that one."""
+    """What carries the marker `node_apis` is run once for each API by which nodes are ordered, on a cluster that has only that one.
+
+    `E2E_NODE_API` names one for the whole suite.
+    """
     if "rig" in metafunc.fixturenames and metafunc.definition.get_closest_marker("node_apis"):
-        metafunc.parametrize("rig", ["machine", "nodeclaim"], indirect=True, scope="module")
+        apis = [NODE_API] if "E2E_NODE_API" in os.environ else list(ORDERS)
+        metafunc.parametrize("rig", apis, indirect=True, scope="module")
 
 
 @pytest.fixture(scope="module")
 def rig(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Rig]:
-    with Rig(tmp_path_factory.mktemp("rig"), node_api=getattr(request, "param", "machine")) as running:
+    with Rig(tmp_path_factory.mktemp("rig"), node_api=getattr(request, "param", NODE_API)) as running:
         yield running
 
 

@@ -1,4 +1,4 @@
-"""What a tenant can order at most, attacked with the rights of a Workspace editor; Machines are counted at each write of the API server."""
+"""What a tenant can order at most, attacked with the rights of a Workspace editor; orders are counted at each write of the API server."""
 
 from __future__ import annotations
 
@@ -18,15 +18,16 @@ from test.support.workspace_world import workspace
 pytestmark = [
     pytest.mark.e2e,
     pytest.mark.timeout(300),
-    pytest.mark.localcluster("Machines are counted at the write itself, in the API server's own thread"),
+    pytest.mark.localcluster("orders are counted at the write itself, in the API server's own thread"),
 ]
 PER_NAMESPACE, IN_ALL = 4, 10
 
 
 class Held:
-    """The most Machines that were there at an instant, for each namespace and in all."""
+    """The most orders of nodes that were there at an instant, for each namespace and in all."""
 
     def __init__(self, rig: Rig) -> None:
+        self._orders = (rig.orders.group, rig.orders.plural)
         self._lock = threading.Lock()
         self._now: dict[str, str] = {}
         self.most: Counter[str] = Counter()
@@ -34,13 +35,13 @@ class Held:
         server.call(lambda: server.store.listeners.append(self._seen))
 
     def _seen(self, change: Change) -> None:
-        if change.resource != ("karpenter.sh", "machines"):
+        if change.resource != self._orders:
             return
-        machine = change.entry.obj
+        order = change.entry.obj
         with self._lock:
-            self._now[name_of(machine)] = labels_of(machine)["kaito.sh/workspacenamespace"]
+            self._now[name_of(order)] = labels_of(order)["kaito.sh/workspacenamespace"]
             if change.event == "DELETED":
-                del self._now[name_of(machine)]
+                del self._now[name_of(order)]
             held = Counter([*self._now.values(), *["in all"] * len(self._now)])
             self.most |= held
 

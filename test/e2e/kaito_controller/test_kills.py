@@ -53,7 +53,7 @@ def kill(rig: Rig, victim: str) -> None:
 def machines_ever_made(rig: Rig, namespace: str) -> int:
     """Machines are cluster-scoped: told from others by being alone in this test."""
     return sum(
-        entry.verb == "create" and entry.resource == rig.node_kind and entry.code == 201
+        entry.verb == "create" and entry.resource == rig.orders.plural and entry.code == 201
         for entry in rig.cluster.apiserver.audit
     )
 

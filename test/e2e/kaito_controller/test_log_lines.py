@@ -48,7 +48,7 @@ def test_the_log_tells_a_life_from_the_order_to_the_end_and_nothing_while_all_is
     wait_until(is_served, 20, "the line about serving")
     lines = told(rig, key)
     actions = [(line["event"], line["object"].split("/")[0]) for line in lines if "took_s" in line]
-    assert actions.index(("created", "Machine")) < actions.index(("created", "Deployment"))
+    assert actions.index(("created", rig.orders.kind)) < actions.index(("created", "Deployment"))
     assert ("created", "Service") in actions
     assert all(line["level"] == "info" and float(line["took_s"]) >= 0 for line in lines if "took_s" in line)
     news = [
@@ -73,7 +73,7 @@ def test_the_log_tells_a_life_from_the_order_to_the_end_and_nothing_while_all_is
         "DeletingMachines",
         "DeletingWorkloads",
     }
-    assert ("deletion asked for", "Machine") in {
+    assert ("deletion asked for", rig.orders.kind) in {
         (line["event"], line.get("object", "/").split("/")[0]) for line in rest
     }
     assert rest[-1]["event"] == "finalizer removed"

@@ -135,8 +135,7 @@ def test_a_context_that_needs_another_machine_is_refused_before_a_node_is_ordere
     rig.wait_for(lambda: "GiB too much" in refusal(rig, namespace, "long"), "a refusal")
 
     assert refusal(rig, namespace, "long").count("USD/h") == 3
-    selector = f"kaito.sh/workspace=long,kaito.sh/workspacenamespace={namespace}"
-    assert rig.kubectl("get", "machines", "-l", selector, "-o", "name") == ""
+    assert rig.machines("long", namespace) == []
 
 
 def test_without_the_policy_a_model_that_does_not_fit_is_refused_by_the_controller(rig: Rig, namespace: str) -> None:
@@ -145,8 +144,7 @@ def test_without_the_policy_a_model_that_does_not_fit_is_refused_by_the_controll
     rig.wait_for(lambda: "GiB too much" in refusal(rig, namespace, "big"), "a refusal")
 
     assert refusal(rig, namespace, "big").count("USD/h") == 3
-    selector = f"kaito.sh/workspace=big,kaito.sh/workspacenamespace={namespace}"
-    assert rig.kubectl("get", "machines", "-l", selector, "-o", "name") == ""
+    assert rig.machines("big", namespace) == []
 
 
 def test_a_bad_entry_of_the_catalogue_is_an_event_where_its_author_looks(rig: Rig, namespace: str) -> None:

@@ -82,7 +82,7 @@ def test_unfilled_placeholder_is_refused_and_nothing_is_ordered(rig: Rig, namesp
     assert refused.returncode != 0
     assert "lower" in refused.stderr
     assert not rig.kubectl.json(
-        "get", f"{rig.node_kind}.karpenter.sh", "-l", f"kaito.sh/workspacenamespace={namespace}"
+        "get", f"{rig.orders.plural}.karpenter.sh", "-l", f"kaito.sh/workspacenamespace={namespace}"
     )["items"]
 
 

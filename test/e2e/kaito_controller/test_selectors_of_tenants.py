@@ -1,6 +1,6 @@
 """What a tenant writes into `resource.labelSelector` and `preferredNodes` to get at marks and nodes of others, with real processes.
 
-The cloud's own list and the Nodes of the cluster decide: one pool for each Machine, nothing left behind, no mark on what was not offered.
+The cloud's own list and the Nodes of the cluster decide: one pool for each order, nothing left behind, no mark on what was not offered.
 """
 
 from __future__ import annotations
@@ -12,10 +12,10 @@ import pytest
 import yaml
 
 from controller_runtime.resources import NODES, Object
-from gpu_provisioner.api.resource import MACHINES
+from gpu_provisioner.api.node_claim import NODE_CLAIMS
 from hack.localcluster.cloud.cloud import SYSTEM_POOL
 from kaito_controller.workspace.state.naming import CLAIM
-from test.faults.gpu_provisioner.world import machine_object
+from test.faults.gpu_provisioner.world import machine_object, node_claim_object
 from test.support.kaito_rig import ROOT, Rig
 from test.support.workspace_world import CRDS, workspace
 
@@ -92,11 +92,12 @@ def test_a_key_that_is_not_the_tenants_is_refused_at_apply(rig: Rig, namespace: 
 def test_a_machine_whose_labels_are_forged_keeps_its_own_marks_and_leaves_nothing(rig: Rig) -> None:
     """As another controller, or one that takes over every label of a selector, would write it."""
     before, nodes = orders(rig), {n["metadata"]["name"] for n in rig.client.list(NODES).items}
-    body = machine_object(MINE, labels={**FORGED, "kaito.sh/workspace": "phi"})
-    made = rig.client.create(MACHINES, {"apiVersion": "karpenter.sh/v1alpha5", "kind": "Machine", **body})
+    build = node_claim_object if rig.orders is NODE_CLAIMS else machine_object
+    body = build(MINE, labels={**FORGED, "kaito.sh/workspace": "phi"})
+    made = rig.client.create(rig.orders, {"apiVersion": rig.orders.api_version, "kind": rig.orders.kind, **body})
 
     def ready() -> Object | None:
-        found = rig.client.get(MACHINES, MINE)
+        found = rig.client.get(rig.orders, MINE)
         told = {c["type"]: c["status"] for c in (found.get("status") or {}).get("conditions") or ()}
         return found if told.get("Ready") == "True" else None
 
@@ -106,8 +107,8 @@ def test_a_machine_whose_labels_are_forged_keeps_its_own_marks_and_leaves_nothin
     assert node["metadata"]["labels"]["kubernetes.azure.com/mode"] == "user"
     assert node["metadata"]["labels"]["agentpool"] == MINE
 
-    rig.client.delete(MACHINES, MINE)
-    rig.wait_for(lambda: not rig.client.list(MACHINES).items, "the end of the Machine")
+    rig.client.delete(rig.orders, MINE)
+    rig.wait_for(lambda: not rig.client.list(rig.orders).items, "the end of the order")
     assert pools(rig) == set()
     rig.wait_for(lambda: {n["metadata"]["name"] for n in rig.client.list(NODES).items} == nodes, "the end of its Node")
     assert orders(rig) == before + 1

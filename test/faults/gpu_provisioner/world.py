@@ -310,6 +310,7 @@ def node_claim_object(name: str = "ws012345678", **spec: Any) -> Object:
                 "kaito.sh/workspace": "workspace-llama",
                 "kaito.sh/workspacenamespace": "default",
                 "apps": "llama",
+                **spec.pop("labels", {}),
             },
             "annotations": {"karpenter.sh/do-not-disrupt": "true", **spec.pop("annotations", {})},
         },
