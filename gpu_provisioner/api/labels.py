@@ -74,5 +74,8 @@ GPU_DRIVER = "kaito.sh/gpu-driver"
 GPU_INSTANCE_PROFILE = "kaito.sh/gpu-instance-profile"
 """Ours. Annotation of a Machine: MIG profile, `MIG1g` `MIG2g` `MIG3g` `MIG4g` or `MIG7g`."""
 
+ASK_AGAIN = "kaito.sh/ask-again"
+"""Ours. Annotation of an order that somebody asked for after a refusal: it is put to the cloud, whatever that refused to others lately."""
+
 STORAGE = "storage"
 """The entry of `spec.resources.requests` that sizes the OS disk and never gates initialization."""

@@ -15,7 +15,7 @@ from controller_runtime.resources import PODS, Object, labels_of
 from gpu_provisioner.api import conditions, labels
 from gpu_provisioner.api.machine import Machine
 from gpu_provisioner.cloud.cache import PoolView
-from gpu_provisioner.cloud.port import CloudError, PoolDefaults, Present, Sight
+from gpu_provisioner.cloud.port import CloudError, PoolDefaults, Present, Refusals, Sight
 from gpu_provisioner.cloud.unavailable_offerings import RefusalMemory
 from gpu_provisioner.machine.limits import Limits
 from gpu_provisioner.machine.memory import Memory
@@ -61,12 +61,14 @@ class Observer:
     def observe(self, machine: Machine) -> Snapshot:
         """Everything about this Machine, now. Raises ApiError when pods have to be listed and cannot be."""
         candidates = candidates_for(machine, self.defaults)
+        attempt = self.memory.attempt(machine.uid, CREATE)
+        is_asked_anew = attempt is None and labels.ASK_AGAIN in machine.annotations
         snapshot = Snapshot(
             machine=machine,
             candidates=candidates,
             nodes=self._nodes(machine),
-            refusals=self.refusals.among(candidates.specs),
-            attempt=self.memory.attempt(machine.uid, CREATE),
+            refusals=Refusals() if is_asked_anew else self.refusals.among(candidates.specs),
+            attempt=attempt,
             deletion=self.memory.attempt(machine.uid, DELETE),
             blocked_pods=self.memory.blocked_pods(machine.uid),
         )

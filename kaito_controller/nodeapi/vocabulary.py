@@ -15,6 +15,8 @@ CAPACITY_TYPE = labels.CAPACITY_TYPE
 WORKSPACE = labels.WORKSPACE
 WORKSPACE_NAMESPACE = labels.WORKSPACE_NAMESPACE
 """On orders and Nodes: for whom they are."""
+ASK_AGAIN = labels.ASK_AGAIN
+"""On orders: a provisioner that remembers what its cloud refused asks it all the same."""
 
 GPU_TAINT = {"key": "sku", "value": "gpu", "effect": "NoSchedule"}
 """Of every node that is ordered; generated pods tolerate it."""

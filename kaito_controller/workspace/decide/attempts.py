@@ -152,7 +152,9 @@ def next_orders(
         if wait is not None:
             blocked.append(wait)
             continue
-        orders.append(Order(ordinal, record.next_attempt if record else 0))
+        # Until one has failed since: a provisioner's memory of former refusals must not use up what was just asked for.
+        request = "" if record and record.failed else snapshot.request
+        orders.append(Order(ordinal, record.next_attempt if record else 0, request))
     return tuple(orders), tuple(blocked), tuple(leaving)
 
 

@@ -17,7 +17,7 @@ from kaito_controller.api import capacity, patterns
 from kaito_controller.api.labels import ORDERED_LABELS, SYSTEM_LABEL
 from kaito_controller.nodeapi import APIS, DEFAULT, KINDS, api_of
 from kaito_controller.nodeapi.port import NodeApi, NodeOrder, NodeTerms, Reasons, Report
-from kaito_controller.nodeapi.vocabulary import is_spot_order
+from kaito_controller.nodeapi.vocabulary import ASK_AGAIN, is_spot_order
 from kaito_controller.nodeapi.vocabulary import owner_key as owner_key
 from kaito_controller.workspace.state import naming
 from kaito_controller.workspace.state.candidates import candidate_of
@@ -43,6 +43,8 @@ class Order:
 
     ordinal: int
     attempt: int
+    request: str = ""
+    """Identity of the request to try again that this order answers; "" for none."""
 
 
 def belongs_to(machine: Object, workspace: Object) -> bool:
@@ -102,7 +104,7 @@ def says_why(machine: MachineView) -> bool:
 def build_machine(
     workspace: Object, order: Order, wanted: Wanted, api: NodeApi | None = None, terms: NodeTerms | None = None
 ) -> Object:
-    """The object that orders one node, with three annotations that say whose it is. `api`: the default one when not given."""
+    """The object that orders one node, with the annotations that say whose it is. `api`: the default one when not given."""
     meta = workspace["metadata"]
     return (api or APIS[DEFAULT]).build(
         NodeOrder(
@@ -111,16 +113,26 @@ def build_machine(
             namespace=meta["namespace"],
             instance_type=wanted.instance_type,
             labels=node_labels(wanted.match_labels),
-            requirements={**ordered_labels(wanted.match_labels), **_capacity(workspace, wanted)},
+            requirements=_requirements(workspace, wanted),
             annotations={
                 naming.WORKSPACE_UID: uid_of(workspace),
                 naming.MACHINE_ORDINAL: str(order.ordinal),
                 naming.MACHINE_ATTEMPT: str(order.attempt),
+                **({ASK_AGAIN: order.request} if order.request else {}),
             },
             disk_gb=wanted.disk_gb,
             terms=terms or NodeTerms(),
         )
     )
+
+
+def orders_spot(workspace: Object, wanted: Wanted) -> bool:
+    """Whether the nodes that are ordered now are spot nodes."""
+    return _requirements(workspace, wanted).get(capacity.LABEL) == capacity.SPOT
+
+
+def _requirements(workspace: Object, wanted: Wanted) -> dict[str, str]:
+    return {**ordered_labels(wanted.match_labels), **_capacity(workspace, wanted)}
 
 
 def _capacity(workspace: Object, wanted: Wanted) -> dict[str, str]:

@@ -5,9 +5,8 @@ What goes wrong with nodes that users bring is in `test_brought_nodes`, with tun
 
 from __future__ import annotations
 
-import itertools
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
 import pytest
 
@@ -134,21 +133,12 @@ def test_instance_type_that_is_not_sold_is_given_up_after_the_allowed_attempts_a
     assert GPU_SIZE in message
     rig.wait_for(lambda: not machine_names(rig, namespace), "no Machine being held")
     rig.cluster.cloud.pools.set_stock(GPU_SIZE, Stock.AVAILABLE)
-    rig.wait_for(asking_again(rig, namespace), "the model to serve once it was asked for again", 90.0)
-
-
-def asking_again(rig: Rig, namespace: str) -> Callable[[], bool]:
-    """Asks whenever the attempts are used up: for a while the provisioner remembers that a type is not sold, and asks no cloud."""
-    requests = itertools.count(1)
-
-    def serves() -> bool:
-        status, reason, _ = rig.condition("phi", namespace)
-        if reason == "MachineAttemptsExhausted":
-            said = f"{TRY_AGAIN}=request {next(requests)}"
-            rig.kubectl("annotate", "workspace", "phi", "-n", namespace, "--overwrite", said)
-        return status == "True"
-
-    return serves
+    rig.kubectl("annotate", "workspace", "phi", "-n", namespace, f"{TRY_AGAIN}=now")
+    rig.wait_ready("phi", namespace, 90.0)
+    (entry,) = rig.machines("phi", namespace)
+    assert entry["metadata"]["annotations"]["kaito.sh/ask-again"], (
+        "the provisioner remembers the refusal for longer than this takes"
+    )
 
 
 @pytest.mark.long

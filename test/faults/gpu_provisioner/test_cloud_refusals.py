@@ -129,6 +129,26 @@ def test_a_refused_type_is_remembered_for_other_machines_and_says_so_literally_w
     assert len([c for c in world.azure_calls if " put " in c]) == calls
 
 
+def test_an_order_that_somebody_asked_for_again_is_put_to_the_cloud_whatever_is_remembered() -> None:
+    """Once: what the cloud answers to it is remembered as always."""
+    world = World()
+    world.cloud.set_stock("Standard_NC12s_v3", "not_allowed")
+    world.create_machine("ws000000001")
+    world.run(5)
+    calls = len([c for c in world.azure_calls if " put " in c])
+
+    world.create_machine("ws000000002", annotations={"kaito.sh/ask-again": "1"})
+    world.run(60)
+    assert len([c for c in world.azure_calls if " put " in c]) == calls + 1
+    assert "is not allowed in your subscription" in world.condition("Ready", "ws000000002")["message"]
+
+    world.cloud.set_stock("Standard_NC12s_v3", "available")
+    world.create_machine("ws000000003")
+    world.create_machine("ws000000004", annotations={"kaito.sh/ask-again": "2"})
+    assert world.run(300, lambda: world.is_ready("ws000000004"))
+    assert world.condition("MachineLaunched", "ws000000003")["message"] == ALL_TYPES_UNAVAILABLE
+
+
 def test_a_refused_type_is_asked_for_again_after_some_minutes() -> None:
     world = World()
     world.cloud.set_stock("Standard_NC12s_v3", "not_allowed")

@@ -11,9 +11,9 @@ from kaito_controller.workspace.decide.attempts import is_lost
 from kaito_controller.workspace.decide.decision import decide
 from kaito_controller.workspace.decide.nodes import assign
 from kaito_controller.workspace.decide.plan import plan
-from kaito_controller.workspace.state.machines import Order
+from kaito_controller.workspace.state.machines import Order, build_machine
 from kaito_controller.workspace.state.records import Failure, Record
-from kaito_controller.workspace.state.snapshot import Limits, MachinePhase, MachineView, Snapshot
+from kaito_controller.workspace.state.snapshot import Limits, MachinePhase, MachineView, Snapshot, Wanted
 from test.support.snapshots import START, claim, machine, made_node, node, nodes, raw_workspace, snapshot
 
 
@@ -84,6 +84,21 @@ def test_attempts_pause_longer_each_time_and_end_at_the_limit() -> None:
     assert [wait.until - START for wait in waits] == [timedelta(seconds=s) for s in (30, 60, 1800)]
     assert [wait.exhausted for wait in waits] == [False, False, True]
     assert assign(snapshot(attempts=record(3), after_s=1801), wants_nodes=True).order == (Order(0, 3),)
+
+
+def test_orders_carry_the_request_to_try_again_until_one_has_failed_since() -> None:
+    """A provisioner that remembers what its cloud refused asks it for these, so that a request is not used up by old answers."""
+    passed = {0: Failure(1, 0, "ws0", "QuotaExceeded", "no", START)}
+    failed = {0: Failure(1, 1, "ws0", "LaunchFailed", "no", START)}
+
+    orders = [
+        assign(snapshot(attempts=record, request="0f0f", after_s=60), wants_nodes=True).order
+        for record in ({}, passed, failed)
+    ]
+
+    assert orders == [(Order(0, 0, "0f0f"),), (Order(0, 1, "0f0f"),), (Order(0, 1),)]
+    marks = build_machine(raw_workspace(), orders[0][0], Wanted(1, "Standard_NC6s_v3"))["metadata"]["annotations"]
+    assert marks["kaito.sh/ask-again"] == "0f0f"
 
 
 def test_surplus_machine_stays_while_its_node_is_busy() -> None:
