@@ -10,6 +10,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
+TOTAL = "cores"
+"""The family under which all cores of the region on demand are counted together."""
+SPOT = "spot"
+"""The family under which all spot cores of the region are counted; they count in no other."""
+
 
 @dataclass(frozen=True, slots=True)
 class CoreQuota:

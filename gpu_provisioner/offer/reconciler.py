@@ -18,7 +18,7 @@ from controller_runtime.controller.controller import Request, Result
 from controller_runtime.errors import NotFound
 from controller_runtime.logs import get_logger
 from controller_runtime.resources import CONFIG_MAPS, Object
-from gpu_provisioner.cloud.offers import InstanceOffers, Offer
+from gpu_provisioner.cloud.offers import SPOT, TOTAL, InstanceOffers, Offer
 from gpu_provisioner.cloud.port import CloudError
 
 OFFER = Request(namespace="", name="offer")
@@ -98,7 +98,7 @@ def describe(offer: Offer) -> dict[str, Any]:
         described["families"] = {
             family: asdict(quota)
             for family, quota in offer.families.items()
-            if kinds is None or family.lower() in kinds | {TOTAL}
+            if kinds is None or family.lower() in kinds | {TOTAL, SPOT}
         }
     if offer.instance_types is not None:
         described["skus"] = {
@@ -111,7 +111,3 @@ def describe(offer: Offer) -> dict[str, Any]:
             for name, kind in offer.instance_types.items()
         }
     return described
-
-
-TOTAL = "cores"
-"""The family under which all cores of the region are counted together."""

@@ -17,7 +17,10 @@ KEY = "offer.json"
 
 _MOST_CHARACTERS = 500_000
 _ALL_FAMILIES = "cores"
-"""The entry for all cores of the region together."""
+"""The entry for all cores of the region on demand together."""
+_SPOT = "spot"
+"""The entry for all spot cores of the region; they count in no other."""
+_NAMES = {_ALL_FAMILIES: "all cores", _SPOT: "spot cores"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +80,7 @@ def read_offer(published: object) -> InstanceOffer | None:
     )
 
 
-def shortage(offer: InstanceOffer | None, instance_type: str, nodes: int) -> Shortage | None:
+def shortage(offer: InstanceOffer | None, instance_type: str, nodes: int, *, spot: bool = False) -> Shortage | None:
     """Why `nodes` more nodes of that type could not be had; None when they could, and when that is not known."""
     kind = offer.types.get(instance_type.lower()) if offer is not None else None
     if offer is None or kind is None or nodes < 1:
@@ -85,23 +88,28 @@ def shortage(offer: InstanceOffer | None, instance_type: str, nodes: int) -> Sho
     if kind.restriction:
         return Shortage(f"{kind.name} is not sold to this subscription in {offer.region} ({kind.restriction})")
     needed = kind.cores * nodes
-    quotas = (offer.families.get(kind.family.lower()), offer.families.get(_ALL_FAMILIES))
-    short = [quota for quota in quotas if quota is not None and quota.free < needed]
+    short = [quota for quota in _quotas(offer, kind, spot=spot) if quota.free < needed]
     if not short:
         return None
     worst = min(short, key=lambda quota: quota.free)
     return Shortage(_too_little(offer, kind, worst, nodes), needed - worst.free)
 
 
-def is_known(offer: InstanceOffer | None, instance_type: str) -> bool:
+def is_known(offer: InstanceOffer | None, instance_type: str, *, spot: bool = False) -> bool:
     """Whether the offer tells both whether that type is sold and what its quota is."""
     kind = offer.types.get(instance_type.lower()) if offer is not None else None
-    return offer is not None and kind is not None and kind.family.lower() in offer.families
+    return offer is not None and kind is not None and (_SPOT if spot else kind.family.lower()) in offer.families
+
+
+def _quotas(offer: InstanceOffer, kind: OfferedType, *, spot: bool) -> list[FamilyQuota]:
+    """Those that nodes of the type count in, as far as they are known."""
+    names = (_SPOT,) if spot else (kind.family.lower(), _ALL_FAMILIES)
+    return [offer.families[name] for name in names if name in offer.families]
 
 
 def _too_little(offer: InstanceOffer, kind: OfferedType, quota: FamilyQuota, nodes: int) -> str:
     needed = kind.cores * nodes
-    what = "all cores" if quota.name == _ALL_FAMILIES else quota.name
+    what = _NAMES.get(quota.name, quota.name)
     return (
         f"the quota of {what} in {offer.region} has {quota.free} of {quota.limit} cores free, and {nodes} x {kind.name} "
         f"{'needs' if nodes == 1 else 'need'} {needed}: {needed - quota.free} short (as of {offer.checked_at})"

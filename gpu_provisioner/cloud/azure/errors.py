@@ -107,11 +107,12 @@ def _quota_cure(text: str) -> str | None:
 
 
 def _compute_numbers(text: str) -> tuple[int, str, str, str] | None:
-    """The compute provider: `approved <scope> Cores quota`, then Location, Current Limit, Current Usage, Additional Required."""
+    """The compute provider: `approved <family> Cores quota` or `LowPriorityCores quota`, then Location, Current Limit, Current Usage,
+    Additional Required."""
     limit, usage, required = (_number(text, k) for k in ("Current Limit", "Current Usage", "Additional Required"))
     if limit is None or usage is None or required is None:
         return None
-    scope = re.search(r"approved ([\w .-]{1,60}?) Cores quota", text)
+    scope = re.search(r"approved ([\w .-]{1,60}?)(?: Cores)? quota", text)
     region = re.search(r"Location: *([\w-]{1,40})", text)
     return (
         max(1, usage + required - limit),

@@ -13,7 +13,7 @@ from typing import Any, Protocol, TypeVar
 from controller_runtime.logs import get_logger
 from controller_runtime.untrusted import entries, integer, mapping, text
 from gpu_provisioner.cloud import port
-from gpu_provisioner.cloud.offers import CoreQuota, Offer, OfferedType
+from gpu_provisioner.cloud.offers import SPOT, TOTAL, CoreQuota, Offer, OfferedType
 
 T = TypeVar("T")
 
@@ -22,6 +22,8 @@ SKUS_API_VERSION = "2021-07-01"
 _MOST_ENTRIES = 200
 _GPU_SERIES = "standard_n"
 """Azure names its sizes with accelerators NC, ND, NG, NP and NV."""
+_COUNTED_TOGETHER = {"cores": TOTAL, "lowPriorityCores": SPOT}
+"""Azure counts all spot cores of a region in one quota, whatever their family."""
 
 log = get_logger(__name__)
 
@@ -75,7 +77,7 @@ def _quotas(usages: Iterable[object]) -> Iterable[tuple[str, CoreQuota]]:
         name = mapping(usage.get("name")).get("value")
         limit, used = (_count(usage.get(key)) for key in ("limit", "currentValue"))
         if isinstance(name, str) and limit is not None and used is not None:
-            yield name, CoreQuota(limit, used)
+            yield _COUNTED_TOGETHER.get(name, name), CoreQuota(limit, used)
 
 
 def _gpu_types(skus: Iterable[object]) -> Iterable[tuple[str, OfferedType]]:

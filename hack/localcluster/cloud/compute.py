@@ -14,13 +14,15 @@ from hack.localcluster.cloud.vm_sizes import GPU_SIZES, VmSize
 
 UNLIMITED = 100_000
 _REGIONAL = ("cores", "Total Regional vCPUs")
+_SPOT = ("lowPriorityCores", "Total Regional Spot vCPUs")
 
 
-def usages(market: Market, used: Callable[[str | None], int]) -> list[dict[str, Any]]:
-    """One entry for each GPU family and one for the region; `used` tells the cores in use of a family, of None of all."""
+def usages(market: Market, used: Callable[[str | None], int], used_by_spot: int = 0) -> list[dict[str, Any]]:
+    """One entry for each GPU family and two for the region; `used` tells the cores on demand in use of a family, of None of all."""
     families = sorted({size.family for size in GPU_SIZES.values()})
     entries = [_usage(family, f"{family} vCPUs", market.family_limits.get(family), used(family)) for family in families]
-    return [_usage(*_REGIONAL, market.regional_limit, used(None)), *entries]
+    spot = _usage(*_SPOT, market.spot_limit, used_by_spot)
+    return [_usage(*_REGIONAL, market.regional_limit, used(None)), spot, *entries]
 
 
 def skus(market: Market, location: str) -> list[dict[str, Any]]:

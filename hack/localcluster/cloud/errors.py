@@ -189,11 +189,13 @@ def family_quota(at: Place) -> ArmError:
 
 
 def compute_quota(at: Place, scope: str) -> ArmError:
-    """What the compute provider says when VMs are made: scope is `Total Regional` or `<family>`. Same code as `busy`, other meaning."""
+    """What the compute provider says when VMs are made: scope is `Total Regional Cores`, `<family> Cores` or `LowPriorityCores`.
+
+    Same code as `busy`, other meaning."""
     return ArmError(
         409,
         "OperationNotAllowed",
-        f"Operation could not be completed as it results in exceeding approved {scope} Cores quota. Additional details - Deployment "
+        f"Operation could not be completed as it results in exceeding approved {scope} quota. Additional details - Deployment "
         f"Model: Resource Manager, Location: {at.location}, Current Limit: {at.limit}, Current Usage: {at.used}, Additional "
         f"Required: {at.cores}, (Minimum) New Limit Required: {at.used + at.cores}. Submit a request for Quota increase at "
         "https://aka.ms/ProdportalCRP/#blade/Microsoft_Azure_Capacity/UsageAndQuota.ReactView",
@@ -225,8 +227,8 @@ def throttled(at: Place, retry_after_s: float = 5.0) -> ArmError:
 
 NAMED: dict[str, Callable[[Place], ArmError]] = {
     "family_quota": family_quota,
-    "regional_quota": lambda at: compute_quota(at, "Total Regional"),
-    "compute_family_quota": lambda at: compute_quota(at, at.family or "standardNCSv3Family"),
+    "regional_quota": lambda at: compute_quota(at, "Total Regional Cores"),
+    "compute_family_quota": lambda at: compute_quota(at, f"{at.family or 'standardNCSv3Family'} Cores"),
     "sku_not_allowed": sku_not_allowed,
     "sku_not_available": sku_not_available,
     "allocation_failed": allocation_failed,

@@ -44,39 +44,42 @@ class Market:
     regional_limit: int | None = None
     family_limits: dict[str, int] = field(default_factory=dict)
     stock: dict[str, Stock] = field(default_factory=dict)
+    spot_limit: int | None = None
+    """Of all spot VMs of the region, which count in no other limit."""
 
     def stock_of(self, vm_size: str) -> Stock:
         """Availability of a size, whose case does not matter."""
         return self.stock.get(vm_size.lower(), Stock.AVAILABLE)
 
-    def refusal(self, at: Place, *, count: int, held: int) -> ArmError | None:
+    def refusal(self, at: Place, *, count: int, held: int, spot: bool = False) -> ArmError | None:
         """Why a request for `count` VMs is refused at once; `held` are those that the pool has already, `at.used` what others use."""
         size = find_vm_size(at.vm_size)
         if size is None or self.stock_of(at.vm_size) is Stock.NOT_ALLOWED:
             return errors.sku_not_allowed(at)
-        limit = self.family_limits.get(size.family)
+        limit = None if spot else self.family_limits.get(size.family)
         needed = size.cores * count
         if limit is not None and count > held and at.used + needed > limit:
             return errors.family_quota(replace(at, cores=needed, limit=limit))
         return None
 
-    def failure(self, at: Place, *, count: int, used_in_region: int) -> ArmError | None:
-        """Why the VMs cannot be made after all."""
+    def failure(self, at: Place, *, count: int, used_in_region: int, spot: bool = False) -> ArmError | None:
+        """Why the VMs cannot be made after all; `used_in_region` by others of their kind, spot or not."""
         make_error = _STOCK_ERRORS.get(self.stock_of(at.vm_size))
         if make_error is not None:
             return make_error(at)
-        needed = at.cores * count
-        if self.regional_limit is not None and used_in_region + needed > self.regional_limit:
-            regional = replace(at, cores=needed, limit=self.regional_limit, used=used_in_region)
-            return errors.compute_quota(regional, "Total Regional")
+        needed, limit = at.cores * count, self.spot_limit if spot else self.regional_limit
+        if limit is not None and used_in_region + needed > limit:
+            regional = replace(at, cores=needed, limit=limit, used=used_in_region)
+            return errors.compute_quota(regional, "LowPriorityCores" if spot else "Total Regional Cores")
         return None
 
     def to_json(self) -> dict[str, Any]:
         """For the state file and the admin endpoint."""
-        return {"regional": self.regional_limit, "families": dict(self.family_limits), "stock": dict(self.stock)}
+        limits = {"regional": self.regional_limit, "families": dict(self.family_limits), "spot": self.spot_limit}
+        return {**limits, "stock": dict(self.stock)}
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Market:
         """From the state file; ValueError for a stock word that is not one."""
         stock = {size.lower(): Stock(word) for size, word in (data.get("stock") or {}).items()}
-        return cls(data.get("regional"), dict(data.get("families") or {}), stock)
+        return cls(data.get("regional"), dict(data.get("families") or {}), stock, data.get("spot"))

@@ -34,6 +34,10 @@ from hack.localcluster.durations import Durations
 from hack.localcluster.timeline import Timeline
 
 
+def _is_spot(properties: Properties) -> bool:
+    return bool(properties.get("scaleSetPriority") == "Spot")
+
+
 class AgentPools:
     """The resource provider. Thread-safe: every public method takes the one lock."""
 
@@ -51,11 +55,14 @@ class AgentPools:
 
     # ---- what a tester sets --------------------------------------------------------------------------------------------
 
-    def set_quota(self, *, regional: int | None = None, families: Mapping[str, int] | None = None) -> None:
+    def set_quota(
+        self, *, regional: int | None = None, families: Mapping[str, int] | None = None, spot: int | None = None
+    ) -> None:
         """Limits in cores; None and absent families mean unlimited."""
         with self._lock:
             self.market.regional_limit = regional
             self.market.family_limits = dict(families or {})
+            self.market.spot_limit = spot
 
     def set_stock(self, vm_size: str, stock: Stock | str) -> None:
         """Availability of one size."""
@@ -107,7 +114,7 @@ class AgentPools:
         """
         with self._lock:
             pool = self._pools.get(name)
-            if pool is None or pool.properties.get("scaleSetPriority") != "Spot":
+            if pool is None or not _is_spot(pool.properties):
                 return False
             taken, left_s = list(pool.vms), self.durations.eviction_notice_s if notice_s is None else notice_s
             for vm in taken if left_s and self.host is not None else ():
@@ -149,7 +156,8 @@ class AgentPools:
     def usages(self) -> list[dict[str, Any]]:
         """Quota and use of cores, as compute lists them."""
         with self._lock:
-            return compute.usages(self.market, lambda family: self._cores_in_use(family, excluding=""))
+            spot = self._cores_in_use(None, excluding="", spot=True)
+            return compute.usages(self.market, lambda family: self._cores_in_use(family, excluding=""), spot)
 
     def skus(self) -> list[dict[str, Any]]:
         """The GPU sizes, as compute lists them."""
@@ -267,7 +275,7 @@ class AgentPools:
         if script is not None and script.outcome is Outcome.REFUSE:
             raise script.arm_error(at)
         count, held = int(properties.get("count") or 1), len(pool.vms) if pool else 0
-        refusal = self.market.refusal(at, count=count, held=held)
+        refusal = self.market.refusal(at, count=count, held=held, spot=_is_spot(properties))
         if refusal is not None:
             raise refusal
 
@@ -276,15 +284,17 @@ class AgentPools:
         return self.market.failure(
             self.place(pool.name, pool.properties["vmSize"]),
             count=int(pool.properties["count"]),
-            used_in_region=self._cores_in_use(None, excluding=pool.name),
+            used_in_region=self._cores_in_use(None, excluding=pool.name, spot=_is_spot(pool.properties)),
+            spot=_is_spot(pool.properties),
         )
 
-    def _cores_in_use(self, family: str | None, excluding: str) -> int:
-        """Cores of all pools that exist or are being made; a Failed pool holds none."""
+    def _cores_in_use(self, family: str | None, excluding: str, *, spot: bool = False) -> int:
+        """Cores of all pools on demand, or of all spot pools, that exist or are being made; a Failed pool holds none."""
         used = 0
         for pool in self._pools.values():
             size = find_vm_size(pool.properties["vmSize"])
             counts = pool.name != excluding and (pool.vms or pool.busy) and size is not None
+            counts = counts and _is_spot(pool.properties) is spot
             if counts and size is not None and family in (None, size.family):
                 used += size.cores * int(pool.properties["count"])
         return used

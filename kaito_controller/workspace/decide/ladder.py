@@ -60,11 +60,11 @@ def doubts(candidates: Sequence[Candidate], catalog: Catalog, offer: InstanceOff
     """Those that will hardly be had, by what is known without asking for them."""
     found: dict[Candidate, tuple[str, str]] = {}
     for candidate in candidates:
-        known, short = catalog.instance_type(candidate.instance_type), shortage(offer, candidate.instance_type, nodes)
+        known, is_spot = catalog.instance_type(candidate.instance_type), candidate.capacity_type == SPOT
+        short = shortage(offer, candidate.instance_type, nodes, spot=is_spot)
         if known is not None and not known.current:
             found[candidate] = (RETIRED, retirement_text(known) or f"{known.name} is no current type")
-        # The published quota is that of nodes on demand; spot nodes have one of their own.
-        if short is not None and candidate.capacity_type != SPOT:
+        if short is not None:
             found[candidate] = (reasons.QUOTA_SHORT.name, short.message)
     return found
 

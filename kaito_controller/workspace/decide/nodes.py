@@ -29,7 +29,7 @@ from kaito_controller.workspace.decide.eligibility import is_wanted_type, obstac
 from kaito_controller.workspace.decide.ladder import Step, after_failures, step
 from kaito_controller.workspace.state.candidates import Passed
 from kaito_controller.workspace.state.caps import Excess, excess
-from kaito_controller.workspace.state.machines import Order
+from kaito_controller.workspace.state.machines import Order, orders_spot
 from kaito_controller.workspace.state.records import Failure
 from kaito_controller.workspace.state.snapshot import MachinePhase, MachineView, NodeView, Snapshot
 
@@ -93,7 +93,8 @@ def assign(snapshot: Snapshot, *, wants_nodes: bool) -> Assignment:
         orders, chosen_nodes, chosen_machines, chosen_names, over = (), (), (), set(), None
     machine_nodes = {machine.node_name for machine in chosen_machines}
     surplus = [m for m in alive if m not in chosen_machines and (not wants_nodes or _is_idle(snapshot, m.node_name))]
-    scarce = shortage(snapshot.offer, snapshot.wanted.instance_type, len(orders))
+    is_spot = orders_spot(snapshot.raw, snapshot.wanted)
+    scarce = shortage(snapshot.offer, snapshot.wanted.instance_type, len(orders), spot=is_spot)
     assignment = Assignment(
         nodes=tuple(sorted(chosen_nodes, key=lambda node: node.name)),
         machines=tuple(sorted(chosen_machines, key=lambda machine: machine.name)),

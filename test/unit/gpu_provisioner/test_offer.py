@@ -95,6 +95,18 @@ def test_quota_and_types_are_read_over_all_pages(cloud: AksCloud, pools: AzureAg
     assert len([call for call in cloud.server.calls if call.resource == "skus"]) > 1
 
 
+def test_spot_cores_are_counted_apart(cloud: AksCloud, pools: AzureAgentPools, published: Published) -> None:
+    cloud.pools.set_quota(spot=18, families={"standardNCSv3Family": 0})
+    pools.create(PoolSpec("wsoffer0001", "Standard_NC12s_v3", capacity_type="spot"))
+
+    published.run()
+
+    families = published.offer()["families"]
+    assert families["spot"] == {"limit": 18, "used": 12}
+    assert families["standardNCSv3Family"] == {"limit": 0, "used": 0}
+    assert families["cores"]["used"] == 8 - 8, "on demand only"
+
+
 def test_a_type_that_the_subscription_may_not_use_says_why(cloud: AksCloud, offers: AzureOffers) -> None:
     cloud.pools.set_stock("Standard_NC24s_v3", "not_allowed")
     types = offers.read_offer().instance_types

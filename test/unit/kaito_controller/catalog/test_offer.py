@@ -52,6 +52,17 @@ def test_a_shortage_says_what_is_free_what_is_needed_and_when_that_was_read() ->
     )
 
 
+def test_spot_nodes_are_held_against_the_spot_cores_of_the_region_and_nothing_else() -> None:
+    families = {**PUBLISHED["families"], "spot": {"limit": 100, "used": 80}}
+
+    assert shortage(offer(families=families), "Standard_NC6s_v3", 3, spot=True) is None
+    found = shortage(offer(families=families), "Standard_NC24s_v3", 1, spot=True)
+    assert found is not None
+    assert found.message.startswith("the quota of spot cores in eastus has 20 of 100 cores free")
+    assert shortage(offer(), "Standard_NC24s_v3", 1, spot=True) is None
+    assert [is_known(o, "Standard_NC24s_v3", spot=True) for o in (offer(families=families), offer())] == [True, False]
+
+
 def test_all_cores_of_the_region_may_be_what_is_short() -> None:
     families = {"standardNCSv3Family": {"limit": 240, "used": 0}, "cores": {"limit": 350, "used": 340}}
     found = shortage(offer(families=families), "Standard_NC24s_v3", 1)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import pytest
+
 from kaito_controller.api import reasons
 from kaito_controller.catalog.offer import FamilyQuota, InstanceOffer, OfferedType
 from kaito_controller.workspace.conditions.status import conditions_of
@@ -31,6 +33,24 @@ def test_a_shortage_is_said_and_the_nodes_are_ordered_all_the_same() -> None:
     assert decision.machines.reason is reasons.QUOTA_SHORT
     assert "6 short" in decision.machines.message
     assert len(decision.assignment.order) == 2
+
+
+@pytest.mark.parametrize("free", [0, 6])
+def test_a_spot_workspace_is_held_against_the_quota_of_spot_cores(free: int) -> None:
+    raw = raw_workspace()
+    raw["metadata"]["annotations"] = {"kaito.sh/capacity-type": "spot"}
+    spot = FamilyQuota("spot", free, 0)
+    seen = replace(
+        snapshot(raw),
+        offer=replace(offer(free=0), families={**offer(free=0).families, "spot": spot}),
+        require_quota=True,
+    )
+
+    decision = decide(seen)
+
+    assert len(decision.assignment.order) == free // 6
+    assert (decision.machines.reason is reasons.QUOTA_SHORT) is (free == 0)
+    assert ("spot cores" in decision.machines.message) is (free == 0)
 
 
 def test_with_the_setting_nothing_is_ordered_or_claimed_while_the_quota_is_short() -> None:
