@@ -23,7 +23,7 @@ from kaito_controller.workloads.metadata import object_labels, object_meta
 from kaito_controller.workloads.revision import ACCESS_HASH, OUTPUT_HASH, PUSH_ONLY, WORKSPACE_HASH, digest, sealed
 from kaito_controller.workloads.scheduling import pinned_affinity, tolerations
 from kaito_controller.workloads.tuning_config import effective_config, resolve_output_dir, tuning_config_map_name
-from kaito_controller.workloads.volumes import SHARED_MEMORY, TEMPORARY, Mounted, mounts, scratch, volumes
+from kaito_controller.workloads.volumes import SHARED_MEMORY, TEMPORARY, Mounted, mounts, volumes
 from kaito_controller.workloads.weights import DOWNLOADS, trainer_env
 
 BACKOFF_LIMIT = 2
@@ -147,7 +147,9 @@ def trainer_args(ctx: WorkloadContext) -> list[str]:
 
 def _pod_spec(ctx: WorkloadContext, tuning: TuningSpec, steps: Steps) -> Object:
     data = tuning_data.data_volume(tuning.input)
-    results = scratch("results-volume", resolve_output_dir(ctx.tuning_config))
+    results = tuning_output.results_volume(
+        ctx.name, resolve_output_dir(ctx.tuning_config), tuning.kept_in, trained_run(ctx)
+    )
     config = Mounted(
         "config-volume", {"configMap": {"name": tuning_config_map_name(ctx)}}, CONFIG_FOLDER, read_only=True
     )
@@ -181,7 +183,7 @@ def _pod_spec(ctx: WorkloadContext, tuning: TuningSpec, steps: Steps) -> Object:
     if secrets := _secrets(ctx, tuning)["pull"]:
         spec["imagePullSecrets"] = secrets
     if tuning.kept_in and ctx.runtime.run_as_user is not None:
-        # A new claim is root's: without a group the packager, a user without rights, could not write there once all is trained.
+        # A new claim is root's: without a group trainer and packager, users without rights, could not write there.
         spec["securityContext"] |= {"fsGroup": ctx.run_as_user, "fsGroupChangePolicy": "OnRootMismatch"}
     return keep_last_words(spec)
 

@@ -16,6 +16,8 @@ PACKAGER = "packager"
 PUSHER = "pusher"
 RESULT_FILES = ("adapter_config.json", "adapter_model.safetensors")
 
+RESULTS = "results-volume"
+RUN_DIGITS = 12
 WORKSHOP = "/packaging"
 LAYER_VOLUME = scratch("layer-volume", f"{WORKSHOP}/layer")
 LAYER = f"{LAYER_VOLUME.path}/layer.tar"
@@ -29,6 +31,22 @@ def layer_volume(workspace_name: str, claim: str) -> Mounted:
         return LAYER_VOLUME
     source = {"persistentVolumeClaim": {"claimName": claim}}
     return Mounted(LAYER_VOLUME.name, source, LAYER_VOLUME.path, sub_path=f"kaito-{workspace_name}")
+
+
+def results_volume(workspace_name: str, path: str, claim: str, run: str) -> Mounted:
+    """Where the trainer writes checkpoints and result: in the pod, or in a folder of the claim, where the pod on the next node finds them.
+
+    Each training (`run`) has a folder of its own, so that nothing is taken for the checkpoint of another one, and a pod of a former run
+    that is still ending writes into no other. No name of a Workspace has an underscore.
+    """
+    if not claim:
+        return scratch(RESULTS, path)
+    return Mounted(
+        RESULTS,
+        {"persistentVolumeClaim": {"claimName": claim}},
+        path,
+        sub_path=f"kaito-{workspace_name}_{run[:RUN_DIGITS]}",
+    )
 
 
 def package_container(

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import pytest
 import yaml
 
-from controller_runtime.resources import Object
+from controller_runtime.resources import PODS, Object
 from hack.localcluster.actors.podfaults import PodFault, PodFaultKind
 from kaito_controller.api.labels import TRY_AGAIN
 from test.support.kaito_rig import ROOT, Rig
@@ -213,6 +213,44 @@ def test_failed_push_is_tried_again_from_the_volume_without_training_and_without
     rig.wait_ready("phi", team, 90.0)
     assert rig.condition("phi", team)[1] == "TuningSucceeded"
     assert runs(rig, team) == 2, "one that trained, one that pushed"
+
+
+@pytest.mark.node_apis
+@pytest.mark.long
+def test_run_on_a_spot_node_that_is_taken_back_finds_its_checkpoints_on_the_next_node(rig: Rig, team: str) -> None:
+    """The trainer goes on from them (`test/model`): they are in the claim that keeps the result, in the folder of this training."""
+    bring_claim(rig, team)
+    kept = {"volumeSource": {"persistentVolumeClaim": {"claimName": "data"}}}
+    wanted = workspace("phi", team, tuning=tuning(output={**tuning()["output"], **kept}))
+    wanted["metadata"]["annotations"] = {"kaito.sh/capacity-type": "spot"}
+    hold_the_trainer(rig, team)
+    rig.kubectl.apply(wanted)
+    rig.wait_reason("phi", team, "ImagePullFailed")
+    ((name, node, before),) = trainers(rig, team)
+    (order,) = rig.machines("phi", team)
+
+    assert rig.cluster.cloud.pools.evict(order["metadata"]["name"], notice_s=3600.0)
+
+    rig.wait_for(lambda: [t for t in trainers(rig, team) if t[1] not in ("", node)], "a pod on another node", 90.0)
+    rig.cluster.actors.pod_faults.clear()
+    rig.wait_ready("phi", team, 90.0)
+    after = next(folder for pod, _, folder in trainers(rig, team) if pod != name)
+    assert after == before
+    assert before[0] == "data"
+    assert before[1].startswith("kaito-phi_")
+
+
+def trainers(rig: Rig, namespace: str) -> list[tuple[str, str, tuple[str, str]]]:
+    """Pod, node, and (claim, folder) that the trainer writes to."""
+    found = []
+    for pod in rig.items(PODS, namespace):
+        spec = pod["spec"]
+        trainer = next(c for c in spec["initContainers"] if c["name"] == "phi")
+        (mounted,) = [m for m in trainer["volumeMounts"] if m["name"] == "results-volume"]
+        (volume,) = [v for v in spec["volumes"] if v["name"] == "results-volume"]
+        claim = volume["persistentVolumeClaim"]["claimName"]
+        found.append((pod["metadata"]["name"], str(spec.get("nodeName", "")), (claim, mounted["subPath"])))
+    return found
 
 
 @pytest.mark.long

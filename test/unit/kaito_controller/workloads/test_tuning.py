@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 import tarfile
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -347,12 +348,48 @@ def kept_in(claim: str) -> WorkloadContext:
 def test_a_result_that_is_kept_is_packed_into_a_folder_of_its_own_in_the_claim() -> None:
     spec = pod_spec(build_tuning_job(kept_in("results")))
 
-    (volume,) = [v for v in spec["volumes"] if "persistentVolumeClaim" in v]
+    (volume,) = [v for v in spec["volumes"] if v["name"] == "layer-volume"]
     assert volume["persistentVolumeClaim"] == {"claimName": "results"}
     found = {c["name"]: m for c in all_containers(spec) for m in c["volumeMounts"] if m["name"] == volume["name"]}
     assert {name: m["subPath"] for name, m in found.items()} == {"packager": "kaito-phi", "pusher": "kaito-phi"}
     assert found["pusher"]["readOnly"] is True
     assert "readOnly" not in found["packager"]
+
+
+def results_mounts(ctx: WorkloadContext) -> dict[str, tuple[str, str]]:
+    """Path and folder of the results volume by container."""
+    spec = pod_spec(build_tuning_job(ctx))
+    (volume,) = [v for v in spec["volumes"] if v["name"] == "results-volume"]
+    assert volume["persistentVolumeClaim"] == {"claimName": "results"}
+    return {
+        c["name"]: (m["mountPath"], m["subPath"])
+        for c in all_containers(spec)
+        for m in c["volumeMounts"]
+        if m["name"] == volume["name"]
+    }
+
+
+def test_checkpoints_are_kept_in_the_claim_where_the_pod_on_the_next_node_finds_them() -> None:
+    first, second = (
+        results_mounts(kept_in("results")),
+        results_mounts(replace(kept_in("results"), node_names=("next",))),
+    )
+
+    assert first == second
+    assert first["phi"][0] == "/mnt/results"
+    assert first["packager"] == ("/packaging/data", first["phi"][1])
+    assert "pusher" not in first
+    assert first["phi"][1].startswith("kaito-phi_")
+
+
+def test_another_training_has_a_folder_of_its_own_for_its_checkpoints() -> None:
+    config = {"TrainingArguments": {"num_train_epochs": 9}}
+
+    folders = {
+        results_mounts(ctx)["phi"][1] for ctx in (kept_in("results"), replace(kept_in("results"), tuning_config=config))
+    }
+
+    assert len(folders) == 2
 
 
 def test_a_push_alone_has_the_training_jobs_pusher_and_neither_a_gpu_nor_a_node_of_its_own() -> None:
