@@ -29,7 +29,7 @@ from controller_runtime.resources import (
     uid_of,
 )
 from controller_runtime.untrusted import mapping, moment
-from kaito_controller.api import labels
+from kaito_controller.api import labels, reasons
 from kaito_controller.api.reasons import Severity
 from kaito_controller.workspace.act.actions import Action, Delete, ReleaseNode, ordered
 from kaito_controller.workspace.act.api_rejections import REFUSED_RETRY_S, retry_s
@@ -290,10 +290,13 @@ class WorkspaceReconciler:
         return Result(requeue_after_s=silent_s + LOOK_AGAIN_S) if silent_s else Result()
 
     def _show_deletion(self, raw: Object, verdict: Verdict) -> float:
-        """Shows what the deletion waits for: another reason at once, other words for the same one when a moment has passed. Seconds
-        until then, 0 when nothing is held back."""
+        """Shows what the deletion waits for: workloads only if they do not go within a moment, as a rule they do; another reason at once,
+        other words for the same one when a moment has passed. Seconds until then, 0 when nothing is held back."""
         said = f"{uid_of(raw)}/{verdict.reason.name}"
-        if silent_s := self._told.left_s(said):
+        silent_s = self._told.left_s(said)
+        if verdict.reason is reasons.DELETING_WORKLOADS:
+            silent_s = max(silent_s, self._left_of_its_first_moment(raw))
+        if silent_s:
             return silent_s
         wanted = deleting_conditions(raw, verdict)
         news = changes(raw, wanted)
@@ -301,6 +304,12 @@ class WorkspaceReconciler:
             self._tell(raw, news)
             self._told.note(said)
         return 0.0
+
+    def _left_of_its_first_moment(self, raw: Object) -> float:
+        """Seconds; 0 when the deletion was asked for a moment ago or earlier, by the API server's clock."""
+        asked_at = moment(raw["metadata"].get("deletionTimestamp"))
+        age_s = MOMENT_S if asked_at is None else (self._clock.now() - asked_at).total_seconds()
+        return min(MOMENT_S, max(0.0, MOMENT_S - age_s))
 
     def _clear_orphans(self, request: Request, uid: str) -> None:
         """Machines and claims of a former Workspace of this name, whose finalizer somebody removed by force.

@@ -209,6 +209,25 @@ def test_three_nodes_cost_two_more_writes_than_one(world: World) -> None:
     assert len(world.writes()) <= 14, world.writes()
 
 
+def test_a_deletion_costs_five_writes_one_of_them_the_status(world: World) -> None:
+    with Operator(world):
+        world.apply(workspace())
+        world.until_ready()
+        before = len(world.writes())
+
+        world.delete()
+        world.until(lambda: world.get() is None, "deletion")
+
+        written = [entry.split() for entry in world.writes()[before:]]
+        assert sorted(f"{verb} {what}" for verb, what, _, code in written if code.startswith("2")) == [
+            "delete deployments",
+            "delete machines",
+            "delete services",
+            "patch workspaces",
+            "patch workspaces/status",
+        ]
+
+
 def test_objects_changed_or_lost_are_put_back(world: World) -> None:
     with Operator(world):
         world.apply(workspace())
