@@ -40,7 +40,7 @@ def workload_cause(snapshot: Snapshot, workload: Object) -> Verdict | None:
         return replace(cause, message=cause.message + _cordoned(snapshot, workload))
     if cause is not None and cause.reason.severity is Severity.TROUBLE:
         return cause
-    return _refused_pods(snapshot, workload) or cause
+    return _refused_pods(snapshot, workload) or _unmounted(snapshot) or cause
 
 
 def _vacant(snapshot: Snapshot) -> tuple[str, ...]:
@@ -84,6 +84,13 @@ def _refused_pods(snapshot: Snapshot, workload: Object) -> Verdict | None:
         return None
     told = shorten(said, QUOTE).rstrip(".")
     return Verdict(reasons.WORKLOAD_REFUSED, f"The pods of {workload['kind']} {name_of(workload)} are refused: {told}.")
+
+
+def _unmounted(snapshot: Snapshot) -> Verdict | None:
+    """A kubelet tells of volumes in Events only, and starts no container meanwhile."""
+    if not snapshot.unmounted:
+        return None
+    return Verdict(reasons.CONTAINER_CONFIG_INVALID, f"{shorten(snapshot.unmounted, QUOTE).rstrip('.')}.")
 
 
 def last_failure(pods: Iterable[Object]) -> str:

@@ -100,7 +100,8 @@ def _before(snapshot: Snapshot, job: Object | None, obsolete: str, nodes: Verdic
 def _under_way(snapshot: Snapshot, job: Object, nodes: Verdict) -> tuple[Verdict, Verdict]:
     cause = workload_cause(snapshot, job)
     if cause is not None and cause.reason.severity is Severity.TROUBLE:
-        retries = "" if cause.reason is reasons.WORKLOAD_REFUSED else " The Job retries a limited number of times."
+        waits = cause.reason is reasons.WORKLOAD_REFUSED or snapshot.unmounted
+        retries = "" if waits else " The Job retries a limited number of times."
         told = Verdict(cause.reason, f"{cause.message}{retries}")
         return told, told
     if any(_has_run(pod) for pod in snapshot.pods):

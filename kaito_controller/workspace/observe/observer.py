@@ -167,6 +167,7 @@ class Observer:
             refusal=refusal,
             scaled_by=self._scalers.of(_runner(existing), request.wanted.count),
             pods_refused=refused.message,
+            unmounted=refused.unmounted,
             progress=progress,
             ask_again_at=min(filter(None, (refused.again_at, more_at)), default=None),
             fresh=fresh,

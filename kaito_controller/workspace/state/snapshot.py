@@ -273,6 +273,8 @@ class Snapshot:
     """The program that set another number of replicas on the workload than the Workspace asks for; "" when nobody did, or none is known."""
     pods_refused: str = ""
     """Why pods of a StatefulSet or Job cannot be made, in the words of its controller; "" when nothing is known."""
+    unmounted: str = ""
+    """Which pod cannot start for its volumes, in the words of its kubelet; "" when nothing is known."""
     progress: TrainingProgress | None = None
     """How far the tuning run is, as its trainer told last; None when nothing is known."""
     ask_again_at: datetime | None = None

@@ -274,6 +274,17 @@ def test_push_that_goes_on_failing_says_where_the_result_is_and_how_to_push_it(r
 
 
 @pytest.mark.long
+def test_push_secret_that_is_missing_is_named_and_the_run_begins_once_it_is_there(rig: Rig, namespace: str) -> None:
+    rig.kubectl.apply(workspace("phi", namespace, tuning=tuning()))
+
+    message = rig.wait_explained("phi", namespace, "ContainerConfigInvalid", timeout_s=60.0)
+
+    assert 'secret "push" not found' in message
+    rig.kubectl("create", "secret", "generic", "push", "-n", namespace, "--from-literal=.dockerconfigjson={}")
+    rig.wait_ready("phi", namespace, 90.0)
+
+
+@pytest.mark.long
 def test_volume_of_the_user_is_trained_on_and_only_read(rig: Rig, team: str) -> None:
     bring_claim(rig, team)
     source = {"volumeSource": {"persistentVolumeClaim": {"claimName": "data"}}}

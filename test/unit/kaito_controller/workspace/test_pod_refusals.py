@@ -11,7 +11,7 @@ from controller_runtime.client.api import ObjectList
 from controller_runtime.clock import rfc3339
 from controller_runtime.errors import Forbidden
 from controller_runtime.resources import Object, Resource
-from kaito_controller.workspace.observe.pod_rejections import FIRST_ASK_S, PodRefusals
+from kaito_controller.workspace.observe.pod_rejections import FIRST_ASK_OF_VOLUMES_S, FIRST_ASK_S, PodRefusals
 from test.support.fake_clock import FakeClock
 from test.support.memory_client import MemoryClient
 
@@ -147,3 +147,50 @@ def test_workload_that_nobody_asks_about_any_more_is_forgotten(asking: Asking) -
 
     assert asking.client.asked == []
     assert again.again_at == asking.clock.now() + timedelta(seconds=FIRST_ASK_S)
+
+
+NOT_MOUNTED = 'MountVolume.SetUp failed for volume "docker-config" : secret "push" not found'
+JOB = stateful_set(kind="Job", spec={})
+
+
+def placed(name: str = "phi-0", **status: Any) -> Object:
+    """A pod on a node, of which nothing has begun."""
+    meta = {"name": name, "namespace": "team", "uid": f"uid-of-{name}"}
+    return {"metadata": meta, "spec": {"nodeName": "n"}, "status": {"phase": "Pending", **status}}
+
+
+def mounted(**status: Any) -> Object:
+    return placed(conditions=[{"type": "PodReadyToStartContainers", "status": "True"}], **status)
+
+
+def test_volume_that_cannot_be_mounted_is_told_in_the_kubelets_words(asking: Asking) -> None:
+    asking.client.events = [asking.happened(NOT_MOUNTED)]
+    assert asking.refusals.of(JOB, [placed()]).unmounted == ""
+    assert asking.client.asked == []
+
+    asking.clock.advance(FIRST_ASK_OF_VOLUMES_S)
+
+    answer = asking.refusals.of(JOB, [placed()])
+    assert (answer.unmounted, answer.message) == (f"Pod phi-0 cannot start: {NOT_MOUNTED}", "")
+    assert asking.client.asked == [("team", "regarding.uid=uid-of-phi-0,reason=FailedMount")]
+    assert asking.refusals.of(JOB, [mounted()]).unmounted == ""
+
+
+def test_volumes_that_only_take_their_time_say_nothing(asking: Asking) -> None:
+    asking.refusals.of(JOB, [placed()])
+    asking.clock.advance(FIRST_ASK_OF_VOLUMES_S)
+
+    assert asking.refusals.of(JOB, [placed()]).unmounted == ""
+
+
+@pytest.mark.parametrize(
+    "found",
+    [mounted(), {**placed(), "spec": {}}, placed(phase="Running")],
+    ids=["volumes are mounted", "on no node", "runs"],
+)
+def test_nobody_is_asked_about_volumes(asking: Asking, found: Object) -> None:
+    for _ in range(3):
+        assert asking.refusals.of(JOB, [found]).again_at is None
+        asking.clock.advance(100.0)
+
+    assert not asking.client.asked

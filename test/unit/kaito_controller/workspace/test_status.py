@@ -116,6 +116,16 @@ def test_refusal_that_only_an_event_tells_is_told_too() -> None:
     assert "are refused: create Pod phi-0 failed: no quota." in decision.overall.message
 
 
+def test_volume_that_only_an_event_tells_of_is_told_before_pods_that_only_start() -> None:
+    said = 'Pod phi-0 cannot start: MountVolume.SetUp failed for volume "v" : secret "push" not found'
+    starting = pod("phi-0", {"name": "c", "state": {"waiting": {"reason": "ContainerCreating"}}})
+
+    found, decision = shown(replace(running(observedGeneration=1), pods=(starting,), unmounted=said))
+
+    assert found["InferenceReady"] == ("False", "ContainerConfigInvalid")
+    assert decision.overall.message.startswith(f"{said}.")
+
+
 def test_status_that_is_already_right_is_equal() -> None:
     seen = snapshot()
     wanted = conditions_of(seen, decide(seen))
