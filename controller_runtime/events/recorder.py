@@ -82,8 +82,8 @@ class EventBroadcaster:
         """Write what is not written yet, for at most `flush_s` seconds, and end the thread."""
         with self._lock:
             for series in self._correlator.unwritten():
-                self._pending[series.key] = series
-                self._queue.add(series.key)
+                self._pending[series.name] = series
+                self._queue.add(series.name)
         held = self._queue.shut_down(drain=self._thread is not None, deadline_s=flush_s)
         self._queue.shut_down(hard=True)
         if self._thread is not None and not held:
@@ -98,7 +98,7 @@ class EventBroadcaster:
                 return
             series = self._correlator.correlate(occurrence, now, now_s, uuid.uuid4().hex[:16])
             if series is not None:
-                self._enqueue(series, after_s=0.0 if series.count == 1 else series.refresh.next())
+                self._enqueue(series, after_s=0.0 if series.count == 1 else series.next_refresh_s())
 
     def write_next(self, timeout_s: float | None = 0.0) -> bool:
         """Write one series; public so that tests can step the recorder without a thread."""
@@ -135,9 +135,9 @@ class EventBroadcaster:
         )
 
     def _enqueue(self, series: Series, after_s: float = 0.0) -> None:
-        if series.key not in self._pending:
-            self._pending[series.key] = series
-            self._queue.add(series.key, after_s=after_s)
+        if series.name not in self._pending:
+            self._pending[series.name] = series
+            self._queue.add(series.name, after_s=after_s)
 
     def _work(self) -> None:
         while self.write_next(None):
@@ -146,54 +146,54 @@ class EventBroadcaster:
     def _write(self, key: str) -> None:
         with self._lock:
             series = self._pending.pop(key, None)
-            if series is None:
+            if series is None or series.occurrence is None:
                 return
-            count = series.count
+            what, count = series.occurrence, series.count
         try:
-            self._send(series, count)
+            self._send(series, what, count)
         except TransientApiError as error:
-            self._retry(series, error)
+            self._retry(series, what, error)
         except ControllerRuntimeError as error:
-            log.warning("event dropped", reason=series.occurrence.reason, error=str(error))
+            log.warning("event dropped", reason=what.reason, error=str(error))
             self._settle(series, count)
         except Exception:
-            log.exception("event dropped", reason=series.occurrence.reason)
+            log.exception("event dropped", reason=what.reason)
             self._settle(series, count)
         else:
             self._settle(series, count)
 
-    def _send(self, series: Series, count: int) -> None:
+    def _send(self, series: Series, what: Occurrence, count: int) -> None:
         if series.written:
             try:
                 self._client.patch(
-                    EVENTS, series.name, series.to_patch(count), series.occurrence.namespace, patch_type=PatchType.MERGE
+                    EVENTS, series.name, series.to_patch(count), what.namespace, patch_type=PatchType.MERGE
                 )
                 return
             except NotFound:
                 # The server forgets events after an hour; the series goes on in a new object of the same name.
                 pass
         try:
-            self._client.create(EVENTS, series.to_object(count), series.occurrence.namespace)
+            self._client.create(EVENTS, series.to_object(what, count), what.namespace)
         except AlreadyExists:
-            log.debug("event is there already: an earlier reply was lost", name=series.key)
+            log.debug("event is there already: an earlier reply was lost", namespace=what.namespace, name=series.name)
 
     def _settle(self, series: Series, count: int) -> None:
         with self._lock:
-            series.written, series.tries = count, 0
-            self._queue.forget(series.key)
+            series.settle(count)
+            self._queue.forget(series.name)
             if series.count > count:
-                self._enqueue(series, after_s=series.refresh.next())
+                self._enqueue(series, after_s=series.next_refresh_s())
 
-    def _retry(self, series: Series, error: TransientApiError) -> None:
+    def _retry(self, series: Series, what: Occurrence, error: TransientApiError) -> None:
         with self._lock:
             series.tries += 1
             if series.tries >= MAX_TRIES:
-                self._queue.forget(series.key)
+                self._queue.forget(series.name)
                 self._correlator.dropped += 1
                 series.tries = 0
-                log.warning("event given up", reason=series.occurrence.reason, error=str(error))
+                log.warning("event given up", reason=what.reason, error=str(error))
                 return
-            delay_s = max(self._queue.next_delay_s(series.key), error.retry_after_s or 0.0)
+            delay_s = max(self._queue.next_delay_s(series.name), error.retry_after_s or 0.0)
             self._enqueue(series, after_s=delay_s)
 
 

@@ -1,4 +1,6 @@
+import gc
 import threading
+import tracemalloc
 
 import pytest
 
@@ -296,3 +298,25 @@ def test_what_is_remembered_of_objects_that_are_gone_does_not_grow(stage):
 
     assert churn(100, 200) <= after_a_while
     assert after_a_while <= 4 * 62, "ten minutes' worth, at one object every ten seconds"
+
+
+def test_an_object_whose_events_are_written_costs_four_kib_and_not_their_words(stage):
+    def happens_to(number):
+        obj = WORKSPACE | {"metadata": {"name": f"w{number}", "namespace": "models", "uid": f"{number:036d}"}}
+        for reason in ("MachinesPending", "WorkspacePending", "WorkspaceDeleting", "MachineOrdered"):
+            stage.say(obj=obj, reason=reason, note=f"Machine ws{number:09d} is ordered; " + "it takes a while; " * 40)
+        stage.write()
+        stage.client.calls.clear()
+        for event in stage.events("models"):
+            stage.client.delete(EVENTS, event["metadata"]["name"], "models")
+
+    happens_to(0)
+    tracemalloc.start()
+    before, objects = tracemalloc.get_traced_memory()[0], 60
+    for number in range(1, 1 + objects):
+        happens_to(number)
+    gc.collect()
+    held = tracemalloc.get_traced_memory()[0] - before
+    tracemalloc.stop()
+
+    assert held / objects < 4.5 * 1024
