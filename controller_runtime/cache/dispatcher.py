@@ -1,7 +1,7 @@
 """Bringing an informer's changes to one handler, on a thread of its own.
 
 A handler sees its changes one after another and in order. It cannot hurt anybody else: its exceptions are logged and counted, and
-when it is slow its buffer is squeezed, not grown. Squeezing merges the updates of one object into its newest state (first
+when it is slow its buffer is coalesced, not grown. Coalescing merges the updates of one object into its newest state (first
 old, last new), which is all that a level-triggered handler needs; adds and deletes are always delivered, so that a buffer holds
 at most two entries for each object (UID) that lived while the handler was busy.
 """
@@ -18,7 +18,7 @@ from controller_runtime.clock import Clock
 from controller_runtime.logs import get_logger
 from controller_runtime.resources import Object
 
-SQUEEZE_AT = 1024
+COALESCE_AT = 1024
 BATCH = 256
 MIN_RESYNC_S = 1.0
 
@@ -38,7 +38,7 @@ class EventHandler(Protocol):
         """`final_state_unknown`: the deletion was missed; `obj` is the last known state and may be old."""
 
 
-class Delivery:
+class Dispatcher:
     """One handler's buffer and thread."""
 
     def __init__(
@@ -48,10 +48,10 @@ class Delivery:
         name: str,
         clock: Clock,
         resync_period_s: float = 0.0,
-        resync: Callable[[Delivery], None] | None = None,
+        resync: Callable[[Dispatcher], None] | None = None,
     ) -> None:
         self.failures = 0
-        self.squeezed = 0
+        self.coalesced = 0
         self._handler = handler
         self._name = name
         self._clock = clock
@@ -60,7 +60,7 @@ class Delivery:
         self._resync_at = clock.monotonic() + self._period_s
         self._condition = threading.Condition()
         self._pending: deque[Delta | None] = deque()
-        self._squeeze_at = SQUEEZE_AT
+        self._coalesce_at = COALESCE_AT
         self._synced = threading.Event()
         self._closed = False
         self._thread = threading.Thread(target=self._run, name=f"deliver-{name}", daemon=True)
@@ -84,8 +84,8 @@ class Delivery:
             self._pending.extend(changes)
             if end_of_initial:
                 self._pending.append(None)
-            if len(self._pending) > self._squeeze_at:
-                self._squeeze()
+            if len(self._pending) > self._coalesce_at:
+                self._coalesce()
             self._condition.notify()
 
     def close(self, *, drain: bool, timeout_s: float = 0.0) -> bool:
@@ -145,15 +145,15 @@ class Delivery:
             self.failures += 1
             _log.exception("an event handler failed; going on with the next event", handler=self._name)
 
-    def _squeeze(self) -> None:
+    def _coalesce(self) -> None:
         before = len(self._pending)
-        self._pending = squeeze(self._pending)
-        self.squeezed += before - len(self._pending)
-        # Doubling keeps the total work of squeezing linear when nothing can be merged.
-        self._squeeze_at = max(SQUEEZE_AT, 2 * len(self._pending))
+        self._pending = coalesce(self._pending)
+        self.coalesced += before - len(self._pending)
+        # Doubling keeps the total work of coalescing linear when nothing can be merged.
+        self._coalesce_at = max(COALESCE_AT, 2 * len(self._pending))
 
 
-def squeeze(pending: Iterable[Delta | None]) -> deque[Delta | None]:
+def coalesce(pending: Iterable[Delta | None]) -> deque[Delta | None]:
     """Merge each update into the add or update of the same object (UID) that waits before it."""
     merged: deque[Delta | None] = deque()
     places: dict[tuple[str, str, str], int] = {}

@@ -1,6 +1,6 @@
 """A live, indexed copy of one collection, and handlers that hear of every change to it.
 
-    reflector (one thread) -> store (cache) -> deliveries (one thread per handler)
+    reflector (one thread) -> store (cache) -> dispatchers (one thread per handler)
 
 The cache is written before any handler is told, in one step with handing the change to the handlers' buffers; so a handler that looks
 into the cache sees at least what it was told, and a handler that joins late gets the cache as it is and then every change after it.
@@ -14,7 +14,7 @@ from collections import deque
 from collections.abc import Mapping, Sequence
 from typing import Protocol
 
-from controller_runtime.cache.dispatcher import Delivery, EventHandler
+from controller_runtime.cache.dispatcher import Dispatcher, EventHandler
 from controller_runtime.cache.frames import ReflectorStats
 from controller_runtime.cache.gc_tuning import relax_collector
 from controller_runtime.cache.indexer import IndexFunc
@@ -43,23 +43,23 @@ class Lister(Protocol):
 class Registration:
     """A handler's tie to an informer."""
 
-    def __init__(self, informer: Informer, delivery: Delivery) -> None:
+    def __init__(self, informer: Informer, dispatcher: Dispatcher) -> None:
         self._informer = informer
-        self._delivery = delivery
+        self._dispatcher = dispatcher
 
     @property
     def has_synced(self) -> bool:
         """True once every object of the initial state was delivered to this handler."""
-        return self._delivery.has_synced
+        return self._dispatcher.has_synced
 
     @property
     def pending(self) -> int:
         """Changes that wait for the handler."""
-        return len(self._delivery)
+        return len(self._dispatcher)
 
     def remove(self) -> None:
         """Stop delivering; what is buffered is dropped. Harmless when done twice."""
-        self._informer.remove_handler(self._delivery)
+        self._informer.remove_handler(self._dispatcher)
 
 
 BATCHES_KEPT = 16
@@ -89,7 +89,7 @@ class Informer:
         self._clock = clock
         self._resync_period_s = resync_period_s
         self._store = Store(resource.kind, indexers)
-        self._deliveries: list[Delivery] = []
+        self._dispatchers: list[Dispatcher] = []
         self._recent: deque[Deltas] = deque(maxlen=BATCHES_KEPT)
         self._synced = threading.Event()
         self._synced_or_stopped = threading.Event()
@@ -141,7 +141,7 @@ class Informer:
 
         `resync_period_s` re-delivers the cache to this handler as updates, without asking the API server; default the informer's.
         """
-        delivery = Delivery(
+        dispatcher = Dispatcher(
             handler,
             name=f"{self.resource}-{type(handler).__name__}",
             clock=self._clock,
@@ -151,18 +151,18 @@ class Informer:
         with self._store.lock:
             if self._stopped:
                 raise RuntimeError(f"the informer of {self.resource} has stopped; it takes no more handlers")
-            delivery.push([(None, obj, True) for obj in self._store.list()], end_of_initial=self._synced.is_set())
-            self._deliveries.append(delivery)
+            dispatcher.push([(None, obj, True) for obj in self._store.list()], end_of_initial=self._synced.is_set())
+            self._dispatchers.append(dispatcher)
             if self._started:
-                delivery.start()
-        return Registration(self, delivery)
+                dispatcher.start()
+        return Registration(self, dispatcher)
 
-    def remove_handler(self, delivery: Delivery) -> None:
+    def remove_handler(self, dispatcher: Dispatcher) -> None:
         """Used by `Registration.remove`."""
         with self._store.lock:
-            if delivery in self._deliveries:
-                self._deliveries.remove(delivery)
-        delivery.close(drain=False)
+            if dispatcher in self._dispatchers:
+                self._dispatchers.remove(dispatcher)
+        dispatcher.close(drain=False)
 
     def start(self) -> None:
         """Begin to list and watch in the background. Harmless when done twice."""
@@ -171,8 +171,8 @@ class Informer:
                 return
             self._started = True
             relax_collector()
-            for delivery in self._deliveries:
-                delivery.start()
+            for dispatcher in self._dispatchers:
+                dispatcher.start()
         self._thread.start()
 
     def stop(self, timeout_s: float = 5.0) -> bool:
@@ -181,12 +181,12 @@ class Informer:
         deadline = SYSTEM_CLOCK.monotonic() + timeout_s
         with self._store.lock:
             self._stopped = True
-            deliveries = [*self._deliveries]
+            dispatchers = [*self._dispatchers]
         self._reflector.stop()
         self._synced_or_stopped.set()
         if self._thread.ident is not None:
             self._thread.join(timeout_s)
-        done = [d.close(drain=True, timeout_s=max(0.0, deadline - SYSTEM_CLOCK.monotonic())) for d in deliveries]
+        done = [d.close(drain=True, timeout_s=max(0.0, deadline - SYSTEM_CLOCK.monotonic())) for d in dispatchers]
         return all(done) and not self._thread.is_alive()
 
     @property
@@ -240,17 +240,17 @@ class Informer:
     @property
     def handler_failures(self) -> int:
         """Exceptions raised by handlers."""
-        return sum(delivery.failures for delivery in [*self._deliveries])
+        return sum(dispatcher.failures for dispatcher in [*self._dispatchers])
 
     @property
-    def squeezed_updates(self) -> int:
+    def coalesced_updates(self) -> int:
         """Updates merged because a handler was slow."""
-        return sum(delivery.squeezed for delivery in [*self._deliveries])
+        return sum(dispatcher.coalesced for dispatcher in [*self._dispatchers])
 
     @property
     def queued_changes(self) -> int:
         """Changes that wait for handlers."""
-        return sum(len(delivery) for delivery in [*self._deliveries])
+        return sum(len(dispatcher) for dispatcher in [*self._dispatchers])
 
     def _take_list(self, items: Sequence[Object], resource_version: str) -> None:
         first = not self._synced.is_set()
@@ -258,20 +258,20 @@ class Informer:
             changes = self._store.replace(items, resource_version, initial=first)
             self._synced.set()
             self._synced_or_stopped.set()
-            for delivery in self._deliveries:
-                delivery.push(changes, end_of_initial=first)
+            for dispatcher in self._dispatchers:
+                dispatcher.push(changes, end_of_initial=first)
 
     def _take_events(self, events: Sequence[tuple[str, Object]]) -> None:
         with self._store.lock:
             changes = self._store.apply(events)
             if changes:
                 self._recent.append(changes)
-                for delivery in self._deliveries:
-                    delivery.push(changes)
+                for dispatcher in self._dispatchers:
+                    dispatcher.push(changes)
 
-    def _resync(self, delivery: Delivery) -> None:
+    def _resync(self, dispatcher: Dispatcher) -> None:
         with self._store.lock:
-            delivery.push([(obj, obj, False) for obj in self._store.list()])
+            dispatcher.push([(obj, obj, False) for obj in self._store.list()])
 
 
 class _Intake:

@@ -33,7 +33,7 @@ COUNTERS: dict[str, tuple[str, Reading]] = {
         lambda i: i.malformed_objects,
     ),
     "informer_handler_failures": ("Exceptions raised by event handlers", lambda i: i.handler_failures),
-    "informer_squeezed_updates": ("Updates merged because a handler was slow", lambda i: i.squeezed_updates),
+    "informer_squeezed_updates": ("Updates merged because a handler was slow", lambda i: i.coalesced_updates),
 }
 
 GAUGES: dict[str, tuple[str, Reading]] = {

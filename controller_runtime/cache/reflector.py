@@ -15,7 +15,7 @@ import threading
 from controller_runtime.cache.frames import ErrorEvent, FrameReader, ReflectorStats, Sink
 from controller_runtime.cache.freshness import ordinal
 from controller_runtime.cache.gc_tuning import quiet_collector
-from controller_runtime.cache.reflector_backoff import Patience
+from controller_runtime.cache.reflector_backoff import ReflectorBackoff
 from controller_runtime.client.api import PAGE_SIZE, WATCH_TIMEOUT_S, KubeClient, ObjectList, Transform, WatchStream
 from controller_runtime.client.connection import Interrupt
 from controller_runtime.client.status import is_resource_version_too_large
@@ -72,7 +72,7 @@ class Reflector:
         self._page_size = page_size
         self._clock = clock
         self._rng = rng or random.Random()
-        self._patience = Patience(clock, self._rng)
+        self._backoff = ReflectorBackoff(clock, self._rng)
         self._frames = FrameReader(sink, self.stats, clock, transform=transform)
         self._stopping = threading.Event()
         self._interrupt = Interrupt()
@@ -255,12 +255,12 @@ class Reflector:
             self._fresh_since = self._clock.monotonic() if self._was_read else float("-inf")
         self._was_read = True
         self._trouble = None
-        self._patience.note_success()
+        self._backoff.note_success()
 
     def _pause(self, error: ApiError | None) -> None:
         if self._stopping.is_set():
             return
-        pause_s = self._patience.pause_s(error)
+        pause_s = self._backoff.pause_s(error)
         self._report(error, pause_s)
         self._clock.wait_event(self._stopping, pause_s)
 

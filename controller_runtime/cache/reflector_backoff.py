@@ -29,7 +29,7 @@ EXPIRED_SPREAD_S = 5.0
 EXPIRED_LIMIT = 3
 
 
-class Patience:
+class ReflectorBackoff:
     """Not thread-safe: one reflector owns it."""
 
     def __init__(self, clock: Clock, rng: random.Random) -> None:

@@ -21,7 +21,7 @@ class _Wish:
     priority: int
 
 
-class Delays(Generic[K]):
+class DelayingQueue(Generic[K]):
     """See the module. Times are on the queue's monotonic clock."""
 
     def __init__(self) -> None:

@@ -1,7 +1,7 @@
-"""Which ready key comes next: one first-in-first-out lane per priority, the highest first, and old ones do not starve.
+"""Which ready key comes next: one FIFO per priority, the highest first, and old ones do not starve.
 
-Part of the work queue, which holds the lock. A lane may hold leftovers (items whose key was raised to another lane); they are recognised by
-identity against the queue's own table and skipped, because searching a lane for one item would cost more than it saves.
+Part of the work queue, which holds the lock. A FIFO may hold leftovers (items whose key was raised to another FIFO); they are recognised by
+identity against the queue's own table and skipped, because searching a FIFO for one item would cost more than it saves.
 """
 
 from __future__ import annotations
@@ -24,44 +24,44 @@ class Item(Generic[K]):
     ready_at: float
 
 
-class Lanes(Generic[K]):
+class PriorityQueue(Generic[K]):
     """The ready keys of a queue. `dirty` is the queue's table of current items; what it does not point to is a leftover."""
 
     def __init__(self, dirty: Mapping[K, Item[K]], ageing_limit_s: float) -> None:
         self._dirty = dirty
         self._ageing_limit_s = ageing_limit_s
-        self._lanes: list[tuple[int, deque[Item[K]]]] = []
+        self._fifos: list[tuple[int, deque[Item[K]]]] = []
 
     def push(self, item: Item[K]) -> None:
         """To the end of its class."""
-        for priority, lane in self._lanes:
+        for priority, fifo in self._fifos:
             if priority == item.priority:
-                lane.append(item)
+                fifo.append(item)
                 return
-        self._lanes.append((item.priority, deque([item])))
-        self._lanes.sort(key=lambda entry: -entry[0])
+        self._fifos.append((item.priority, deque([item])))
+        self._fifos.sort(key=lambda entry: -entry[0])
 
     def pop(self, now: float) -> Item[K] | None:
-        """The head of the best lane: highest priority, aged keys counting as priority 0 and then by age."""
+        """The head of the best FIFO: highest priority, aged keys counting as priority 0 and then by age."""
         best: tuple[int, float] | None = None
         chosen: deque[Item[K]] | None = None
-        for priority, lane in self._lanes:
-            item = self._head(lane)
+        for priority, fifo in self._fifos:
+            item = self._head(fifo)
             if item is None:
                 continue
             aged = priority < 0 and now - item.ready_at >= self._ageing_limit_s
             rank = (0 if aged else -priority, item.ready_at)
             if best is None or rank < best:
-                best, chosen = rank, lane
+                best, chosen = rank, fifo
         return chosen.popleft() if chosen is not None else None
 
     def clear(self) -> None:
-        self._lanes.clear()
+        self._fifos.clear()
 
-    def _head(self, lane: deque[Item[K]]) -> Item[K] | None:
-        while lane:
-            item = lane[0]
+    def _head(self, fifo: deque[Item[K]]) -> Item[K] | None:
+        while fifo:
+            item = fifo[0]
             if self._dirty.get(item.key) is item:
                 return item
-            lane.popleft()
+            fifo.popleft()
         return None

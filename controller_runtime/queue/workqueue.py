@@ -22,8 +22,8 @@ from typing import Generic, TypeVar
 from controller_runtime.backoff import ItemExponentialLimiter, Limiter
 from controller_runtime.clock import SYSTEM_CLOCK, Clock
 from controller_runtime.metrics.families import QueueStats, Tally
-from controller_runtime.queue.delaying import Delays
-from controller_runtime.queue.priority import Item, Lanes
+from controller_runtime.queue.delaying import DelayingQueue
+from controller_runtime.queue.priority import Item, PriorityQueue
 
 LOW_PRIORITY = -100
 """For keys of the initial list and of resyncs, so that a user's change overtakes them."""
@@ -69,8 +69,8 @@ class WorkQueue(Generic[K]):
         self._condition = threading.Condition(threading.Lock())
         self._dirty: dict[K, Item[K]] = {}
         self._held: dict[K, _Held] = {}
-        self._lanes: Lanes[K] = Lanes(self._dirty, ageing_limit_s)
-        self._delays: Delays[K] = Delays()
+        self._ready: PriorityQueue[K] = PriorityQueue(self._dirty, ageing_limit_s)
+        self._delayed: DelayingQueue[K] = DelayingQueue()
         self._shutting_down = False
         self._draining = False
         self._adds = 0
@@ -100,7 +100,7 @@ class WorkQueue(Generic[K]):
             if key in self._dirty:
                 self._raise_priority(key, priority)
             else:
-                if self._delays.put(key, priority, now + delay_s):
+                if self._delayed.put(key, priority, now + delay_s):
                     self._wake()
 
     def get(self, timeout_s: float | None = None) -> K | None:
@@ -110,7 +110,7 @@ class WorkQueue(Generic[K]):
             deadline = None if timeout_s is None else now + timeout_s
             while True:
                 self._promote(now)
-                item = self._lanes.pop(now)
+                item = self._ready.pop(now)
                 if item is not None:
                     return self._hand_out(item, now)
                 if self._shutting_down:
@@ -133,7 +133,7 @@ class WorkQueue(Generic[K]):
             item = self._dirty.get(key)
             if item is not None:
                 item.ready_at = now
-                self._lanes.push(item)
+                self._ready.push(item)
             if item is not None or self._draining:
                 self._wake()
 
@@ -184,10 +184,10 @@ class WorkQueue(Generic[K]):
         with self._condition:
             self._shutting_down = True
             self._draining = drain
-            self._delays.clear()
+            self._delayed.clear()
             if hard:
                 self._dirty.clear()
-                self._lanes.clear()
+                self._ready.clear()
                 self._depth = dict.fromkeys(self._depth, 0)
             self._condition.notify_all()
             deadline = None if deadline_s is None else self._clock.monotonic() + deadline_s
@@ -221,7 +221,7 @@ class WorkQueue(Generic[K]):
     # Everything below runs with the lock held.
 
     def _make_dirty(self, key: K, priority: int, now: float) -> None:
-        waited_with = self._delays.take(key)
+        waited_with = self._delayed.take(key)
         if waited_with is not None:
             priority = max(priority, waited_with)
         if key in self._dirty:
@@ -232,11 +232,11 @@ class WorkQueue(Generic[K]):
         self._adds += 1
         self._depth[priority] = self._depth.get(priority, 0) + 1
         if key not in self._held:
-            self._lanes.push(item)
+            self._ready.push(item)
             self._wake()
 
     def _raise_priority(self, key: K, priority: int) -> None:
-        """To the end of the higher class; the old item stays in its lane as a leftover."""
+        """To the end of the higher class; the old item stays in its FIFO as a leftover."""
         item = self._dirty[key]
         if priority <= item.priority:
             return
@@ -245,14 +245,14 @@ class WorkQueue(Generic[K]):
         raised = Item(key, priority, item.added_at, item.ready_at)
         self._dirty[key] = raised
         if key not in self._held:
-            self._lanes.push(raised)
+            self._ready.push(raised)
 
     def _promote(self, now: float) -> None:
         """Make the keys dirty whose delay is over."""
-        next_due = self._delays.next_due
+        next_due = self._delayed.next_due
         if next_due is None or next_due > now:
             return
-        for key, priority in self._delays.due(now):
+        for key, priority in self._delayed.due(now):
             self._make_dirty(key, priority, now)
 
     def _hand_out(self, item: Item[K], now: float) -> K:
@@ -263,7 +263,7 @@ class WorkQueue(Generic[K]):
         return item.key
 
     def _until_next(self, now: float, deadline: float | None) -> float | None:
-        ends = [end for end in (deadline, self._delays.next_due) if end is not None]
+        ends = [end for end in (deadline, self._delayed.next_due) if end is not None]
         return max(0.0, min(ends) - now) if ends else None
 
     def _wake(self) -> None:

@@ -73,7 +73,7 @@ def watch_ours(url: str, count: int) -> float:
     registration = informer.add_handler(Handler())
     started = time.perf_counter()
     informer.start()
-    # A squeezed buffer would mean that fewer changes than events were delivered, and the count would never be reached.
+    # A coalesced buffer would mean that fewer changes than events were delivered, and the count would never be reached.
     assert done.wait(LIMIT_S), f"{registration.pending} pending"
     return count / (time.perf_counter() - started)
 

@@ -352,8 +352,8 @@ MACHINERY = (
         "lost-wake-up",
         "A key is queued and the worker that sleeps is not told.",
         "controller_runtime/queue/workqueue.py",
-        "            self._lanes.push(item)\n            self._wake()\n",
-        "            self._lanes.push(item)\n",
+        "            self._ready.push(item)\n            self._wake()\n",
+        "            self._ready.push(item)\n",
         (f"{_RUNTIME}/test_workqueue_stress.py::test_one_add_wakes_one_of_three_waiters",),
     ),
     Mutant(

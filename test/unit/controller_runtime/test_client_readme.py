@@ -46,7 +46,7 @@ def test_the_numbers_in_the_text_are_those_in_the_code():
     assert f"{reflector_backoff.BASE_S:g} s doubling to {reflector_backoff.CAP_S:g} s" in CLIENT
     assert f"at most {2 * reflector_backoff.MISSING_TYPE_CAP_S:g} s; one warning" in CLIENT
     assert f"the {reflector.MAX_QUICK_REWATCHES + 1}th end within a second" in CLIENT
-    assert f"from {dispatcher.SQUEEZE_AT:,} changes on" in CLIENT
+    assert f"from {dispatcher.COALESCE_AT:,} changes on" in CLIENT
 
 
 def test_the_table_of_failed_requests_is_what_the_code_makes_of_them():

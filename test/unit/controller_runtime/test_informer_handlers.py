@@ -172,7 +172,7 @@ def test_a_failing_handler_is_logged_counted_and_told_of_the_next_event(run):
     assert sum("an event handler failed" in line["event"] for line in logs) == 3
 
 
-def test_a_slow_handler_delays_nobody_and_its_buffer_is_squeezed_to_the_newest_states(run):
+def test_a_slow_handler_delays_nobody_and_its_buffer_is_coalesced_to_the_newest_states(run):
     release = threading.Event()
     client, fast = HandFed(), Recorder()
     slow = Recorder(lambda what: release.wait(20))
@@ -186,15 +186,15 @@ def test_a_slow_handler_delays_nobody_and_its_buffer_is_squeezed_to_the_newest_s
     newest = {informer.get(f"p{n}")["metadata"]["resourceVersion"] for n in range(5)}
     wait_until(lambda: newest <= {told[-1] for told in slow.told}, 10)
     assert len(slow.told) < 5000
-    assert informer.squeezed_updates > 0
+    assert informer.coalesced_updates > 0
     for recorder in (slow, fast):
         for number in range(5):
             versions = [int(told[-1]) for told in recorder.told if told[0] == "update" and int(told[-1]) % 5 == number]
             assert versions == sorted(versions), "each object's states come in order"
 
 
-def test_squeezing_never_merges_across_a_delete_or_another_uid():
-    from controller_runtime.cache.dispatcher import squeeze
+def test_coalescing_never_merges_across_a_delete_or_another_uid():
+    from controller_runtime.cache.dispatcher import coalesce
 
     a1, a2, a3 = pod("a", 1, uid="x"), pod("a", 2, uid="x"), pod("a", 3, uid="x")
     b1, b2 = pod("a", 5, uid="y"), pod("a", 6, uid="y")
@@ -207,7 +207,7 @@ def test_squeezing_never_merges_across_a_delete_or_another_uid():
         (None, b1, False),
         (b1, b2, False),
     ]
-    assert list(squeeze(pending)) == [(None, a3, True), None, (a3, None, False), (None, b2, False)]
+    assert list(coalesce(pending)) == [(None, a3, True), None, (a3, None, False), (None, b2, False)]
 
 
 def test_a_resync_repeats_the_cache_to_that_handler_only_and_asks_the_server_nothing(run):

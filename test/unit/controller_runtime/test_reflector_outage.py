@@ -4,7 +4,7 @@ import random
 
 import pytest
 
-from controller_runtime.cache.reflector_backoff import Patience
+from controller_runtime.cache.reflector_backoff import ReflectorBackoff
 from controller_runtime.errors import Expired, Forbidden, InternalError, NotFound, TooManyRequests
 from test.bench.outage import requests_in_30s_outage
 from test.support.jumping_clock import JumpingClock
@@ -16,7 +16,7 @@ def test_one_reflector_sends_at_most_seven_requests_in_a_30_s_outage():
 
 def patience(seed=1):
     clock = JumpingClock()
-    return Patience(clock, random.Random(seed)), clock
+    return ReflectorBackoff(clock, random.Random(seed)), clock
 
 
 def test_pauses_grow_from_under_two_seconds_to_between_30_and_60():

@@ -83,7 +83,7 @@ def test_keys_made_ready_early_leave_no_trail_of_dead_timers(queue):
         queue.add("a")
         take_all(queue)
 
-    assert len(queue._delays) < 200
+    assert len(queue._delayed) < 200
 
 
 def test_rate_limited_adds_back_off_and_forget_starts_over(queue, clock):
