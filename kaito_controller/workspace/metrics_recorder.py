@@ -21,7 +21,7 @@ from kaito_controller.workspace.metrics import WorkspaceMetrics
 from kaito_controller.workspace.state.snapshot import Snapshot
 
 
-class Measures:
+class MetricsRecorder:
     """Knows Snapshots and Decisions, so that `WorkspaceMetrics` need not."""
 
     def __init__(self, metrics: WorkspaceMetrics) -> None:

@@ -52,7 +52,7 @@ from kaito_controller.workspace.decide.decision import Decision, begins, decide
 from kaito_controller.workspace.decide.deletion import deletion_verdict, plan_deletion
 from kaito_controller.workspace.decide.plan import plan
 from kaito_controller.workspace.metrics import WorkspaceMetrics
-from kaito_controller.workspace.metrics_recorder import Measures
+from kaito_controller.workspace.metrics_recorder import MetricsRecorder
 from kaito_controller.workspace.observe import slim
 from kaito_controller.workspace.observe.caches import Caches
 from kaito_controller.workspace.observe.observer import Observer
@@ -91,7 +91,7 @@ class WorkspaceReconciler:
         self._own_writes = own_writes
         self._reservations = reservations
         self._recorder = recorder
-        self._measures = Measures(metrics)
+        self._metrics_recorder = MetricsRecorder(metrics)
         self._clock = clock
         self._applier = Applier(client, clock)
         self._rehearsals = Rehearsals(client, clock)
@@ -174,13 +174,13 @@ class WorkspaceReconciler:
             self._reservations.wait(request, for_cluster=excess.in_cluster)
 
     def _rehearsed(self, snapshot: Snapshot, decision: Decision) -> tuple[Snapshot, Decision]:
-        """Before nodes are taken for the first time: a gate where the API server would refuse what is to run on them."""
+        """Before nodes are taken for the first time: a failed preflight where the API server would refuse what is to run on them."""
         wanted = begins(snapshot, decision)
         refused = self._rehearsals.of(snapshot.raw, wanted) if wanted else None
         if refused is None:
             return snapshot, decision
-        closed = replace(snapshot, gate=refused)
-        return closed, decide(closed)
+        failed = replace(snapshot, preflight=refused)
+        return failed, decide(failed)
 
     def _act(self, snapshot: Snapshot, decision: Decision, actions: tuple[Action, ...]) -> Outcome:
         uid = uid_of(snapshot.raw)
@@ -196,7 +196,7 @@ class WorkspaceReconciler:
             self._refusals.pop(uid, None)
         else:
             self._refusals[uid] = outcome.refusal
-        self._measures.acted(snapshot, decision, actions)
+        self._metrics_recorder.acted(snapshot, decision, actions)
         return outcome
 
     def _show(self, snapshot: Snapshot, decision: Decision, raw: Object) -> None:
@@ -210,7 +210,7 @@ class WorkspaceReconciler:
         }
         if self._write_status(raw, wanted, workers, facts):
             self._tell(raw, news)
-            self._measures.shown(snapshot, news)
+            self._metrics_recorder.shown(snapshot, news)
 
     def _write_status(
         self,

@@ -67,7 +67,7 @@ from kaito_controller.workspace.observe.machine_source import MachineSource
 from kaito_controller.workspace.observe.node_orders import NodeOrders, choose
 from kaito_controller.workspace.observe.observer import Observer, Surroundings
 from kaito_controller.workspace.observe.offers import OfferSource
-from kaito_controller.workspace.observe.pod_rejections import PodRefusals
+from kaito_controller.workspace.observe.pod_rejections import PodRejections
 from kaito_controller.workspace.observe.reservations import Reservations
 from kaito_controller.workspace.observe.run_progress import RunProgress
 from kaito_controller.workspace.observe.scalers import Scalers
@@ -123,7 +123,7 @@ def assemble(manager: Manager, settings: ControllerSettings, *, clock: Clock = S
         manager.client,
         caches,
         Observer(
-            *(caches, surroundings, clock, PodRefusals(manager.client, clock), reservations, Scalers(manager.client)),
+            *(caches, surroundings, clock, PodRejections(manager.client, clock), reservations, Scalers(manager.client)),
             RunProgress(clock, ThreadPoolExecutor(ASKED_AT_A_TIME, "run-progress")),
             vanished=vanished,
         ),

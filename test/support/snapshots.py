@@ -1,4 +1,4 @@
-"""Builders of Snapshots for tests of the pure rooms: a Workspace that serves phi-3, with whatever a test wants around it."""
+"""Builders of Snapshots for tests of the pure stages: a Workspace that serves phi-3, with whatever a test wants around it."""
 
 from __future__ import annotations
 
@@ -88,7 +88,7 @@ def snapshot(
         "wanted": request.wanted,
         "mode": request.mode,
         "context": context,
-        "gate": request.gate,
+        "preflight": request.preflight,
         "readiness_timeout_s": request.readiness_timeout_s,
     }
     return Snapshot(**{**base, **fields})

@@ -19,10 +19,10 @@ from controller_runtime.controller.controller import Controller
 from controller_runtime.controller.reconcile import Request, Result
 from controller_runtime.manager.runnables import Runnables
 from controller_runtime.resources import CONFIG_MAPS, PODS
-from kaito_controller.workspace.act.drift_backoff import Repairs
+from kaito_controller.workspace.act.drift_backoff import DriftBackoff
 from kaito_controller.workspace.act.node_marks import Reservations
 from kaito_controller.workspace.observe.onsets import Absences
-from kaito_controller.workspace.observe.pod_rejections import STALE_AFTER, PodRefusals
+from kaito_controller.workspace.observe.pod_rejections import STALE_AFTER, PodRejections
 from test.support.fake_clock import FakeClock
 from test.support.memory_client import MemoryClient
 
@@ -84,7 +84,7 @@ def test_absences_come_and_go_while_others_are_forgotten() -> None:
 
 def test_inquiries_begin_while_overdue_ones_are_dropped() -> None:
     clock = FakeClock()
-    refusals = PodRefusals(MemoryClient(), clock)
+    refusals = PodRejections(MemoryClient(), clock)
 
     def step(worker: int, number: int) -> None:
         workload = {
@@ -160,7 +160,7 @@ def test_nodes_are_reserved_by_one_at_a_time() -> None:
 
 
 def test_repairs_are_noted_for_many_objects_at_once() -> None:
-    repairs = Repairs(SYSTEM_CLOCK)
+    repairs = DriftBackoff(SYSTEM_CLOCK)
 
     def step(worker: int, number: int) -> None:
         live = {"metadata": {"uid": f"{worker}-{number % 5}", "labels": {}}, "spec": {"replicas": 2}}

@@ -1,6 +1,6 @@
 """What single types add to the verbs: defaults and rules of built-ins, namespaces and CRDs that empty before they go, pod grace.
 
-This is the wiring; the knowledge is in the modules that it calls.
+This is the set-up; the knowledge is in the modules that it calls.
 """
 
 from __future__ import annotations

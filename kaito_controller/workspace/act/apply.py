@@ -57,7 +57,7 @@ from kaito_controller.workspace.act.api_rejections import (
     refusal_of,
     taken,
 )
-from kaito_controller.workspace.act.drift_backoff import Repairs
+from kaito_controller.workspace.act.drift_backoff import DriftBackoff
 from kaito_controller.workspace.act.moments import Moments
 from kaito_controller.workspace.act.node_marks import NodeMarks
 from kaito_controller.workspace.state import naming
@@ -92,12 +92,12 @@ class Applier:
         self._client = client
         self._clock = clock
         self._marks = NodeMarks(client)
-        self._repairs = Repairs(clock)
+        self._drift_backoff = DriftBackoff(clock)
         self._deletions = Moments(clock, PATIENCE_S)
 
     def forget(self, workspace_uid: str) -> None:
         """The Workspace is gone."""
-        self._repairs.forget_all(workspace_uid)
+        self._drift_backoff.forget_all(workspace_uid)
 
     def apply(self, workspace: Object, actions: Iterable[Action]) -> Outcome:
         """Do them in order. Refusals are collected; what is worth another try soon is raised."""
@@ -108,7 +108,7 @@ class Applier:
         written: list[tuple[Resource, str]] = []
         not_made: list[str] = []
         made_at: list[datetime | None] = []
-        pauses = [self._repairs.due_in_s(a.live) for a in wanted if isinstance(a, Replace) and a.repair]
+        pauses = [self._drift_backoff.due_in_s(a.live) for a in wanted if isinstance(a, Replace) and a.repair]
         for action in wanted:
             began_s = self._clock.monotonic()
             try:
@@ -229,12 +229,12 @@ class Applier:
 
     def _replace(self, action: Replace) -> Written:
         live, desired = action.live, action.desired
-        if action.repair and self._repairs.due_in_s(live) != 0.0:
+        if action.repair and self._drift_backoff.due_in_s(live) != 0.0:
             return []
         resource = RESOURCES[desired["kind"]]
         written = self._client.replace(resource, updated(live, desired))
         if action.repair:
-            self._repairs.note(live, written)
+            self._drift_backoff.note(live, written)
         return [(resource, written)]
 
     def _delete(self, action: Delete) -> Written:
@@ -250,7 +250,7 @@ class Applier:
             # It is gone, and perhaps another incarnation carries the name now.
             return []
         finally:
-            self._repairs.forget(action.uid)
+            self._drift_backoff.forget(action.uid)
         self._deletions.note(action.uid)
         return []
 

@@ -35,7 +35,7 @@ class _Repair:
         return float(min(FIRST_PAUSE_S * 2 ** min(self.times - 1, 16), LONGEST_PAUSE_S))
 
 
-class Repairs:
+class DriftBackoff:
     """By UID of the object.
 
     One worker at a time handles the objects of a Workspace, and nothing here walks over everybody's entries: each step on the table is

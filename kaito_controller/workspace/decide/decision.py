@@ -1,8 +1,8 @@
 """From a Snapshot to what is wanted and how it stands; the shared ground of `plan` and `status`. Pure.
 
-    gate ──▶ assignment of nodes ──▶ Machine and node verdicts ──▶ wanted objects ──▶ verdict on what runs
+    preflight ──▶ assignment of nodes ──▶ Machine and node verdicts ──▶ wanted objects ──▶ verdict on what runs
 
-A closed gate (broken specification, a model that does not fit, no training configuration) freezes the Workspace: nothing is ordered
+A failed preflight (broken specification, a model that does not fit, no training configuration) freezes the Workspace: nothing is ordered
 and nothing that runs is touched. A release (what ran has failed for good) asks for no nodes at all. A finished tuning run asks for no new
 ones.
 """
@@ -97,8 +97,8 @@ class Decision:
 
 def decide(snapshot: Snapshot) -> Decision:
     """Look once, decide everything."""
-    if snapshot.gate is not None:
-        return _frozen(snapshot, snapshot.gate)
+    if snapshot.preflight is not None:
+        return _frozen(snapshot, snapshot.preflight)
     intent = intent_of(snapshot)
     if snapshot.release is not None and snapshot.release.intent == intent:
         return _released(snapshot, snapshot.release)
@@ -178,8 +178,8 @@ def _stands(snapshot: Snapshot, job: Object | None) -> bool:
     return not _job_reason(job, _wanted_objects(replace(snapshot, nodes={}), Assignment()))
 
 
-def _frozen(snapshot: Snapshot, gate: Verdict) -> Decision:
-    return Decision(Assignment(), gate, gate, gate, gate, frozen=True)
+def _frozen(snapshot: Snapshot, preflight: Verdict) -> Decision:
+    return Decision(Assignment(), preflight, preflight, preflight, preflight, frozen=True)
 
 
 def _released(snapshot: Snapshot, release: Release) -> Decision:

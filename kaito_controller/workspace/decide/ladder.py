@@ -80,7 +80,7 @@ def choose(
     claimed: Iterable[Candidate] = (),
     runs: bool = False,
 ) -> Choice:
-    """`claimed`: what brought nodes in use are. `runs`: something has been built on the nodes."""
+    """`claimed`: what bring-your-own nodes in use are. `runs`: something has been built on the nodes."""
     alive = [m for m in machines if m.phase not in GONE and not _is_superseded(m, attempts or {})]
     used = [m.candidate for m in alive if m.initialized] + list(claimed)
     kept = (_first_match(candidates, used) or _of_type(candidates, used)) if runs else None

@@ -56,7 +56,7 @@ class ResolvedWorkspace:
     mode: Mode
     wanted: Wanted
     readiness_timeout_s: float
-    gate: Verdict | None = None
+    preflight: Verdict | None = None
     preset: Preset | None = None
     tuning_config_map: str = ""
     tuning_config: Mapping[str, Any] = field(default_factory=dict)
@@ -103,21 +103,21 @@ def examine(
     plan = asked.plan_on(asked.known_type, fit)
     # Options may change while the model runs: what does not fit leaves the pods as they are, instead of rolling them into a failure.
     kept = running and settings is None
-    gate = None if kept else misfit(fit) or asked.spread(plan)
-    wanted, gate = _not_held_against(wanted, gate, workspace, preset)
-    gate = unread or (gate if running else _unfit_entry(asked)) or gate
-    gate = gate or _broken(workspace, catalog, preset, pods.template_policy, running=running)
+    preflight = None if kept else misfit(fit) or asked.spread(plan)
+    wanted, preflight = _not_held_against(wanted, preflight, workspace, preset)
+    preflight = unread or (preflight if running else _unfit_entry(asked)) or preflight
+    preflight = preflight or _broken(workspace, catalog, preset, pods.template_policy, running=running)
     found: Mapping[str, Any] = {}
-    if workspace.tuning is not None and gate is None:
-        gate, found = _configuration(workspace, config)
+    if workspace.tuning is not None and preflight is None:
+        preflight, found = _configuration(workspace, config)
         asked = replace(asked, sections=found)
         too_large = None if running else asked.too_large_for(asked.known_type)
         wanted, too_large = _not_held_against(wanted, too_large, workspace, preset)
-        gate = gate or too_large
+        preflight = preflight or too_large
     return ResolvedWorkspace(
         mode=mode,
         wanted=wanted,
-        gate=gate,
+        preflight=preflight,
         preset=preset,
         readiness_timeout_s=float(needs.readiness_timeout_s) if needs else pods.template_readiness_s,
         tuning_config_map=workspace.tuning.config_map_name if workspace.tuning else "",
@@ -173,12 +173,12 @@ def _engine_settings(workspace: Workspace, config: Object | None) -> tuple[Verdi
 
 
 def _not_held_against(
-    wanted: Wanted, gate: Verdict | None, workspace: Workspace, preset: Preset | None
+    wanted: Wanted, preflight: Verdict | None, workspace: Workspace, preset: Preset | None
 ) -> tuple[Wanted, Verdict | None]:
-    """A default type that does not hold the model closes no gate: nodes that exist may do, and none of the type is ordered."""
-    if gate is None or not wanted.is_default_type or not depends_on_type(workspace, preset):
-        return wanted, gate
-    return replace(wanted, unorderable=wanted.unorderable or gate.message), None
+    """A default type that does not hold the model fails no preflight: nodes that exist may do, and none of the type is ordered."""
+    if preflight is None or not wanted.is_default_type or not depends_on_type(workspace, preset):
+        return wanted, preflight
+    return replace(wanted, unorderable=wanted.unorderable or preflight.message), None
 
 
 def _needs(workspace: Workspace, preset: Preset | None) -> ModelRequirements | None:

@@ -40,7 +40,7 @@ from kaito_controller.workspace.observe.caches import (
     type_key,
 )
 from kaito_controller.workspace.observe.onsets import Absences, Onsets
-from kaito_controller.workspace.observe.pod_rejections import PodRefusals
+from kaito_controller.workspace.observe.pod_rejections import PodRejections
 from kaito_controller.workspace.observe.reservations import Reservations
 from kaito_controller.workspace.observe.run_progress import RunProgress
 from kaito_controller.workspace.observe.scalers import Scalers
@@ -92,7 +92,7 @@ class Observer:
         caches: Caches,
         surroundings: Surroundings,
         clock: Clock,
-        pod_refusals: PodRefusals,
+        pod_rejections: PodRejections,
         reservations: Reservations,
         scalers: Scalers,
         run_progress: RunProgress,
@@ -102,7 +102,7 @@ class Observer:
         self._caches = caches
         self._around = surroundings
         self._clock = clock
-        self._pod_refusals = pod_refusals
+        self._pod_rejections = pod_rejections
         self._reservations = reservations
         self._scalers = scalers
         self._run_progress = run_progress
@@ -128,7 +128,7 @@ class Observer:
             request = self._examined(workspace, existing, chosen.candidate)
         nodes = self._nodes(raw, request, machines)
         pods = self._pods(raw)
-        refused = self._pod_refusals.of(_runner(existing), pods)
+        refused = self._pod_rejections.of(_runner(existing), pods)
         context = self._context(workspace, request)
         progress, more_at = self._run_progress.of(_runner(existing), pods, context.runtime)
         return Snapshot(
@@ -138,7 +138,7 @@ class Observer:
             wanted=request.wanted,
             mode=request.mode,
             context=context,
-            gate=request.gate,
+            preflight=request.preflight,
             readiness_timeout_s=request.readiness_timeout_s,
             brought_nodes=self._around.brought_nodes,
             machine_api=self._caches.machines.available,

@@ -52,7 +52,7 @@ class _Inquiry:
     message: str = ""
 
 
-class PodRefusals:
+class PodRejections:
     """Asks and remembers by UID of the workload, as long as it is asked about. Thread-safe.
 
     The lock guards the table, which all workers share. One worker at a time handles a Workspace, hence an inquiry; the API server is

@@ -229,7 +229,7 @@ class Snapshot:
     context: WorkloadContext
     """For the builders; the nodes and the GPUs per pod are filled in once they are chosen."""
     readiness_timeout_s: float
-    gate: Verdict | None = None
+    preflight: Verdict | None = None
     """Why nothing may be ordered or changed (specification, fit, training configuration), or None."""
     brought_nodes: BroughtNodes = field(default_factory=BroughtNodes)
     machine_api: bool = True

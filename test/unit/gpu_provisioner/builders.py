@@ -1,4 +1,4 @@
-"""Machines, Nodes, pools and Snapshots for tests of pure rooms."""
+"""Machines, Nodes, pools and Snapshots for tests of pure stages."""
 
 from __future__ import annotations
 

@@ -27,7 +27,7 @@ def arguments(preset: str, instance_type: str, **spec: Any) -> tuple[str, ...]:
         "inference": {"preset": {"name": preset, **spec}},
     }
     request = examine(Workspace.from_object(obj), OURS, None, running=False)
-    assert request.gate is None
+    assert request.preflight is None
     return request.runtime_args
 
 

@@ -94,14 +94,14 @@ def test_a_token_is_refused_where_workspaces_may_not_read_secrets_and_only_there
         "inference": {"preset": {"name": "qwen3-8b", "presetOptions": {"weights": weights}}},
     }
     policy = TemplatePolicy(secrets=allowed)
-    gate = examine(
+    preflight = examine(
         Workspace.from_object(obj), load_catalog(), None, running=False, pods=PodSettings(template_policy=policy)
-    ).gate
+    ).preflight
 
     if allowed or "tokenSecret" not in weights:
-        assert gate is None
+        assert preflight is None
     else:
-        assert gate is not None
-        assert gate.reason == reasons.INVALID_SPEC
-        assert 'inference.preset.presetOptions.weights.tokenSecret: "hub": Workspaces may not read' in gate.message
-        assert "--template-secrets=refuse" in gate.message
+        assert preflight is not None
+        assert preflight.reason == reasons.INVALID_SPEC
+        assert 'inference.preset.presetOptions.weights.tokenSecret: "hub": Workspaces may not read' in preflight.message
+        assert "--template-secrets=refuse" in preflight.message

@@ -153,7 +153,7 @@ def test_a_labelled_node_that_holds_the_model_is_used_although_the_default_type_
 
     decided = assign(world, wants_nodes=True)
 
-    assert world.gate is None
+    assert world.preflight is None
     assert [n.name for n in decided.nodes] == ["a100"]
     assert gpus_per_pod(world, decided) == 2
 
@@ -173,14 +173,14 @@ def test_no_machine_of_the_default_type_is_ordered_for_a_model_that_it_does_not_
 def test_a_type_that_the_author_named_is_held_against_them() -> None:
     world = snapshot(raw_workspace(**BIG))
 
-    assert world.gate is not None
-    assert world.gate.reason is reasons.MODEL_DOES_NOT_FIT
+    assert world.preflight is not None
+    assert world.preflight.reason is reasons.MODEL_DOES_NOT_FIT
 
 
 def test_a_wrong_number_of_nodes_is_no_matter_of_the_type() -> None:
     raw = of_default_type(count=3, **DISTRIBUTED)
 
-    assert snapshot(raw).gate is not None
+    assert snapshot(raw).preflight is not None
 
 
 def test_a_healthy_node_with_too_few_gpus_is_not_sent_to_its_driver() -> None:

@@ -36,7 +36,7 @@ def asked(preset: str, instance_type: str, options: Any, *, count: int = 1, runn
 
 def told(preset: str, instance_type: str, **options: Any) -> list[str]:
     request = asked(preset, instance_type, {"vllm": options} if options else None)
-    assert request.gate is None, request.gate
+    assert request.preflight is None, request.preflight
     return list(request.runtime_args)
 
 
@@ -124,30 +124,30 @@ def test_options_that_take_no_memory_are_passed_on() -> None:
 
 
 def test_a_context_that_needs_another_machine_is_refused_with_the_shortfall_and_three_types_with_price() -> None:
-    gate = asked("qwen3-8b", "Standard_NV36ads_A10_v5", {"vllm": {"max-model-len": 40960}}).gate
+    preflight = asked("qwen3-8b", "Standard_NV36ads_A10_v5", {"vllm": {"max-model-len": 40960}}).preflight
 
-    assert gate is not None
-    assert gate.reason == reasons.MODEL_DOES_NOT_FIT
-    assert "of cache for 40960 tokens" in gate.message
-    assert "GiB too much" in gate.message
-    assert gate.message.count("USD/h") == 3
-    assert "Standard_NC24ads_A100_v4 (3.67 USD/h)" in gate.message
+    assert preflight is not None
+    assert preflight.reason == reasons.MODEL_DOES_NOT_FIT
+    assert "of cache for 40960 tokens" in preflight.message
+    assert "GiB too much" in preflight.message
+    assert preflight.message.count("USD/h") == 3
+    assert "Standard_NC24ads_A100_v4 (3.67 USD/h)" in preflight.message
 
 
 def test_an_edit_that_does_not_fit_leaves_what_runs_as_it_is() -> None:
     long = asked("qwen3-8b", "Standard_NV36ads_A10_v5", {"vllm": {"max-model-len": 40960}}, running=True)
     short = asked("qwen3-8b", "Standard_NV36ads_A10_v5", {"vllm": {"max-model-len": 4096}}, running=True)
 
-    assert long.gate is not None
-    assert long.gate.reason == reasons.MODEL_DOES_NOT_FIT
-    assert short.gate is None
+    assert long.preflight is not None
+    assert long.preflight.reason == reasons.MODEL_DOES_NOT_FIT
+    assert short.preflight is None
 
 
 def test_a_missing_config_map_is_named() -> None:
-    gate = asked("qwen3-8b", "Standard_NV36ads_A10_v5", "absent").gate
+    preflight = asked("qwen3-8b", "Standard_NV36ads_A10_v5", "absent").preflight
 
-    assert gate is not None
-    assert (gate.reason, gate.message) == (
+    assert preflight is not None
+    assert (preflight.reason, preflight.message) == (
         reasons.INFERENCE_CONFIG_MISSING,
         'ConfigMap "mine" with the engine options does not exist in namespace "default". Create it.',
     )
@@ -174,11 +174,11 @@ def test_a_missing_config_map_is_named() -> None:
     ],
 )
 def test_what_the_engine_would_refuse_is_refused_before_a_node_is_ordered(document: Any, sentence: str) -> None:
-    gate = asked("qwen3-8b", "Standard_NV36ads_A10_v5", document).gate
+    preflight = asked("qwen3-8b", "Standard_NV36ads_A10_v5", document).preflight
 
-    assert gate is not None
-    assert gate.reason == reasons.INFERENCE_CONFIG_INVALID
-    assert sentence in gate.message
+    assert preflight is not None
+    assert preflight.reason == reasons.INFERENCE_CONFIG_INVALID
+    assert sentence in preflight.message
 
 
 def test_no_more_names_are_compared_with_all_options_than_a_reader_needs() -> None:
@@ -204,7 +204,7 @@ def test_on_an_unknown_instance_type_the_engine_gets_the_users_options_alone() -
 
 
 def test_presets_that_bring_their_own_program_take_no_options() -> None:
-    gate = asked("phi-2", "Standard_NC24ads_A100_v4", {"vllm": {}}).gate
+    preflight = asked("phi-2", "Standard_NC24ads_A100_v4", {"vllm": {}}).preflight
 
-    assert gate is not None
-    assert "inference.config: phi-2 runs the program of its own image" in gate.message
+    assert preflight is not None
+    assert "inference.config: phi-2 runs the program of its own image" in preflight.message

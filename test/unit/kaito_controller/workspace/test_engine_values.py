@@ -92,12 +92,12 @@ def test_an_option_of_the_users_own_passes_the_engines_parser_too(option: str) -
 def test_a_value_that_the_engines_parser_refuses_is_refused_before_a_node_is_ordered(
     option: str, value: Any, wanted: str
 ) -> None:
-    gate = asked("qwen3-8b", "Standard_NC24ads_A100_v4", {"vllm": {option: value}}).gate
+    preflight = asked("qwen3-8b", "Standard_NC24ads_A100_v4", {"vllm": {option: value}}).preflight
 
-    assert gate is not None
-    assert gate.reason == reasons.INFERENCE_CONFIG_INVALID
-    assert f"vllm.{option}: " in gate.message
-    assert wanted in gate.message
+    assert preflight is not None
+    assert preflight.reason == reasons.INFERENCE_CONFIG_INVALID
+    assert f"vllm.{option}: " in preflight.message
+    assert wanted in preflight.message
     with pytest.raises(RefusedError):
         engine_parser().parse_args([f"--{option}={value}"])
 
@@ -112,12 +112,12 @@ def test_a_word_may_be_written_as_the_engine_reads_it() -> None:
 
 def test_a_format_that_the_engine_makes_while_loading_shrinks_the_weights() -> None:
     """Qwen3-8B: 6.95 billion weights of linear layers in one byte, 1.24 billion of embedding and output layer in two."""
-    gate = asked("qwen3-8b", "Standard_NV12ads_A10_v5", {"vllm": {"quantization": "fp8_per_tensor"}}).gate
+    preflight = asked("qwen3-8b", "Standard_NV12ads_A10_v5", {"vllm": {"quantization": "fp8_per_tensor"}}).preflight
     full = asked("qwen3-8b", "Standard_NV36ads_A10_v5", None).runtime_args
     small = told("qwen3-8b", "Standard_NV36ads_A10_v5", quantization="fp8_per_tensor")
 
-    assert gate is not None
-    assert "8.8 GiB of weights" in gate.message
+    assert preflight is not None
+    assert "8.8 GiB of weights" in preflight.message
     assert "--max-model-len=40960" in small
     assert "--vllm.quantization=fp8_per_tensor" in small
     assert "--max-model-len=23808" in full
@@ -134,10 +134,10 @@ def test_a_format_that_the_engine_makes_while_loading_shrinks_the_weights() -> N
     ],
 )
 def test_a_format_that_the_engine_cannot_make_is_refused(preset: str, quantization: str, sentence: str) -> None:
-    gate = asked(preset, "Standard_NC24ads_A100_v4", {"vllm": {"quantization": quantization}}).gate
+    preflight = asked(preset, "Standard_NC24ads_A100_v4", {"vllm": {"quantization": quantization}}).preflight
 
-    assert gate is not None
-    assert sentence in gate.message
+    assert preflight is not None
+    assert sentence in preflight.message
 
 
 def test_another_name_of_the_stored_format_changes_nothing() -> None:
@@ -149,10 +149,10 @@ def test_another_name_of_the_stored_format_changes_nothing() -> None:
 
 def test_quantised_experts_are_counted_alone() -> None:
     """Qwen3-30B-A3B: 29.0 of 30.5 billion weights are experts'."""
-    gate = asked("qwen3-30b-a3b", "Standard_NV36ads_A10_v5", {"vllm": {"quantization": "experts_int8"}}).gate
+    preflight = asked("qwen3-30b-a3b", "Standard_NV36ads_A10_v5", {"vllm": {"quantization": "experts_int8"}}).preflight
 
-    assert gate is not None
-    assert "29.9 GiB of weights" in gate.message
+    assert preflight is not None
+    assert "29.9 GiB of weights" in preflight.message
 
 
 def test_a_pipeline_inside_a_node_takes_all_of_its_gpus() -> None:
@@ -160,8 +160,8 @@ def test_a_pipeline_inside_a_node_takes_all_of_its_gpus() -> None:
     request = asked(preset, two_cards, {"vllm": {"pipeline-parallel-size": 2}})
     too_many = asked(preset, two_cards, {"vllm": {"pipeline-parallel-size": 2, "tensor-parallel-size": 2}})
 
-    assert request.gate is None
+    assert request.preflight is None
     assert request.wanted.gpus_per_node == 2
     assert "--vllm.pipeline-parallel-size=2" in request.runtime_args
-    assert too_many.gate is not None
-    assert "TP 2 x PP 2 takes 4 GPUs on each node, and a node has 2; ask for fewer" in too_many.gate.message
+    assert too_many.preflight is not None
+    assert "TP 2 x PP 2 takes 4 GPUs on each node, and a node has 2; ask for fewer" in too_many.preflight.message

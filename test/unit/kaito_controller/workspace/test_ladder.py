@@ -243,10 +243,10 @@ def test_the_flags_of_the_pods_follow_the_type_that_was_taken() -> None:
 def test_an_entry_that_does_not_hold_the_model_closes_the_gate_by_its_path() -> None:
     raw = workspace(types=(H100, A10)) | {"inference": {"preset": {"name": "qwen3-32b"}}}
 
-    gate = snapshot(raw).gate
+    preflight = snapshot(raw).preflight
 
-    assert gate is not None
-    assert "resource.instanceTypes[1]" in gate.message
+    assert preflight is not None
+    assert "resource.instanceTypes[1]" in preflight.message
 
 
 def test_the_record_survives_a_round_trip_and_stays_within_its_bounds() -> None:

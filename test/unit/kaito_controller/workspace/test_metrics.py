@@ -13,7 +13,7 @@ from controller_runtime.resources import Object
 from kaito_controller.api.reasons import REASONS
 from kaito_controller.workspace.conditions.status import ConditionChange
 from kaito_controller.workspace.metrics import WorkspaceMetrics
-from kaito_controller.workspace.metrics_recorder import Measures
+from kaito_controller.workspace.metrics_recorder import MetricsRecorder
 from test.support.snapshots import START, machine, raw_workspace, snapshot
 
 STATES = {"ready", "waiting", "trouble", "failed", "deleting", "new"}
@@ -56,7 +56,7 @@ def test_machine_failures_of_unknown_reasons_are_one_series() -> None:
 def test_node_that_was_lost_and_came_back_counts_from_the_loss() -> None:
     """Or a month of good service would be taken for a month of waiting."""
     registry = CollectorRegistry()
-    measures = Measures(WorkspaceMetrics(registry, list))
+    measures = MetricsRecorder(WorkspaceMetrics(registry, list))
     ready = ConditionChange("ResourceReady", "True", REASONS["NodesReady"], "")
     month = timedelta(days=30)
     raw = raw_workspace()

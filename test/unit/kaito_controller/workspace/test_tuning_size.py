@@ -30,22 +30,22 @@ def asked(preset: str, instance_type: str, *, running: bool = False, **arguments
 
 
 def test_the_published_quickstart_passes() -> None:
-    assert asked("phi-3-mini-128k-instruct", "Standard_NC6s_v3").gate is None
+    assert asked("phi-3-mini-128k-instruct", "Standard_NC6s_v3").preflight is None
 
 
 def test_a_run_that_is_too_long_for_the_card_is_held_back_with_what_to_change() -> None:
-    gate = asked("phi-3-mini-128k-instruct", "Standard_NC6s_v3", max_length=131_072).gate
+    preflight = asked("phi-3-mini-128k-instruct", "Standard_NC6s_v3", max_length=131_072).preflight
 
-    assert gate is not None
-    assert gate.reason == reasons.MODEL_DOES_NOT_FIT
-    assert "examples of 131072 tokens needs at least" in gate.message
-    assert "max_length, gradient_checkpointing: true" in gate.message
+    assert preflight is not None
+    assert preflight.reason == reasons.MODEL_DOES_NOT_FIT
+    assert "examples of 131072 tokens needs at least" in preflight.message
+    assert "max_length, gradient_checkpointing: true" in preflight.message
 
 
 def test_a_run_that_was_begun_is_not_stopped() -> None:
-    assert asked("phi-3-mini-128k-instruct", "Standard_NC6s_v3", running=True, max_length=131_072).gate is None
+    assert asked("phi-3-mini-128k-instruct", "Standard_NC6s_v3", running=True, max_length=131_072).preflight is None
 
 
 @pytest.mark.parametrize("value", ["many", -1, None, True])
 def test_what_sizing_cannot_read_is_left_to_the_trainer(value: Any) -> None:
-    assert asked("phi-3-mini-128k-instruct", "Standard_NC6s_v3", max_length=value).gate is None
+    assert asked("phi-3-mini-128k-instruct", "Standard_NC6s_v3", max_length=value).preflight is None

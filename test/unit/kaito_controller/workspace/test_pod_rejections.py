@@ -11,7 +11,7 @@ from controller_runtime.client.api import ObjectList
 from controller_runtime.clock import rfc3339
 from controller_runtime.errors import Forbidden
 from controller_runtime.resources import Object, Resource
-from kaito_controller.workspace.observe.pod_rejections import FIRST_ASK_OF_VOLUMES_S, FIRST_ASK_S, PodRefusals
+from kaito_controller.workspace.observe.pod_rejections import FIRST_ASK_OF_VOLUMES_S, FIRST_ASK_S, PodRejections
 from test.support.fake_clock import FakeClock
 from test.support.memory_client import MemoryClient
 
@@ -50,7 +50,7 @@ def pod(name: str, phase: str = "Running") -> Object:
 class Asking:
     def __init__(self) -> None:
         self.clock, self.client = FakeClock(), Events()
-        self.refusals = PodRefusals(self.client, self.clock)
+        self.refusals = PodRejections(self.client, self.clock)
 
     def happened(self, note: str, ago_s: float = 0.0, **times: Any) -> Object:
         moment = rfc3339(self.clock.now() - timedelta(seconds=ago_s))

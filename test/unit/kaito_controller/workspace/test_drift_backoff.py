@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from controller_runtime.resources import Object
-from kaito_controller.workspace.act.drift_backoff import FORGIVEN_AFTER_S, Repairs
+from kaito_controller.workspace.act.drift_backoff import FORGIVEN_AFTER_S, DriftBackoff
 from test.support.fake_clock import FakeClock
 
 
@@ -17,7 +17,7 @@ MEANT, CHANGED, OTHERWISE = service(app="phi"), service(app="phi", extra="x"), s
 
 
 def test_first_change_and_each_different_one_are_put_back_at_once() -> None:
-    repairs = Repairs(FakeClock())
+    repairs = DriftBackoff(FakeClock())
     assert repairs.due_in_s(CHANGED) == 0.0
 
     repairs.note(CHANGED, MEANT)
@@ -26,7 +26,7 @@ def test_first_change_and_each_different_one_are_put_back_at_once() -> None:
 
 
 def test_change_that_the_api_server_makes_of_our_write_is_accepted_until_something_else_changes() -> None:
-    repairs = Repairs(FakeClock())
+    repairs = DriftBackoff(FakeClock())
 
     repairs.note(CHANGED, CHANGED)
 
@@ -36,7 +36,7 @@ def test_change_that_the_api_server_makes_of_our_write_is_accepted_until_somethi
 
 def test_change_that_comes_back_each_time_is_put_back_ever_more_rarely_but_not_for_ever() -> None:
     clock = FakeClock()
-    repairs = Repairs(clock)
+    repairs = DriftBackoff(clock)
     pauses = []
     for _ in range(12):
         repairs.note(CHANGED, MEANT)
@@ -50,7 +50,7 @@ def test_change_that_comes_back_each_time_is_put_back_ever_more_rarely_but_not_f
 
 def test_change_that_stayed_away_for_long_counts_as_new() -> None:
     clock = FakeClock()
-    repairs = Repairs(clock)
+    repairs = DriftBackoff(clock)
     for _ in range(5):
         repairs.note(CHANGED, MEANT)
     clock.advance(FORGIVEN_AFTER_S)
@@ -61,7 +61,7 @@ def test_change_that_stayed_away_for_long_counts_as_new() -> None:
 
 
 def test_object_that_is_gone_is_forgotten() -> None:
-    repairs = Repairs(FakeClock())
+    repairs = DriftBackoff(FakeClock())
     repairs.note(CHANGED, MEANT)
 
     repairs.forget("u")
