@@ -8,10 +8,13 @@ vocabulary. Which of the copies exist depends on the engine's version and sample
   copies that unfused kernels make besides, and queries, keys and values twice.
 * sampling, per sequence and vocabulary entry: at least 10 bytes (logits in 16 bits, in 32 bits, and their probabilities). Top-k and
   top-p by sorting add sorted values (4) and 64-bit indices (8): 22 with the probabilities in place, and 38 with the sort's own copies
-  of keys, values and positions. Versions before 0.16 always sort; newer ones have kernels that need not, and fall back to 30 at
-  most. Between GPUs the shards of the logits and their gathered copy take 4 more.
+  of keys, values and positions, beside what the forward pass has left (its result and the residual stream). Versions before 0.17
+  always sort; newer ones have kernels that need not, and fall back to 30 at most, which has room for the rest. Between GPUs the shards
+  of the logits and their gathered copy take 4 more.
 * CUDA graphs count since 0.21: for each of some sixty captured sizes the parameters of a layer's kernels, 1 to 12 MiB a layer.
-* libraries (NCCL between GPUs, cuBLAS) are small on one GPU.
+* libraries (cuBLAS, kernels' code) are small on one GPU. Between GPUs come the buffers of NCCL; from Hopper on (9.0) those for
+  reductions inside the switch and the engine's own symmetric memory as well, 2 GiB together. Versions before 0.7 count what the driver
+  shows as used, the CUDA context included.
 
 Derived from first principles; some terms were chosen after a comparison with measured starts, which the tests repeat.
 """
@@ -29,8 +32,10 @@ _MIB = 1024**2
 _ACTIVATION_BYTES = 2
 _SAMPLING, _SAMPLING_SORTED = (10, 30), (22, 38)
 _GATHERED = 4
-_FIRST_WITHOUT_SORT = (0, 16)
+_FIRST_WITHOUT_SORT = (0, 17)
+_FIRST_WITHOUT_CONTEXT = (0, 7)
 _FIRST_WITH_GRAPHS = (0, 21)
+_HOPPER = 9.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,10 +55,12 @@ class ByteRange:
 
 def engine_overhead(shape: ModelShape, card: Card, settings: EngineSettings, tensor_parallel: int = 1) -> ByteRange:
     """Bytes on one GPU that are neither weights nor cache, inside the engine's share of the card."""
-    forward = forward_peak(shape, settings.batch_tokens(shape, card), tensor_parallel)
+    tokens = settings.batch_tokens(shape, card)
+    forward = forward_peak(shape, tokens, tensor_parallel)
     sampling = sampling_peak(shape, settings.batch_sequences(card), settings.version, tensor_parallel)
-    peak = ByteRange(max(forward.low, sampling.low), max(forward.high, sampling.high))
-    return peak + _graphs(shape, settings) + _libraries(tensor_parallel)
+    left = _left_by_forward(shape, tokens) if settings.version < _FIRST_WITHOUT_SORT else 0
+    peak = ByteRange(max(forward.low, sampling.low), max(forward.high, sampling.high + left))
+    return peak + _graphs(shape, settings) + _libraries(card, tensor_parallel, settings.version)
 
 
 def forward_peak(shape: ModelShape, tokens: int, tensor_parallel: int = 1) -> ByteRange:
@@ -107,7 +114,13 @@ def _graphs(shape: ModelShape, settings: EngineSettings) -> ByteRange:
     return ByteRange(shape.layers * _MIB, shape.layers * 12 * _MIB)
 
 
-def _libraries(tensor_parallel: int) -> ByteRange:
-    if tensor_parallel == 1:
-        return ByteRange(30 * _MIB, 200 * _MIB)
-    return ByteRange(150 * _MIB, 1024 * _MIB)
+def _left_by_forward(shape: ModelShape, tokens: int) -> int:
+    """The pass's result and the residual stream, which live on while its tokens are sampled."""
+    return 2 * tokens * shape.hidden * _ACTIVATION_BYTES
+
+
+def _libraries(card: Card, tensor_parallel: int, version: tuple[int, int]) -> ByteRange:
+    between = 2304 if card.compute_capability >= _HOPPER else 1024
+    low, high = (30, 200) if tensor_parallel == 1 else (150, between)
+    context = 0 if version >= _FIRST_WITHOUT_CONTEXT else 1800
+    return ByteRange(low * _MIB, (high + context) * _MIB)

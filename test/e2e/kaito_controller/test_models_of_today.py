@@ -21,7 +21,7 @@ MODELS = {
     "llama-70b": (
         "llama-3.3-70b-instruct",
         "Standard_NC80adis_H100_v5",
-        ["--max-model-len=78336", "--model-name=llama-3.3-70b-instruct", "--vllm.tensor-parallel-size=2"],
+        ["--max-model-len=70144", "--model-name=llama-3.3-70b-instruct", "--vllm.tensor-parallel-size=2"],
         2,
     ),
     "gpt-oss": ("gpt-oss-20b", "Standard_NV36ads_A10_v5", ["--max-model-len=131072", "--model-name=gpt-oss-20b"], 1),

@@ -21,7 +21,9 @@ GLM_4_9B = ModelShape(
 GUANACO = TuningSettings(
     "qlora", 64, ("all-linear",), batch=2, optimizer="paged_adamw_32bit", checkpointing=True, gpus=2
 )
-"""artidoro/qlora as its script starts it; the report does not say how long the examples were."""
+"""artidoro/qlora as its script starts it, on two RTX 3090. The report does not say how long the examples were, and its 24.0 GB for 13B are
+a card that is full, so that the peak may have been less. Both figures lie in one range for examples of 2560 to 4096 tokens, and in none
+for 1024; with so little said, more cannot be concluded from them."""
 UNSLOTH = TuningSettings(
     "qlora", 16, ("all-linear",), 16_384, optimizer="adamw_8bit", checkpointing=True, offloaded=True
 )
