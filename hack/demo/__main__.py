@@ -86,7 +86,8 @@ def keep(world: World) -> int:
     print(f"  make up FLAGS={LIMIT}", flush=True)
     print(f"\nIn another terminal, as administrator (kubectl is {kubectl()}):\n", flush=True)
     print(f"  export KUBECONFIG={world.kubeconfig} PATH={Path(kubectl()).parent}:$PATH", flush=True)
-    print("  kubectl apply -f config/samples/inference-phi-3-mini.yaml && kubectl get workspace --watch\n", flush=True)
+    print("  kubectl apply -f config/samples/inference-phi-3-mini.yaml", flush=True)
+    print("  kubectl kaito explain workspace-phi-3-mini --watch\n", flush=True)
     print(f"Logs of all processes: {world.folder}\nCtrl-C stops everything.", flush=True)
     try:
         signal.pause()

@@ -1,20 +1,29 @@
 """The entry point: starts the commands, and turns whatever stops them into one sentence and an exit code.
 
-Exit codes: 0 yes; 1 no (it does not fit, or nothing is left to choose from); 2 what was asked cannot be read. A reader that goes away
-(`| head`) is no error.
+Exit codes: 0 yes; 1 no (it does not fit, or nothing is left to choose from); 2 what was asked cannot be read; 130 ended with Ctrl-C, as
+shells have it. A reader that goes away (`| head`) is no error.
 """
 
 from __future__ import annotations
 
 import os
+import shutil
 import sys
+import textwrap
 from collections.abc import Sequence
 
-NO, BAD_INPUT = 1, 2
+NO, BAD_INPUT, INTERRUPTED = 1, 2, 130
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs one command; returns the exit code."""
+    try:
+        return _run(argv)
+    except KeyboardInterrupt:
+        return INTERRUPTED
+
+
+def _run(argv: Sequence[str] | None) -> int:
     try:
         import click
 
@@ -25,8 +34,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         answer = app.main(args=None if argv is None else list(argv), prog_name="kubectl-kaito", standalone_mode=False)
     except click.exceptions.Exit as stop:
         return stop.exit_code
-    except click.Abort:
-        return NO
+    except click.Abort as error:
+        return INTERRUPTED if isinstance(error.__cause__, KeyboardInterrupt) else NO
     except click.exceptions.NoArgsIsHelpError as help_text:
         print(help_text.format_message(), file=sys.stderr)  # noqa: T201  # a command line
         return BAD_INPUT
@@ -47,7 +56,11 @@ def _write(text: str) -> None:
 
 
 def _refuse(sentence: str) -> int:
-    print(f"kubectl-kaito: {' '.join(sentence.split())}", file=sys.stderr)  # noqa: T201  # a command line
+    """One line, for whoever searches it; on a terminal broken between words, and never inside a name."""
+    text = f"kubectl-kaito: {' '.join(sentence.split())}"
+    if sys.stderr.isatty():
+        text = textwrap.fill(text, shutil.get_terminal_size().columns, break_long_words=False, break_on_hyphens=False)
+    print(text, file=sys.stderr)  # noqa: T201  # a command line
     return BAD_INPUT
 
 

@@ -33,11 +33,25 @@ class Commands(click.Group):
         found.name = cmd_name
         return found
 
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        try:
+            return super().resolve_command(ctx, args)
+        except click.UsageError as error:
+            cure = "; kubectl kaito --help lists the commands"
+            raise click.UsageError(error.format_message().rstrip(".") + cure, ctx) from error
+
 
 @click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(package_name="kaito-operator", prog_name="kubectl-kaito")
 def app() -> None:
-    """Know before paying, see why, talk to it.
+    """Models on Kubernetes: know before paying, see why, talk to it.
 
-    Exit codes: 0 yes, 1 no (it does not fit, nothing is left to choose), 2 the question cannot be read.
+    \b
+    kubectl kaito plan -f workspace.yaml   where it fits, its price (no cluster)
+    kubectl kaito explain NAME --watch     what it waits for, until it is ready
+    kubectl kaito chat NAME                talk to the model
+
+    Exit codes: 0 yes, 1 no (it does not fit, nothing is left to choose), 2 the question cannot be read, 130 Ctrl-C.
     """

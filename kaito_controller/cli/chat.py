@@ -91,7 +91,7 @@ def _text_of(line: bytes) -> Iterator[str]:
             yield text
 
 
-@click.command()
+@click.command(short_help="Ask the model of a Workspace a question.")
 @click.argument("name", shell_complete=complete_name)
 @click.argument("question", nargs=-1)
 @of_cluster
@@ -110,7 +110,7 @@ def command(
 
     On a terminal the answer is shown as it comes; Ctrl-C ends an answer, and at the prompt, like Ctrl-D, the conversation.
 
-    Exit codes: 0 answered, 1 the answer was broken off, 2 it cannot be asked.
+    Exit codes: 0 answered, 2 it cannot be asked, 130 the answer was broken off with Ctrl-C.
     """
     cluster = connect(namespace, kube_context, kubeconfig, read_timeout_s=ANSWER_TIMEOUT_S)
     if not cluster.required(WORKSPACES, name).get("inference"):
@@ -123,7 +123,8 @@ def command(
     if not text:
         raise click.UsageError("no question; give it behind the name, or on standard input")
     if output == "table" and sys.stdout.isatty():
-        return _show(conversation.ask(text)), ""
+        _show(conversation.ask(text))
+        return 0, ""
     answer = "".join(conversation.ask(text))
     if output == "table":
         return 0, f"{answer.rstrip()}\n"
@@ -144,20 +145,17 @@ def _talk(conversation: Conversation) -> tuple[int, str]:
         try:
             if question:
                 _show(conversation.ask(question))
+        except KeyboardInterrupt:
+            click.echo("\n(broken off)", err=True)
         except click.UsageError as error:
             click.echo(error.format_message(), err=True)
 
 
-def _show(pieces: Iterator[str]) -> int:
-    """Piece by piece as they come; the exit code."""
-    try:
-        for piece in pieces:
-            click.echo(_CONTROL.sub("", piece), nl=False)
-    except KeyboardInterrupt:
-        click.echo("\n(broken off)", err=True)
-        return 1
+def _show(pieces: Iterator[str]) -> None:
+    """Piece by piece as they come."""
+    for piece in pieces:
+        click.echo(_CONTROL.sub("", piece), nl=False)
     click.echo()
-    return 0
 
 
 def _unanswered(cluster: Cluster, name: str, error: ApiError) -> str:

@@ -41,7 +41,7 @@ class Leftover:
     why: str
 
 
-@click.command()
+@click.command(short_help="What the garbage collection would remove.")
 @of_cluster
 @output_option
 def command(namespace: str, kube_context: str, kubeconfig: str, output: Output) -> tuple[int, str]:

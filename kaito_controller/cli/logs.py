@@ -37,7 +37,7 @@ class Source:
         return ["kubectl", "logs", self.pod, "-c", self.container, "-n", self.namespace, *before, *more]
 
 
-@click.command()
+@click.command(short_help="The log of the container that matters now.")
 @click.argument("name", shell_complete=complete_name)
 @of_cluster
 @click.option("-c", "--container", default="", help="Another container than the one that matters now.")

@@ -11,7 +11,7 @@ from kaito_controller.cli.document import models_document
 from kaito_controller.cli.output import Output, output_option, to_text
 
 
-@click.command()
+@click.command(short_help="The models of the catalogue.")
 @click.argument("word", default="")
 @output_option
 def command(word: str, output: Output) -> tuple[int, str]:

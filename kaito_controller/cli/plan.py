@@ -21,7 +21,7 @@ from kaito_controller.cli.document import plan_document
 from kaito_controller.cli.output import Output, output_option, to_text
 
 
-@click.command()
+@click.command(short_help="Where a Workspace fits, and what it costs.")
 @click.argument("name", default="", shell_complete=complete_name)
 @click.option(
     "-f",
@@ -70,6 +70,8 @@ def command(
 
     For a file (-f) no cluster is needed. For the NAME of a Workspace, and with --cluster (or an option that says which), quota, times
     and added models are those of the cluster, where they can be read.
+
+    Exit codes: 0 it fits, 1 it does not or nothing is left to choose from, 2 it cannot be read.
     """
     if bool(name) == bool(filename):
         raise click.UsageError("give the NAME of a Workspace, or a file with -f")

@@ -51,7 +51,7 @@ class Load:
         }
 
 
-@click.command()
+@click.command(short_help="Tokens per second, requests and cache of models.")
 @click.argument("name", default="", shell_complete=complete_name)
 @of_cluster
 @click.option("--interval", type=click.FloatRange(min=0.5, max=60), default=2.0, show_default=True, metavar="SECONDS",

@@ -19,7 +19,7 @@ from kaito_controller.cli.cluster import connect, of_cluster, refusal
 from kaito_controller.cli.output import to_text
 
 
-@click.command()
+@click.command(short_help="A tuning Workspace from flags.")
 @click.argument("name")
 @click.option("--model", required=True, metavar="PRESET", help="The model to tune; kubectl kaito models lists them.")
 @click.option("--method", type=click.Choice(("lora", "qlora")), default="qlora", show_default=True)

@@ -19,7 +19,7 @@ from kaito_controller.cli.output import Output, output_option, to_text
 EVERY_S = 2.0
 
 
-@click.command()
+@click.command(short_help="Why a Workspace is not ready, and what to do next.")
 @click.argument("name", default="", shell_complete=complete_name)
 @of_cluster
 @click.option("--watch", "-w", is_flag=True, help="Follow it until it is ready or has failed for good.")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import signal
 import subprocess
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from hack.demo.world import World
 from hack.render.kustomize import ROOT, kubectl
 from test.e2e.plugin.page import run
 from test.e2e.plugin.terminal import environment, on_a_terminal
+from test.support.processes import wait_until
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(300)]
 
@@ -141,6 +143,8 @@ def test_on_a_terminal_one_question_follows_the_other_until_ctrl_d(world: World)
 def test_ctrl_c_at_the_prompt_ends_the_conversation_without_a_word(world: World) -> None:
     with on_a_terminal([*KAITO, "chat", "served"], world.kubeconfig) as terminal:
         terminal.wait_for("Ctrl-D the conversation.*> ?")
+        terminal.type("wai")  # once it is echoed, the prompt waits for keys, and is not about to
+        terminal.wait_for("> wai")
         terminal.type("\x03")
 
         assert terminal.end() == 0
@@ -203,3 +207,70 @@ def test_the_plugin_by_itself_completes_in_each_shell(world: World, shell: str) 
     assert "kubectl-kaito" in script
     assert "explain" in answer
     assert "tune" not in answer
+
+
+INTERRUPT = "\x03"
+ENDED_BY_KEY = {130, -signal.SIGINT}
+"""What a shell shows as 130: the plugin's own exit code, or the signal, where kubectl does the work."""
+UNANSWERED = {"server": "kube", "resource": "services", "verb": "create", "nth": 1, "times": 1}
+SLOW = {**UNANSWERED, "fault": {"kind": "delay", "seconds": 60}}
+
+
+def _wait_for_request(world: World, path: str, before: int = 0) -> None:
+    """Until the plugin's `before` + 1st request of this path was seen."""
+    wait_until(
+        lambda: sum(path in e["path"] for e in world.admin("GET", "/audit?client=kubectl-kaito")) > before,
+        timeout_s=30,
+        what=f"a request of {path}",
+    )
+
+
+def test_ctrl_c_within_an_answer_ends_the_answer_and_not_the_conversation(world: World) -> None:
+    with on_a_terminal([*KAITO, "chat", "served"], world.kubeconfig) as terminal:
+        at = terminal.wait_for("Ctrl-D the conversation.*> ?")
+        world.admin("POST", "/faults", SLOW)
+        terminal.type("slow one\n")
+        at = terminal.wait_for("slow one", at)
+        terminal.type(INTERRUPT)
+        at = terminal.wait_for(r"\(broken off\).*> ?", at)
+        world.admin("DELETE", "/faults")
+        terminal.type("next one\n")
+        at = terminal.wait_for(r"next one \[served: .*the prompt\]", at + len("next one"))
+        terminal.wait_for("> ?", at)
+        terminal.type("\x04")
+
+        assert terminal.end() == 0
+    assert "Traceback" not in terminal.seen
+
+
+def test_ctrl_c_within_the_answer_to_a_single_question_is_exit_code_130(world: World) -> None:
+    world.admin("POST", "/faults", SLOW)
+    asked = sum("/v1/models" in e["path"] for e in world.admin("GET", "/audit?client=kubectl-kaito"))
+    with on_a_terminal([*KAITO, "chat", "served", "slow"], world.kubeconfig) as terminal:
+        _wait_for_request(world, "/v1/models", asked)
+        terminal.type(INTERRUPT)
+
+        assert terminal.end() == 130
+    world.admin("DELETE", "/faults")
+    assert "Traceback" not in terminal.seen
+
+
+def test_ctrl_c_ends_a_watch_and_a_followed_log_with_130_and_no_traceback(world: World) -> None:
+    unready = {**SERVED, "metadata": {"name": "unready"}, "resource": {**SERVED["resource"], "count": 1}}
+    world.admin("POST", "/pod-faults", {"kind": "never_ready", "pod": "unready-*"})
+    world.product.apply(yaml.safe_dump(unready))
+    with on_a_terminal([*KAITO, "explain", "unready", "--watch"], world.kubeconfig) as terminal:
+        terminal.wait_for("not ready: .*node")
+        terminal.type(INTERRUPT)
+
+        assert terminal.end() == 130
+    assert "Traceback" not in terminal.seen
+
+    with on_a_terminal([*KAITO, "logs", "served", "--follow"], world.kubeconfig) as terminal:
+        terminal.wait_for("# kubectl logs served-")
+        terminal.type(INTERRUPT)
+
+        assert terminal.end() in ENDED_BY_KEY
+    assert "Traceback" not in terminal.seen
+    world.admin("DELETE", "/pod-faults")
+    world.product.kubectl("delete", "workspace", "unready", "--timeout=60s")
