@@ -13,7 +13,7 @@ import pytest
 
 from controller_runtime.resources import Object
 from test.e2e.kaito_controller.test_quickstarts import QUICKSTARTS, add_push_secret, filled
-from test.support.karpenter import GPU_SIZE, NODE_CLASS, KarpenterRig
+from test.support.karpenter import GPU_SIZE, NODE_CLASS, OF_TODAY, KarpenterRig
 from test.support.workspaces import good
 
 pytestmark = [pytest.mark.envtest, pytest.mark.timeout(300)]
@@ -100,6 +100,63 @@ def test_claims_that_karpenter_deletes_at_once_are_counted_and_given_up(rig: Kar
     rig.wait_ready("phi", namespace)
 
 
+def test_claim_that_karpenter_deletes_at_once_passes_on_to_the_next_instance_type(
+    rig: KarpenterRig, namespace: str
+) -> None:
+    """As it does where the cloud has no capacity; here the node class is missing until the first entry was passed over."""
+    group, kind, name = NODE_CLASS.split("/")
+    wanted = workspace(namespace, OF_TODAY[0])
+    wanted["resource"] |= {"instanceTypes": list(OF_TODAY)}
+    rig.kubectl("delete", f"{kind}.{group}".lower(), name)
+    try:
+        rig.kubectl.apply(wanted)
+        rig.wait_for(lambda: passed(rig, namespace), "the first entry being passed over")
+    finally:
+        rig.kubectl.apply({"apiVersion": f"{group}/v1alpha1", "kind": kind, "metadata": {"name": name}})
+
+    rig.wait_ready("phi", namespace, 120.0)
+    assert passed(rig, namespace)[0] == (OF_TODAY[0], "DeletedBeforeLaunch")
+    assert "NextInstanceType" in rig.events(namespace)
+    (claim,) = rig.machines("phi", namespace)
+    node = rig.get("node", claim["status"]["nodeName"])
+    taken = (rig.workspace("phi", namespace) or {})["status"]["instanceType"]
+    assert taken in OF_TODAY
+    assert node["metadata"]["labels"]["node.kubernetes.io/instance-type"] == taken
+
+
+def passed(rig: KarpenterRig, namespace: str) -> list[tuple[str, str]]:
+    record = ((rig.workspace("phi", namespace) or {}).get("status") or {}).get("record") or {}
+    return [(entry["instanceType"], entry["reason"]) for entry in record.get("passed") or ()]
+
+
+def test_two_workspaces_with_equal_labels_have_nodes_of_their_own(rig: KarpenterRig, namespace: str) -> None:
+    other = workspace(namespace)
+    other["metadata"]["name"] = "other"
+    rig.kubectl.apply(workspace(namespace), other)
+    for name in ("phi", "other"):
+        rig.wait_ready(name, namespace, 90.0)
+
+    nodes = {name: rig.worker_nodes(name, namespace) for name in ("phi", "other")}
+    assert nodes["phi"] != nodes["other"]
+    rig.kubectl("delete", "workspace", "other", "-n", namespace, "--timeout=60s")
+    assert rig.condition("phi", namespace)[0] == "True"
+    assert rig.worker_nodes("phi", namespace) == nodes["phi"]
+
+
+@pytest.mark.long
+def test_node_that_stays_not_ready_is_replaced(rig: KarpenterRig, namespace: str) -> None:
+    """Karpenter's Ready stays True: it is the Node that counts. Karpenter drains for a minute what no kubelet ends."""
+    rig.kubectl.apply(workspace(namespace))
+    rig.wait_ready("phi", namespace)
+    (node,) = rig.worker_nodes("phi", namespace)
+
+    rig.cluster.actors.fleet.set_health(node, "not_ready")
+
+    rig.wait_for(lambda: serves_elsewhere(rig, namespace, node), "serving on another node", 120.0)
+    assert node in rig.notes(namespace, "NodeNotReady")
+    rig.wait_for(lambda: len(rig.machines("phi", namespace)) == 1, "the end of the former claim", 90.0)
+
+
 def test_node_that_is_deleted_is_replaced(rig: KarpenterRig, namespace: str) -> None:
     rig.kubectl.apply(workspace(namespace))
     rig.wait_ready("phi", namespace)
@@ -150,6 +207,22 @@ def test_spot_claim_that_karpenter_takes_away_is_replaced_and_costs_no_attempt(
     assert (entry["reason"], entry["failed"]) == ("SpotEvicted", 0)
 
 
+def test_spot_then_on_demand_goes_on_demand_after_an_eviction(rig: KarpenterRig, namespace: str) -> None:
+    wanted = workspace(namespace)
+    wanted["metadata"]["annotations"] = {"kaito.sh/capacity-type": "spot-then-on-demand"}
+    rig.kubectl.apply(wanted)
+    rig.wait_ready("phi", namespace)
+    (node,) = rig.worker_nodes("phi", namespace)
+    assert rig.get("node", node)["metadata"]["labels"]["karpenter.sh/capacity-type"] == "spot"
+    (claim,) = rig.machines("phi", namespace)
+
+    rig.kubectl("delete", "nodeclaim", claim["metadata"]["name"], "--wait=false")
+
+    rig.wait_for(lambda: serves_elsewhere(rig, namespace, node), "serving on another node", 90.0)
+    (after,) = rig.worker_nodes("phi", namespace)
+    assert rig.get("node", after)["metadata"]["labels"]["karpenter.sh/capacity-type"] == "on-demand"
+
+
 def test_second_replica_of_the_controller_goes_on_where_the_first_was_killed(rig: KarpenterRig, namespace: str) -> None:
     rig.controller.kill()
     with rig.start_replica() as leader:
@@ -177,3 +250,22 @@ def test_kill_nine_while_a_node_is_made_makes_no_second_one(rig: KarpenterRig, n
 
     rig.wait_ready("phi", namespace, 90.0)
     assert len(rig.machines("phi", namespace)) == 1
+
+
+@pytest.mark.parametrize("victim", ["karpenter", "controller"])
+def test_kill_nine_in_the_middle_of_a_deletion_leaves_nothing(rig: KarpenterRig, namespace: str, victim: str) -> None:
+    rig.kubectl.apply(workspace(namespace))
+    rig.wait_ready("phi", namespace)
+    (node,) = rig.worker_nodes("phi", namespace)
+    rig.kubectl("delete", "workspace", "phi", "-n", namespace, "--wait=false")
+    rig.wait_for(
+        lambda: rig.condition("phi", namespace, "WorkspaceDeleting")[0] or rig.workspace("phi", namespace) is None,
+        "the deletion to begin",
+    )
+
+    getattr(rig, victim).kill()
+    setattr(rig, victim, rig.start_karpenter() if victim == "karpenter" else rig.start_controller())
+
+    rig.wait_for(lambda: rig.workspace("phi", namespace) is None, "the end of the Workspace", 120.0)
+    assert rig.machines("phi", namespace) == []
+    rig.wait_for(lambda: rig.find("node", node) is None, f"node {node} to go", 60.0)

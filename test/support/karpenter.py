@@ -23,7 +23,9 @@ from test.support.processes import Process
 
 NODE_CLASS = "karpenter.kwok.sh/KWOKNodeClass/default"
 PROVIDER = "kwok://"
-SIZES = {GPU_SIZE: "1", "Standard_NC12s_v3": "2"}
+OF_TODAY = ("Standard_NV36ads_A10_v5", "Standard_NC40ads_H100_v5")
+"""Types that their cloud does not retire."""
+SIZES = {GPU_SIZE: "1", "Standard_NC12s_v3": "2", **dict.fromkeys(OF_TODAY, "1")}
 LOOK_EVERY_S = 0.2
 
 
