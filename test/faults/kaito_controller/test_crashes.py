@@ -17,12 +17,14 @@ from controller_runtime.client.api import KubeClient
 from controller_runtime.errors import ConnectionFailed
 from controller_runtime.resources import DEPLOYMENTS, JOBS, NODES, SERVICES, Object, name_of, uid_of
 from gpu_provisioner.api.dialect import MACHINE, NODE_CLAIM, Dialect
+from kaito_controller.nodeapi.vocabulary import INSTANCE_TYPE, requirement_of
 from kaito_controller.workspace.state.naming import machine_name
 from test.support.sampling import sampled
 from test.support.workspace_world import Operator, World, tuning, workspace
 
 pytestmark = pytest.mark.faults
 
+FIRST, SECOND = "Standard_NV36ads_A10_v5", "Standard_NC24ads_A100_v4"
 BEFORE, AFTER = "before the request", "after the commit"
 WRITES = ("create", "replace", "patch", "delete", "post")
 
@@ -77,6 +79,21 @@ def create_spot(world: World) -> None:
     world.apply(workspace(metadata={"annotations": {"kaito.sh/capacity-type": "spot"}}))
 
 
+def create_ladder(world: World) -> None:
+    """The cloud does not sell the first type; the second is taken."""
+    world.script.launch_failure = lambda order: ("InstanceTypeNotOffered", "no") if type_of(order) == FIRST else None
+    world.apply(workspace(resource={"instanceType": FIRST, "instanceTypes": [FIRST, SECOND]}))
+
+
+def type_of(order: Object) -> str:
+    return requirement_of(order, INSTANCE_TYPE)
+
+
+def climbed(world: World) -> bool:
+    """Served, and nothing is held of the first type."""
+    return served(world) and [type_of(order) for order in world.all(world.node_api.resource)] == [SECOND]
+
+
 def evict(world: World) -> None:
     """The Node says so; scripted machines then live on until their order is deleted."""
     (node,) = world.all(NODES)
@@ -116,6 +133,7 @@ SCENARIOS: Mapping[
     "update": (create, add_adapter, updated, 10),
     "delete": (create, World.delete, gone, 13),
     "eviction": (create_spot, evict, replaced, 12),
+    "ladder": (None, create_ladder, climbed, 16),
 }
 """(what comes first, the event, the goal, a little more than the number of writes it takes)."""
 
@@ -160,6 +178,8 @@ def picture(world: World) -> Mapping[str, Any]:
         "deployments": [_containers(deployment) for deployment in world.all(DEPLOYMENTS)],
         "jobs": len(world.all(JOBS)),
         "conditions": _conditions(found) if found else None,
+        "instance type": found["status"].get("instanceType") if found else None,
+        "passed over": _passed(found) if found else None,
         "finalizers": found["metadata"].get("finalizers") if found else None,
     }
 
@@ -175,6 +195,10 @@ def _containers(deployment: Object) -> list[str]:
 
 def _conditions(found: Object) -> list[tuple[str, str, str]]:
     return [(c["type"], c["status"], c["reason"]) for c in found["status"]["conditions"]]
+
+
+def _passed(found: Object) -> list[tuple[str, str]]:
+    return [(entry["instanceType"], entry["reason"]) for entry in found["status"]["record"].get("passed") or []]
 
 
 @cache

@@ -197,6 +197,26 @@ def test_one_node_costs_at_most_twelve_writes_and_then_none_at_all(world: World)
         assert count_lists(world) == lists
 
 
+def test_a_workspace_on_the_second_of_its_instance_types_is_silent_too(world: World) -> None:
+    types = ["Standard_NV36ads_A10_v5", "Standard_NC24ads_A100_v4"]
+    world.script.launch_failure = lambda order: ("QuotaExceeded", "no") if types[0] in str(order["spec"]) else None
+    with Operator(world) as operator:
+        world.apply(workspace(resource={"instanceType": types[0], "instanceTypes": types}))
+        world.until_ready()
+        world.until(lambda: len(operator.controller) == 0, "quiet")
+        found = world.get()
+        assert found is not None
+        assert found["status"]["instanceType"] == types[1]
+        before, lists = len(world.writes()), count_lists(world)
+
+        world.patch("phi", {"metadata": {"labels": {"touched": "yes"}}})
+        world.until(lambda: labels_of(world.get()).get("touched"), "the touch")
+        world.until(lambda: len(operator.controller) == 0, "quiet")
+
+        assert len(world.writes()) == before
+        assert count_lists(world) == lists
+
+
 def count_lists(world: World) -> int:
     return sum(1 for entry in world.server.audit if entry.agent.startswith("kaito-controller") and entry.verb == "list")
 
