@@ -15,6 +15,7 @@ from typing import Any
 
 import click
 
+from kaito_controller.api.capacity import LABEL, SPOT, capacity_types
 from kaito_controller.api.types import Workspace
 from kaito_controller.api.validation import validate_create
 from kaito_controller.api.violation import CREATE_ONLY, Violation, quote
@@ -46,6 +47,13 @@ class Asked:
     """The entries of `resource.instanceTypes` that the catalogue knows, in order; empty without such a list."""
     tokens: int | None = None
     """What a tuning run reads, all epochs together; None when nobody says."""
+    capacity_types: tuple[str, ...] = ()
+    """Spot or on demand, in the order in which they are tried; () where the Workspace does not say."""
+
+    @property
+    def spot(self) -> bool:
+        """Whether spot nodes are ordered first."""
+        return self.capacity_types[:1] == (SPOT,)
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,7 +113,15 @@ def asked_by(found: dict[str, Any], catalog: Catalog) -> Asked:
         listed=tuple(filter(None, map(catalog.instance_type, workspace.resource.instance_types))),
         nodes=workspace.node_count(spans_nodes=preset.distributed),
         faults=faults,
+        capacity_types=_capacity_types(workspace),
     )
+
+
+def _capacity_types(workspace: Workspace) -> tuple[str, ...]:
+    """By the annotation, else by the label of the nodes that are asked for."""
+    labels = workspace.resource.node_labels if workspace.resource is not None else {}
+    asked = capacity_types(workspace.metadata.annotations)
+    return asked or ((labels[LABEL],) if LABEL in labels else ())
 
 
 def _workspace_object(text: str, where: str) -> dict[str, Any]:

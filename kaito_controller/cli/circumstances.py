@@ -28,17 +28,19 @@ class Circumstances:
     has_cluster: bool = False
     remarks: tuple[str, ...] = ()
     """What of the cluster could not be read or used, in whole sentences."""
+    spot: bool = False
+    """Spot nodes are ordered, which have a quota of their own."""
 
     def quota(self, instance_type: InstanceType, nodes: int) -> str:
         """`enough`, `short by 24 cores`, `not sold`, or `unknown`."""
         lacking = self.lacking(instance_type, nodes)
         if lacking is not None:
             return f"short by {lacking.missing_cores} cores" if lacking.missing_cores else "not sold"
-        return "enough" if is_known(self.offer, instance_type.name) else "unknown"
+        return "enough" if is_known(self.offer, instance_type.name, spot=self.spot) else "unknown"
 
     def lacking(self, instance_type: InstanceType, nodes: int) -> Shortage | None:
         """Why so many nodes could not be had; None when they could, and when nobody knows."""
-        return shortage(self.offer, instance_type.name, nodes)
+        return shortage(self.offer, instance_type.name, nodes, spot=self.spot)
 
 
 def times_text(known: Circumstances, method: str) -> str:

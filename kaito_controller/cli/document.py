@@ -16,6 +16,11 @@ from kaito_controller.cli.asked import Asked, Narrowed
 from kaito_controller.cli.choices import Choice, pod_flags
 from kaito_controller.cli.circumstances import Circumstances
 
+SPOT_PRICES = (
+    "Spot nodes are ordered: the prices are those of nodes on demand; "
+    "spot nodes cost less, change in price, and may be taken back."
+)
+
 
 def plan_document(asked: Asked, narrowed: Narrowed, choices: Iterable[Choice], known: Circumstances) -> dict[str, Any]:
     """The answer of `plan`, every instance type with it."""
@@ -28,6 +33,7 @@ def plan_document(asked: Asked, narrowed: Narrowed, choices: Iterable[Choice], k
         "nodes": asked.nodes,
         "context": narrowed.context,
         "instanceType": asked.type_name,
+        "capacityTypes": list(asked.capacity_types),
         "fit": next((c.fitness.value for c in shown if c.asked), "unknown"),
         "hoursPerMonth": HOURS_A_MONTH,
         "tokens": asked.tokens,
@@ -49,6 +55,10 @@ def notes(asked: Asked, narrowed: Narrowed, choices: Iterable[Choice], known: Ci
         found += [note for choice in mine for note in (*_of_type(choice, narrowed), *_of_cloud(choice, known))]
     if len(asked.listed) > 1:
         found.append(f"Tried in this order: {', '.join(known_type.name for known_type in asked.listed)}.")
+    if asked.spot:
+        found.append(
+            SPOT_PRICES if len(asked.capacity_types) == 1 else f"{SPOT_PRICES} Nodes on demand are ordered next."
+        )
     if not asked.preset.is_sized_by_shape and not asked.method:
         found.append(
             f"{asked.preset.name} runs the program of its own image: context, requests and flags are not planned."

@@ -122,7 +122,7 @@ def _with_run(
     if epochs is not None and (tokens is None or not math.isfinite(epochs)):
         raise click.UsageError(f"{named[-1]}: give --tokens too, the number of tokens of the training data")
     read = None if tokens is None else round(tokens * (epochs or 1.0))
-    return replace(asked, tokens=read), replace(known, hours=hours)
+    return replace(asked, tokens=read), replace(known, hours=hours, spot=asked.spot)
 
 
 def _check_context(asked: Asked, context: int | None) -> None:

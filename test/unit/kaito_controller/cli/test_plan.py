@@ -61,6 +61,24 @@ def test_the_document_carries_price_width_and_flags_of_each_type(tmp_path: Path)
     assert mine["concurrentRequests"]["least"] >= 1
 
 
+@pytest.mark.parametrize(
+    ("value", "capacity", "notes"),
+    [("spot", ["spot"], 1), ("spot-then-on-demand", ["spot", "on-demand"], 1), ("on-demand", ["on-demand"], 0)],
+)
+def test_prices_are_said_to_be_those_of_nodes_on_demand_where_spot_nodes_are_ordered(
+    tmp_path: Path, value: str, capacity: list[str], notes: int
+) -> None:
+    document = yaml.safe_load(HUB_MODEL)
+    document["metadata"]["annotations"] = {"kaito.sh/capacity-type": value}
+
+    _, text = answer(Situation(yaml.safe_dump(document)), tmp_path / "workspace.yaml", "-o", "json")
+
+    said = [note for note in json.loads(text)["notes"] if "the prices are those of nodes on demand" in note]
+    assert json.loads(text)["capacityTypes"] == capacity
+    assert len(said) == notes
+    assert any("Nodes on demand are ordered next." in note for note in said) is (value == "spot-then-on-demand")
+
+
 def test_a_lower_price_limit_never_adds_a_type(tmp_path: Path) -> None:
     def names(limit: str) -> set[str]:
         _, text = answer(Situation(HUB_MODEL, ("--max-price", limit)), tmp_path / "workspace.yaml", "-o", "json")
