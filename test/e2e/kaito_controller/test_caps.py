@@ -114,6 +114,26 @@ def test_churn_does_not_pass_the_limit(rig: Rig, namespace: str, held: Held) -> 
 
 
 @pytest.mark.long
+def test_scaling_beyond_the_limit_orders_nothing_and_what_serves_goes_on(rig: Rig, namespace: str, held: Held) -> None:
+    """All or none: as many nodes as are missing, or no one of them."""
+    rig.kubectl.apply(workspace("phi", namespace))
+    rig.wait_ready("phi", namespace)
+    nodes = rig.worker_nodes("phi", namespace)
+
+    rig.kubectl("scale", "workspace", "phi", "-n", namespace, f"--replicas={PER_NAMESPACE + 1}")
+    message = rig.wait_explained("phi", namespace, "NodeLimitReached", "ResourceReady")
+    assert f"may hold {PER_NAMESPACE} nodes and hold 1" in message
+    assert rig.worker_nodes("phi", namespace) == nodes
+    deployment = rig.get("deployment", "phi", namespace)
+    assert deployment["status"]["readyReplicas"] == 1
+    assert held.most[namespace] == 1
+
+    rig.kubectl("scale", "workspace", "phi", "-n", namespace, f"--replicas={PER_NAMESPACE}")
+    rig.wait_ready("phi", namespace, 120.0)
+    assert len(rig.machines("phi", namespace)) == held.most[namespace] == PER_NAMESPACE
+
+
+@pytest.mark.long
 def test_many_namespaces_do_not_pass_the_limit_of_the_cluster(rig: Rig, namespace: str, held: Held) -> None:
     others = [f"{namespace}-{number}" for number in range(4)]
     try:

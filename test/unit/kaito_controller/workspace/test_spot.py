@@ -9,7 +9,7 @@ import pytest
 from controller_runtime.resources import Object
 from kaito_controller.api.capacity import CAPACITY_TYPE, CHOICES, capacity_types, check_capacity
 from kaito_controller.nodeapi import APIS
-from kaito_controller.workspace.act.actions import Create, Remember
+from kaito_controller.workspace.act.actions import Create, Delete, Remember
 from kaito_controller.workspace.decide.decision import decide
 from kaito_controller.workspace.decide.nodes import assign
 from kaito_controller.workspace.decide.plan import plan
@@ -174,6 +174,20 @@ def test_replica_that_is_evicted_beside_one_that_serves_is_replaced_on_demand() 
 
     assert later.wanted.candidate == ON_DEMAND
     assert later.type_in_use
+
+
+@pytest.mark.parametrize("choice", ["spot", "spot-then-on-demand"])
+def test_workspace_that_is_annotated_while_it_serves_keeps_its_node_and_grows_by_spot_nodes(choice: str) -> None:
+    raw = raw_workspace(count=2)
+    raw["metadata"]["annotations"] = {CAPACITY_TYPE: choice}
+    built = {("Deployment", "phi"): {"kind": "Deployment", "metadata": {"name": "phi"}}}
+    held = machine(candidate=Candidate(TYPE))
+
+    seen = snapshot(raw, machines=(held,), nodes=nodes(made_node()), existing=built, after_s=60)
+
+    assert capacity_ordered(seen) == ["spot"]
+    assert [a for a in plan(seen, decide(seen)) if isinstance(a, Delete)] == []
+    assert decide(seen).assignment.names == (held.node_name,)
 
 
 def test_loss_of_the_node_on_demand_begins_with_spot_again() -> None:
