@@ -34,6 +34,13 @@ def server_api(kubeconfig: Path) -> Iterator[RawApi]:
     api.close()
 
 
+def published(api: RawApi) -> set[str]:
+    """The kinds of which `kubectl explain` can tell: a server describes a type some time after it serves it."""
+    reply = api.get(f"/openapi/v3/apis/{widgets.API_VERSION}")
+    schemas = reply.body["components"]["schemas"] if reply.code == 200 else {}
+    return {name.rpartition(".")[2] for name in schemas}
+
+
 @pytest.fixture(scope="session")
 def widget_types(server_api: RawApi) -> Iterator[None]:
     """The custom types of the suite, served."""
@@ -41,6 +48,7 @@ def widget_types(server_api: RawApi) -> Iterator[None]:
         server_api.post(widgets.CRDS, definition).expect(201)
     for path in (widgets.ALL_WIDGETS, widgets.ALL_PLAINS):
         eventually(lambda path=path: server_api.get(path).code, lambda code: code == 200)
+    eventually(lambda: published(server_api), lambda kinds: kinds >= {"Widget", "Plain"})
     yield
     for definition in widgets.definitions():
         server_api.delete(f"{widgets.CRDS}/{definition['metadata']['name']}")

@@ -64,10 +64,11 @@ def test_every_object_is_accepted_and_what_is_stored_is_no_drift(client: Client,
         assert again.get("spec") == live.get("spec")
 
 
-def create_pod(client: Client, name: str, level: str, **fields: Any) -> None:
-    ctx = dataclasses.replace(CASES[name](), **fields)
+def create_pod(client: Client, name: str, level: str, **settings: Any) -> None:
+    ctx = CASES[name]()
+    ctx = dataclasses.replace(ctx, settings=dataclasses.replace(ctx.settings, **settings))
     template = build_workload(ctx)["spec"]["template"]
-    target = namespace(client, f"{level}-{name}-{len(fields)}", level)
+    target = namespace(client, f"{level}-{name}-{len(settings)}", level)
     pod = {"apiVersion": "v1", "kind": "Pod", "metadata": {**template["metadata"], "name": "pod", "namespace": target}}
     client.create(resources.PODS, {**pod, "spec": template["spec"]})
 
