@@ -48,6 +48,7 @@ class Front:
         self._mean_duration_s = 1.0
         self._idle = asyncio.Event()
         self._idle.set()
+        self._cut_off = asyncio.Event()
         self.stage = "starting"
         """What is being done before the model can generate, for /health."""
         self.draining = False
@@ -64,6 +65,10 @@ class Front:
     async def drained(self) -> None:
         """Returns when no request runs any more."""
         await self._idle.wait()
+
+    def cut_off(self) -> None:
+        """Ends what still runs: 503 where no answer has begun, else the connection is closed. Never a 500: the engine does not see it."""
+        self._cut_off.set()
 
     def trouble(self) -> str | None:
         """Why no text can be generated now; None while it can."""
@@ -124,7 +129,7 @@ class Front:
         self._enter()
         begun = now_s()
         try:
-            await self._until_client_leaves(scope, body, receive, send)
+            await self._until_it_ends(scope, body, receive, send)
         finally:
             self._leave(now_s() - begun)
 
@@ -179,24 +184,27 @@ class Front:
         await respond(send, openai_error(status, kind, message, {"connection": "close"}))
         return None
 
-    async def _until_client_leaves(self, scope: Scope, body: bytes, receive: Receive, send: Send) -> None:
-        """Runs the request, and cancels it when its client has left or takes nothing any more."""
-        gone = asyncio.Event()
-        work = asyncio.create_task(self._answer(scope, body, Replay(body, gone), self._patient(send)))
-        watch = asyncio.create_task(_disconnected(receive))
+    async def _until_it_ends(self, scope: Scope, body: bytes, receive: Receive, send: Send) -> None:
+        """Runs the request; cancels it when its client has left or takes nothing any more, and when the time of a stop is over."""
+        gone, answer = asyncio.Event(), _Begun(self._patient(send))
+        work = asyncio.create_task(self._answer(scope, body, Replay(body, gone), answer))
+        watch, cut = asyncio.create_task(_disconnected(receive)), asyncio.create_task(self._cut_off.wait())
         try:
-            await asyncio.wait({work, watch}, return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait({work, watch, cut}, return_when=asyncio.FIRST_COMPLETED)
             if not work.done():
                 gone.set()
                 work.cancel()
             await work
         except (asyncio.CancelledError, ClientGone):
-            log.debug("%s: the client left; its request was cancelled", scope["path"])
             if not work.done():
                 work.cancel()
                 raise
+            if cut.done() and not watch.done() and not answer.begun:
+                await respond(send, self._not_now())
+            log.debug("%s: the request was cancelled", scope["path"])
         finally:
             watch.cancel()
+            cut.cancel()
 
     async def _answer(self, scope: Scope, body: bytes, receive: Receive, send: Send) -> None:
         assert self._started is not None and self._engine is not None  # noqa: PT018, S101 - _refusal has looked
@@ -215,6 +223,18 @@ class Front:
                 raise ClientGone from None
 
         return patient
+
+
+class _Begun:
+    """Passes an answer on, and knows whether it has begun."""
+
+    def __init__(self, send: Send) -> None:
+        self._send = send
+        self.begun = False
+
+    async def __call__(self, message: Message) -> None:
+        self.begun = True
+        await self._send(message)
 
 
 def _taken_as_json(scope: Scope) -> Scope:

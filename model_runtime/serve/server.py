@@ -26,7 +26,7 @@ from model_runtime.weights.source import Source, parse_source
 log = logging.getLogger(__name__)
 
 CLOSING_TIMEOUT_S = 2
-"""For connections that are open when all requests have ended."""
+"""For requests that are cut off, and for connections that are open when all requests have ended."""
 
 
 async def serve(parsed: ParsedSettings, environment: Mapping[str, str]) -> None:
@@ -99,6 +99,9 @@ async def _drain(front: Front, settings: ServeSettings) -> None:
         await asyncio.wait_for(front.drained(), settings.drain_timeout_s)
     except TimeoutError:
         log.warning("%d requests did not end within --drain-timeout-s=%g", front.in_flight, settings.drain_timeout_s)
+        front.cut_off()
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(front.drained(), CLOSING_TIMEOUT_S)
 
 
 class _Listener:

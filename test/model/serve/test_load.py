@@ -10,6 +10,7 @@ import threading
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -19,6 +20,9 @@ from test.support.processes import wait_until
 pytestmark = pytest.mark.model
 
 LONG = {"prompt": "The sky", "max_tokens": 400, "temperature": 1.0}
+
+
+CLIENTS = 16
 
 
 def settled(server: Server) -> None:
@@ -124,12 +128,49 @@ def test_sigterm_finishes_what_runs_and_refuses_what_comes(llama: Path, tmp_path
     assert server.process.exit_code == 0
 
 
-def test_what_does_not_end_in_time_is_cut_off(llama: Path, tmp_path: Path) -> None:
-    """Eight requests, because open connections get two more seconds, in which one may well end on a fast machine."""
+def test_what_does_not_end_in_time_is_refused_like_what_comes_then(llama: Path, tmp_path: Path) -> None:
+    """503 with `Retry-After`, as for every refusal: whoever asks again finds another copy. The engine is stopped only afterwards."""
     long = {"prompt": "The sky", "generate_kwargs": {"max_new_tokens": 480, "num_beams": 4}}
     with serving(tmp_path, f"--weights={llama}", "--drain-timeout-s=0") as server, ThreadPoolExecutor(8) as clients:
         running = [clients.submit(server.post, "/chat", long) for _ in range(8)]
         server.process.wait_for(lambda: server.metric("model_runtime_requests_in_flight") == 8, 20, "the requests")
         assert server.process.terminate(20) == 0
         assert "did not end within --drain-timeout-s=0" in server.process.output
-        assert any(reply.exception() or reply.result().status >= 500 for reply in running)
+        answers = [reply.result() for reply in running]
+    assert {answer.status for answer in answers} <= {200, 503}
+    refused = [answer for answer in answers if answer.status == 503]
+    assert refused
+    assert {answer.headers["retry-after"] for answer in refused} == {"5"}
+    assert {answer.json["detail"] for answer in refused} == {"The server is shutting down."}
+
+
+def test_clients_that_never_stop_asking_see_nothing_but_answers_and_refusals_while_it_stops(
+    llama: Path, tmp_path: Path
+) -> None:
+    """Every route, streamed or not, with less time than the load needs; whoever comes after the end finds the port closed."""
+    flags = [f"--weights={llama}", "--max-num-seqs=4", "--max-waiting-requests=4", "--drain-timeout-s=0.5"]
+    bodies: list[tuple[str, dict[str, Any]]] = [
+        ("/v1/completions", LONG),
+        ("/v1/completions", {**LONG, "stream": True}),
+        ("/v1/chat/completions", {"messages": [{"role": "user", "content": "Hello"}], "max_tokens": 300}),
+        ("/chat", {"prompt": "The sky", "generate_kwargs": {"max_new_tokens": 300}}),
+    ]
+    seen: Counter[int | str] = Counter()
+
+    def ask_until_closed(number: int) -> None:
+        path, body = bodies[number % len(bodies)]
+        while seen["closed"] < CLIENTS:
+            try:
+                seen[server.post(path, body).status] += 1
+            except (OSError, http.client.HTTPException):
+                # Refused, reset, or a stream that was begun and cut off.
+                seen["closed"] += 1
+
+    with serving(tmp_path, *flags) as server, ThreadPoolExecutor(CLIENTS) as clients:
+        asking = [clients.submit(ask_until_closed, number) for number in range(CLIENTS)]
+        server.process.wait_for(lambda: seen[200] >= 4 and seen[429] >= 4, 60, "answers and refusals")
+        assert server.process.terminate(30) == 0
+        for client in asking:
+            client.result()
+        assert "Traceback" not in server.process.output
+    assert set(seen) == {200, 429, 503, "closed"}
