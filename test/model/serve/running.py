@@ -20,6 +20,9 @@ TOP = Path(__file__).resolve().parents[3]
 START_S = 240.0
 """A start takes ten seconds on an idle machine; most of it is imports."""
 
+ANSWER_S = 60
+"""The longest answer of a tiny model, on a busy machine."""
+
 
 @dataclass(frozen=True)
 class Answer:
@@ -69,7 +72,7 @@ class Server:
 
 def _ask(request: urllib.request.Request) -> Answer:
     try:
-        with urllib.request.urlopen(request, timeout=60) as reply:
+        with urllib.request.urlopen(request, timeout=ANSWER_S) as reply:
             return Answer(reply.status, reply.read().decode(), dict(reply.headers))
     except urllib.error.HTTPError as error:
         with error:
@@ -103,20 +106,23 @@ def serving(
     environment: Mapping[str, str] | None = None,
     ready: bool = True,
     within: Sequence[str] = (),
+    start_s: float = START_S,
 ) -> Iterator[Server]:
     """A server that listens, and answers /health with 200 unless `ready` is false."""
     with child(log_dir, *flags, environment=environment, within=within).start() as process:
-        port = process.wait_for_output(r"listening on 127\.0\.0\.1:(\d+)", START_S)[1]
+        port = process.wait_for_output(r"listening on 127\.0\.0\.1:(\d+)", start_s)[1]
         server = Server(process, f"http://127.0.0.1:{port}", log_dir)
         if ready:
-            process.wait_for(lambda: server.get("/health").status == 200, START_S, "/health to answer 200")
+            process.wait_for(lambda: server.get("/health").status == 200, start_s, "/health to answer 200")
         yield server
 
 
-def failed_start(log_dir: Path, *flags: str, environment: Mapping[str, str] | None = None) -> str:
+def failed_start(
+    log_dir: Path, *flags: str, environment: Mapping[str, str] | None = None, start_s: float = START_S
+) -> str:
     """The termination message of a start that must fail; it is in the log too."""
     with child(log_dir, *flags, environment=environment).start() as process:
-        assert process.wait_for_exit(START_S) == 1
+        assert process.wait_for_exit(start_s) == 1
         message = (log_dir / "termination-log").read_text()
         assert message in process.output
     return message

@@ -6,6 +6,7 @@ for the engine beats what we derive.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,8 @@ MOST_UTILIZATION = 0.95
 DEFAULT_MAX_NUM_SEQS = 256
 _LORA_RANKS = (8, 16, 32, 64, 128, 256, 320, 512)
 """The values that vLLM's --max-lora-rank accepts."""
+ONE_AT_A_TIME = frozenset(("middleware",))
+"""Options that take one value each time they are given; a second value after one of them would be read as the model."""
 LORA_SLOTS = 4
 """Adapters that may be in one batch."""
 
@@ -63,18 +66,20 @@ def _lora(adapters: Adapters, *, runtime: bool) -> list[str]:
 
 
 def _flag(name: str, value: Any) -> list[str]:
-    """One entry of the file: true is a bare flag, false its negation, a list several values."""
+    """One entry of the file: true is a bare flag, false its negation, a list several values, a mapping JSON."""
     flag = f"--{name.replace('_', '-')}"
     if isinstance(value, bool):
         return [flag] if value else [f"--no-{name.replace('_', '-')}"]
+    if isinstance(value, list) and name in ONE_AT_A_TIME:
+        return [word for one in value for word in (flag, str(one))]
     if isinstance(value, list):
         return [flag, *map(str, value)]
+    if isinstance(value, dict):
+        return [flag, json.dumps(value)]
     return [flag] if value is None else [flag, str(value)]
 
 
-def utilization(wanted: float, free_bytes: int, total_bytes: int) -> float:
-    """`wanted`, or (free less 600 MiB) of the whole, cut to two decimals, at most 0.95."""
-    if wanted:
-        return wanted
+def utilization(free_bytes: int, total_bytes: int) -> float:
+    """(free less 600 MiB) of the whole, cut to two decimals, at most 0.95."""
     share = int(100 * max(0, free_bytes - RESERVED_BYTES) / total_bytes) / 100
     return min(MOST_UTILIZATION, share)

@@ -6,7 +6,7 @@ Nothing of vLLM is replaced. What it offers (routes, streaming, tool calls, stru
 
 from __future__ import annotations
 
-import contextlib
+import asyncio
 import logging
 import os
 import subprocess
@@ -14,12 +14,15 @@ import sys
 import tempfile
 from argparse import Namespace
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
+
+from pydantic import ValidationError
 
 from model_runtime.adapters.found import Adapters
 from model_runtime.errors import UserError
 from model_runtime.serve.engine.base import Scope, Started
 from model_runtime.serve.engine.on_vllm.arguments import build_arguments, utilization
+from model_runtime.serve.engine.on_vllm.places import from_vllm
 from model_runtime.serve.exchange import call
 from model_runtime.serve.settings import ParsedSettings
 
@@ -33,7 +36,10 @@ _LOOPBACK_SCOPE: Scope = {
     "scheme": "http",
     "headers": [],
 }
+MOST_WORDS = 300
+"""Characters of vLLM's own words in a sentence of ours."""
 DEFAULT_UTILIZATION = 0.9
+"""Where no GPU can be asked: vLLM's own default."""
 
 
 class VllmEngine:
@@ -44,14 +50,13 @@ class VllmEngine:
 
     def __init__(self, parsed: ParsedSettings, folder: Path, adapters: Adapters, model_name: str) -> None:
         self._parsed, self._folder, self._adapters, self._model_name = parsed, folder, adapters, model_name
-        self._resources = contextlib.AsyncExitStack()
         self._client: Any = None
 
     async def start(self) -> Started:
         """See `Engine`."""
         if self._adapters.combined:
-            self._folder = self._merged()
-        arguments = self.arguments()
+            self._folder = await asyncio.to_thread(self._merged)
+        arguments = await asyncio.to_thread(self.arguments)
         app = await self._application(arguments)
         await self._first_token(app)
         return Started(app, self._model_name, int(arguments.max_num_seqs))
@@ -59,25 +64,25 @@ class VllmEngine:
     def arguments(self) -> Namespace:
         """As vLLM's own parser understands them; UserError names what it refuses."""
         settings = self._parsed.settings
+        from_vllm("cli_env_setup")()
         if settings.allow_runtime_adapters:
             os.environ["VLLM_ALLOW_RUNTIME_LORA_UPDATING"] = "True"
-        share = utilization(settings.gpu_memory_utilization, *_gpu_memory())
+        share = settings.gpu_memory_utilization or _share_of_memory()
         argv = build_arguments(settings, self._folder, self._adapters, self._model_name, self._parsed.vllm, share)
         log.info("vLLM's arguments: %s", " ".join(argv))
         return parse_arguments(argv)
 
     async def _application(self, arguments: Namespace) -> Any:
-        from vllm.entrypoints.openai.api_server import build_app, build_async_engine_client, init_app_state
-
         try:
-            self._client = await self._resources.enter_async_context(build_async_engine_client(arguments))
+            # In a thread: it takes as long as the weights take to load, and /metrics, /health and SIGTERM are to be answered meanwhile.
+            self._client = await asyncio.to_thread(_engine_client, arguments)
         except (ValueError, OSError) as error:
-            first = (str(error).strip().splitlines() or [type(error).__name__])[0][:300]
             cure = "lower --max-model-len, use more GPU memory, or correct the section `vllm` of --config"
-            raise UserError("--weights", self._folder, f"vLLM cannot serve it ({first})", cure) from error
+            raise UserError("--weights", self._folder, f"vLLM cannot serve it ({_first_words(error)})", cure) from error
+        await self._client.reset_mm_cache()
         tasks = await self._client.get_supported_tasks()
-        app = build_app(arguments, tasks)
-        await init_app_state(self._client, app.state, arguments, tasks)
+        app = from_vllm("build_app")(arguments, tasks, self._client.model_config)
+        await from_vllm("init_app_state")(self._client, app.state, arguments, tasks)
         return app
 
     async def _first_token(self, app: Any) -> None:
@@ -113,30 +118,62 @@ class VllmEngine:
 
     async def stop(self) -> None:
         """See `Engine`."""
-        await self._resources.aclose()
+        if self._client is not None:
+            await asyncio.to_thread(self._client.shutdown, self._client.vllm_config.shutdown_timeout)
+
+
+def _engine_client(arguments: Namespace) -> Any:
+    """The engine in processes of its own, as vLLM's `build_async_engine_client` makes it; that one would hold up the event loop."""
+    from vllm.engine.arg_utils import AsyncEngineArgs
+    from vllm.usage.usage_lib import UsageContext
+    from vllm.v1.engine.async_llm import AsyncLLM
+
+    asked = AsyncEngineArgs.from_cli_args(arguments)
+    server = UsageContext.OPENAI_API_SERVER
+    return AsyncLLM.from_vllm_config(
+        vllm_config=asked.create_engine_config(usage_context=server),
+        usage_context=server,
+        enable_log_requests=asked.enable_log_requests,
+        aggregate_engine_logging=asked.aggregate_engine_logging,
+        disable_log_stats=asked.disable_log_stats,
+    )
+
+
+def _first_words(error: Exception) -> str:
+    """What is wrong, without what a validating library writes around it."""
+    found = error.errors()[0]["msg"] if isinstance(error, ValidationError) else str(error)
+    return (found.strip().splitlines() or [type(error).__name__])[0][:MOST_WORDS].rstrip(". ")
 
 
 def parse_arguments(argv: list[str]) -> Namespace:
-    """What vLLM's own parser makes of them; UserError with its words when it refuses."""
-    from vllm.entrypoints.openai.cli_args import make_arg_parser, validate_parsed_serve_args
+    """What vLLM's own parser makes of them; UserError with its words when it, or its check of what belongs together, refuses."""
     from vllm.utils.argparse_utils import FlexibleArgumentParser
 
-    parser = make_arg_parser(FlexibleArgumentParser(exit_on_error=False))
-    refused: list[str] = []
-    parser.error = refused.append
-    arguments = parser.parse_args(argv)
-    if refused:
-        raise UserError("vllm", " ".join(argv), refused[0], "correct the section `vllm` of --config")
-    validate_parsed_serve_args(arguments)
+    parser = from_vllm("make_arg_parser")(FlexibleArgumentParser())
+    parser.error = _refuse
+    try:
+        arguments = parser.parse_args(argv)
+        from_vllm("validate_parsed_serve_args")(arguments)
+    except (_RefusedError, ValueError, TypeError) as error:
+        cure = "correct --vllm.<option>, or the section `vllm` of --config"
+        raise UserError("vllm", " ".join(argv), str(error), cure) from error
     return arguments  # type: ignore[no-any-return]
 
 
-def _gpu_memory() -> tuple[int, int]:
-    """(free, total) bytes of the first GPU, asked in a process of its own: a CUDA context here would stay and cost memory."""
+class _RefusedError(Exception):
+    """What the parser would have said before it ended the program."""
+
+
+def _refuse(message: str) -> NoReturn:
+    raise _RefusedError(message)
+
+
+def _share_of_memory() -> float:
+    """What is free on the first GPU, less a reserve. A process of its own asks: a CUDA context here would stay and cost memory."""
     done = subprocess.run(  # noqa: S603 - a constant program
         [sys.executable, "-c", _MEMORY], capture_output=True, text=True, check=False
     )
     if done.returncode != 0:
-        return int(DEFAULT_UTILIZATION * 2**40) + 600 * 2**20, 2**40
+        return DEFAULT_UTILIZATION
     free, total = done.stdout.split()
-    return int(free), int(total)
+    return utilization(int(free), int(total))

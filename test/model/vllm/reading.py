@@ -1,0 +1,62 @@
+"""A program that tells how one version of vLLM takes what our server would start it with; which one, PYTHONPATH decides.
+
+From stdin, JSON: a list of cases, each with `flags` of the server and `adapters` (name and rank). To stdout, the last line, JSON: the
+version, the options that its parser has, the paths of its application, and for each case what the parser understood, or its refusal.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+from model_runtime.adapters.found import Adapter, Adapters
+from model_runtime.errors import UserError
+from model_runtime.serve.engine.on_vllm.engine import VllmEngine, parse_arguments
+from model_runtime.serve.engine.on_vllm.places import PLACES, from_vllm
+from model_runtime.serve.settings import parse
+
+FOLDER = Path("/weights")
+UTILIZATION = 0.9
+"""What the operator tells anyway; else each case would ask for a GPU in a process of its own."""
+
+
+def main() -> int:
+    cases = json.load(sys.stdin)
+    import vllm
+    from vllm.utils.argparse_utils import FlexibleArgumentParser
+
+    arguments = parse_arguments(["--model", str(FOLDER)])
+    options = from_vllm("make_arg_parser")(FlexibleArgumentParser())._option_string_actions
+    app = from_vllm("build_app")(arguments, ("generate",), None)
+    answer = {
+        "version": vllm.__version__,
+        "places": {name: from_vllm(name).__module__ for name in PLACES},
+        "options": sorted(option.removeprefix("--") for option in options if option.startswith("--")),
+        "one_at_a_time": sorted(
+            option.removeprefix("--")
+            for option, action in options.items()
+            if isinstance(action, argparse._AppendAction)
+        ),
+        "paths": sorted({str(getattr(route, "path", "")) for route in app.routes}),
+        "cases": [_understood(case) for case in cases],
+    }
+    print(json.dumps(answer, default=str))
+    return 0
+
+
+def _understood(case: dict[str, Any]) -> dict[str, Any]:
+    adapters = Adapters(tuple(Adapter(name, FOLDER / name, rank, "base", None) for name, rank in case["adapters"]))
+    try:
+        parsed = parse([f"--gpu-memory-utilization={UTILIZATION}", *case["flags"]], {})
+        arguments = vars(VllmEngine(parsed, FOLDER, adapters, parsed.settings.model_name).arguments())
+    except UserError as error:
+        return {"refused": str(error)}
+    modules = [(module.name, module.path) for module in arguments["lora_modules"] or []]
+    return {**arguments, "lora_modules": modules}
+
+
+if __name__ == "__main__":
+    sys.exit(main())
