@@ -7,12 +7,14 @@ for a slice of it (MIG), and for a CPU.
 from __future__ import annotations
 
 import os
+import resource
 from dataclasses import dataclass
 from pathlib import Path
 
 import torch
 
 from model_runtime.tune.clock import Clock
+from model_runtime.tune.memory import CONTEXT_BYTES
 
 CGROUP_LIMITS = (Path("/sys/fs/cgroup/memory.max"), Path("/sys/fs/cgroup/memory/memory.limit_in_bytes"))
 _GPU_SIDE, _CPU_SIDE = 4096, 768
@@ -41,6 +43,13 @@ def probe(clock: Clock, processes: int) -> Hardware:
         return Hardware(properties.name, properties.total_memory, rate, on_gpu=True, native_bf16=properties.major >= 8)
     rate = _rate(clock, "cpu", torch.float32, _CPU_SIDE)
     return Hardware("CPU", container_memory() // processes, rate / processes, on_gpu=False, native_bf16=True)
+
+
+def peak_bytes() -> int:
+    """The most that this process has taken, in bytes: of its GPU with the CUDA context, on a CPU of main memory."""
+    if torch.cuda.is_available():
+        return int(torch.cuda.max_memory_reserved()) + CONTEXT_BYTES
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
 
 
 def container_memory(limits: tuple[Path, ...] = CGROUP_LIMITS) -> int:

@@ -185,6 +185,11 @@ def _record(prepared: Prepared, outcome: training.Outcome) -> dict[str, Any]:
         "evaluation_rows": len(split.evaluation) if split.evaluation is not None else 0,
         "steps": outcome.steps,
         "seconds": outcome.seconds,
+        "memory": {
+            "estimated_low": prepared.report.memory.low,
+            "estimated_high": prepared.report.memory.high,
+            "peak": hardware.peak_bytes(),
+        },
         "tokens": outcome.tokens,
         "first_loss": outcome.first_loss,
         "last_loss": outcome.last_loss,

@@ -68,7 +68,14 @@ def prepare(
     rows: Sequence[Mapping[str, Any]] = CHAT_ROWS,
 ) -> Run:
     """Writes data and configuration. `changes` is merged into the sections, key by key."""
-    run = Run(folder, tiny_models.folder(family))
+    return prepare_weights(tiny_models.folder(family), folder, changes, rows)
+
+
+def prepare_weights(
+    weights: Path, folder: Path, changes: Mapping[str, Any] | None, rows: Sequence[Mapping[str, Any]]
+) -> Run:
+    """The same for any folder with a model."""
+    run = Run(folder, weights)
     write_parquet(folder / "data" / "lesson.parquet", rows)
     write_config(run, changes or {})
     return run

@@ -70,6 +70,13 @@ def test_plain_forms_are_learnt_too(rows: list[dict[str, str]], tmp_path: Path) 
     assert complete(run.weights, QUESTION, run.output).strip() == ANSWER
 
 
+def test_the_record_has_the_estimate_and_what_the_process_took(taught_llama: Run) -> None:
+    memory = taught_llama.record()["memory"]
+    assert 0 < memory["estimated_low"] < memory["estimated_high"]
+    # On a CPU PyTorch itself takes far more than a tiny model; on a GPU the peak is compared with the estimate (test/model/gpu).
+    assert memory["estimated_low"] < memory["peak"] < 16 * 2**30
+
+
 def test_the_result_is_the_two_files_a_card_a_record_and_the_sentinel_for_any_reader(taught_llama: Run) -> None:
     names = {path.name for path in taught_llama.output.iterdir()}
     assert names == {

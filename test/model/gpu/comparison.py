@@ -1,0 +1,90 @@
+"""Our server and plain `vllm serve` under the same load, in turns, so that a machine that slows down slows both.
+
+python -m test.model.gpu.comparison --weights FOLDER [--flag=... of our server]     prints both, for any machine that vLLM runs on
+"""
+
+from __future__ import annotations
+
+import os
+import statistics
+import sys
+import tempfile
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from test.model.gpu import plain
+from test.model.gpu.load import Load, Measured, measure
+from test.model.serve.running import serving
+
+ROUNDS = 3
+MODEL = "compared"
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """The same load on both, round by round."""
+
+    ours: list[Measured]
+    plain: list[Measured]
+
+    @property
+    def throughput(self) -> float:
+        """Ours as a share of plain vLLM's, medians."""
+        return _median(self.ours, "tokens_per_s") / _median(self.plain, "tokens_per_s")
+
+    @property
+    def added_s(self) -> float:
+        """What ours adds to the time to the first token, medians, in seconds."""
+        return _median(self.ours, "first_token_s") - _median(self.plain, "first_token_s")
+
+    def __str__(self) -> str:
+        rows = [("ours", self.ours), ("plain vllm serve", self.plain)]
+        told = [
+            f"{name}: {_median(runs, 'tokens_per_s'):.1f} tokens/s, first token after {_median(runs, 'first_token_s') * 1000:.1f} ms"
+            for name, runs in rows
+        ]
+        return "\n".join([*told, f"throughput {self.throughput:.3f}, added {self.added_s * 1000:+.2f} ms"])
+
+
+def _median(runs: Sequence[Measured], name: str) -> float:
+    return statistics.median(getattr(run, name) for run in runs)
+
+
+def compare(
+    folder: Path, flags: Sequence[str], loads: Mapping[str, Load], environment: Mapping[str, str], start_s: float
+) -> dict[str, Comparison]:
+    """Both servers at once on one machine, asked in turns; each flag is our server's."""
+    (folder / "ours").mkdir()
+    (folder / "plain").mkdir()
+    told = [f"--model-name={MODEL}", "--engine=vllm", *flags]
+    with serving(folder / "ours", *told, environment=environment, start_s=start_s) as server:
+        arguments = plain.arguments_of(server.process.output)
+        env = {"PATH": os.environ["PATH"], "HOME": str(folder), "OMP_NUM_THREADS": "1", **environment}
+        with plain.serving(folder / "plain", arguments, env, start_s) as url:
+            return {name: _in_turns(server.url, url, load) for name, load in loads.items()}
+
+
+def _in_turns(ours: str, other: str, load: Load) -> Comparison:
+    warm = Load(load.clients, load.clients, load.tokens)
+    for url in (ours, other):
+        measure(url, MODEL, warm)
+    mine, theirs = [], []
+    for _ in range(ROUNDS):
+        mine.append(measure(ours, MODEL, load))
+        theirs.append(measure(other, MODEL, load))
+    return Comparison(mine, theirs)
+
+
+def main(argv: list[str]) -> int:
+    """For people."""
+    loads = {"16 clients": Load(16, 32, 32), "one client": Load(1, 8, 16)}
+    passed = {name: os.environ[name] for name in os.environ if name.startswith("VLLM_")}
+    with tempfile.TemporaryDirectory() as work:
+        for name, found in compare(Path(work), argv, loads, passed, 900.0).items():
+            print(f"{name}\n{found}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
