@@ -1,6 +1,7 @@
 """Node objects as the plugin reads them: Machines of `karpenter.sh/v1alpha5` and NodeClaims of `karpenter.sh/v1`, in one form.
 
-The only module of the plugin that knows their two shapes. Nothing is ordered or changed here.
+The only module of the plugin that knows their shapes: conditions, `nodeName` and `providerID`, by which any other node API is read too.
+Nothing is ordered or changed here.
 """
 
 from __future__ import annotations
@@ -8,13 +9,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime
 
-from controller_runtime.resources import Object, Resource, is_deleting, name_of
+from controller_runtime.resources import Object, is_deleting, name_of
 from controller_runtime.untrusted import entries, mapping, moment
-from gpu_provisioner.api import conditions, labels, reasons
-from gpu_provisioner.api.resource import MACHINES
+from gpu_provisioner.api import conditions, reasons
+from kaito_controller.nodeapi import APIS
 
-NODE_CLAIMS = Resource(labels.GROUP, "v1", "nodeclaims", "NodeClaim", namespaced=False)
-KINDS = (MACHINES, NODE_CLAIMS)
+KINDS = tuple(api.resource for api in APIS.values())
+"""Of all node APIs, the default one first."""
 GPU = "nvidia.com/gpu"
 """The resource that the device plugin puts on a node."""
 _PREFIX = "Machine"
@@ -97,7 +98,7 @@ def read_node_object(obj: Object) -> NodeObject:
     """The one form of both kinds."""
     meta, status = mapping(obj.get("metadata")), mapping(obj.get("status"))
     return NodeObject(
-        kind=str(obj.get("kind") or MACHINES.kind),
+        kind=str(obj.get("kind") or KINDS[0].kind),
         name=name_of(obj),
         created=moment(meta.get("creationTimestamp")),
         deleting_since=moment(meta.get("deletionTimestamp")) if is_deleting(obj) else None,

@@ -19,12 +19,11 @@ from controller_runtime.resources import (
 from controller_runtime.untrusted import entries, integer, mapping, moment
 from controller_runtime.version import VERSION
 from gpu_provisioner.api import reasons as machine_reasons
-from gpu_provisioner.api.resource import MACHINES
 from kaito_controller.api.labels import WORKSPACES
 from kaito_controller.cli.ages import age
 from kaito_controller.cli.cluster import Cluster
 from kaito_controller.cli.doctor.finding import Finding, Level, ok
-from kaito_controller.cli.nodeobjects import NODE_CLAIMS, NodeObject, read_node_object
+from kaito_controller.cli.nodeobjects import KINDS, NodeObject, read_node_object
 from kaito_controller.cli.operators import CATALOGUE, NAMESPACES
 
 CRDS = Resource("apiextensions.k8s.io", "v1", "customresourcedefinitions", "CustomResourceDefinition", namespaced=False)
@@ -41,22 +40,20 @@ _STALE_S = 60.0
 
 def crds(cluster: Cluster, _now: datetime) -> Iterator[Finding]:
     """Installed, established, and of a version that we know."""
-    for resource, needed in ((WORKSPACES, True), (MACHINES, False), (NODE_CLAIMS, False)):
+    for resource, needed in ((WORKSPACES, True), *((resource, False) for resource in KINDS)):
         crd = cluster.optional(CRDS, str(resource))
         if crd is not None:
             yield _crd(resource, crd)
         elif needed:
             yield Finding(Level.BAD, "crd", f"{resource} is not installed: there are no Workspaces.", INSTALL)
-        elif resource is MACHINES:
-            yield from _without_machines(cluster)
+        elif resource is KINDS[0]:
+            yield from _without_orders(cluster)
 
 
-def _without_machines(cluster: Cluster) -> Iterator[Finding]:
-    """Nothing is missing where the other API is there."""
-    if cluster.optional(CRDS, str(NODE_CLAIMS)) is None:
-        told = (
-            f"neither {MACHINES} nor {NODE_CLAIMS} is installed: no node can be ordered, only existing nodes are used."
-        )
+def _without_orders(cluster: Cluster) -> Iterator[Finding]:
+    """Nothing is missing where another API is there."""
+    if all(cluster.optional(CRDS, str(resource)) is None for resource in KINDS[1:]):
+        told = f"neither {' nor '.join(map(str, KINDS))} is installed: no node can be ordered, only existing nodes are used."
         yield Finding(Level.WARNING, "crd", told, "Install one with its provisioner, unless you bring the nodes.")
 
 
@@ -201,7 +198,7 @@ _CLOUD = {
 
 def cloud(cluster: Cluster, _now: datetime) -> Iterator[Finding]:
     """Identity, rights and quota in the cloud, from what the provisioner says of the Machines that there are."""
-    machines = [read_node_object(obj) for kind in (MACHINES, NODE_CLAIMS) for obj in cluster.all(kind)]
+    machines = [read_node_object(obj) for kind in KINDS for obj in cluster.all(kind)]
     troubled = [machine for machine in machines if machine.in_trouble and machine.deleting_since is None]
     for machine in troubled[:8]:
         yield _refused(machine)
