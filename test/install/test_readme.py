@@ -54,6 +54,8 @@ OWN_FIGURES = (
     "… log lines",
     "… memory of `gpu-provisioner`",
     "memory that a Workspace leaves",
+    "memory of `kaito-controller` after",
+    "… of `gpu-provisioner`",
     "… in `gpu-provisioner`",
     "entries of our tables",
 )
