@@ -6,6 +6,7 @@ import pytest
 
 from controller_runtime.resources import NAMESPACES
 from gpu_provisioner.api.dialect import DIALECTS
+from kaito_controller.api.labels import WORKSPACES
 from test.support.workspace_world import Operator, World, workspace
 
 pytestmark = [pytest.mark.faults, pytest.mark.parametrize("world", DIALECTS, indirect=True, ids=lambda api: api.name)]
@@ -64,3 +65,16 @@ def test_annotation_of_the_namespace_raises_the_limit_and_a_lowered_one_takes_no
         world.until(lambda: waiting(world, ["late"]), "the refusal of a second one")
         assert world.condition("WorkspaceReady")[0] == "True"
         assert len(world.client.list(world.node_api.resource).items) == 1
+
+
+def test_scaling_a_workspace_does_not_pass_the_limit(world: World) -> None:
+    """What `kubectl scale` and an autoscaler write."""
+    with Operator(world, max_nodes_per_namespace=2):
+        world.apply(workspace())
+        world.until_ready()
+
+        world.client.patch(WORKSPACES, "phi", {"spec": {"replicas": 5}}, "default", subresource="scale")
+
+        world.until(lambda: waiting(world, ["phi"]), "the explanation")
+        assert "may hold 2 nodes" in world.condition("ResourceReady")[2]
+        assert len(world.client.list(world.node_api.resource).items) == 1, "nothing is ordered, and what serves is kept"
