@@ -30,9 +30,13 @@ class Counted:
 
     def __init__(self) -> None:
         self.lines: Counter[str] = Counter()
+        self.of: Counter[str] = Counter()
+        """Lines about each Machine."""
 
     def __call__(self, _logger: object, _method: str, event: dict[str, object]) -> dict[str, object]:
         self.lines[str(event["event"])] += 1
+        if "machine" in event:
+            self.of[str(event["machine"])] += 1
         raise structlog.DropEvent
 
 
@@ -74,6 +78,7 @@ def run(count: int = COUNT) -> dict[str, float]:
         "orders sent": len(world.orders),
         "'agent pool ordered' in the log": counted.lines["agent pool ordered"],
         "log lines for each Machine": round(sum(counted.lines.values()) / count, 2),
+        "log lines of one Machine at most": max(counted.of.values()),
         "Machines that said they wait": waited,
         "writes for each Machine": round(sum("arm" not in write for write in world.writes) / count, 2),
         "seconds to the last order, to within 20": world.clock.monotonic() - started,

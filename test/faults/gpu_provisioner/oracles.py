@@ -36,7 +36,7 @@ def violations(world: World, change: Change) -> Iterator[str]:
 
 def ordered_without_machine(world: World, spec: PoolSpec) -> Iterator[str]:
     """A pool that is ordered for a Machine which is not there costs money from its first second."""
-    if spec.tags["kaito-machine-uid"] not in {m["metadata"]["uid"] for m in world.server.objects(world.resource)}:
+    if spec.tags["kaito-machine-uid"] not in world.server.uids(world.resource):
         yield f"pool {spec.name} was ordered without its Machine"
 
 

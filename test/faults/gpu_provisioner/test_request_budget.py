@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import pytest
+import structlog
 
 from gpu_provisioner.api import reasons
+from test.bench.orders import Counted
 from test.faults.gpu_provisioner.oracles import check
 from test.faults.gpu_provisioner.world import World
 
@@ -82,3 +84,16 @@ def test_no_machine_asks_much_more_often_than_its_place_moves(short: World) -> N
     assert len(status_writes) <= 40 * 6
     orders = [note for kind, reason, note in short.events if reason == reasons.WAITING_FOR_TURN and kind == "Normal"]
     assert len(orders) <= 40
+
+
+def test_a_machine_that_waits_longer_says_no_more_in_the_log(short: World) -> None:
+    """Finalizer, a first try, the wait, the order, the creation: as many lines for the last of forty as for the tenth."""
+    lines = Counted()
+    structlog.configure(processors=[lines])
+    made = make(short, "wsa", 40, "a")
+
+    assert short.run(900, until=lambda: len(short.pools()) == 40)
+
+    assert lines.lines["agent pool ordered"] == 40
+    assert set(lines.of) == set(made)
+    assert max(lines.of.values()) <= 5
