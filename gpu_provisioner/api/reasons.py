@@ -103,7 +103,7 @@ REASONS: tuple[ReasonEntry, ...] = (
         INVALID_MACHINE,
         "MachineLaunched",
         "A field of the Machine cannot be turned into {a_pool}, or {service} refused its value.",
-        "Correct the named field: delete the Machine and create it anew.",
+        "Correct the named field in what ordered the Machine; only one that was made by hand is deleted and created by hand.",
     ),
     ReasonEntry(
         POOL_NAME_TAKEN,

@@ -136,7 +136,7 @@ class ConflictingWriter(CloudError):
 
 class InvalidInput(CloudError):
     reason = reasons.INVALID_MACHINE
-    cure = "Correct the named value: delete the Machine and create it anew."
+    cure = "Correct the named value in what ordered this node, such as the labels it asks for; the order is then made anew."
 
 
 class Auth(CloudError):

@@ -36,6 +36,7 @@ OWN_TABLES = {
     "word",
     "interchange",
     "known besides",
+    "of 200 Workspaces",
 }
 """First columns of tables that no package has; the others repeat rows of a package's table, word by word."""
 OWN_FIGURES = (

@@ -2,7 +2,8 @@
 
 The registry is crane's, behind a door that answers as registries do when they are ill: 503, 429 with Retry-After, 401 for a token that
 has expired, or a connection cut in the middle. The kubelet and the Job controller are played: each try is a new process that reads the
-push secret as it is then, and there are as many tries as the Job allows.
+push secret as it is then, and there are as many tries as the Job allows. How long a 429 asks to wait is
+not looked at: the pauses are the Job's, from ten seconds on.
 """
 
 from __future__ import annotations

@@ -102,3 +102,11 @@ def test_a_text_of_any_length_is_bounded_and_on_one_line() -> None:
 )
 def test_retry_after(headers: dict[str, str], seconds: float | None) -> None:
     assert retry_after_s(headers) == seconds
+
+
+def test_a_label_that_the_cloud_refuses_is_the_matter_of_whoever_asked_for_it() -> None:
+    said = "The label 'team=a b' is not allowed. Target: agentPoolProfile.nodeLabels."
+    problem = classify(400, "InvalidParameter", said, creating=True).problem
+
+    assert "Correct the named value in what ordered this node, such as the labels it asks for" in str(problem)
+    assert "delete the Machine" not in str(problem)

@@ -54,6 +54,14 @@ def test_machine_that_is_late_has_failed() -> None:
     assert (view.phase, view.reason) == (MachinePhase.FAILED, "MachineTimedOut")
 
 
+def test_node_that_had_been_ready_is_not_said_to_have_never_been() -> None:
+    gone = stored(INITIALIZED, condition("Ready", "False", "NodeNotReady", "kubelet is silent"), node="n")
+    view = read_machine(gone, now=START + timedelta(seconds=600), limits=Limits())
+
+    assert (view.phase, view.reason) == (MachinePhase.FAILED, "MachineTimedOut")
+    assert view.message == "was Ready, and has not been for 600 s; last word: NodeNotReady kubelet is silent"
+
+
 def test_cause_is_taken_from_the_step_that_failed_and_not_from_the_summary() -> None:
     machine = stored(
         condition("MachineLaunched", "False", "LaunchFailed", "QuotaExceeded: 0 cores"),

@@ -27,6 +27,7 @@ from kaito_controller.workspace.conditions.status import (
     poisoned_conditions,
     status_of,
 )
+from kaito_controller.workspace.conditions.tuning import failure_message
 from kaito_controller.workspace.decide.decision import Decision, decide
 from kaito_controller.workspace.decide.deletion import Remains, deletion_verdict, plan_deletion
 from kaito_controller.workspace.decide.plan import plan
@@ -418,6 +419,14 @@ def test_an_image_that_cannot_be_pulled_names_the_pull_secrets() -> None:
 
     assert cause is not None
     assert cause.message.endswith("cannot be pulled: 401 Unauthorized. Its pull secrets: acr.")
+
+
+@pytest.mark.parametrize(("failed", "told"), [(1, "after 1 attempt ("), (4, "after 4 attempts (")])
+def test_a_job_that_failed_counts_its_attempts_in_english(failed: int, told: str) -> None:
+    over = {"type": "Failed", "status": "True", "reason": "BackoffLimitExceeded", "message": "too many"}
+    job = {"kind": "Job", "metadata": {"name": "phi"}, "status": {"failed": failed, "conditions": [over]}}
+
+    assert f"Job phi failed {told}BackoffLimitExceeded: too many)" in failure_message(running(), job)
 
 
 def test_what_was_given_up_quotes_no_deadline_that_has_passed() -> None:
