@@ -18,6 +18,7 @@ from controller_runtime.errors import NotFound
 from controller_runtime.events.recorder import EventRecorder
 from controller_runtime.logs import get_logger
 from controller_runtime.resources import Object, resource_version_of
+from controller_runtime.untrusted import moment
 from gpu_provisioner.api import conditions, labels, reasons
 from gpu_provisioner.api.dialect import neutral_status
 from gpu_provisioner.api.machine import Machine
@@ -160,7 +161,19 @@ class MachineReconciler:
                 note=transition.note,
             )
             self._measure(transition, snapshot)
-            log.info("machine changed", machine=snapshot.machine.name, reason=transition.reason, note=transition.note)
+            log.info(
+                "machine changed",
+                machine=snapshot.machine.name,
+                reason=transition.reason,
+                note=transition.note,
+                lasted_s=self._lasted_s(snapshot.machine, transition.condition or conditions.READY),
+            )
+
+    def _lasted_s(self, machine: Machine, condition_type: str) -> int | None:
+        """Seconds since the status of the condition last turned, None for one that is new."""
+        stored = machine.condition(condition_type)
+        since = moment(stored.last_transition_time) if stored is not None else None
+        return None if since is None else round((self._clock.now() - since).total_seconds())
 
     def _measure(self, transition: Transition, snapshot: Snapshot) -> None:
         ages = snapshot.ages

@@ -48,6 +48,17 @@ def test_the_log_tells_a_machine_from_the_order_to_the_end_and_nothing_while_all
     assert carried_out(begun).count("agent pool ordered") == 1
     assert set(carried_out(begun)) == {"agent pool ordered", "node updated"}
 
+    changes = [line for line in begun if line["event"] == "machine changed"]
+    assert [line["reason"] for line in changes] == [
+        "LaunchInProgress",
+        "Launched",
+        "Registered",
+        "Initialized",
+        "Ready",
+    ]
+    assert changes[0]["lasted_s"] is None, "nothing was shown before"
+    assert changes[-1]["lasted_s"] > 0, "how long it was not ready"
+
     world.run(3600, step_s=10)
     assert lines == begun, "an hour of being well"
 
