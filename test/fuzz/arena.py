@@ -12,7 +12,7 @@ from typing import Any, Self
 import urllib3
 
 from hack.localcluster.faults import Fault, FaultKind, Rule
-from test.fuzz.strokes import CLOUD, TEAM, Stroke
+from test.fuzz.strokes import CATALOGUE, CLOUD, OFFER, TEAM, Stroke
 from test.support.kaito_rig import RELEASE_NAMESPACE, Rig
 from test.support.processes import Process
 from test.support.raw_api import RawApi
@@ -138,9 +138,14 @@ class Arena:
         return reply.status, reply.data.decode("utf-8", "replace")
 
     def serve_another(self) -> None:
-        """A Workspace of somebody else becomes ready all the same, and goes again."""
+        """A Workspace of somebody else becomes ready all the same, and goes again.
+
+        What the cloud and the ConfigMaps in the operators' namespace say of quotas, models and types is the truth: they are put right.
+        """
         name = f"well-{next(self._serial)}"
         self._rig.cluster.faults.clear()
+        for config_map in (OFFER, CATALOGUE):
+            self._rig.kubectl("delete", "configmap", config_map, "-n", RELEASE_NAMESPACE, "--ignore-not-found")
         self._rig.kubectl.apply(workspace(name, WELL))
         try:
             self._rig.wait_ready(name, WELL, READY_S)

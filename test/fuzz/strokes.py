@@ -41,6 +41,7 @@ WORKSPACES = f"/apis/kaito.sh/v1alpha1/namespaces/{TEAM}/workspaces"
 MACHINES = "/apis/karpenter.sh/v1alpha5/machines"
 CORE = f"/api/v1/namespaces/{TEAM}"
 OWN_CONFIGS = ("mine", "qlora-params-template", "lora-params-template")
+CATALOGUE, OFFER = "kaito-catalogue", "kaito-instance-offer"
 OWN_KEYS = ("training_config.yaml", "inference_config.yaml")
 names = st.sampled_from(NAMES)
 annotation_keys = st.sampled_from(
