@@ -52,6 +52,8 @@ OWN_FIGURES = (
     "… with 144 models",
     "the built-in catalogue imported",
     "250 Machines ordered at once",
+    "1,000 Machines ordered at once",
+    "… seconds to the last order",
     "… log lines",
     "… memory of `gpu-provisioner`",
     "memory that a Workspace leaves",
