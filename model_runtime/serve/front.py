@@ -218,7 +218,9 @@ class Front:
     def _patient(self, send: Send) -> Send:
         async def patient(message: Message) -> None:
             try:
-                await asyncio.wait_for(send(message), self._settings.client_timeout_s)
+                # Not wait_for: it would make a task of every token.
+                async with asyncio.timeout(self._settings.client_timeout_s):
+                    await send(message)
             except TimeoutError:
                 raise ClientGone from None
 
