@@ -78,6 +78,7 @@ SUITES = (
     Suite("refusals word by word", ("test/envtest/test_refusals.py",), every_minor=True),
     Suite("large catalogue", ("test/envtest/test_large_catalogue.py",), "envtest"),
     Suite("Helm", ("test/envtest/test_helm.py",)),
+    Suite("kubectl plugin", ("test/envtest/test_plugin.py",), own_server=True, every_minor=True),
     Suite("autoscaler", ("test/envtest/test_autoscaler.py",)),
     Suite("workloads", ("test/e2e/workloads",), own_server=True),
     Suite("machinery", ("test/envtest/test_machinery.py",), own_server=True),
