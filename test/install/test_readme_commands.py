@@ -32,6 +32,7 @@ RUN_ELSEWHERE = {
 NOT_RUN = {
     "make bench": "measures for minutes, and what it says depends on the machine",
     "python -m test.bench.workspaces": "measures for minutes, and what it says depends on the machine",
+    "python -m test.bench.beside_go COUNT PYTHON": "measures for minutes, and what it says depends on the machine",
     "python -m test.bench.churn": "measures for minutes; test_churn_memory.py lives a few of its lives",
     "python -m test.bench.growth": "measures for minutes, and what it says depends on the machine",
     "python -m test.bench.orders": "measures for minutes; test_request_budget.py has the rules that it measures",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import unicodedata
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
@@ -36,9 +37,14 @@ def error_answer(error: StatusError) -> Answer:
 
 
 def warning_headers(texts: Iterable[str]) -> list[tuple[str, str]]:
-    """What clients show to their users beside the reply."""
-    return [("Warning", f'299 - "{_quoted(text)}"') for text in texts]
+    """What clients show to their users beside the reply. No header can hold a control character or half a surrogate pair; a text with
+    one is left out, as real servers do."""
+    return [("Warning", f'299 - "{_quoted(text)}"') for text in texts if not any(map(_is_unfit, text))]
+
+
+def _is_unfit(character: str) -> bool:
+    return unicodedata.category(character) in ("Cc", "Cs")
 
 
 def _quoted(text: str) -> str:
-    return text.replace("\\", "\\\\").replace('"', '\\"').replace("\n", " ")
+    return text.replace("\\", "\\\\").replace('"', '\\"')

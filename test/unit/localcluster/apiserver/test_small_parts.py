@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from hack.localcluster.apiserver.answers import warning_headers
 from hack.localcluster.apiserver.cel import program, to_cel
 from hack.localcluster.apiserver.cel_values import CelError, Optional
 from hack.localcluster.apiserver.columns import human_duration
@@ -122,3 +123,9 @@ def test_field_sets_add_and_subtract() -> None:
     assert subtract(left, right) == {"f:spec": {"f:a": {}}}
     assert list(leaves(left)) == [("f:spec", "f:a"), ("f:spec", "f:b")]
     assert shown(("f:spec", 'k:{"name":"a"}', "f:image")) == '.spec[name="a"].image'
+
+
+def test_warning_that_no_header_can_hold_is_left_out() -> None:
+    headers = warning_headers(['say "a"', "two\nlines", "bell\x07", "half\ud800"])
+
+    assert headers == [("Warning", '299 - "say \\"a\\""')]
