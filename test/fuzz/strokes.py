@@ -10,6 +10,7 @@ from typing import Any
 
 from hypothesis import strategies as st
 
+from test.fuzz.catalogue import TYPES, catalogue_data, offers
 from test.fuzz.values import DEEP, junk, moments, nested, numbers, texts
 from test.support.workspaces.generate import generate
 
@@ -48,7 +49,7 @@ annotation_keys = st.sampled_from(
     [
         *("kaito.sh/machine-attempts", "kaito.sh/released", "kaito.sh/tuned-run", "kaito.sh/try-again", "kaito.sh/enablelb"),
         *("kaito.sh/workspace-uid", "kaito.sh/machine-ordinal", "kaito.sh/machine-attempt", "kaito.sh/claimed-by"),
-        *("kaito.sh/creation-timestamp", "karpenter.sh/machine-linked", "karpenter.sh/do-not-evict", "x"),
+        *("kaito.sh/creation-timestamp", "karpenter.sh/machine-linked", "karpenter.sh/do-not-evict", "kaito.sh/capacity-type", "x"),
     ]
 )  # fmt: skip
 annotations = st.dictionaries(annotation_keys, texts, max_size=5)
@@ -99,6 +100,11 @@ def workspaces(draw: st.DrawFn) -> Stroke:
         (obj[key] for key in ("inference", "tuning") if isinstance(obj.get(key), dict) and "preset" in obj[key]), {}
     )
     part.update(draw(st.sampled_from([{}, {"config": "mine"}])))
+    if isinstance(part.get("preset"), dict):
+        part["preset"].update(draw(st.sampled_from([{}, {"name": "mine"}, {"presetOptions": draw(junk)}])))
+    if isinstance(obj.get("resource"), dict):
+        ladder = st.lists(st.sampled_from([*TYPES, "", "x" * 300]), max_size=draw(st.sampled_from([2, 3, 60])))
+        obj["resource"].update(draw(st.sampled_from([{}, {}, {"instanceTypes": draw(ladder)}])))
     return stroke("POST", WORKSPACES, {"apiVersion": "kaito.sh/v1alpha1", "kind": "Workspace", **obj})
 
 
@@ -200,7 +206,7 @@ def nodes(draw: st.DrawFn) -> Stroke:
 
 @st.composite
 def config_maps(draw: st.DrawFn) -> Stroke:
-    """Training configurations, and the catalogue, as text that is no YAML, or too much of it."""
+    """Training and engine configurations, as text that is no YAML, or too much of it."""
     yaml = st.sampled_from(
         [
             *(
@@ -227,18 +233,23 @@ def config_maps(draw: st.DrawFn) -> Stroke:
             ),
         ]
     )
-    name, where = draw(st.sampled_from([*((name, TEAM) for name in OWN_CONFIGS), ("kaito-catalogue", RELEASE)]))
-    key = draw(st.sampled_from([*OWN_KEYS, *OWN_KEYS, "presets.yaml", "instance_types.yaml", "x"]))
-    body = {
-        "apiVersion": "v1",
-        "kind": "ConfigMap",
-        "metadata": meta(name, labels=draw(labels)),
-        "data": {key: draw(st.one_of(yaml, texts))},
-    }
-    path = f"/api/v1/namespaces/{where}/configmaps"
-    return draw(
-        st.sampled_from([stroke("POST", path, body), stroke("PATCH", f"{path}/{name}", {"data": body["data"]})])
-    )
+    data = {draw(st.sampled_from([*OWN_KEYS, "x"])): draw(st.one_of(yaml, texts))}
+    return _config_map(draw, draw(st.sampled_from(OWN_CONFIGS)), TEAM, data)
+
+
+@st.composite
+def catalogues(draw: st.DrawFn) -> Stroke:
+    """An entry of the catalogue, for the controller or for the admission policy, or an offer of instance types."""
+    name, where = draw(st.sampled_from([(CATALOGUE, RELEASE), (CATALOGUE, "kaito-system"), (OFFER, RELEASE)]))
+    data = {"offer.json": draw(offers())} if name == OFFER else draw(catalogue_data)
+    return _config_map(draw, name, where, data)
+
+
+def _config_map(draw: st.DrawFn, name: str, namespace: str, data: dict[str, str]) -> Stroke:
+    """It is created or changed."""
+    body = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": meta(name, labels=draw(labels)), "data": data}
+    path = f"/api/v1/namespaces/{namespace}/configmaps"
+    return draw(st.sampled_from([stroke("POST", path, body), stroke("PATCH", f"{path}/{name}", {"data": data})]))
 
 
 @st.composite
@@ -350,7 +361,7 @@ def cloud_replies(draw: st.DrawFn) -> Stroke:
 
 any_stroke = st.one_of(
     workspaces(), workspaces(), workspace_changes(), workspace_changes(), workspace_statuses(), machines(), machine_statuses(),
-    nodes(), config_maps(), events(), pods(), workloads(), removals(), cloud_replies(),
+    nodes(), config_maps(), catalogues(), catalogues(), events(), pods(), workloads(), removals(), cloud_replies(),
 )  # fmt: skip
 volleys = st.lists(any_stroke, min_size=4, max_size=12)
 """Requests that are sent one after another, before anybody looks whether the operators still live."""
