@@ -159,7 +159,7 @@ def test_admin_endpoint_steers_the_cloud_and_the_nodes(tmp_path: Path) -> None:
     with Command(tmp_path) as command:
         command.wait_for_canaries()
         market = command.admin("PUT", "/cloud/market", {"regional": 8, "stock": {"Standard_NC6s_v3": "no_capacity"}})
-        assert market == {"regional": 8, "families": {}, "stock": {"standard_nc6s_v3": "no_capacity"}}
+        assert market == {"regional": 8, "families": {}, "spot": None, "stock": {"standard_nc6s_v3": "no_capacity"}}
         node = next(name for name in command.admin("GET", "/nodes") if USER_POOL in name)
         command.admin("PUT", f"/nodes/{node}", {"health": "not_ready"})
         wait_until(lambda: "NotReady" in command.kubectl("get", "node", node), what="a node that is not ready")

@@ -108,13 +108,15 @@ def test_top_counts_what_a_model_says_between_two_looks(world: World) -> None:
         before = world.admin("GET", "/audit?client=kubectl-kaito")
         while not any("/metrics" in entry["path"] for entry in before):
             before = world.admin("GET", "/audit?client=kubectl-kaito")
-        run("kubectl kaito chat served one two three four five six seven eight", world.kubeconfig)
-        answer, _ = top.communicate(timeout=60)
+        while top.poll() is None:
+            run("kubectl kaito chat served one two three four five six seven eight", world.kubeconfig)
+        answer, _ = top.communicate()
 
     (load,) = json.loads(answer)["pods"]
     assert load["generatedTokensPerSecond"] > 0
     assert load["promptTokensPerSecond"] > 0
-    assert (load["requestsRunning"], load["requestsWaiting"], load["cacheUsedShare"]) == (0, 0, 0.0)
+    assert load["requestsRunning"] in (0, 1)  # the question of that moment
+    assert (load["requestsWaiting"], load["cacheUsedShare"]) == (0, 0.0)
 
 
 def test_a_pipe_is_one_question_and_its_whole_answer(world: World) -> None:
