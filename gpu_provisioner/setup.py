@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from functools import partial
 
 from controller_runtime.backoff import ItemExponentialLimiter
-from controller_runtime.cache.own_writes import OwnWrites
+from controller_runtime.cache.consistency import Consistency
 from controller_runtime.client.served import is_served
 from controller_runtime.clock import SYSTEM_CLOCK, Clock
 from controller_runtime.controller.controller import Controller, Reconciler, Request
@@ -69,7 +69,7 @@ def build_provisioner(
     classes = tuple((group, kind) for group, _, kind in (entry.partition("/") for entry in settings.node_classes))
     node_cache = manager.informer(NODES, indexers={NODES_BY_POOL: pool_of_node})
     memory, refusals = Memory(clock), RefusalMemory(clock)
-    own_writes = OwnWrites({**caches, NODES: node_cache}, clock)
+    consistency = Consistency({**caches, NODES: node_cache}, clock)
     metrics.count_pools_not_owned(memory.pools_in_the_way)
     observer = Observer(
         nodes=node_cache,
@@ -82,10 +82,10 @@ def build_provisioner(
         adopt_unmarked=settings.adopt_unmarked_pools,
     )
     recorder = manager.recorder(PROG)
-    applier = Applier(manager.client, view, refusals, memory, own_writes, observer, limits, clock)
+    applier = Applier(manager.client, view, refusals, memory, consistency, observer, limits, clock)
     reconciler_of = partial(
         MachineReconciler,
-        own_writes=own_writes,
+        consistency=consistency,
         client=manager.client,
         observer=observer,
         applier=applier,
@@ -98,7 +98,7 @@ def build_provisioner(
     collector = GarbageReconciler(
         GarbageObserver([*caches.values()], node_cache, view, Memory(clock), classes),
         GarbageApplier(manager.client, view, recorder, metrics, tuple(caches)),
-        (memory, own_writes),
+        (memory, consistency),
         period_s=settings.gc_period_s / settings.time_scale,
         safe_age_s=settings.gc_safe_age_s / settings.time_scale,
     )

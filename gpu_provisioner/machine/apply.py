@@ -10,7 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
 
-from controller_runtime.cache.own_writes import OwnWrites
+from controller_runtime.cache.consistency import Consistency
 from controller_runtime.client.api import KubeClient, PatchType
 from controller_runtime.clock import SYSTEM_CLOCK, Clock
 from controller_runtime.errors import Conflict, NotFound, TooManyRequests
@@ -47,7 +47,7 @@ class Applier:
     view: PoolView
     refusals: RefusalMemory
     memory: Memory
-    own_writes: OwnWrites
+    consistency: Consistency
     observer: Observer
     limits: Limits
     clock: Clock = SYSTEM_CLOCK
@@ -135,7 +135,7 @@ class Applier:
     def _patch_node(self, snapshot: Snapshot, action: PatchNode) -> Snapshot:
         kind = PatchType.STRATEGIC if action.patch.additive else PatchType.MERGE
         written = self.client.patch(NODES, action.name, action.patch.body, patch_type=kind)
-        self.own_writes.note(snapshot.machine.uid, [(NODES, resource_version_of(written))])
+        self.consistency.note(snapshot.machine.uid, [(NODES, resource_version_of(written))])
         patched = NodeView.from_object(written)
         return replace(snapshot, nodes=tuple(patched if n.name == patched.name else n for n in snapshot.nodes))
 
@@ -153,7 +153,7 @@ class Applier:
         patch = {"metadata": {"resourceVersion": machine.resource_version, "finalizers": kept or None}}
         _ignoring_gone(lambda: self.client.patch(machine.dialect.resource, machine.name, patch))
         self.memory.forget(machine.uid)
-        self.own_writes.forget(machine.uid)
+        self.consistency.forget(machine.uid)
         self.view.forget(machine.name)
 
     def _evict(self, snapshot: Snapshot, pods: list[PodView]) -> Snapshot:

@@ -10,7 +10,7 @@ import random
 from collections.abc import Collection, Mapping
 from typing import Any, Protocol
 
-from controller_runtime.cache.own_writes import OwnWrites
+from controller_runtime.cache.consistency import Consistency
 from controller_runtime.client.api import KubeClient
 from controller_runtime.clock import SYSTEM_CLOCK, Clock
 from controller_runtime.controller.controller import Request, Result
@@ -54,7 +54,7 @@ class MachineReconciler:
         self,
         *,
         machines: Cache,
-        own_writes: OwnWrites,
+        consistency: Consistency,
         client: KubeClient,
         observer: Observer,
         applier: Applier,
@@ -66,7 +66,7 @@ class MachineReconciler:
         rng: random.Random | None = None,
     ) -> None:
         self._machines = machines
-        self._own_writes = own_writes
+        self._consistency = consistency
         self._client = client
         self._observer = observer
         self._applier = applier
@@ -88,7 +88,7 @@ class MachineReconciler:
             is_managed(machine, self._node_classes) or self._was_ours(machine)
         ):
             return Result()
-        if not self._own_writes.are_visible(machine.uid):
+        if not self._consistency.are_visible(machine.uid):
             # The write's own event will come; deciding now would only repeat it and meet a conflict.
             return Result(BEHIND_S)
         if not guarded:
@@ -123,7 +123,7 @@ class MachineReconciler:
         finalizers = [*machine.finalizers, labels.FINALIZER]
         patch = {"metadata": {"resourceVersion": machine.resource_version, "finalizers": finalizers}}
         written = self._client.patch(machine.dialect.resource, machine.name, patch)
-        self._own_writes.note(machine.uid, [(machine.dialect.resource, resource_version_of(written))])
+        self._consistency.note(machine.uid, [(machine.dialect.resource, resource_version_of(written))])
         log.info("finalizer added", machine=machine.name)
 
     def _step(self, stored: Object, machine: Machine) -> Result:
@@ -146,7 +146,7 @@ class MachineReconciler:
             written = self._client.patch(resource, snapshot.machine.name, patch, subresource="status")
         except NotFound:  # deleted for good between the read and the write: nothing is left to describe
             return False
-        self._own_writes.note(snapshot.machine.uid, [(resource, resource_version_of(written))])
+        self._consistency.note(snapshot.machine.uid, [(resource, resource_version_of(written))])
         self._tell(written, neutral_status(stored), snapshot)
         return True
 

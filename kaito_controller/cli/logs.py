@@ -23,7 +23,7 @@ from kaito_controller.cli.containers import container_that_matters, pod_that_mat
 
 
 @dataclass(frozen=True, slots=True)
-class Source:
+class LogSource:
     """Whose words."""
 
     namespace: str
@@ -60,7 +60,7 @@ def command(
     return read_log(cluster, source, tail)
 
 
-def find_source(cluster: Cluster, name: str, container: str = "") -> Source | None:
+def find_source(cluster: Cluster, name: str, container: str = "") -> LogSource | None:
     """The container whose words matter now; None when none of them has begun."""
     cluster.required(WORKSPACES, name)
     pod = pod_that_matters(cluster.all(PODS, cluster.namespace, labels=f"{WORKSPACE}={name}"))
@@ -70,7 +70,7 @@ def find_source(cluster: Cluster, name: str, container: str = "") -> Source | No
     shown = status_of(pod, chosen)
     if not _has_spoken(shown):
         return None
-    return Source(namespace_of(pod), name_of(pod), chosen, restarts(shown))
+    return LogSource(namespace_of(pod), name_of(pod), chosen, restarts(shown))
 
 
 def _has_spoken(shown: Mapping[str, Any]) -> bool:
@@ -79,7 +79,7 @@ def _has_spoken(shown: Mapping[str, Any]) -> bool:
     return bool(state.get("running") or state.get("terminated")) or restarts(shown)
 
 
-def read_log(cluster: Cluster, source: Source, tail: int) -> tuple[int, str]:
+def read_log(cluster: Cluster, source: LogSource, tail: int) -> tuple[int, str]:
     """Exit code and text."""
     path = PODS.path(source.namespace, source.pod, "log")
     query: dict[str, str | int | bool | None] = {

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from typing import Any
 
-from controller_runtime.cache.own_writes import LOOK_AGAIN_S, OwnWrites
+from controller_runtime.cache.consistency import LOOK_AGAIN_S, Consistency
 from controller_runtime.client.api import KubeClient
 from controller_runtime.clock import Clock
 from controller_runtime.conditions import Condition, get_condition
@@ -78,7 +78,7 @@ class WorkspaceReconciler:
         client: KubeClient,
         caches: Caches,
         observer: Observer,
-        own_writes: OwnWrites,
+        consistency: Consistency,
         reservations: Reservations,
         *,
         recorder: EventRecorder,
@@ -88,7 +88,7 @@ class WorkspaceReconciler:
         self._client = client
         self._caches = caches
         self._observer = observer
-        self._own_writes = own_writes
+        self._consistency = consistency
         self._reservations = reservations
         self._recorder = recorder
         self._metrics_recorder = MetricsRecorder(metrics)
@@ -109,7 +109,7 @@ class WorkspaceReconciler:
             self._reservations.content(request)
         if raw is None:
             return Result()
-        if not self._own_writes.are_visible(uid_of(raw)):
+        if not self._consistency.are_visible(uid_of(raw)):
             return Result(requeue_after_s=LOOK_AGAIN_S)
         return self._delete(raw) if is_deleting(raw) else self._advance(raw, request)
 
@@ -127,7 +127,7 @@ class WorkspaceReconciler:
         uid = uid_of(raw)
         if labels.FINALIZER not in finalizers_of(raw):
             raw = slim.workspace(self._applier.add_finalizer(raw))
-            self._own_writes.note(uid, [(labels.WORKSPACES, resource_version_of(raw))])
+            self._consistency.note(uid, [(labels.WORKSPACES, resource_version_of(raw))])
         self._reservations.ask(request)
         snapshot, decision = self._decided(raw)
         if decision.release is not None and changes(raw, conditions_of(snapshot, decision)):
@@ -191,7 +191,7 @@ class WorkspaceReconciler:
             not_made = outcome.not_made
         finally:
             self._reservations.settle(ordered(actions), not_made)
-        self._own_writes.note(uid, outcome.written)
+        self._consistency.note(uid, outcome.written)
         if outcome.refusal is None:
             self._refusals.pop(uid, None)
         else:
@@ -227,7 +227,7 @@ class WorkspaceReconciler:
         patch = {"metadata": {"resourceVersion": resource_version_of(raw)}, "status": status}
         name, namespace = name_of(raw), namespace_of(raw)
         written = self._client.patch(labels.WORKSPACES, name, patch, namespace, subresource="status")
-        self._own_writes.note(uid_of(raw), [(labels.WORKSPACES, resource_version_of(written))])
+        self._consistency.note(uid_of(raw), [(labels.WORKSPACES, resource_version_of(written))])
         return True
 
     def _log(self, raw: Object, news: Iterable[ConditionChange]) -> None:
@@ -278,7 +278,7 @@ class WorkspaceReconciler:
         actions = plan_deletion(remains)
         self._observer.dismiss(actions)
         outcome = self._applier.apply(raw, actions)
-        self._own_writes.note(uid_of(raw), outcome.written)
+        self._consistency.note(uid_of(raw), outcome.written)
         if outcome.refusal is not None:
             log.error(
                 "deletion is refused", workspace=f"{namespace_of(raw)}/{name_of(raw)}", error=outcome.refusal.message
@@ -341,7 +341,7 @@ class WorkspaceReconciler:
 
     def _forget(self, uid: str) -> None:
         self._refusals.pop(uid, None)
-        self._own_writes.forget(uid)
+        self._consistency.forget(uid)
         self._observer.forget(uid)
         self._rehearsals.forget(uid)
         self._applier.forget(uid)

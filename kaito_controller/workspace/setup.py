@@ -9,8 +9,8 @@ from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from functools import lru_cache, partial
 
+from controller_runtime.cache.consistency import Consistency
 from controller_runtime.cache.informer import Informer
-from controller_runtime.cache.own_writes import OwnWrites
 from controller_runtime.client.api import KubeClient
 from controller_runtime.client.served import is_served
 from controller_runtime.clock import SYSTEM_CLOCK, Clock
@@ -127,7 +127,7 @@ def assemble(manager: Manager, settings: ControllerSettings, *, clock: Clock = S
             RunProgress(clock, ThreadPoolExecutor(ASKED_AT_A_TIME, "run-progress")),
             vanished=vanished,
         ),
-        OwnWrites({**informers, **machines.resources}, clock),
+        Consistency({**informers, **machines.resources}, clock),
         reservations,
         recorder=manager.recorder(COMPONENT),
         metrics=WorkspaceMetrics(

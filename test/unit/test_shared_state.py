@@ -13,14 +13,14 @@ from datetime import timedelta
 
 import pytest
 
-from controller_runtime.cache.own_writes import OwnWrites
+from controller_runtime.cache.consistency import Consistency
 from controller_runtime.clock import SYSTEM_CLOCK
 from controller_runtime.controller.controller import Controller
 from controller_runtime.controller.reconcile import Request, Result
 from controller_runtime.manager.runnables import Runnables
 from controller_runtime.resources import CONFIG_MAPS, PODS
 from kaito_controller.workspace.act.drift_backoff import DriftBackoff
-from kaito_controller.workspace.act.node_marks import Reservations
+from kaito_controller.workspace.act.node_marks import NodeReservations
 from kaito_controller.workspace.observe.onsets import Absences
 from kaito_controller.workspace.observe.pod_rejections import STALE_AFTER, PodRejections
 from test.support.fake_clock import FakeClock
@@ -121,7 +121,7 @@ def test_probes_look_while_controllers_start_and_end() -> None:
     assert runnables.stop(SYSTEM_CLOCK.monotonic() + 10) == []
 
 
-def test_own_writes_are_noted_and_forgotten_by_many() -> None:
+def test_writes_are_noted_and_forgotten_by_many() -> None:
     class Behind:
         def get(self, name: str, namespace: str | None = None) -> None:
             return None
@@ -132,7 +132,7 @@ def test_own_writes_are_noted_and_forgotten_by_many() -> None:
         def has_seen(self, resource_version: str) -> bool:
             return int(resource_version) % 2 == 0
 
-    writes = OwnWrites({PODS: Behind(), CONFIG_MAPS: Behind()}, SYSTEM_CLOCK)
+    writes = Consistency({PODS: Behind(), CONFIG_MAPS: Behind()}, SYSTEM_CLOCK)
 
     def step(worker: int, number: int) -> None:
         uid = f"{worker}-{number % 7}"
@@ -145,7 +145,7 @@ def test_own_writes_are_noted_and_forgotten_by_many() -> None:
 
 
 def test_nodes_are_reserved_by_one_at_a_time() -> None:
-    reservations, holders = Reservations(), []
+    reservations, holders = NodeReservations(), []
 
     def step(worker: int, number: int) -> None:
         names = [f"node-{(number + shift) % 5}" for shift in range(3)]

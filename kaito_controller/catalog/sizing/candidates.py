@@ -23,7 +23,7 @@ _UNKNOWN_SHARE, _UNKNOWN_CAPABILITY = 0.93, 8.0
 
 
 @dataclass(frozen=True, slots=True)
-class Candidate:
+class FittingType:
     """One instance type on which the model fits, or nearly."""
 
     instance_type: InstanceType
@@ -73,7 +73,7 @@ def candidates(
     region: str = DEFAULT_REGION,
     nodes: int | None = None,
     settings: EngineSettings | None = None,
-) -> list[Candidate]:
+) -> list[FittingType]:
     """Instance types that hold `preset`, cheapest first, those that only may hold it last. `nodes`: exactly so many; None: the least."""
     if preset.shape is None:
         return []
@@ -84,7 +84,7 @@ def candidates(
 
 def _candidates(
     types: Iterable[InstanceType], preset: Preset, region: str, nodes: int | None, settings: EngineSettings | None
-) -> Iterator[Candidate]:
+) -> Iterator[FittingType]:
     """Sizes with the same GPUs have the same plan; it is made once for each of them."""
     made: dict[tuple[Card, int], tuple[int, ServingPlan] | None] = {}
     for instance_type in types:
@@ -95,7 +95,7 @@ def _candidates(
             made[key] = _planned(preset, *key, nodes, settings)
         plan = made[key]
         if plan is not None:
-            yield Candidate(instance_type, plan[0], plan[1], region)
+            yield FittingType(instance_type, plan[0], plan[1], region)
 
 
 def _planned(

@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
-from controller_runtime.cache.own_writes import PATIENCE_S
+from controller_runtime.cache.consistency import PATIENCE_S
 from controller_runtime.client.api import KubeClient, Propagation
 from controller_runtime.clock import SYSTEM_CLOCK, Clock
 from controller_runtime.errors import AlreadyExists, Conflict, Forbidden, NotFound

@@ -20,7 +20,7 @@ class NodeMarks:
 
     def __init__(self, client: KubeClient) -> None:
         self._client = client
-        self._reservations = Reservations()
+        self._reservations = NodeReservations()
 
     def claim(self, workspace: Object, nodes: Sequence[tuple[str, str]]) -> list[Object]:
         """Mark all of `nodes` (name, resourceVersion) for the Workspace, or none. Raises Conflict when somebody else was faster."""
@@ -52,7 +52,7 @@ class NodeMarks:
         return self._client.patch(NODES, name, {"metadata": metadata})
 
 
-class Reservations:
+class NodeReservations:
     """Which nodes this process is claiming for whom, until the caches show it.
 
     Workspaces are reconciled in parallel and the cache of Nodes lags behind, so two of them may see the same nodes as free. A whole

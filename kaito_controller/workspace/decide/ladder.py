@@ -35,7 +35,7 @@ Doubts = Mapping[Candidate, tuple[str, str]]
 
 
 @dataclass(frozen=True, slots=True)
-class Choice:
+class CurrentCandidate:
     """What nodes are ordered as now."""
 
     candidate: Candidate
@@ -46,7 +46,7 @@ class Choice:
 
 
 @dataclass(frozen=True, slots=True)
-class Step:
+class LadderStep:
     """From one candidate to the next."""
 
     refused: Passed
@@ -79,15 +79,15 @@ def choose(
     attempts: Attempts | None = None,
     claimed: Iterable[Candidate] = (),
     runs: bool = False,
-) -> Choice:
+) -> CurrentCandidate:
     """`claimed`: what bring-your-own nodes in use are. `runs`: something has been built on the nodes."""
     alive = [m for m in machines if m.phase not in GONE and not _is_superseded(m, attempts or {})]
     used = [m.candidate for m in alive if m.initialized] + list(claimed)
     kept = (_first_match(candidates, used) or _of_type(candidates, used)) if runs else None
     if kept is not None:
-        return Choice(_after_eviction(kept, candidates, passed), passed, in_use=True)
+        return CurrentCandidate(_after_eviction(kept, candidates, passed), passed, in_use=True)
     ordered = _first_match(candidates, [m.candidate for m in alive])
-    return Choice(ordered, passed) if ordered is not None else _next(candidates, passed, doubted, now)
+    return CurrentCandidate(ordered, passed) if ordered is not None else _next(candidates, passed, doubted, now)
 
 
 def _after_eviction(kept: Candidate, candidates: Sequence[Candidate], passed: tuple[Passed, ...]) -> Candidate:
@@ -119,7 +119,9 @@ def _of_type(candidates: Sequence[Candidate], found: Iterable[Candidate]) -> Can
     return next((c for c in candidates if c.instance_type.lower() in named), None)
 
 
-def _next(candidates: Sequence[Candidate], passed: tuple[Passed, ...], doubted: Doubts, now: datetime) -> Choice:
+def _next(
+    candidates: Sequence[Candidate], passed: tuple[Passed, ...], doubted: Doubts, now: datetime
+) -> CurrentCandidate:
     behind: list[Candidate] = []
     for candidate in candidates:
         known = _entry(candidate, passed)
@@ -128,11 +130,11 @@ def _next(candidates: Sequence[Candidate], passed: tuple[Passed, ...], doubted: 
             passed = with_passed(passed, Passed(candidate, reason, shorten(message), now.replace(microsecond=0)))
             behind.append(candidate)
         elif known is None:
-            return Choice(candidate, passed)
+            return CurrentCandidate(candidate, passed)
         elif known.reason in DEFERRED:
             behind.append(candidate)
     left = [*(c for c in behind if c not in doubted), *behind, *candidates]
-    return Choice(left[0], passed)
+    return CurrentCandidate(left[0], passed)
 
 
 def _entry(candidate: Candidate, passed: Iterable[Passed]) -> Passed | None:
@@ -155,7 +157,7 @@ def _may_be_tried(known: Passed, snapshot: Snapshot) -> bool:
     return known.reason in DEFERRED and not (is_short and snapshot.require_quota)
 
 
-def step(snapshot: Snapshot, current: Iterable[MachineView]) -> Step | None:
+def step(snapshot: Snapshot, current: Iterable[MachineView]) -> LadderStep | None:
     """To the next candidate, when one of the orders was refused for its instance type or capacity type."""
     target = following(snapshot)
     mine = [m for m in current if _first_match([snapshot.wanted.candidate], [m.candidate])]
@@ -167,7 +169,7 @@ def step(snapshot: Snapshot, current: Iterable[MachineView]) -> Step | None:
     visible = {m.ordinal: m for m in current if m.ordinal is not None}
     ordinals = sorted({*range(snapshot.wanted.count), *visible})
     failures = {o: _moved_on(snapshot, o, visible.get(o), entry) for o in ordinals}
-    return Step(entry, target, with_passed(snapshot.passed, entry), {**snapshot.attempts, **failures})
+    return LadderStep(entry, target, with_passed(snapshot.passed, entry), {**snapshot.attempts, **failures})
 
 
 def _moved_on(snapshot: Snapshot, ordinal: int, machine: MachineView | None, entry: Passed) -> Failure:

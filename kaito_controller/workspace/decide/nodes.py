@@ -26,7 +26,7 @@ from kaito_controller.workspace.decide.attempts import (
     sightings,
 )
 from kaito_controller.workspace.decide.eligibility import is_wanted_type, obstacle, passed_over
-from kaito_controller.workspace.decide.ladder import Step, after_failures, step
+from kaito_controller.workspace.decide.ladder import LadderStep, after_failures, step
 from kaito_controller.workspace.state.candidates import Passed
 from kaito_controller.workspace.state.caps import Excess, excess
 from kaito_controller.workspace.state.machines import Order, orders_spot
@@ -50,7 +50,7 @@ class Assignment:
     remove: tuple[MachineView, ...] = ()
     failures: Mapping[int, Failure] | None = None
     """The attempts record to write, when it changes."""
-    step: Step | None = None
+    step: LadderStep | None = None
     """All that is done now: the next candidate is tried."""
     passed: tuple[Passed, ...] | None = None
     """Candidates that were passed over, when what is on record of them changes."""

@@ -24,7 +24,7 @@ log = get_logger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
-class Choice:
+class ChosenApi:
     """By which API nodes are ordered, and one word why; both "" while nothing is chosen."""
 
     name: str = ""
@@ -43,22 +43,22 @@ REASONS = (SETTING, ONLY_ONE, IN_USE, ANSWERED, BY_DEFAULT)
 class NodeOrders:
     """A `MachineCache` over the sources of all APIs."""
 
-    def __init__(self, sources: Mapping[str, MachineSource], choice: Choice = Choice()) -> None:
+    def __init__(self, sources: Mapping[str, MachineSource], choice: ChosenApi = ChosenApi()) -> None:
         """`sources`: by name of the API. `choice`: the API of new orders; without one, the first that can be had."""
         self.sources = dict(sources)
         self._lock = threading.Lock()
-        self._choice = Choice()
+        self._choice = ChosenApi()
         self._choose(choice)
 
     @property
-    def choice(self) -> Choice:
+    def choice(self) -> ChosenApi:
         """The API of new orders; empty while none can be had and none was named."""
         with self._lock:
             if not self._choice.name:
-                self._choose(Choice(next((name for name, s in self.sources.items() if s.available), ""), ONLY_ONE))
+                self._choose(ChosenApi(next((name for name, s in self.sources.items() if s.available), ""), ONLY_ONE))
             return self._choice
 
-    def _choose(self, choice: Choice) -> None:
+    def _choose(self, choice: ChosenApi) -> None:
         if choice.name:
             self._choice = choice
             crd = APIS[choice.name].crd
@@ -104,21 +104,21 @@ class NodeOrders:
         return min(known) if len(known) == len(found) else None
 
 
-def choose(client: KubeClient, setting: str, installed: Mapping[str, bool]) -> Choice:
+def choose(client: KubeClient, setting: str, installed: Mapping[str, bool]) -> ChosenApi:
     """The API that the setting names; for `auto` the only one that is installed, else the one that is in use here, else the default.
 
     None when none is installed. In use is an API by which nodes were ordered for Workspaces, or whose objects a provisioner has taken up.
     """
     if setting != AUTO:
-        return Choice(setting, SETTING)
+        return ChosenApi(setting, SETTING)
     present = [name for name in APIS if installed[name]]
     if len(present) < 2:
-        return Choice(present[0], ONLY_ONE) if present else Choice()
+        return ChosenApi(present[0], ONLY_ONE) if present else ChosenApi()
     in_use = [name for name in present if _is_ordered(client, APIS[name])]
     if len(in_use) == 1:
-        return Choice(in_use[0], IN_USE)
+        return ChosenApi(in_use[0], IN_USE)
     answered = [name for name in present if _is_answered(client, APIS[name])]
-    return Choice(answered[0], ANSWERED) if len(answered) == 1 else Choice(present[0], BY_DEFAULT)
+    return ChosenApi(answered[0], ANSWERED) if len(answered) == 1 else ChosenApi(present[0], BY_DEFAULT)
 
 
 def _is_ordered(client: KubeClient, api: NodeApi) -> bool:

@@ -24,7 +24,7 @@ from kaito_controller.nodeapi.port import NodeTerms
 from kaito_controller.workloads.context import PodSettings, WorkloadContext
 from kaito_controller.workspace.act.actions import Action, Delete
 from kaito_controller.workspace.decide.deletion import Remains
-from kaito_controller.workspace.decide.ladder import Choice, choose, doubts
+from kaito_controller.workspace.decide.ladder import CurrentCandidate, choose, doubts
 from kaito_controller.workspace.decide.preflight import ResolvedWorkspace, examine
 from kaito_controller.workspace.observe.caches import (
     BY_NODE,
@@ -193,7 +193,7 @@ class Observer:
         machines: tuple[MachineView, ...],
         existing: Mapping[tuple[str, str], Object],
         now: datetime,
-    ) -> Choice | None:
+    ) -> CurrentCandidate | None:
         """None where there is nothing to choose from."""
         if len(request.candidates) < 2:
             return None

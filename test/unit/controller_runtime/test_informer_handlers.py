@@ -270,7 +270,7 @@ def test_waiting_for_sync_ends_when_the_informer_is_stopped():
     assert not informer.has_synced
 
 
-def test_own_writes_can_be_waited_for_by_their_resource_version(run):
+def test_writes_of_ones_own_can_be_waited_for_by_their_resource_version(run):
     client = HandFed()
     informer, _ = run(client)
     assert informer.has_seen("100")

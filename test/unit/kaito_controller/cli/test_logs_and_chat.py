@@ -9,7 +9,7 @@ import pytest
 
 from controller_runtime.errors import BadRequest, Forbidden, NotFound, ServiceUnavailable
 from kaito_controller.cli.chat import Conversation
-from kaito_controller.cli.logs import Source, find_source, read_log
+from kaito_controller.cli.logs import LogSource, find_source, read_log
 from test.unit.kaito_controller.cli.shelf import Answer, Shelf
 
 
@@ -37,7 +37,7 @@ def test_where_nothing_has_run_there_is_nothing_to_read(situation: str) -> None:
 
 
 MODELS = json.dumps({"data": [{"id": "qwen3-8b"}]}).encode()
-SOURCE = Source("team", "phi-1", "phi", previous=True)
+SOURCE = LogSource("team", "phi-1", "phi", previous=True)
 
 
 def test_its_last_lines_are_read_and_the_kubectl_command_shows_the_same() -> None:

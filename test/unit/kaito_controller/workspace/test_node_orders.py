@@ -12,7 +12,7 @@ from controller_runtime.errors import NotFound
 from controller_runtime.resources import Object, Resource
 from kaito_controller.nodeapi import APIS
 from kaito_controller.workspace.observe.machine_source import MachineSource
-from kaito_controller.workspace.observe.node_orders import Choice, NodeOrders, choose
+from kaito_controller.workspace.observe.node_orders import ChosenApi, NodeOrders, choose
 
 OURS = {"kaito.sh/workspace": "phi", "kaito.sh/workspacenamespace": "default"}
 BOTH = {"machine": True, "nodeclaim": True}
@@ -68,7 +68,7 @@ CASES: dict[str, tuple[dict[str, bool], dict[str, list[Object]], str, str]] = {
 def test_auto_takes_what_is_installed_and_in_use(case: str) -> None:
     installed, stored, chosen, why = CASES[case]
 
-    assert choose(cast(KubeClient, Orders(stored)), "auto", installed) == Choice(chosen, why)
+    assert choose(cast(KubeClient, Orders(stored)), "auto", installed) == ChosenApi(chosen, why)
 
 
 def test_setting_goes_before_what_is_found() -> None:
@@ -92,7 +92,7 @@ class Source:
 
 
 def orders(chosen: str = "", **sources: Source) -> NodeOrders:
-    return NodeOrders({name: cast(MachineSource, source) for name, source in sources.items()}, Choice(chosen))
+    return NodeOrders({name: cast(MachineSource, source) for name, source in sources.items()}, ChosenApi(chosen))
 
 
 def test_what_either_api_ordered_is_seen_whichever_is_chosen() -> None:

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from controller_runtime.cache.own_writes import PATIENCE_S
+from controller_runtime.cache.consistency import PATIENCE_S
 from controller_runtime.errors import ApiError, BadRequest, Forbidden, ServiceUnavailable
 from controller_runtime.resources import (
     CONFIG_MAPS,

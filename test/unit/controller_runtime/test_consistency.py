@@ -2,7 +2,7 @@
 
 import pytest
 
-from controller_runtime.cache.own_writes import PATIENCE_S, OwnWrites
+from controller_runtime.cache.consistency import PATIENCE_S, Consistency
 from controller_runtime.resources import CONFIG_MAPS, NODES, PODS
 from test.support.fake_clock import FakeClock
 
@@ -29,7 +29,7 @@ def clock():
 
 @pytest.fixture
 def writes(caches, clock):
-    return OwnWrites(caches, clock)
+    return Consistency(caches, clock)
 
 
 def test_a_key_waits_until_every_cache_shows_what_was_written_for_it(writes, caches):

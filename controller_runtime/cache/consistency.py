@@ -25,7 +25,7 @@ class Versioned(Protocol):
     def has_seen(self, resource_version: str) -> bool: ...
 
 
-class OwnWrites:
+class Consistency:
     """resourceVersions of our writes by the UID of the object on whose behalf they were made. Thread-safe."""
 
     def __init__(self, caches: Mapping[Resource, Versioned], clock: Clock = SYSTEM_CLOCK) -> None:
