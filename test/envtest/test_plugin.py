@@ -28,7 +28,7 @@ TIME_SCALE = 120.0
 
 @pytest.fixture(scope="module")
 def kubeconfig(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """Of a cluster with both operators and a Workspace that is ready."""
+    """Of a cluster with both operators and a Workspace that becomes ready."""
     settings = {"gpu-provisioner": (f"--time-scale={TIME_SCALE:g}",)}
     with (
         FurnishedCluster(time_scale=TIME_SCALE) as cluster,
@@ -86,6 +86,7 @@ def test_a_tuning_workspace_is_judged_by_this_servers_admission(kubeconfig: Path
 
 
 def test_what_needs_a_pods_network_is_refused_in_a_sentence(kubeconfig: Path) -> None:
+    assert kaito(kubeconfig, "explain", NAME, "--watch", "--timeout=120")[0] == 0
     for words in (("chat", NAME, "Hi"), ("logs", NAME), ("chat", "nowhere", "Hi")):
         code, said = kaito(kubeconfig, *words)
         assert code == 2, said
