@@ -136,7 +136,7 @@ def test_step_that_fails_is_named_gives_the_gpu_back_and_can_be_asked_for_again(
     assert f"exit code {fault.exit_code}, last words: {words}" in message
     assert "JobFailed" in message
     # The first look can come before the pod's last words are seen.
-    assert "Job phi failed after 1 attempt" in rig.notes(team, "JobFailed")
+    assert "Job phi failed after " in rig.notes(team, "JobFailed")
     assert words in rig.notes(team, "GPUReleased")
     rig.wait_for(lambda: not rig.machines("phi", team), "the nodes being given back", 90.0)
     rig.cluster.actors.pod_faults.clear()
