@@ -39,6 +39,7 @@ def test_logs_tell_what_a_container_stands_for_and_since_when_it_serves(client: 
     assert (stamp[-1], text) == ("Z", "localcluster: ready on port 5000\n")
 
 
+@pytest.mark.long
 def test_what_logs_cannot_tell_is_refused_in_words(client: Client, kubectl: Kubectl) -> None:
     kubectl.apply(deployment("phi"))
     kubectl("rollout", "status", "deployment/phi", "--timeout=30s")

@@ -357,6 +357,7 @@ def observed_generation(world: World) -> int:
     return min(c["observedGeneration"] for c in world.get()["status"]["conditions"])
 
 
+@pytest.mark.long
 def test_machine_api_that_is_removed_and_installed_again_is_named_and_used_without_a_restart() -> None:
     with World() as world, Operator(world):
         world.apply(workspace())
