@@ -70,8 +70,8 @@ test: $(READY) ## Everything that needs no cloud: lint, types, import contracts,
 unit: $(READY) ## The unit tests: the inner loop (PKG=NAME: of one package)
 	@$(PY) -m pytest $(PARALLEL) test/unit/$(PKG)
 
-test-long: $(READY) ## The whole of what `make test` samples: every crash point, every failure end to end (SHARE=1/3: a third of it)
-	@$(PY) -m pytest $(PARALLEL) -m "long and not model" -o cache_dir=.pytest_cache/long $(if $(SHARE),--share $(SHARE))
+test-long: $(READY) ## The whole of what `make test` samples: every crash point, every failure end to end
+	@$(PY) -m pytest $(PARALLEL) -m "long and not model" -o cache_dir=.pytest_cache/long
 
 # What failed the last time, once more.
 test-again: $(READY)

@@ -6,7 +6,6 @@ Sockets need no fixture: an unclosed one is a ResourceWarning, and warnings are 
 from __future__ import annotations
 
 import logging
-import re
 import threading
 import time
 from collections.abc import Iterator
@@ -20,29 +19,12 @@ PATIENCE_S = 5.0
 UNIT = Path(__file__).parent / "unit"
 
 
-def pytest_addoption(parser: pytest.Parser) -> None:
-    parser.addoption("--share", metavar="K/N", help="each N-th test in order of name, beginning with the K-th")
-
-
-def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """The suites with processes begin, the unit tests end: of two workers, the one that is ready first then waits for a short module.
 
     The order within stays as it was, as a rule that of pytest-randomly.
     """
     items.sort(key=lambda item: item.path.is_relative_to(UNIT))
-    share = config.getoption("--share")
-    if share:
-        mine = share_of(sorted(item.nodeid for item in items), share)
-        config.hook.pytest_deselected(items=[item for item in items if item.nodeid not in mine])
-        items[:] = [item for item in items if item.nodeid in mine]
-
-
-def share_of(names: list[str], share: str) -> set[str]:
-    """The K-th of N shares that together have each name once; UsageError for what is not `K/N`."""
-    matched = re.fullmatch(r"([1-9]\d*)/([1-9]\d*)", share)
-    if matched is None or int(matched[1]) > int(matched[2]):
-        raise pytest.UsageError(f'--share is "{share}"; it is K/N with K from 1 to N, such as 2/3')
-    return set(names[int(matched[1]) - 1 :: int(matched[2])])
 
 
 @pytest.fixture(autouse=True)
