@@ -188,12 +188,10 @@ def test_replicas_have_a_claim_each_and_give_it_back(rig: KarpenterRig, namespac
     rig.wait_ready("phi", namespace, 90.0)
 
 
-def test_spot_claim_that_karpenter_takes_away_is_replaced_and_costs_no_attempt(
-    rig: KarpenterRig, namespace: str
-) -> None:
+def serve_until_evicted(rig: KarpenterRig, namespace: str, capacity_type: str) -> None:
     """Karpenter's providers delete the NodeClaim of a spot node whose interruption they are told of; here kubectl does."""
     wanted = workspace(namespace)
-    wanted["metadata"]["annotations"] = {"kaito.sh/capacity-type": "spot"}
+    wanted["metadata"]["annotations"] = {"kaito.sh/capacity-type": capacity_type}
     rig.kubectl.apply(wanted)
     rig.wait_ready("phi", namespace)
     (node,) = rig.worker_nodes("phi", namespace)
@@ -203,22 +201,20 @@ def test_spot_claim_that_karpenter_takes_away_is_replaced_and_costs_no_attempt(
     rig.kubectl("delete", "nodeclaim", claim["metadata"]["name"], "--wait=false")
 
     rig.wait_for(lambda: serves_elsewhere(rig, namespace, node), "serving on another node", 90.0)
+
+
+def test_spot_claim_that_karpenter_takes_away_is_replaced_and_costs_no_attempt(
+    rig: KarpenterRig, namespace: str
+) -> None:
+    serve_until_evicted(rig, namespace, "spot")
+
     (entry,) = (rig.workspace("phi", namespace) or {})["status"]["record"]["attempts"]
     assert (entry["reason"], entry["failed"]) == ("SpotEvicted", 0)
 
 
 def test_spot_then_on_demand_goes_on_demand_after_an_eviction(rig: KarpenterRig, namespace: str) -> None:
-    wanted = workspace(namespace)
-    wanted["metadata"]["annotations"] = {"kaito.sh/capacity-type": "spot-then-on-demand"}
-    rig.kubectl.apply(wanted)
-    rig.wait_ready("phi", namespace)
-    (node,) = rig.worker_nodes("phi", namespace)
-    assert rig.get("node", node)["metadata"]["labels"]["karpenter.sh/capacity-type"] == "spot"
-    (claim,) = rig.machines("phi", namespace)
+    serve_until_evicted(rig, namespace, "spot-then-on-demand")
 
-    rig.kubectl("delete", "nodeclaim", claim["metadata"]["name"], "--wait=false")
-
-    rig.wait_for(lambda: serves_elsewhere(rig, namespace, node), "serving on another node", 90.0)
     (after,) = rig.worker_nodes("phi", namespace)
     assert rig.get("node", after)["metadata"]["labels"]["karpenter.sh/capacity-type"] == "on-demand"
 
