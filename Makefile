@@ -70,8 +70,11 @@ test: $(READY) ## Everything that needs no cloud: lint, types, import contracts,
 unit: $(READY) ## The unit tests: the inner loop (PKG=NAME: of one package)
 	@$(PY) -m pytest $(PARALLEL) test/unit/$(PKG)
 
+# A long test that needs a real API server runs with the others that do.
+LONG = -m "long and not (envtest or image or prometheus or cluster or model or vllm_cpu or gpu)" -o cache_dir=.pytest_cache/long
+
 test-long: $(READY) ## The whole of what `make test` samples: every crash point, every failure end to end
-	@$(PY) -m pytest $(PARALLEL) -m "long and not model" -o cache_dir=.pytest_cache/long
+	@$(PY) -m pytest $(PARALLEL) $(LONG)
 
 # What failed the last time, once more.
 test-again: $(READY)
@@ -79,7 +82,7 @@ test-again: $(READY)
 	@$(PY) -m pytest --last-failed --last-failed-no-failures none
 
 test-long-again: $(READY)
-	@$(PY) -m pytest -m "long and not model" -o cache_dir=.pytest_cache/long --last-failed --last-failed-no-failures none
+	@$(PY) -m pytest $(LONG) --last-failed --last-failed-no-failures none
 
 zoo: $(READY) ## Who tests the tests: put known bugs into our code, one at a time; the tests must notice (NAMES="..." for some)
 	@$(PY) -m test.zoo $(NAMES)

@@ -133,7 +133,7 @@ def test_a_server_is_ready_when_it_answers_and_ends_with_its_pod(
     client.delete(DEPLOYMENTS, "greeter", "default", propagation="Background")
     wait_until(lambda: gone(PODS, client, name), 30, "the pod to be gone")
     wait_until(lambda: not processes_below(cluster.directory), 10, "its process to be gone")
-    assert not list((cluster.directory / "programs" / "pods").iterdir())
+    wait_until(lambda: not list((cluster.directory / "programs" / "pods").iterdir()), 10, "its volumes to be gone")
 
 
 def test_an_end_has_the_programs_own_code_and_last_words(client: Client, kubectl: Kubectl) -> None:
