@@ -203,3 +203,42 @@ def test_log_of_a_pod_without_a_node_is_empty_and_of_a_container_that_it_does_no
     assert unknown["message"] == "container c is not valid for pod p"
     unnamed = api.get(f"{pods}/p/log").expect(400)
     assert unnamed["message"] == "a container name must be specified for pod p, choose one of: [a b]"
+    assert api.get(f"{pods}/p/log?container=a&follow=true").code == 204
+
+
+@pytest.mark.parametrize(
+    ("query", "field", "message"),
+    [
+        ("tailLines=-1", "tailLines", "Invalid value: -1: must be greater than or equal to 0"),
+        ("limitBytes=0", "limitBytes", "Invalid value: 0: must be greater than 0"),
+        ("sinceSeconds=0", "sinceSeconds", "Invalid value: 0: must be greater than 0"),
+        (
+            "sinceSeconds=5&sinceTime=2026-01-01T00:00:00Z",
+            "[]",
+            "Forbidden: at most one of `sinceTime` or `sinceSeconds` may be specified",
+        ),
+    ],
+)
+def test_wrong_options_of_a_log_are_refused_before_the_pod_is_looked_for(
+    api: RawApi, pods: str, query: str, field: str, message: str
+) -> None:
+    refused = api.get(f"{pods}/none/log?follow=true&{query}").expect(422)
+    assert refused["message"] == f'PodLogOptions "none" is invalid: {field}: {message}'
+    assert refused["details"]["name"] == "none"
+    assert [(cause["field"], cause["message"]) for cause in refused["details"]["causes"]] == [(field, message)]
+
+
+@pytest.mark.parametrize(
+    ("query", "message"),
+    [
+        ("tailLines=", 'strconv.ParseInt: parsing "": invalid syntax'),
+        ("limitBytes=x", 'strconv.ParseInt: parsing "x": invalid syntax'),
+        ("sinceTime=noon", 'parsing time "noon" as "2006-01-02T15:04:05Z07:00": cannot parse "noon" as "2006"'),
+    ],
+)
+def test_options_of_a_log_that_cannot_be_read_are_a_400(api: RawApi, pods: str, query: str, message: str) -> None:
+    assert api.get(f"{pods}/none/log?{query}").expect(400)["message"] == message
+
+
+def test_what_is_no_option_of_a_log_is_passed_over(api: RawApi, pods: str) -> None:
+    assert api.get(f"{pods}/none/log?follow=maybe&colour=red").code == 404

@@ -17,9 +17,10 @@ from hack.localcluster.apiserver.errors import (
     unreadable,
     unsupported,
 )
+from hack.localcluster.apiserver.logoptions import LogOptions
 from hack.localcluster.apiserver.negotiation import view_for
 from hack.localcluster.apiserver.objects import Caller, Object, Write
-from hack.localcluster.apiserver.podlogs import ContainerLogs, log_text
+from hack.localcluster.apiserver.podlogs import ContainerLogs, PodLog
 from hack.localcluster.apiserver.rbac import Attributes, Rbac
 from hack.localcluster.apiserver.reading import whole_number
 from hack.localcluster.apiserver.registry import ResourceType
@@ -78,6 +79,21 @@ class Dispatcher:
             listing = reading.list_objects(self._verbs.store, kind, route.namespace, route.query)
             return Answer(view.listing(listing.entries, listing.metadata))
         return self._write(ask, view)
+
+    def log(self, ask: Ask) -> tuple[PodLog, Object]:
+        """The log that is asked for, and the pod as it is now."""
+        route = ask.route
+        options = LogOptions(route.query, route.name)
+        pod = self._verbs.entry(ask.kind, route.namespace, route.name).obj
+        return PodLog(pod, options, self.container_logs), pod
+
+    def now(self, ask: Ask, uid: str) -> Object | None:
+        """The object with that UID as it is now, None when it is gone."""
+        try:
+            obj = self._verbs.entry(ask.kind, ask.route.namespace, ask.route.name).obj
+        except StatusError:
+            return None
+        return obj if obj["metadata"]["uid"] == uid else None
 
     def _write(self, ask: Ask, view: View) -> Answer:
         if ask.route.verb == "patch":
@@ -167,8 +183,8 @@ class Dispatcher:
                 change = patch_change(kind, ask.content_type, ask.body, typed=False)
             return json_answer(self._subresources.change_scale(*place, change, _write_options(ask)))
         if route.subresource == "log" and route.verb == "get":
-            text = log_text(self._verbs.entry(*place).obj, route.query, self.container_logs)
-            return Answer((text or "").encode(), 204 if text is None else 200, content_type="text/plain")
+            log, pod = self.log(ask)
+            return Answer(log.more(pod), 200 if log.is_assigned else 204, content_type="text/plain")
         if route.verb == "create":
             found = self._subresources.create(*place, route.subresource, ask.body, _write_options(ask))
             if found is not None:

@@ -127,12 +127,21 @@ def conflict(kind: ResourceType, name: str, why: str = "") -> StatusError:
 
 def invalid(kind: ResourceType, name: str, causes: Iterable[Cause]) -> StatusError:
     """422 with one cause per wrong field."""
+    head = f"{kind.kind}.{kind.group}" if kind.group else kind.kind
+    return _invalid(head, _details(kind, name) | {"kind": kind.kind}, causes)
+
+
+def invalid_options(kind: str, name: str, causes: Iterable[Cause]) -> StatusError:
+    """422 for options of a request, which are no resource."""
+    return _invalid(kind, {"name": name, "kind": kind}, causes)
+
+
+def _invalid(head: str, details: dict[str, Any], causes: Iterable[Cause]) -> StatusError:
     found = list(causes)
     texts = [f"{cause.field}: {cause.message}" for cause in found]
     text = texts[0] if len(texts) == 1 else f"[{', '.join(texts)}]"
-    head = f"{kind.kind}.{kind.group}" if kind.group else kind.kind
-    details = _details(kind, name) | {"kind": kind.kind, "causes": [cause.to_json() for cause in found]}
-    return StatusError(422, f'{head} "{name}" is invalid: {text}', details=details)
+    details = details | {"causes": [cause.to_json() for cause in found]}
+    return StatusError(422, f'{head} "{details["name"]}" is invalid: {text}', details=details)
 
 
 def forbidden(kind: ResourceType, name: str, why: str, causes: Iterable[Cause] = ()) -> StatusError:

@@ -27,6 +27,7 @@ from hack.localcluster.apiserver.errors import (
     unreadable,
     unsupported,
 )
+from hack.localcluster.apiserver.following import follow, is_followed
 from hack.localcluster.apiserver.negotiation import view_for
 from hack.localcluster.apiserver.objects import Caller
 from hack.localcluster.apiserver.openapi import OpenApi
@@ -163,7 +164,10 @@ class Exchange:
                 answer = proxied
             else:
                 await self._wait_until_fresh(self.route)
-                answer = self._dispatch(self.route, kind, body)
+                ask = self._ask(self.route, kind, body)
+                if is_followed(ask) and (fault is None or fault.kind is FaultKind.DELAY):
+                    return await follow(self.request, self.parts.dispatcher, ask)
+                answer = self.parts.dispatcher.answer(ask)
         except StatusError as error:
             answer = error_answer(error)
         except (web.HTTPRequestEntityTooLarge, OverflowError) as error:
@@ -175,11 +179,10 @@ class Exchange:
             answer = error_answer(StatusError(500, f"localcluster failed: {type(error).__name__}: {error}"))
         return await self._reply(answer, fault)
 
-    def _dispatch(self, route: Route, kind: ResourceType, body: Any) -> Answer:
+    def _ask(self, route: Route, kind: ResourceType, body: Any) -> Ask:
         headers = self.request.headers
         media_type = media_type_of(headers.get("Content-Type", ""))
-        ask = Ask(route, kind, self.caller, body, media_type, headers.get("Accept", ""))
-        return self.parts.dispatcher.answer(ask)
+        return Ask(route, kind, self.caller, body, media_type, headers.get("Accept", ""))
 
     def _body(self, raw: bytes, route: Route) -> Any:
         """The decoded body, or the refusal of it: options and the caller's rights are judged first."""

@@ -18,6 +18,7 @@ from pathlib import Path
 
 from controller_runtime.resources import Object
 from hack.localcluster.programs.images import ProgramImage
+from hack.localcluster.programs.runlog import RunLog
 from hack.localcluster.programs.volumes import ContainerRoot
 
 PROBE_TIMEOUT_S = 1.0
@@ -38,7 +39,7 @@ class Ended:
 class Program:
     """A running container. Used by one kubelet worker at a time."""
 
-    def __init__(self, container: Object, image: ProgramImage, root: ContainerRoot, ip: str, log: Path) -> None:
+    def __init__(self, container: Object, image: ProgramImage, root: ContainerRoot, ip: str, log: RunLog) -> None:
         """Starts it; a command that is not there is a run that ended with 128, as containerd reports it."""
         self.log = log
         self._container = container
@@ -51,18 +52,20 @@ class Program:
         environment = self._environment(image, root)
         command = [root.rewritten(word) for word in command_of(container, image, environment)]
         try:
-            with log.open("ab") as output:
-                self._child = subprocess.Popen(
-                    command,
-                    env=environment,
-                    cwd=_working_folder(container, image, root),
-                    stdout=output,
-                    stderr=subprocess.STDOUT,
-                    stdin=subprocess.DEVNULL,
-                    start_new_session=True,
-                )
+            self._child = subprocess.Popen(
+                command,
+                env=environment,
+                cwd=_working_folder(container, image, root),
+                stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT,
+                stdin=subprocess.DEVNULL,
+                start_new_session=True,
+            )
         except OSError as error:
             self._failed = Ended(128, f"failed to create containerd task: {error}")
+            return
+        assert self._child.stdout is not None
+        log.keep(self._child.stdout)
 
     def ended(self) -> Ended | None:
         """How it ended, None while it runs. What it left running ends with it, as in a container."""
@@ -73,6 +76,7 @@ class Program:
             return None
         if self._failed is None:
             self._kill_group()
+            self.log.drain()
             self._failed = Ended(code if code >= 0 else 128 - code, self._message(code))
         return self._failed
 
@@ -112,7 +116,7 @@ class Program:
         written = self._last_words.read_text(errors="replace")[:4096]
         if written or not code or self._container.get("terminationMessagePolicy") != "FallbackToLogsOnError":
             return written
-        return self.log.read_bytes()[-MOST_WORDS:].decode(errors="replace")
+        return self.log.last_words(MOST_WORDS)
 
     def _environment(self, image: ProgramImage, root: ContainerRoot) -> dict[str, str]:
         """Nothing of localcluster's own but where the machine's commands are."""

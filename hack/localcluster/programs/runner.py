@@ -15,6 +15,7 @@ from controller_runtime.errors import NotFound
 from controller_runtime.resources import CONFIG_MAPS, Object, Resource, uid_of
 from hack.localcluster.programs.images import ProgramImage, image_of
 from hack.localcluster.programs.program import Ended, Program
+from hack.localcluster.programs.runlog import LogReader, RunLog
 from hack.localcluster.programs.volumes import UnsupportedVolume, Volumes, files_of
 
 _SECRETS = Resource("", "v1", "secrets", "Secret", namespaced=True)
@@ -51,7 +52,7 @@ class Programs:
         self._volumes = Volumes(folder, self._files)
         self._lock = threading.Lock()
         self._running: dict[str, list[Program]] = {}
-        self._logs: dict[tuple[str, str], list[Path]] = {}
+        self._logs: dict[tuple[str, str], list[RunLog]] = {}
 
     def start(self, pod: Object, container: Object, ip: str) -> Program | NotStarted | None:
         """A new run of the container; None when its image is not listed."""
@@ -64,7 +65,7 @@ class Programs:
             return NotStarted(str(problem))
         with self._lock:
             logs = self._logs.setdefault((uid_of(pod), str(container["name"])), [])
-            logs.append(root.folder.parent / f"{len(logs)}.log")
+            logs.append(RunLog(root.folder.parent / f"{len(logs)}.log"))
         program = Program(container, image, root, ip, logs[-1])
         with self._lock:
             self._running.setdefault(uid_of(pod), []).append(program)
@@ -75,12 +76,12 @@ class Programs:
         with self._lock:
             return pod_uid in self._running
 
-    def log(self, pod_uid: str, container: str, previous: bool = False) -> str | None:
-        """What the container's last run has said, or the run before it; None for a played one."""
+    def log(self, pod_uid: str, container: str, previous: bool = False) -> LogReader | None:
+        """What the container's last run says, or what the run before it said; None for a played one."""
         with self._lock:
             logs = self._logs.get((pod_uid, container), [])
         number = len(logs) - (2 if previous else 1)
-        return logs[number].read_text(errors="replace") if number >= 0 and logs[number].exists() else None
+        return logs[number].reader() if number >= 0 and logs[number].path.exists() else None
 
     def forget(self, pod_uid: str) -> None:
         """The pod is gone: end what still runs, remove its files."""

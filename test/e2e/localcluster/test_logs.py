@@ -44,7 +44,6 @@ def test_what_logs_cannot_tell_is_refused_in_words(client: Client, kubectl: Kube
     kubectl.apply(deployment("phi"))
     kubectl("rollout", "status", "deployment/phi", "--timeout=30s")
     assert "previous terminated container" in kubectl.run("logs", "deployment/phi", "--previous").stderr
-    assert "does not support the option follow=true" in kubectl.run("logs", "deployment/phi", "--follow").stderr
     kubectl.apply(deployment("gone", image="does-not-exist:1"))
     pod = the_pod(client, "gone")
     wait_until(lambda: "pull image" in kubectl.run("logs", pod).stderr, what="the reason why there is no log")
@@ -58,3 +57,18 @@ def test_logs_of_a_crash_are_its_last_words(
     eventually(PODS, the_pod(client, "sick"), lambda p: restarts(p) > 0)
     *_, last_words, end = kubectl("logs", "deployment/sick", "--previous").splitlines()
     assert (last_words, end) == ("CUDA error: no device", "localcluster: ended with exit code 1 (Error)")
+
+
+def test_a_log_that_is_followed_tells_the_crash_and_ends_with_the_container(
+    client: Client, cluster: LocalCluster, kubectl: Kubectl
+) -> None:
+    cluster.actors.pod_faults.add(PodFault(PodFaultKind.CRASH, pod="brief-*", message="CUDA error: no device"))
+    kubectl.apply(deployment("brief", terminationMessagePolicy="FallbackToLogsOnError"))
+    pod = the_pod(client, "brief")
+
+    def followed() -> str:
+        done = kubectl.run("logs", pod, "--follow")
+        return done.stdout if done.returncode == 0 else ""
+
+    said = str(wait_until(followed, what="a container to follow"))
+    assert said.splitlines()[-2:] == ["CUDA error: no device", "localcluster: ended with exit code 1 (Error)"]

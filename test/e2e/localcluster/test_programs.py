@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import os
+import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -15,7 +17,7 @@ from controller_runtime.errors import NotFound
 from controller_runtime.resources import DEPLOYMENTS, JOBS, NODES, PODS, Object, Resource
 from hack.localcluster.cluster import LocalCluster
 from hack.localcluster.programs.images import ProgramsError
-from test.support.kubectl import Kubectl
+from test.support.kubectl import Kubectl, kubectl_binary
 from test.support.processes import wait_until
 
 pytestmark = pytest.mark.e2e
@@ -160,3 +162,33 @@ def test_a_crash_is_restarted_and_its_log_is_the_previous_one(client: Client, ku
 def test_programs_are_not_kept_in_a_state_file(tmp_path: Path) -> None:
     with pytest.raises(ProgramsError, match="--programs and --state"):
         LocalCluster(programs=tmp_path / "programs.json", state_file=tmp_path / "state.json")
+
+
+PATIENT = """\
+import signal, sys
+def end(*_):
+    print("last words", flush=True)
+    sys.exit(0)
+signal.signal(signal.SIGTERM, end)
+print("first words", flush=True)
+print("second words", flush=True)
+while True:
+    signal.pause()
+"""
+
+
+def test_the_log_of_a_program_is_followed_while_it_runs_and_ends_with_it(client: Client, kubectl: Kubectl) -> None:
+    container = {"name": "c", "image": IMAGE, "command": ["python3", "-c", PATIENT]}
+    spec = {"containers": [container], "restartPolicy": "Never"}
+    kubectl.apply({"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "patient"}, "spec": spec})
+    kubectl("wait", "pod/patient", "--for=jsonpath={.status.phase}=Running", "--timeout=30s")
+    wait_until(lambda: "second words" in kubectl("logs", "patient"), what="what it says at first")
+    command = [kubectl_binary(), "logs", "-f", "patient", "--tail=1", "--timestamps"]
+    with subprocess.Popen(command, env=kubectl.environment, stdout=subprocess.PIPE, text=True) as following:
+        assert following.stdout is not None
+        stamp, _, text = following.stdout.readline().partition(" ")
+        assert (text, following.poll()) == ("second words\n", None)
+        assert datetime.fromisoformat(stamp) <= datetime.now(UTC)
+        kubectl("delete", "pod", "patient", "--wait=false")
+        assert [line.partition(" ")[2] for line in following.stdout] == ["last words\n"]
+        assert following.wait(timeout=30) == 0
