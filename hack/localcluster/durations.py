@@ -29,6 +29,10 @@ class Durations:
     container_start_s: float = 2.0
     model_load_s: float = 60.0
     """From the start of a container that serves port 5000 to its first good answer: weights are loaded."""
+    weights_fetch_s: float = 300.0
+    """Before that, where the project's runtime image fetches them from a hub."""
+    training_s: float = 300.0
+    """How long its trainer runs."""
     sandbox_s: float = 1.0
     job_container_run_s: float = 60.0
     """How long a container of a pod that is meant to end runs."""

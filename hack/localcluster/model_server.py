@@ -2,21 +2,26 @@
 
 One server answers for all pods; a pod is a path prefix (`/<namespace>/<pod>`), opened when the pod gets Ready and closed when it is not
 any more. The API server's `proxy` subresource leads here, through `ModelServers.backend`. Pods of the published images answer at `/chat`;
-what others say is in `openai_server`.
+what others say is in `openai_server`. A pod of the project's runtime image also tells how far it is while it fetches or trains, by its own
+address only, since no Service leads to what is not Ready.
 """
 
 from __future__ import annotations
 
 import json
 import threading
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 from controller_runtime.resources import Object, labels_of, name_of, namespace_of, uid_of
+from hack.localcluster.actors.podwork import Work
 from hack.localcluster.loopback import Exchange, LoopbackServer
 from hack.localcluster.openai_server import Spoken, completion, events, listing, messages_of, speaks_openai
+from hack.localcluster.runtime_counts import front_metrics, training_progress
 
+_METRICS = "text/plain; version=0.0.4"
 PodLookup = Callable[[str, str, str], Object | None]
 """(resource, namespace, name) → a Ready pod behind it, or None."""
 
@@ -38,7 +43,7 @@ def answer(method: str, path: str, body: bytes, model: str) -> Reply:
         return _json(200, {"status": "Healthy"})
     if method == "GET" and path == "/metrics":
         text = f'# TYPE localcluster_model_up gauge\nlocalcluster_model_up{{model="{model}"}} 1\n'
-        return Reply(200, text.encode(), "text/plain; version=0.0.4")
+        return Reply(200, text.encode(), _METRICS)
     if method == "POST" and path == "/chat":
         return _chat(body, model)
     if path in ("", "/", "/healthz", "/health", "/metrics", "/chat"):
@@ -75,12 +80,15 @@ def _json(status: int, body: Any) -> Reply:
 class ModelServers(LoopbackServer):
     """Implements the kubelets' `ModelHost`."""
 
-    def __init__(self, find_pod: PodLookup) -> None:
+    def __init__(self, find_pod: PodLookup, monotonic: Callable[[], float] = time.monotonic) -> None:
+        """`monotonic`: the clock of the kubelets."""
         super().__init__("models", self._answer)
         self._find_pod = find_pod
+        self._monotonic = monotonic
         self._lock = threading.Lock()
         self._open: dict[str, tuple[str, str, str]] = {}
         self._spoken: dict[tuple[str, str], Spoken] = {}
+        self._work: dict[str, tuple[str, str, Work]] = {}
 
     def open(self, pod: Object) -> None:
         """The pod answers from now on."""
@@ -91,16 +99,22 @@ class ModelServers(LoopbackServer):
             if speaks_openai(pod):
                 self._spoken.setdefault(place, Spoken(model))
 
+    def work(self, pod: Object, work: Work) -> None:
+        """What the pod is busy with, or was until it was Ready."""
+        with self._lock:
+            self._work[uid_of(pod)] = namespace_of(pod), name_of(pod), work
+
     def close(self, pod_uid: str) -> None:
         """It does not any more."""
         with self._lock:
+            self._work.pop(pod_uid, None)
             namespace, pod, _ = self._open.pop(pod_uid, ("", "", ""))
             self._spoken.pop((namespace, pod), None)
 
     def backend(self, resource: str, namespace: str, name: str, port: str) -> str | None:
-        """Base URL for the API server's proxy; None when no Ready pod stands behind the Service or pod."""
+        """Base URL for the API server's proxy; None when no Ready pod stands behind the Service, or the pod has nothing to tell."""
         pod = self._find_pod(resource, namespace, name)
-        if pod is None or self.model_of(namespace, name_of(pod)) is None:
+        if pod is None or not (self.model_of(namespace, name_of(pod)) or self._work_of(namespace, name_of(pod))):
             return None
         return f"{self.url}/{namespace}/{name_of(pod)}"
 
@@ -109,20 +123,30 @@ class ModelServers(LoopbackServer):
         with self._lock:
             return next((model for ns, name, model in self._open.values() if (ns, name) == (namespace, pod)), None)
 
+    def _work_of(self, namespace: str, pod: str) -> Work | None:
+        with self._lock:
+            return next((work for ns, name, work in self._work.values() if (ns, name) == (namespace, pod)), None)
+
     def _answer(self, exchange: Exchange) -> None:
         namespace, pod, rest = ([*exchange.path.partition("?")[0].split("/", 3), "", ""])[1:4]
         model, spoken = self.model_of(namespace, pod), self._spoken.get((namespace, pod))
-        if spoken and self._answer_openai(exchange, f"/{rest}", spoken):
+        work = self._work_of(namespace, pod)
+        if spoken and self._answer_openai(exchange, f"/{rest}", spoken, work):
             return
-        reply = (
-            answer(exchange.command, f"/{rest}", exchange.body, model)
-            if model
-            else _json(503, {"detail": "no such pod"})
-        )
-        _send(exchange, reply)
+        if model:
+            _send(exchange, answer(exchange.command, f"/{rest}", exchange.body, model))
+        else:
+            _send(exchange, self._busy(f"/{rest}", work) if work else _json(503, {"detail": "no such pod"}))
 
-    @staticmethod
-    def _answer_openai(exchange: Exchange, path: str, spoken: Spoken) -> bool:
+    def _busy(self, path: str, work: Work) -> Reply:
+        """What is told before the pod is Ready."""
+        if path == "/progress" and work.kind == "training":
+            return _json(200, training_progress(work, self._monotonic()))
+        if path == "/metrics" and work.kind == "fetching":
+            return Reply(200, front_metrics(work, self._monotonic(), ready=False).encode(), _METRICS)
+        return _json(503, {"detail": f"{work.kind} {work.model}"})
+
+    def _answer_openai(self, exchange: Exchange, path: str, spoken: Spoken, work: Work | None) -> bool:
         """Whether it was one of OpenAI's routes, or the metrics, and is answered."""
         if (exchange.command, path) == ("POST", "/v1/chat/completions"):
             try:
@@ -137,7 +161,8 @@ class ModelServers(LoopbackServer):
         elif (exchange.command, path) == ("GET", "/v1/models"):
             _send(exchange, _json(200, listing(spoken)))
         elif (exchange.command, path) == ("GET", "/metrics"):
-            _send(exchange, Reply(200, spoken.metrics().encode(), "text/plain; version=0.0.4"))
+            front = front_metrics(work, self._monotonic(), ready=True) if work else ""
+            _send(exchange, Reply(200, (front + spoken.metrics()).encode(), _METRICS))
         else:
             return False
         return True

@@ -1,6 +1,7 @@
 """`kubectl kaito tune`: a tuning Workspace from flags. Written out to be looked at, or created in the cluster with --create.
 
-The rules are those of admission, asked beforehand; whether the model can be tuned on the instance type is the catalogue's answer.
+The rules are those of admission, asked beforehand; whether the model can be tuned on the instance type is the catalogue's answer, with
+--create that of the cluster's catalogue.
 """
 
 from __future__ import annotations
@@ -15,7 +16,9 @@ from kaito_controller.api.labels import API_VERSION, KIND, WORKSPACES
 from kaito_controller.api.types import Workspace
 from kaito_controller.api.validation import validate_create
 from kaito_controller.catalog.loader import load_catalog
-from kaito_controller.cli.cluster import connect, of_cluster, refusal
+from kaito_controller.catalog.model import Catalog
+from kaito_controller.cli.cluster import Cluster, connect, of_cluster, refusal
+from kaito_controller.cli.cluster_plan import catalogue_of
 from kaito_controller.cli.output import to_text
 
 
@@ -60,14 +63,20 @@ def command(
     if config:
         tuning["config"] = config
     workspace = build(name, instance_type, tuning)
-    found = validate_create(Workspace.from_object(workspace), load_catalog())
+    if create:
+        cluster = connect(namespace, kube_context, kubeconfig)
+        _check(workspace, catalogue_of(cluster, load_catalog())[0])
+        return 0, _create(workspace, cluster)
+    _check(workspace, load_catalog())
+    if namespace:
+        workspace["metadata"]["namespace"] = namespace
+    return 0, to_text(workspace, "yaml")
+
+
+def _check(workspace: Object, catalog: Catalog) -> None:
+    found = validate_create(Workspace.from_object(workspace), catalog)
     if found:
         raise click.UsageError(str(found[0]))
-    if not create:
-        if namespace:
-            workspace["metadata"]["namespace"] = namespace
-        return 0, to_text(workspace, "yaml")
-    return 0, _create(workspace, namespace, kube_context, kubeconfig)
 
 
 def build(name: str, instance_type: str, tuning: dict[str, Any]) -> Object:
@@ -92,8 +101,7 @@ def _volume(claim: str) -> dict[str, Any]:
     return {"volumeSource": {"persistentVolumeClaim": {"claimName": claim}}} if claim else {}
 
 
-def _create(workspace: Object, namespace: str, kube_context: str, kubeconfig: str) -> str:
-    cluster = connect(namespace, kube_context, kubeconfig)
+def _create(workspace: Object, cluster: Cluster) -> str:
     name = workspace["metadata"]["name"]
     try:
         cluster.objects.create(WORKSPACES, workspace, cluster.namespace)

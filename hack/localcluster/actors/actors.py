@@ -61,7 +61,7 @@ class Actors:
         self.client = client
         self.world = World(client, timeline, durations or Durations())
         self.pod_faults = PodFaults()
-        self.models = ModelServers(self._pod_behind)
+        self.models = ModelServers(self._pod_behind, timeline.clock.monotonic)
         self.fleet = Fleet(self.world, identity or CloudIdentity())
         self.programs = programs
         Kubelets(self.world, self.fleet, self.pod_faults, self.models, programs)

@@ -28,6 +28,7 @@ from hack.localcluster.actors.podlife import MODEL_PORT, ContainerRun, Moment, P
 from hack.localcluster.actors.podmounts import failed_mount
 from hack.localcluster.actors.pods import containers_of, is_ready, is_terminated, node_of
 from hack.localcluster.actors.podstatus import pod_status, wanted_conditions
+from hack.localcluster.actors.podwork import Work
 from hack.localcluster.actors.world import NODE, World
 
 WORKSPACE_LABEL = "kaito.sh/workspace"
@@ -38,6 +39,9 @@ class ModelHost(Protocol):
 
     def open(self, pod: Object) -> None:
         """The pod is Ready."""
+
+    def work(self, pod: Object, work: Work) -> None:
+        """What it is busy with, or was until it was Ready."""
 
     def close(self, pod_uid: str) -> None:
         """It is not, or no more."""
@@ -174,15 +178,17 @@ class Kubelets:
             wanted["Ready"] = ("False", "", "")
         status["conditions"] = self._world.merge_conditions(pod, wanted)
         self._world.patch_status(PODS, pod, status)
-        self._serve(pod, wanted["Ready"][0] == "True")
+        self._serve(pod, wanted["Ready"][0] == "True", life.work(pod))
 
-    def _serve(self, pod: Object, ready: bool) -> None:
+    def _serve(self, pod: Object, ready: bool, work: Work | None) -> None:
         if self._models is None:
             return
         if ready and _serves_a_model(pod):
             self._models.open(pod)
         else:
             self._models.close(uid_of(pod))
+        if work is not None:
+            self._models.work(pod, work)
 
     def _end(self, pod: Object, life: PodLife) -> Result:
         """Let the containers end within the grace period, then remove the object for good."""

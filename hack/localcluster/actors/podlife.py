@@ -16,6 +16,7 @@ from typing import Protocol
 from controller_runtime.resources import Object, name_of, namespace_of, uid_of
 from hack.localcluster.actors.podfaults import PodFault, PodFaultKind
 from hack.localcluster.actors.pods import containers_of, is_sidecar
+from hack.localcluster.actors.podwork import Work, task_of
 from hack.localcluster.durations import Durations
 
 FindFault = Callable[[Object, Object, bool], PodFault | None]
@@ -190,7 +191,8 @@ class PodLife:
         if is_sidecar(container):
             return None
         if container in containers_of(pod, "initContainers"):
-            return run.since + self.scale(self.durations.init_container_run_s)
+            trains = (task_of(container) or ("",))[0] == "training"
+            return run.since + self.scale(self.durations.training_s if trains else self.durations.init_container_run_s)
         ends = (pod.get("spec") or {}).get("restartPolicy", "Always") != "Always"
         return run.since + self.scale(self.durations.job_container_run_s) if ends else None
 
@@ -261,7 +263,19 @@ class PodLife:
             delay_s += float((container.get(probe) or {}).get("initialDelaySeconds") or 0)
         if any(port.get("containerPort") == MODEL_PORT for port in container.get("ports") or []):
             delay_s = max(delay_s, self.durations.model_load_s)
+        if (task_of(container) or ("",))[0] == "fetching":
+            delay_s += self.durations.weights_fetch_s
         return run.since + self.scale(delay_s)
+
+    def work(self, pod: Object) -> Work | None:
+        """What the played container that runs now counts."""
+        for container in self._eligible(pod):
+            run, task = self.run_of(container), task_of(container)
+            if task is not None and run.stage is Stage.RUNNING and run.program is None:
+                d = self.durations
+                takes_s = d.training_s if task[0] == "training" else d.weights_fetch_s
+                return Work(*task, run.since, self.scale(takes_s))
+        return None
 
     def is_container_ready(self, container: Object, now: float) -> bool:
         """Whether its probes succeed now."""

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 from pathlib import Path
 
 import pytest
 import yaml
 
+from hack.demo.model import lesson
 from hack.demo.world import World
 from hack.render.kustomize import ROOT, kubectl
 from test.e2e.plugin.page import run
@@ -274,3 +276,29 @@ def test_ctrl_c_ends_a_watch_and_a_followed_log_without_a_traceback(world: World
     assert "rror" not in terminal.seen
     world.admin("DELETE", "/pod-faults")
     world.product.kubectl("delete", "workspace", "unready", "--timeout=60s")
+
+
+def test_a_watch_tells_how_far_the_download_is_and_follows_it_to_the_end(world: World) -> None:
+    world.product.apply(yaml.safe_dump({**SERVED, "metadata": {"name": "fetched"}}))
+    said = run("kubectl kaito explain fetched --watch", world.kubeconfig)
+
+    assert re.search(r"^\S+ ModelLoading \(model, [\d.]+[GM]i of 14\.9Gi of weights\)$", said, re.M), said
+    assert "ready: InferenceServing" in said
+    world.product.kubectl("delete", "workspace", "fetched", "--timeout=60s")
+
+
+def test_a_model_that_was_added_to_the_cluster_can_be_tuned_at_once(world: World) -> None:
+    words = (
+        f"kubectl kaito tune added --model {lesson.MODEL} --method lora --instance-type {A100}"
+        " --url https://example.com/data.parquet --output myregistry.azurecr.io/mine:1 --push-secret push"
+    )
+    patch = ("patch", "configmap", "kaito-catalogue", "-n", "kaito-system", "--type=merge", "-p")
+    unknown = run(f"{words} 2>&1; test $? = 2", world.kubeconfig)
+    world.product.kubectl(*patch, lesson.catalogue())
+    try:
+        wait_until(lambda: "created" in run(f"{words} --create 2>&1 || true", world.kubeconfig), what="its admission")
+    finally:
+        world.product.kubectl(*patch, json.dumps({"data": {f"preset.{lesson.MODEL}.yaml": None}}))
+        world.product.kubectl("delete", "workspace", "added", "--ignore-not-found", "--timeout=60s")
+
+    assert "cannot be tuned with lora" in unknown

@@ -20,6 +20,8 @@ DURATIONS = Durations(
     job_container_run_s=20,
     crash_after_s=2,
     model_load_s=30,
+    weights_fetch_s=100,
+    training_s=200,
 )
 
 
@@ -210,3 +212,24 @@ def test_unreadable_annotation_is_ignored() -> None:
 def test_unreadable_rule_is_refused_with_field_and_value() -> None:
     with pytest.raises(PodFaultError, match="kind: 'explode'"):
         PodFaults().add_json({"kind": "explode"})
+
+
+def test_a_server_of_the_runtime_image_fetches_its_weights_before_it_loads_them() -> None:
+    container = {"command": ["python3", "-m", "model_runtime.serve"], "args": ["--weights=hf://a/b@main"]}
+    stage = Stage(pod(container={**container, "ports": [{"containerPort": 5000}]}))
+    assert not ready(stage.at(12 + 129))
+    work = stage.life.work(stage.pod)
+    assert work is not None
+    assert (work.kind, work.model, work.began, work.takes_s) == ("fetching", "a/b", 112.0, 100)
+    assert ready(stage.at(12 + 130))
+
+
+def test_a_trainer_takes_its_time_and_counts_while_it_runs() -> None:
+    trainer = {"name": "t", "image": "app:1", "env": [{"name": "MODEL_RUNTIME_WEIGHTS", "value": "hf://a/b@c"}]}
+    stage = Stage(pod(initContainers=[trainer]))
+    assert state(stage.at(12 + 199), "initContainerStatuses") == {"running": {"startedAt": "t112"}}
+    work = stage.life.work(stage.pod)
+    assert work is not None
+    assert (work.kind, work.takes_s) == ("training", 200)
+    assert "terminated" in state(stage.at(12 + 200), "initContainerStatuses")
+    assert stage.life.work(stage.pod) is None
