@@ -9,6 +9,7 @@ import sys
 from collections.abc import Mapping, Sequence
 
 from controller_runtime.client.kubernetes_client import Client
+from controller_runtime.clock import SYSTEM_CLOCK, Clock
 from controller_runtime.errors import ControllerRuntimeError
 from controller_runtime.logs import configure_logging, get_logger
 from controller_runtime.manager.manager import Manager
@@ -56,7 +57,7 @@ def run(settings: ProvisionerSettings) -> int:
         pools.close()
 
 
-def check_cloud(pools: Cloud) -> None:
+def check_cloud(pools: Cloud, clock: Clock = SYSTEM_CLOCK) -> None:
     """One token and one list: a wrong identity, role or cluster name is said now, and not by the first Machine.
 
     Raises Auth. The cloud being down or busy is no reason not to start.
@@ -73,6 +74,7 @@ def check_cloud(pools: Cloud) -> None:
             CLOUD.provider,
             worth_another_try=lambda error: isinstance(error, Unknown),
             patience_s=CLOUD_PATIENCE_S,
+            clock=clock,
         )
     except Auth:
         raise

@@ -47,6 +47,7 @@ class Wire:
         self.connection = connection
         self._closing = closing
         self.answered = False
+        self.gone = False
 
     def raw(self, data: bytes) -> None:
         self.connection.sendall(data)
@@ -75,7 +76,8 @@ class Wire:
         self.raw(b"0\r\n\r\n")
 
     def reset(self) -> None:
-        """Close with a TCP reset instead of a polite end."""
+        """Close with a TCP reset instead of a polite end; it goes out as soon as the script returns, which ends the reading too."""
+        self.gone = True
         self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         self.connection.close()
 
@@ -163,7 +165,7 @@ class ScriptedServer:
                 self.requests.append(request)
                 wire.answered = False
                 self.script(request, wire)
-                if request.is_watch and not wire.answered:
+                if wire.gone or (request.is_watch and not wire.answered):
                     return  # What follows a stream on its connection is nobody's reply.
 
     def _read(self, line: bytes, reader: Any) -> Request:

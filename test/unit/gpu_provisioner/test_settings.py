@@ -8,6 +8,7 @@ from controller_runtime.settings import SettingsError, load_settings
 from gpu_provisioner import main as program
 from gpu_provisioner.cloud import port
 from gpu_provisioner.settings import ENV_PREFIX, PROG, ProvisionerSettings
+from test.support.jumping_clock import JumpingClock
 
 ENVIRONMENT = {
     "ARM_SUBSCRIPTION_ID": " sub ",
@@ -97,4 +98,6 @@ class Pools:
 def test_a_refused_credential_stops_the_start_and_an_outage_does_not() -> None:
     with pytest.raises(port.Auth):
         program.check_cloud(Pools(port.Auth("no federated credential matches")))  # type: ignore[arg-type]
-    program.check_cloud(Pools(port.Unknown("connection refused")))  # type: ignore[arg-type]
+    clock = JumpingClock()
+    program.check_cloud(Pools(port.Unknown("connection refused")), clock)  # type: ignore[arg-type]
+    assert sum(clock.pauses) >= program.CLOUD_PATIENCE_S
