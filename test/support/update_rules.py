@@ -1,7 +1,7 @@
 """What a change of a Workspace may not do, in Python: the oracle beside the CRD's CEL rules, which alone decide in a cluster.
 
 The CRD's rules run on every update, with or without the admission policy, so that no operator needs these. They are written a second
-time, from the sentences and not from the CEL, because a slip in either then shows as a disagreement (`test/unit/admission`).
+time, from the sentences and not from the CEL, because a slip in either then shows as a disagreement (`test/fuzz`).
 """
 
 from __future__ import annotations

@@ -354,7 +354,7 @@ MACHINERY = (
         "controller_runtime/queue/workqueue.py",
         "            self._ready.push(item)\n            self._wake()\n",
         "            self._ready.push(item)\n",
-        (f"{_RUNTIME}/test_workqueue_stress.py::test_one_add_wakes_one_of_three_waiters",),
+        ("test/faults/controller_runtime/test_workqueue_stress.py::test_one_add_wakes_one_of_three_waiters",),
     ),
     Mutant(
         "deaf-for-ever",

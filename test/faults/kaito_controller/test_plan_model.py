@@ -28,6 +28,8 @@ from kaito_controller.workspace.state.snapshot import MachinePhase, MachineView,
 from test.support.sampling import sampled
 from test.support.snapshots import START, UID, claim, machine, made_node, node, nodes, raw_workspace, snapshot
 
+pytestmark = pytest.mark.faults
+
 ROUNDS = 16
 ROUND_S = 90.0
 BASES = {count: snapshot(raw_workspace(count=count)) for count in (1, 2)}

@@ -5,10 +5,14 @@ import random
 import threading
 from collections import Counter
 
+import pytest
+
 from controller_runtime.clock import SystemClock
 from controller_runtime.queue.workqueue import ShutDown, WorkQueue
 from test.support.processes import wait_until
 from test.support.queues import in_thread
+
+pytestmark = pytest.mark.faults
 
 ROUNDS = 100_000
 

@@ -16,6 +16,8 @@ from hack.localcluster.faults import Fault, FaultKind, Rule
 from test.support.contender import LEASE, LEDGER, NAMESPACE
 from test.support.processes import Process, wait_until
 
+pytestmark = pytest.mark.faults
+
 LEASE_S, RENEW_S, RETRY_S = 4.0, 2.5, 0.4
 STANDBY_LOOKS_S = RETRY_S * 2.2 + RETRY_S * 0.1
 AFTER_RELEASE_S = STANDBY_LOOKS_S
@@ -167,12 +169,17 @@ def test_writes_that_waited_for_their_turn_while_the_lease_ran_out_are_not_sent(
     # The server asks for less until one request is in flight at a time, and takes its time over that one: 23 writers wait behind the look
     # that each of them passed while it was still the leader's right to write.
     busy = Fault(FaultKind.STATUS, code=429, reason="TooManyRequests")
-    slow = Fault(FaultKind.DELAY, seconds=0.2)
-    for fault, times in ((busy, 12), (slow, 0)):
+    slow = Fault(FaultKind.DELAY, seconds=0.5)
+    _, delayed = [
         arena.server.faults.add(
             Rule(fault, verb="update", resource="configmaps", client="*contender-first*", times=times)
         )
+        for fault, times in ((busy, 12), (slow, 0))
+    ]
     leader.wait_for(lambda: arena.writes("first") > 3, 60, "slow writes")
+    # It is paused while the server has its one request, so that no other can be on its way from the look to the socket.
+    seen = arena.server.faults.fired(delayed)
+    leader.wait_for(lambda: arena.server.faults.fired(delayed) > seen, 10, "the next request")
     paused = time.monotonic()
     leader.pause()
     # Past the renew deadline, but not yet so far that the watchdog would end the process before it could do harm.

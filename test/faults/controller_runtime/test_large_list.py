@@ -9,6 +9,8 @@ import pytest
 from test.bench.objects import build_pod
 from test.support.scripted_server import Request, ScriptedServer, Wire, write_kubeconfig
 
+pytestmark = pytest.mark.faults
+
 PODS, PAGE = 5_000, 500
 ROUNDS = 3
 
