@@ -18,7 +18,6 @@ from hack.render.kustomize import kubectl
 
 TIME_SCALE = 60.0
 LIMIT = "--kaito-controller-flag=--machine-timeout-s=60"
-EXAMPLE = "--kaito-controller-flag=--log-level=debug"
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -29,7 +28,11 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--time-scale", type=float, default=TIME_SCALE, help="divide the cloud's durations by this")
     for name in OPERATORS:
         parser.add_argument(
-            f"--{name}-flag", action="append", default=[], metavar="FLAG", help=f"a flag for {name}, such as {EXAMPLE}"
+            f"--{name}-flag",
+            action="append",
+            default=[],
+            metavar="FLAG",
+            help=f"a flag for {name}: --{name}-flag=--log-level=debug",
         )
     parser.add_argument("--dir", type=Path, help="keep logs and kubeconfig here (default: a temporary folder)")
     arguments = parser.parse_args(argv)

@@ -61,9 +61,11 @@ def _good(name: str, conditions: tuple[str, ...], cause: str) -> Reason:
     return Reason(name, Severity.GOOD, conditions, cause, _NO_CURE)
 
 
-def _waiting(
-    name: str, conditions: tuple[str, ...], cause: str, cure: str = "Wait; the message says until when."
-) -> Reason:
+WAIT = "Wait; the message says until when."
+"""The cure of most reasons for waiting."""
+
+
+def _waiting(name: str, conditions: tuple[str, ...], cause: str, cure: str = WAIT) -> Reason:
     return Reason(name, Severity.WAITING, conditions, cause, cure)
 
 

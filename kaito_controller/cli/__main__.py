@@ -7,9 +7,7 @@ shells have it. A reader that goes away (`| head`) is no error.
 from __future__ import annotations
 
 import os
-import shutil
 import sys
-import textwrap
 from collections.abc import Sequence
 
 NO, BAD_INPUT, INTERRUPTED = 1, 2, 130
@@ -56,11 +54,9 @@ def _write(text: str) -> None:
 
 
 def _refuse(sentence: str) -> int:
-    """One line, for whoever searches it; on a terminal broken between words, and never inside a name."""
-    text = f"kubectl-kaito: {' '.join(sentence.split())}"
-    if sys.stderr.isatty():
-        text = textwrap.fill(text, shutil.get_terminal_size().columns, break_long_words=False, break_on_hyphens=False)
-    print(text, file=sys.stderr)  # noqa: T201  # a command line
+    from kaito_controller.cli.remarks import remark
+
+    remark(f"kubectl-kaito: {sentence}")
     return BAD_INPUT
 
 

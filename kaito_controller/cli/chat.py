@@ -95,7 +95,9 @@ def _text_of(line: bytes) -> Iterator[str]:
 @click.argument("name", shell_complete=complete_name)
 @click.argument("question", nargs=-1)
 @of_cluster
-@click.option("--max-tokens", type=click.IntRange(min=1), default=512, show_default=True, help="Longest answer.")
+@click.option(
+    "--max-tokens", type=click.IntRange(min=1), default=512, show_default=True, metavar="TOKENS", help="Longest answer."
+)
 @output_option
 def command(
     name: str,

@@ -25,7 +25,9 @@ MOST_TEXT = 4 << 20
 
 COMPLETION_TIMEOUT_S = 2.0
 CLUSTER_OPTIONS: tuple[Callable[[Any], Any], ...] = (
-    click.option("-n", "--namespace", default="", help="Namespace; else that of the kubeconfig's context."),
+    click.option(
+        "-n", "--namespace", default="", metavar="NAMESPACE", help="Namespace; else that of the kubeconfig's context."
+    ),
     click.option("--kube-context", default="", metavar="NAME", help="Context of the kubeconfig; else the current one."),
     click.option(
         "--kubeconfig", default="", metavar="FILE", help="Kubeconfig; else KUBECONFIG, or as kubectl finds it."

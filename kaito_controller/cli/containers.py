@@ -28,6 +28,12 @@ def container_that_matters(pod: Object) -> str:
     return names[0] if names else _first_of_spec(pod)
 
 
+def names_of(pod: Object) -> list[str]:
+    """Of all its containers, in the order in which they run."""
+    spec = mapping(pod.get("spec"))
+    return [str(c.get("name")) for part in ("initContainers", "containers") for c in entries(spec.get(part), _MOST)]
+
+
 def has_failed(status: Mapping[str, Any]) -> bool:
     """Its present run or the one before ended badly, and it does not run well now."""
     state = mapping(status.get("state"))

@@ -28,7 +28,7 @@ from kaito_controller.cli.nodeobjects import KINDS, read_node_object
 from kaito_controller.cli.output import Output, output_option, to_text
 
 _ORDERS = frozenset(kind.kind for kind in KINDS)
-BLIND = "Agent pools that no Machine or NodeClaim owns are seen by gpu-provisioner alone: its log and its metrics say."
+BLIND = "Agent pools that no Machine or NodeClaim owns are seen by gpu-provisioner alone: its log and its metrics name them."
 
 
 @dataclass(frozen=True, slots=True)

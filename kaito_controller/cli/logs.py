@@ -18,8 +18,10 @@ from controller_runtime.errors import ApiError
 from controller_runtime.resources import PODS, name_of, namespace_of
 from controller_runtime.untrusted import mapping
 from kaito_controller.api.labels import WORKSPACE, WORKSPACES
+from kaito_controller.api.violation import quote
 from kaito_controller.cli.cluster import MOST_TEXT, Cluster, complete_name, connect, of_cluster, refusal
-from kaito_controller.cli.containers import container_that_matters, pod_that_matters, restarts, status_of
+from kaito_controller.cli.containers import container_that_matters, names_of, pod_that_matters, restarts, status_of
+from kaito_controller.cli.remarks import remark
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,8 +42,10 @@ class LogSource:
 @click.command(short_help="The log of the container that matters now.")
 @click.argument("name", shell_complete=complete_name)
 @of_cluster
-@click.option("-c", "--container", default="", help="Another container than the one that matters now.")
-@click.option("--tail", type=click.IntRange(min=1), default=200, show_default=True, help="Last lines of it.")
+@click.option("-c", "--container", default="", metavar="NAME", help="Another container than the one that matters now.")
+@click.option(
+    "--tail", type=click.IntRange(min=1), default=200, show_default=True, metavar="LINES", help="Last lines of it."
+)
 @click.option("-f", "--follow", is_flag=True, help="Go on with what it says; kubectl does it.")
 def command(
     name: str, namespace: str, kube_context: str, kubeconfig: str, container: str, tail: int, follow: bool
@@ -67,6 +71,10 @@ def find_source(cluster: Cluster, name: str, container: str = "") -> LogSource |
     if pod is None:
         return None
     chosen = container or container_that_matters(pod)
+    if chosen not in names_of(pod):
+        raise click.UsageError(
+            f"-c {quote(chosen)}: pod {name_of(pod)} has no such container; it has {', '.join(names_of(pod))}"
+        )
     shown = status_of(pod, chosen)
     if not _has_spoken(shown):
         return None
@@ -94,7 +102,7 @@ def read_log(cluster: Cluster, source: LogSource, tail: int) -> tuple[int, str]:
 
 
 def _nothing(namespace: str, name: str, why: str) -> tuple[int, str]:
-    print(f"Workspace {name} {why}; see: kubectl kaito explain {name} -n {namespace}", file=sys.stderr)  # noqa: T201
+    remark(f"Workspace {name} {why}; see: kubectl kaito explain {name} -n {namespace}")
     return 1, ""
 
 

@@ -15,7 +15,10 @@ from kaito_controller.cli.output import Output, output_option, to_text
 @click.argument("word", default="")
 @output_option
 def command(word: str, output: Output) -> tuple[int, str]:
-    """The models of the catalogue; with WORD only those with it in name, family, repository or licence."""
+    """The models of the catalogue; with WORD only those with it in name, family, repository or licence.
+
+    Exit codes: 0 shown, 2 there is none.
+    """
     found = [p for _, p in sorted(load_catalog().presets.items()) if word.lower() in _searched(p)]
     if not found:
         raise click.UsageError(

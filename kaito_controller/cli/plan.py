@@ -34,7 +34,7 @@ from kaito_controller.cli.output import Output, output_option, to_text
     "--cluster", "asks_cluster", is_flag=True, help="With -f: quota, times and added models of the cluster, too."
 )
 @click.option("--cloud", type=click.Choice(("azure", "aws")), help="Whose types; else the cloud of the type asked for.")
-@click.option("--region", default=DEFAULT_REGION, show_default=True, help="Region of the list prices.")
+@click.option("--region", default=DEFAULT_REGION, show_default=True, metavar="NAME", help="Region of the list prices.")
 @click.option("--gpu", default="", metavar="NAME", help="Only types with this GPU, such as A100 or T4.")
 @click.option(
     "--max-price", type=click.FloatRange(min=0, min_open=True), metavar="USD", help="Per hour, all nodes together."
@@ -43,9 +43,24 @@ from kaito_controller.cli.output import Output, output_option, to_text
     "--context", type=click.IntRange(min=1), metavar="TOKENS", help="Prompt and answer of one request, which must fit."
 )
 @click.option("--all", "everything", is_flag=True, help="Also types that are retired or too small.")
-@click.option("--tokens", type=click.IntRange(min=1), help="Of the training data: gives hours and price of the run.")
-@click.option("--epochs", type=click.FloatRange(min=0, min_open=True), help="How often they are read.  [default: 1]")
-@click.option("--hours", type=click.FloatRange(min=0, min_open=True), help="Instead of --tokens: gives the price.")
+@click.option(
+    "--tokens",
+    type=click.IntRange(min=1),
+    metavar="COUNT",
+    help="Of the training data: gives hours and price of the run.",
+)
+@click.option(
+    "--epochs",
+    type=click.FloatRange(min=0, min_open=True),
+    metavar="COUNT",
+    help="How often they are read.  [default: 1]",
+)
+@click.option(
+    "--hours",
+    type=click.FloatRange(min=0, min_open=True),
+    metavar="COUNT",
+    help="Instead of --tokens: gives the price.",
+)
 @of_cluster
 @output_option
 def command(

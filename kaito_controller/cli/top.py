@@ -54,7 +54,7 @@ class Load:
 @click.command(short_help="Tokens per second, requests and cache of models.")
 @click.argument("name", default="", shell_complete=complete_name)
 @of_cluster
-@click.option("--interval", type=click.FloatRange(min=0.5, max=60), default=2.0, show_default=True, metavar="SECONDS",
+@click.option("--interval", type=click.FloatRange(min=0.5, max=60), default=2, show_default=True, metavar="SECONDS",
               help="Time between the two readings.")  # fmt: skip
 @output_option
 def command(

@@ -27,7 +27,7 @@ from kaito_controller.cli.output import to_text
 @click.option("--model", required=True, metavar="PRESET", help="The model to tune; kubectl kaito models lists them.")
 @click.option("--method", type=click.Choice(("lora", "qlora")), default="qlora", show_default=True)
 @click.option("--instance-type", required=True, metavar="TYPE", help="Kind of node, such as Standard_NC24ads_A100_v4.")
-@click.option("--url", "urls", multiple=True, help="Training data to download; may be repeated.")
+@click.option("--url", "urls", multiple=True, metavar="URL", help="Training data to download; may be repeated.")
 @click.option("--data-image", default="", metavar="IMAGE", help="Training data in an image, instead of --url.")
 @click.option("--data-claim", default="", metavar="PVC", help="Training data in a claim, instead of --url.")
 @click.option("--output", "result", required=True, metavar="IMAGE", help="Image to push the result to.")

@@ -234,7 +234,8 @@ def workspaces(cluster: Cluster, _now: datetime) -> Iterator[Finding]:
         cure = f"kubectl kaito explain {name} -n {cluster.namespace}"
         yield Finding(Level.WARNING, "workspaces", f"{cluster.namespace}/{name} is not ready.", cure)
     if not unready:
-        yield ok("workspaces", f"{len(found)} in namespace {cluster.namespace}, all ready.")
+        counted = f"{len(found)}, all ready" if found else "none"
+        yield ok("workspaces", f"namespace {cluster.namespace} has {counted}.")
 
 
 def _is_ready(workspace: Object) -> bool:

@@ -16,6 +16,7 @@ from kaito_controller.cli.doctor.finding import Check, Finding, Level, examine
 from kaito_controller.cli.doctor.node_api import CHECK as NODE_API
 from kaito_controller.cli.doctor.node_api import node_api
 from kaito_controller.cli.output import Output, output_option, to_text
+from kaito_controller.cli.remarks import remark
 
 CHECKS: tuple[tuple[str, Check], ...] = (
     ("crd", checks.crds),
@@ -67,4 +68,4 @@ def _write(path: str, cluster: Cluster, findings: tuple[Finding, ...]) -> None:
         Path(path).write_bytes(bundle(cluster, findings, SYSTEM_CLOCK))
     except OSError as error:
         raise click.UsageError(f"--bundle {quote(path)}: cannot be written ({error.strerror})") from error
-    click.echo(f"Written: {path}. Secrets are taken out; look through it before you send it.", err=True)
+    remark(f"Written: {path}. Secrets are taken out; look through it before you send it.")

@@ -17,7 +17,7 @@ _LABEL = re.compile(r'(\w+)="([^"]*)"')
 _KINDS = {"machine": "Machines (karpenter.sh/v1alpha5)", "nodeclaim": "NodeClaims (karpenter.sh/v1)"}
 _WHY = {
     "setting": "--node-api says so",
-    "only-one-installed": "it is the only one whose CRD was installed then",
+    "only-one-installed": "it is the only one whose CRD was installed when the controller started",
     "in-use-by-workspaces": "Workspaces already held nodes by it",
     "answered-by-a-provisioner": "it is the only one whose objects a provisioner had taken up",
     "default": "both CRDs are installed and nothing else told them apart",

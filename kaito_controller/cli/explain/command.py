@@ -24,7 +24,7 @@ EVERY_S = 2.0
 @of_cluster
 @click.option("--watch", "-w", is_flag=True, help="Follow it until it is ready or has failed for good.")
 @click.option(
-    "--timeout", type=click.FloatRange(min=0, min_open=True), default=3600.0, show_default=True, metavar="SECONDS",
+    "--timeout", type=click.FloatRange(min=0, min_open=True), default=3600, show_default=True, metavar="SECONDS",
     help="Longest time to follow.",
 )  # fmt: skip
 @click.option("--from", "record", default="", metavar="FILE", help="Explain what --record kept; no cluster.")

@@ -16,7 +16,7 @@ from controller_runtime.conditions import get_condition
 from controller_runtime.resources import Object, is_deleting, name_of, namespace_of
 from controller_runtime.untrusted import integer, mapping, moment
 from kaito_controller.api.conditions import WORKSPACE_DELETING, WORKSPACE_READY
-from kaito_controller.api.reasons import POD_UNSCHEDULABLE, REASONS, Reason, Severity
+from kaito_controller.api.reasons import POD_UNSCHEDULABLE, REASONS, WAIT, Reason, Severity
 from kaito_controller.api.schema import MAX_INSTANCE_TYPES
 from kaito_controller.api.sentences import try_again
 from kaito_controller.catalog.loader import load_catalog
@@ -81,6 +81,7 @@ def explain(gathered: Gathered) -> Explanation:
     steps = _blamed(chain(gathered), reason)
     message = str(shown.get("message") or reason.cause) + _outdated(workspace, shown)
     troubled = _troubled_machine(gathered, reason)
+    until = next_moment(message, gathered.now)
     return Explanation(
         namespace=namespace_of(workspace),
         name=name_of(workspace),
@@ -91,9 +92,9 @@ def explain(gathered: Gathered) -> Explanation:
         reason=reason,
         message=message,
         since=_since(steps, shown),
-        until=next_moment(message, gathered.now),
+        until=until,
         move=move_of(reason, troubled.blocking.reason if troubled else ""),
-        cure=_cure(reason, troubled),
+        cure=_warned_cure(gathered, reason) or _cure(reason, troubled, until),
         command=_command(gathered, reason),
         steps=steps,
         gaps=gathered.gaps,
@@ -139,9 +140,20 @@ def _troubled_machine(gathered: Gathered, reason: Reason) -> nodeobjects.NodeObj
     return next((machine for machine in found if machine.in_trouble and machine.deleting_since is None), None)
 
 
-def _cure(reason: Reason, machine: nodeobjects.NodeObject | None) -> str:
+def _cure(reason: Reason, machine: nodeobjects.NodeObject | None, until: datetime | None) -> str:
     entry = nodeobjects.REASONS.get(machine.blocking.reason) if machine else None
+    if entry is None and reason.cure == WAIT and until is None:
+        return "Wait."
     return entry.cure if entry else reason.cure
+
+
+def _warned_cure(gathered: Gathered, reason: Reason) -> str:
+    """A pod that is warned about may wait for its user, long before the controller concludes so; "" when none is."""
+    return "Wait, or mend what the pod says." if _is_warned(gathered, reason) else ""
+
+
+def _is_warned(gathered: Gathered, reason: Reason) -> bool:
+    return reason.severity is Severity.WAITING and bool(gathered.warnings)
 
 
 def _command(gathered: Gathered, reason: Reason) -> str:
@@ -151,6 +163,8 @@ def _command(gathered: Gathered, reason: Reason) -> str:
     names = _names(gathered)
     if reason is POD_UNSCHEDULABLE and mapping(_named(gathered, names["node"]).get("spec")).get("unschedulable"):
         return f"kubectl uncordon {names['node']}"
+    if _is_warned(gathered, reason) and names["pod"]:
+        return f"kubectl describe pod {names['pod']} -n {names['namespace']}"
     command = command_of(reason).format_map(names)
     return (
         command

@@ -64,7 +64,10 @@ def _headline(explanation: Explanation) -> Text:
     since = (
         f" since {rfc3339(explanation.since)} ({age(explanation.since, explanation.now)})" if explanation.since else ""
     )
-    return Text.assemble(f"{state}: ", (explanation.reason.name, _COLOURS[explanation.reason.severity]), since)
+    reason = explanation.reason.name, _COLOURS[explanation.reason.severity]
+    if explanation.reason.severity is Severity.WAITING:  # reasons for waiting follow one another within one wait
+        return Text.assemble(f"{state}{since}: ", reason)
+    return Text.assemble(f"{state}: ", reason, since)
 
 
 def _tree(explanation: Explanation) -> Table:

@@ -9,7 +9,7 @@ import select
 import signal
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from hack.render.kustomize import ROOT, kubectl
@@ -53,6 +53,20 @@ class Terminal:
             pass
         assert time.monotonic() < deadline, f"it goes on: {self.seen!r}"
         return os.waitstatus_to_exitcode(os.waitpid(self._pid, 0)[1])
+
+    def end_by(self, key: str) -> int:
+        """Types the key until the command has ended, once a second as a person does; the exit code. Python's line editor misses a signal
+        that comes while it works on the key before, and then waits for the next one."""
+        deadline = time.monotonic() + PATIENCE_S
+        while time.monotonic() < deadline:
+            with suppress(OSError):  # it has ended meanwhile
+                self.type(key)
+            while self._read(1.0):
+                pass
+            ended, status = os.waitpid(self._pid, os.WNOHANG)
+            if ended:
+                return os.waitstatus_to_exitcode(status)
+        raise AssertionError(f"it goes on: {self.seen!r}")
 
     def _read(self, seconds: float) -> bool:
         """False at the end, and when nothing comes in time."""

@@ -14,6 +14,7 @@ import pytest
 import yaml
 
 from controller_runtime.errors import ApiError, ConnectionFailed, Forbidden, NotFound, Unauthorized
+from controller_runtime.resources import name_of
 from kaito_controller.api.reasons import REASONS, Severity
 from kaito_controller.cli.__main__ import main
 from kaito_controller.cli.ages import duration
@@ -110,6 +111,25 @@ def test_what_may_not_be_read_is_a_line_and_the_rest_is_told(error: ApiError, to
     assert "Node aks-" in page
     assert "cannot be read" in page
     assert "Container phi" in page
+
+
+def test_what_a_pod_is_warned_of_may_be_the_users_to_mend_while_the_controller_still_waits() -> None:
+    loading = seen("model-loads")
+    pod = name_of(loading.pods[0])
+    event = {"regarding": {"name": pod}, "reason": "FailedMount", "note": 'secret "push" not found'}
+    page = explain_page(explain(replace(loading, warnings=(event,))))
+
+    assert f'Pod {pod} says: FailedMount: secret "push" not found' in " ".join(page.split())
+    assert "Wait, or mend what the pod says." in page
+    assert page.splitlines()[-1] == f"  kubectl describe pod {pod} -n team-3"
+
+
+def test_nobody_is_sent_to_a_time_that_the_message_does_not_have() -> None:
+    waiting = seen("model-loads")
+    ready = next(c for c in waiting.workspace["status"]["conditions"] if c["type"] == "WorkspaceReady")
+    ready["message"] = "Waiting for the pod."
+
+    assert "Whose move: the model server's. Wait.\n" in explain_page(explain(waiting))
 
 
 def test_a_workspace_that_may_not_be_read_is_one_sentence() -> None:

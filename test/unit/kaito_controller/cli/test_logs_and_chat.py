@@ -36,6 +36,11 @@ def test_where_nothing_has_run_there_is_nothing_to_read(situation: str) -> None:
     assert find_source(Shelf(situation).cluster, "phi") is None
 
 
+def test_a_container_that_the_pod_does_not_have_is_refused_with_those_that_it_has() -> None:
+    with pytest.raises(click.UsageError, match=r'-c "trainer": pod phi-.* has no such container; it has phi$'):
+        find_source(Shelf("serves").cluster, "phi", "trainer")
+
+
 MODELS = json.dumps({"data": [{"id": "qwen3-8b"}]}).encode()
 SOURCE = LogSource("team", "phi-1", "phi", previous=True)
 
