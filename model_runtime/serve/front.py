@@ -10,6 +10,7 @@ import asyncio
 import logging
 import math
 from collections.abc import Callable
+from typing import Any
 
 from model_runtime.contract import CHAT_PATH, HEALTH_PATHS, METRICS_PATH
 from model_runtime.serve import chat_v03
@@ -186,16 +187,16 @@ class Front:
 
     async def _until_it_ends(self, scope: Scope, body: bytes, receive: Receive, send: Send) -> None:
         """Runs the request; cancels it when its client has left or takes nothing any more, and when the time of a stop is over."""
-        gone, answer = asyncio.Event(), _Begun(self._patient(send))
+        gone, answer = asyncio.Event(), _PassedOn(send)
         work = asyncio.create_task(self._answer(scope, body, Replay(body, gone), answer))
         watch, cut = asyncio.create_task(_disconnected(receive)), asyncio.create_task(self._cut_off.wait())
         try:
-            await asyncio.wait({work, watch, cut}, return_when=asyncio.FIRST_COMPLETED)
+            await self._watched({work, watch, cut}, answer)
             if not work.done():
                 gone.set()
                 work.cancel()
             await work
-        except (asyncio.CancelledError, ClientGone):
+        except asyncio.CancelledError:
             if not work.done():
                 work.cancel()
                 raise
@@ -215,28 +216,32 @@ class Front:
         else:
             await self._started.app(scope, receive, send)
 
-    def _patient(self, send: Send) -> Send:
-        async def patient(message: Message) -> None:
-            try:
-                # Not wait_for: it would make a task of every token.
-                async with asyncio.timeout(self._settings.client_timeout_s):
-                    await send(message)
-            except TimeoutError:
-                raise ClientGone from None
+    async def _watched(self, tasks: set[asyncio.Task[Any]], answer: _PassedOn) -> None:
+        """Returns when one of the tasks has ended, or when the client has taken nothing for too long.
 
-        return patient
+        One timer for the whole answer: one for each token would be felt in the throughput of a fast model.
+        """
+        patience = left = self._settings.client_timeout_s
+        while left > 0:
+            done, _ = await asyncio.wait(tasks, timeout=left, return_when=asyncio.FIRST_COMPLETED)
+            left = 0.0 if done else patience - answer.untaken_s()
 
 
-class _Begun:
-    """Passes an answer on, and knows whether it has begun."""
+class _PassedOn:
+    """Passes an answer on; knows whether it has begun, and for how long the client has not taken what was sent."""
 
     def __init__(self, send: Send) -> None:
         self._send = send
+        self._sending_since: float | None = None
         self.begun = False
 
     async def __call__(self, message: Message) -> None:
-        self.begun = True
+        self.begun, self._sending_since = True, now_s()
         await self._send(message)
+        self._sending_since = None
+
+    def untaken_s(self) -> float:
+        return 0.0 if self._sending_since is None else now_s() - self._sending_since
 
 
 def _taken_as_json(scope: Scope) -> Scope:

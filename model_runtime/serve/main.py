@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import importlib
 import logging
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from model_runtime.errors import report
 from model_runtime.serve.settings import ParsedSettings, parse
@@ -20,7 +21,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         parsed = parse(sys.argv[1:] if argv is None else argv, os.environ)
         _prepare(parsed)
-        asyncio.run(_serve(parsed))
+        with asyncio.Runner(loop_factory=_loop_factory()) as runner:
+            runner.run(_serve(parsed))
     except Exception as error:
         report(error, log)
         return 1
@@ -31,6 +33,14 @@ async def _serve(parsed: ParsedSettings) -> None:
     from model_runtime.serve.server import serve  # needs its settings first: imports take seconds
 
     await serve(parsed, os.environ)
+
+
+def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
+    """uvloop where it is installed: the image has it, and vLLM's own server runs on it. Else asyncio's loop."""
+    try:
+        return importlib.import_module("uvloop").new_event_loop  # type: ignore[no-any-return]
+    except ImportError:
+        return None
 
 
 def _prepare(parsed: ParsedSettings) -> None:

@@ -7,6 +7,7 @@ Nothing of vLLM is replaced. What it offers (routes, streaming, tool calls, stru
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import os
 import subprocess
@@ -51,6 +52,7 @@ class VllmEngine:
     def __init__(self, parsed: ParsedSettings, folder: Path, adapters: Adapters, model_name: str) -> None:
         self._parsed, self._folder, self._adapters, self._model_name = parsed, folder, adapters, model_name
         self._client: Any = None
+        self._living = contextlib.AsyncExitStack()
 
     async def start(self) -> Started:
         """See `Engine`."""
@@ -59,6 +61,8 @@ class VllmEngine:
         arguments = await asyncio.to_thread(self.arguments)
         app = await self._application(arguments)
         await self._first_token(app)
+        # As vLLM's own server does: its figures in the log, and what was made at the start out of the garbage collector's way.
+        await self._living.enter_async_context(app.router.lifespan_context(app))
         return Started(app, self._model_name, int(arguments.max_num_seqs))
 
     def arguments(self) -> Namespace:
@@ -118,6 +122,7 @@ class VllmEngine:
 
     async def stop(self) -> None:
         """See `Engine`."""
+        await self._living.aclose()
         if self._client is not None:
             await asyncio.to_thread(self._client.shutdown, self._client.vllm_config.shutdown_timeout)
 

@@ -1,0 +1,89 @@
+"""What stands before every engine, with an engine that is played: a client that takes nothing, and an engine that takes its time."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+
+from model_runtime.serve.engine.base import Message, Receive, Scope, Send, Started
+from model_runtime.serve.front import Front
+from model_runtime.serve.metrics import FrontMetrics
+from model_runtime.serve.settings import ServeSettings
+
+PATIENCE_S = 0.05
+SCOPE: Scope = {"type": "http", "path": "/v1/completions", "method": "POST", "headers": []}
+CHUNKS = 3
+
+
+class Played:
+    """An engine that streams some chunks and remembers how its requests ended."""
+
+    name = "played"
+    forwards_generate_kwargs = False
+
+    def __init__(self, token_s: float = 0.0) -> None:
+        self.ended: list[str] = []
+        self._token_s = token_s
+
+    async def app(self, scope: Scope, receive: Receive, send: Send) -> None:
+        try:
+            await send({"type": "http.response.start", "status": 200, "headers": []})
+            for number in range(CHUNKS):
+                await asyncio.sleep(self._token_s)
+                await send({"type": "http.response.body", "body": b"x", "more_body": number < CHUNKS - 1})
+        except asyncio.CancelledError:
+            self.ended.append("cancelled")
+            raise
+        self.ended.append("whole")
+
+    async def start(self) -> Started:
+        return Started(self.app, "played", 1)
+
+    def trouble(self) -> str | None:
+        return None
+
+    async def stop(self) -> None:
+        """Nothing to free."""
+
+
+async def asked(engine: Played, take: Callable[[Message], asyncio.Future[None]]) -> Front:
+    """One request whose client takes each message as `take` says; returns when the server is done with it."""
+    front = Front(ServeSettings(client_timeout_s=PATIENCE_S, max_waiting_requests=0), FrontMetrics())
+    front.attach(engine, await engine.start())
+    body: list[Message] = [{"type": "http.request", "body": b"{}", "more_body": False}]
+
+    async def receive() -> Message:
+        return body.pop() if body else await asyncio.Future()
+
+    async def send(message: Message) -> None:
+        await take(message)
+
+    async with asyncio.timeout(30):
+        await front(dict(SCOPE), receive, send)
+    return front
+
+
+def test_a_client_that_takes_nothing_is_dropped_and_its_place_is_free() -> None:
+    async def run() -> None:
+        engine = Played()
+        front = await asked(engine, lambda _message: asyncio.get_running_loop().create_future())
+        assert engine.ended == ["cancelled"]
+        assert front.in_flight == 0
+
+    asyncio.run(run())
+
+
+def test_an_engine_that_is_slower_than_the_clients_patience_is_not_the_clients_fault() -> None:
+    async def run() -> None:
+        engine = Played(token_s=PATIENCE_S)
+
+        def at_once(_message: Message) -> asyncio.Future[None]:
+            taken: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+            taken.set_result(None)
+            return taken
+
+        front = await asked(engine, at_once)
+        assert engine.ended == ["whole"]
+        assert front.in_flight == 0
+
+    asyncio.run(run())
