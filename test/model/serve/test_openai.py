@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import http.client
 import json
+import re
 import subprocess
 import urllib.parse
 from typing import Any
@@ -12,6 +13,7 @@ import openai
 import pytest
 
 from test.model.serve.running import Server
+from test.support import tiny_models
 
 pytestmark = pytest.mark.model
 
@@ -78,14 +80,58 @@ def test_a_prompt_that_does_not_fit_is_refused_with_the_numbers(client: openai.O
 
 @pytest.mark.parametrize("field", [{"logprobs": 3}, {"seed": 1}, {"presence_penalty": 0.5}, {"suffix": "x"}])
 def test_what_the_engine_has_not_is_refused_by_name(client: openai.OpenAI, field: dict[str, Any]) -> None:
-    with pytest.raises(
-        openai.BadRequestError, match=f"{next(iter(field))} is not supported by the Transformers engine"
-    ):
+    """The others in test/unit/model_runtime/test_request_fields.py."""
+    ((name, value),) = field.items()
+    said = re.escape(f"{name}={json.dumps(value)} is not supported by the Transformers engine; leave it out")
+    with pytest.raises(openai.BadRequestError, match=said):
         client.completions.create(model="tiny", prompt="The sky", **field)
 
 
+def test_tokens_of_ones_own_end_an_answer_and_are_shown_when_asked_for(server: Server) -> None:
+    asked = {"prompt": "The sky", "temperature": 0, "max_tokens": 24, "request_id": "mine"}
+    whole = server.post("/v1/completions", asked).json
+    assert whole["id"] == "cmpl-mine"
+    stop = whole["choices"][0]["text"][4:6]
+    shown = server.post("/v1/completions", {**asked, "stop": stop, "include_stop_str_in_output": True}).json
+    assert shown["choices"][0]["text"] == whole["choices"][0]["text"].partition(stop)[0] + stop
+    every_token = list(range(tiny_models.VOCABULARY))
+    first = server.post("/v1/completions", {**asked, "stop_token_ids": every_token}).json
+    assert (first["usage"]["completion_tokens"], first["choices"][0]["text"]) == (1, "")
+    assert first["choices"][0]["finish_reason"] == "stop"
+
+
+@pytest.mark.parametrize(("number", "alone"), [(8, {}), (3, {"repetition_penalty": 1.01})])
+def test_the_models_own_end_is_passed_over_on_demand(server: Server, number: int, alone: dict[str, Any]) -> None:
+    """Sampled hot, so that a vocabulary of 512 meets its end within 300 tokens in about half of the answers."""
+    asked = {"prompt": "The sky", "temperature": 2.0, "max_tokens": 300, "n": number, "ignore_eos": True, **alone}
+    passed = server.post("/v1/completions", asked).json
+    assert {choice["finish_reason"] for choice in passed["choices"]} == {"length"}
+    assert passed["usage"]["completion_tokens"] == 300 * number
+
+
+def test_special_tokens_are_shown_when_asked_for(server: Server) -> None:
+    asked = {"messages": HELLO, "max_tokens": 300, "temperature": 2.0, "n": 8, "ignore_eos": True}
+    asked |= {"skip_special_tokens": False}
+    told = server.post("/v1/chat/completions", asked).json["choices"]
+    assert any("<|" in choice["message"]["content"] for choice in told)
+
+
+def test_content_in_parts_and_words_for_the_template_reach_the_model(server: Server) -> None:
+    asked = {"max_tokens": 4, "temperature": 0}
+    parts = [{"type": "text", "text": part} for part in ("What is", "this?")]
+    told = [
+        server.post("/v1/chat/completions", {**asked, "messages": [{"role": "user", "content": content}]}).json["usage"]
+        for content in ("What is\nthis?", parts)
+    ]
+    assert told[0] == told[1]
+    begun: list[Any] = [*HELLO, {"role": "assistant", "content": "The capital"}]
+    goes_on = {**asked, "messages": begun, "continue_final_message": True, "add_generation_prompt": False}
+    longer = server.post("/v1/chat/completions", {**goes_on, "chat_template_kwargs": {"unused": 1}})
+    assert longer.status == 200, longer.text
+
+
 def test_a_wrong_type_is_told_with_its_place(client: openai.OpenAI) -> None:
-    with pytest.raises(openai.BadRequestError, match="temperature"):
+    with pytest.raises(openai.BadRequestError, match=r"temperature: .* greater than or equal to 0 \(-1 was sent\)"):
         client.completions.create(model="tiny", prompt="The sky", temperature=-1)
 
 

@@ -26,6 +26,8 @@ UTILIZATION = 0.9
 def main() -> int:
     cases = json.load(sys.stdin)
     import vllm
+    from vllm.entrypoints.openai.chat_completion.protocol import ChatCompletionRequest
+    from vllm.entrypoints.openai.completion.protocol import CompletionRequest
     from vllm.utils.argparse_utils import FlexibleArgumentParser
 
     arguments = parse_arguments(["--model", str(FOLDER)])
@@ -41,6 +43,7 @@ def main() -> int:
             if isinstance(action, argparse._AppendAction)
         ),
         "paths": sorted({str(getattr(route, "path", "")) for route in app.routes}),
+        "fields": [sorted(route.model_fields) for route in (ChatCompletionRequest, CompletionRequest)],
         "cases": [_understood(case) for case in cases],
     }
     print(json.dumps(answer, default=str))

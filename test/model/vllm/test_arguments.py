@@ -15,6 +15,7 @@ from kaito_controller.catalog.engine_options import load_engine_options
 from kaito_controller.catalog.loader import load_catalog
 from kaito_controller.catalog.sizing import EngineSettings, Fitness, runtime_arguments, serving_plan
 from model_runtime.serve.engine.on_vllm.arguments import ONE_AT_A_TIME
+from test.model.vllm.fields import CHAT, COMPLETION
 
 pytestmark = [pytest.mark.vllm_cpu, pytest.mark.timeout(900)]
 
@@ -174,3 +175,9 @@ def test_the_operators_table_of_options_is_the_parsers(vllm: dict[str, Any]) -> 
     table = load_engine_options()
     if vllm["version"].startswith(table.version):
         assert {name for name in table.kinds if name not in vllm["options"]} == set()
+
+
+def test_the_fields_that_the_other_engine_honours_or_refuses_are_all_there_are(vllm: dict[str, Any]) -> None:
+    for there, known in zip(vllm["fields"], (CHAT, COMPLETION), strict=True):
+        assert set(there) - set(known) == set()
+        assert vllm["version"].startswith(VERSIONS["cpu"]) or set(known) - set(there) == set()

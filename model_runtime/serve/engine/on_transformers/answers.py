@@ -72,10 +72,19 @@ TEXT = Form("cmpl", "text_completion", "text_completion", chat=False)
 class Answer:
     """The choices of one request, generated side by side."""
 
-    def __init__(self, form: Form, model: str, choices: list[Choice], generate: Generate, prompt_tokens: int) -> None:
+    def __init__(
+        self,
+        form: Form,
+        model: str,
+        choices: list[Choice],
+        generate: Generate,
+        prompt_tokens: int,
+        name: str | None = None,
+    ) -> None:
+        """`name`: what the client calls its request; else one is drawn."""
         self._form, self._model, self._choices, self._generate = form, model, choices, generate
         self._prompt_tokens = prompt_tokens
-        self._head = {"id": f"{form.prefix}-{uuid.uuid4().hex}", "created": unix_time_s(), "model": model}
+        self._head = {"id": f"{form.prefix}-{name or uuid.uuid4().hex}", "created": unix_time_s(), "model": model}
 
     async def whole(self) -> dict[str, Any]:
         """All choices, finished."""

@@ -29,7 +29,6 @@ class BatchedRunner:
         if adapters:
             # A captured graph would go on computing with the adapter that was active when it was captured.
             settings |= {"allow_block_sharing": False, "use_cuda_graph": False}
-        self._end_tokens = end_tokens
         self._vocabulary = int(model.config.get_text_config().vocab_size)
         self._ids = itertools.count()
         generation = GenerationConfig(
@@ -74,7 +73,7 @@ class BatchedRunner:
             request_id=name,
             max_new_tokens=job.max_new_tokens,
             streaming=True,
-            eos_token_id=self._end_tokens or [-1],
+            eos_token_id=list(job.ends) or [-1],
             temperature=1.0 if sampling.greedy else float(sampling.temperature),
             top_k=1 if sampling.greedy else sampling.top_k or self._vocabulary,
             top_p=1.0 if sampling.greedy else float(sampling.top_p),

@@ -73,7 +73,7 @@ class TransformersEngine:
         loaded.model.requires_grad_(False)
         self.loaded = loaded
         self.max_model_len = self._context()
-        self._sequential = SequentialRunner(loaded.model, loaded.end_tokens, loaded.pad_token)
+        self._sequential = SequentialRunner(loaded.model, loaded.pad_token)
         self._activate(None)
         log.info("loaded %s: %s; %s tokens of context", self.model_name, self._found.describe(), self.max_model_len)
 

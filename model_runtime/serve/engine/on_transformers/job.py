@@ -29,6 +29,8 @@ class Job:
     prompt: tuple[int, ...]
     max_new_tokens: int
     sampling: Sampling = field(default_factory=Sampling)
+    ends: tuple[int, ...] = ()
+    """Tokens that end the answer; none: it has `max_new_tokens`."""
     adapter: str | None = None
     """None: the model without adapters (or with all of them, when they were combined)."""
     generate_kwargs: Mapping[str, Any] = field(default_factory=dict)

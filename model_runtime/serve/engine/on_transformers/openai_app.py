@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncGenerator, AsyncIterator, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -24,6 +24,8 @@ from model_runtime.serve.engine.on_transformers.requests import (
     GenerationBody,
     Refused,
     TokenizeBody,
+    plain,
+    shown,
 )
 from model_runtime.serve.engine.on_transformers.text import TextStream
 
@@ -71,7 +73,11 @@ class _Routes:
 
     async def chat(self, body: ChatBody) -> Response:
         body.refuse_unsupported()
-        prompt = self._render(body.messages, generation_prompt=body.add_generation_prompt)
+        how = {
+            "add_generation_prompt": body.add_generation_prompt,
+            "continue_final_message": body.continue_final_message,
+        }
+        prompt = self._render(body.messages, {**body.chat_template_kwargs, **how}, special=body.add_special_tokens)
         wanted = body.max_completion_tokens or body.max_tokens
         return await self._answer(answers.CHAT, body, [(prompt, "")], wanted)
 
@@ -79,7 +85,7 @@ class _Routes:
         body.refuse_unsupported()
         prompts: list[tuple[list[int], str]] = []
         for prompt in body.prompts():
-            tokens = self._encode(prompt) if isinstance(prompt, str) else prompt
+            tokens = self._encode(prompt, special=body.add_special_tokens) if isinstance(prompt, str) else prompt
             text = prompt if isinstance(prompt, str) else self._engine.loaded.tokenizer.decode(prompt)
             prompts.append((tokens, text if body.echo else ""))
         return await self._answer(answers.TEXT, body, prompts, body.max_tokens or DEFAULT_COMPLETION_TOKENS)
@@ -91,7 +97,9 @@ class _Routes:
         numbered = [entry for entry in prompts for _ in range(body.n)]
         choices = [self._choice(i, body, adapter, tokens, echo, wanted) for i, (tokens, echo) in enumerate(numbered)]
         total = sum(len(tokens) for tokens, _ in prompts)
-        answer = Answer(form, body.model or self._engine.model_name, choices, self._engine.generate, total)
+        answer = Answer(
+            form, body.model or self._engine.model_name, choices, self._engine.generate, total, body.request_id
+        )
         if not body.stream:
             whole = await answer.whole()
             self._count(choices)
@@ -114,8 +122,10 @@ class _Routes:
             )
             raise Refused(400, message, param="max_tokens", code="context_length_exceeded")
         loaded = self._engine.loaded
-        job = Job(tuple(tokens), wanted or room, body.sampling(), adapter, body.extra_arguments())
-        return Choice(index, job, TextStream(loaded.tokenizer, body.stop_strings, loaded.end_tokens), echo)
+        ends = body.ends(loaded.end_tokens)
+        job = Job(tuple(tokens), wanted or room, body.sampling(), ends, adapter, body.extra_arguments())
+        shown = {"show_special": body.skip_special_tokens is False, "show_end": body.include_stop_str_in_output}
+        return Choice(index, job, TextStream(loaded.tokenizer, body.stop_strings, ends, **shown), echo)
 
     def _adapter(self, model: str | None) -> str | None:
         if model in (None, "", self._engine.model_name):
@@ -128,25 +138,26 @@ class _Routes:
     def _encode(self, text: str, *, special: bool = True) -> list[int]:
         return list(self._engine.loaded.tokenizer(text, add_special_tokens=special)["input_ids"])
 
-    def _render(self, messages: list[dict[str, Any]], *, generation_prompt: bool) -> list[int]:
+    def _render(self, messages: list[dict[str, Any]], how: Mapping[str, Any], *, special: bool = False) -> list[int]:
         tokenizer = self._engine.loaded.tokenizer
         if tokenizer.chat_template is None:
             cure = "start the server with --chat-template=FILE, or use /v1/completions"
             raise Refused(
                 400, f"The tokenizer of {self._engine.model_name} has no chat template; {cure}.", param="messages"
             )
+        readable = plain(messages)
         try:
-            text = tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=generation_prompt)
+            text = tokenizer.apply_chat_template(readable, tokenize=False, **how)
         except Exception as error:
             # The template is a program of the model's authors; whatever it raises is about these messages.
             raise Refused(
                 400, f"The model's chat template refuses these messages: {error}", param="messages"
             ) from error
-        return self._encode(text, special=False)
+        return self._encode(text, special=special)
 
     async def tokenize(self, body: TokenizeBody) -> dict[str, Any]:
         if body.messages is not None:
-            tokens = self._render(body.messages, generation_prompt=body.add_generation_prompt)
+            tokens = self._render(body.messages, {"add_generation_prompt": body.add_generation_prompt})
         else:
             tokens = self._encode(body.prompt or "", special=body.add_special_tokens)
         return {"count": len(tokens), "max_model_len": self._engine.max_model_len, "tokens": tokens}
@@ -194,4 +205,5 @@ async def _invalid(_request: Request, error: Exception) -> Response:
     assert isinstance(error, RequestValidationError)  # noqa: S101 - registered for this type alone
     first = error.errors()[0]
     where = ".".join(str(part) for part in first["loc"] if part != "body")
-    return await _refused(_request, Refused(400, f"{where or 'body'}: {first['msg']}", param=where or None))
+    sent = "" if first["type"] == "missing" else f" ({shown(first['input'])} was sent)"
+    return await _refused(_request, Refused(400, f"{where or 'body'}: {first['msg']}{sent}", param=where or None))

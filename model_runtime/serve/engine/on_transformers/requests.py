@@ -2,31 +2,62 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import json
+import logging
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from model_runtime.serve.engine.on_transformers.job import Sampling
 
+log = logging.getLogger(__name__)
+
 MAX_CHOICES = 16
-_NEUTRAL: Mapping[str, tuple[Any, ...]] = {
-    "logprobs": (None, False),
-    "top_logprobs": (None, 0),
-    "tools": (None, []),
-    "tool_choice": (None, "none", "auto"),
-    "functions": (None, []),
+MOST_SHOWN = 100
+"""Characters of a value in a refusal."""
+_CURE = "leave it out, or serve with --engine=vllm on a GPU of compute capability 8.0 or newer"
+_OFF: tuple[Any, ...] = (None, False)
+_EMPTY: tuple[Any, ...] = (None, [], {})
+_NONE: tuple[Any, ...] = (None,)
+NEUTRAL: Mapping[str, tuple[Any, ...]] = {
+    **dict.fromkeys(("logprobs", "return_token_ids", "return_tokens_as_token_ids", "return_weight_versions"), _OFF),
+    **dict.fromkeys(("echo", "return_prompt_text", "store", "use_beam_search", "watermarking"), _OFF),
+    **dict.fromkeys(("tools", "functions", "logit_bias", "allowed_token_ids", "bad_words", "documents"), _EMPTY),
+    **dict.fromkeys(("media_io_kwargs", "mm_processor_kwargs", "vllm_xargs"), _EMPTY),
+    **dict.fromkeys(("seed", "structured_outputs", "prompt_embeds", "prompt_logprobs", "logprob_token_ids"), _NONE),
+    **dict.fromkeys(("guided_json", "guided_regex", "guided_choice", "guided_grammar", "chat_template"), _NONE),
+    **dict.fromkeys(("reasoning_effort", "cache_salt", "kv_transfer_params", "ec_transfer_params"), _NONE),
+    **dict.fromkeys(("repetition_detection", "truncate_prompt_tokens", "truncation_side"), _NONE),
+    **dict.fromkeys(("audio", "prediction", "verbosity", "web_search_options"), _NONE),
+    **dict.fromkeys(("top_logprobs", "presence_penalty", "frequency_penalty", "priority"), (None, 0)),
+    **dict.fromkeys(("best_of", "length_penalty", "stream_interval"), (None, 1)),
+    **dict.fromkeys(("tool_choice", "function_call"), (None, "none", "auto")),
     "response_format": (None, {"type": "text"}),
-    "logit_bias": (None, {}),
-    "presence_penalty": (None, 0),
-    "frequency_penalty": (None, 0),
+    "routed_experts_prompt_start": (None, 0),
+    "spaces_between_special_tokens": (None, True),
+    "thinking_token_budget": (None, -1),
+    "modalities": (None, ["text"]),
     "suffix": (None, ""),
-    "best_of": (None, 1),
-    "use_beam_search": (None, False),
-    "structured_outputs": (None,),
-    "seed": (None,),
 }
 """Fields of the OpenAI routes and of vLLM that this engine has not, with the values that ask for nothing."""
+HARMLESS = {
+    *(
+        "include_reasoning",
+        "metadata",
+        "mm_payload",
+        "parallel_tool_calls",
+        "prompt_cache_key",
+        "prompt_cache_retention",
+    ),
+    *("return_mm_kwargs", "return_token_offsets", "safety_identifier", "service_tier", "session_id", "user"),
+}
+"""Fields that change no answer of a server without what they are about: bookkeeping, other routes, tools, reasoning parsers."""
+
+
+def shown(value: Any) -> str:
+    """A value of a request as it is told: JSON, and not more of it than a line holds."""
+    return json.dumps(value, default=str)[:MOST_SHOWN]
 
 
 class Refused(Exception):
@@ -47,6 +78,8 @@ class Refused(Exception):
 class StreamOptions(BaseModel):
     """`stream_options`."""
 
+    model_config = ConfigDict(extra="allow")
+
     include_usage: bool = False
 
 
@@ -62,8 +95,14 @@ class GenerationBody(BaseModel):
     top_p: float | None = Field(None, gt=0, le=1)
     top_k: int | None = Field(None, ge=-1)
     repetition_penalty: float | None = Field(None, gt=0)
+    min_p: float | None = Field(None, ge=0, le=1)
     min_tokens: int | None = Field(None, ge=0)
     stop: str | list[str] | None = None
+    stop_token_ids: list[int] | None = None
+    include_stop_str_in_output: bool = False
+    ignore_eos: bool = False
+    skip_special_tokens: bool | None = None
+    request_id: str | None = None
     stream: bool = False
     stream_options: StreamOptions | None = None
     generate_kwargs: dict[str, Any] = Field(default_factory=dict)
@@ -87,16 +126,50 @@ class GenerationBody(BaseModel):
         extra = dict(self.generate_kwargs)
         if self.repetition_penalty not in (None, 1.0):
             extra["repetition_penalty"] = self.repetition_penalty
-        if self.min_tokens:
+        if self.min_p:
+            extra["min_p"] = self.min_p
+        if self.min_tokens and self.ends([0]):
             extra["min_new_tokens"] = self.min_tokens
         return extra
 
+    def ends(self, models_own: Sequence[int]) -> tuple[int, ...]:
+        """The tokens that end an answer."""
+        return (*(() if self.ignore_eos else models_own), *(self.stop_token_ids or ()))
+
     def refuse_unsupported(self) -> None:
-        """Raises Refused for a field that asks for something this engine has not."""
-        for name, value in (self.model_extra or {}).items():
-            if name in _NEUTRAL and value not in _NEUTRAL[name]:
-                cure = "leave it out, or serve with --engine=vllm on a GPU of compute capability 8.0 or newer"
-                raise Refused(400, f"{name} is not supported by the Transformers engine; {cure}.", param=name)
+        """Raises Refused for a field that asks for something this engine has not; names unknown fields in the log, as vLLM does."""
+        more = dict(self.model_extra or {})
+        more |= {f"stream_options.{name}": value for name, value in self._stream_extra().items()}
+        for name, value in more.items():
+            if _asks(value, NEUTRAL.get(name) or (_OFF if name.startswith("stream_options.") else ())):
+                message = f"{name}={shown(value)} is not supported by the Transformers engine; {_CURE}."
+                raise Refused(400, message, param=name)
+        unknown = sorted(more.keys() - NEUTRAL.keys() - HARMLESS)
+        if unknown:
+            log.warning("fields of a request that this server does not know are ignored: %s", shown(unknown))
+
+    def _stream_extra(self) -> Mapping[str, Any]:
+        return (self.stream_options and self.stream_options.model_extra) or {}
+
+
+def _asks(value: Any, neutral: tuple[Any, ...]) -> bool:
+    """Whether a value asks for something; 0 is not false: `logprobs: 0` asks for those of the chosen tokens."""
+    return bool(neutral) and not any(value == n and isinstance(value, bool) == isinstance(n, bool) for n in neutral)
+
+
+def plain(messages: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """The messages, with content in parts as one text, as templates of text models want it; Refused for other parts."""
+    return [{**m, "content": _text(m["content"])} if "content" in m else dict(m) for m in messages]
+
+
+def _text(content: Any) -> Any:
+    if not isinstance(content, list):
+        return content
+    other = next((part for part in content if not (isinstance(part, dict) and isinstance(part.get("text"), str))), None)
+    if other is not None:
+        message = f"messages: the part {shown(other)} is not supported; send parts with a `text`."
+        raise Refused(400, message, param="messages")
+    return "\n".join(part["text"] for part in content)
 
 
 class ChatBody(GenerationBody):
@@ -105,6 +178,19 @@ class ChatBody(GenerationBody):
     messages: list[dict[str, Any]] = Field(min_length=1)
     max_completion_tokens: int | None = Field(None, ge=1)
     add_generation_prompt: bool = True
+    continue_final_message: bool = False
+    add_special_tokens: bool = False
+    chat_template_kwargs: dict[str, Any] = Field(default_factory=dict)
+
+    @field_validator("chat_template_kwargs")
+    @classmethod
+    def _are_the_templates(cls, value: dict[str, Any]) -> dict[str, Any]:
+        taken = sorted(
+            value.keys() & {"chat_template", "tokenize", "tools", "documents", "return_dict", "return_tensors"}
+        )
+        if taken:
+            raise ValueError(f"{', '.join(taken)} cannot be set here; leave it out")
+        return value
 
 
 class CompletionBody(GenerationBody):
@@ -112,6 +198,7 @@ class CompletionBody(GenerationBody):
 
     prompt: str | list[str] | list[int] | list[list[int]]
     echo: bool = False
+    add_special_tokens: bool = True
 
     def prompts(self) -> list[str | list[int]]:
         """One entry for each prompt."""

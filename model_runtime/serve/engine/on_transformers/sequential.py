@@ -18,9 +18,8 @@ from model_runtime.serve.engine.on_transformers.job import GenerationFailed, Job
 class SequentialRunner:
     """Owns one worker thread."""
 
-    def __init__(self, model: Any, end_tokens: list[int], pad_token: int | None) -> None:
+    def __init__(self, model: Any, pad_token: int | None) -> None:
         self._model = model
-        self._end_tokens = end_tokens
         self._pad_token = pad_token
         self._pool = ThreadPoolExecutor(max_workers=1, thread_name_prefix="generate")
         self._stopped = False
@@ -73,7 +72,7 @@ class SequentialRunner:
                 "top_k": sampling.top_k,
                 "top_p": float(sampling.top_p),
             }
-        limits = {"max_new_tokens": job.max_new_tokens, "eos_token_id": self._end_tokens or None}
+        limits = {"max_new_tokens": job.max_new_tokens, "eos_token_id": list(job.ends) or [-1]}
         return {**chosen, **limits, "pad_token_id": self._pad_token, **job.generate_kwargs}
 
     def trouble(self) -> str | None:

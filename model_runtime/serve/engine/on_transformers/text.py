@@ -12,9 +12,19 @@ UNFINISHED = "�"
 class TextStream:
     """Collects the tokens of one answer; `add` returns the text that is certain by now."""
 
-    def __init__(self, tokenizer: Any, stop: Sequence[str] = (), end_tokens: Sequence[int] = ()) -> None:
+    def __init__(
+        self,
+        tokenizer: Any,
+        stop: Sequence[str] = (),
+        end_tokens: Sequence[int] = (),
+        *,
+        show_special: bool = False,
+        show_end: bool = False,
+    ) -> None:
+        """`show_special`: special tokens are text too; `show_end`: so are the stop string, and the token, that ended it."""
         self._tokenizer = tokenizer
         self._end_tokens = frozenset(end_tokens)
+        self._show_special, self._show_end = show_special, show_end
         self._stop = [text for text in stop if text]
         self._tokens: list[int] = []
         self._decoded_from = 0
@@ -23,10 +33,13 @@ class TextStream:
         self._held = ""
         """Decoded, but possibly the beginning of a stop string."""
         self.stopped = False
+        self.ended = False
+        """Whether the model itself ended the answer."""
 
     def add(self, tokens: Sequence[int]) -> str:
         """The next certain piece of text; "" while a character is incomplete or a stop string may be starting."""
-        self._tokens += tokens
+        self.ended = bool(tokens) and tokens[-1] in self._end_tokens
+        self._tokens += tokens[:-1] if self.ended and not self._show_end else tokens
         window = self._decode()
         if window.endswith(UNFINISHED) or self.stopped:
             return ""
@@ -37,25 +50,22 @@ class TextStream:
             self._window_read = self._decode()
         return self._release(self._held + new, final=False)
 
-    @property
-    def ended(self) -> bool:
-        """Whether the model itself ended the answer."""
-        return bool(self._tokens) and self._tokens[-1] in self._end_tokens
-
     def finish(self) -> str:
         """What was held back."""
         window = self._decode()
         return "" if self.stopped else self._release(self._held + window[len(self._window_read) :], final=True)
 
     def _decode(self) -> str:
-        return str(self._tokenizer.decode(self._tokens[self._decoded_from :], skip_special_tokens=True))
+        return str(
+            self._tokenizer.decode(self._tokens[self._decoded_from :], skip_special_tokens=not self._show_special)
+        )
 
     def _release(self, text: str, *, final: bool) -> str:
         for stop in self._stop:
             at = text.find(stop)
             if at >= 0:
                 self.stopped, self._held = True, ""
-                return text[:at]
+                return text[: at + len(stop) * self._show_end]
         keep = 0 if final else max((_overlap(text, stop) for stop in self._stop), default=0)
         self._held = text[len(text) - keep :]
         return text[: len(text) - keep]
