@@ -11,7 +11,7 @@ say "yamllint"
 say "shellcheck"
 "$bin/shellcheck" hack/image/*.sh hack/checks/*.sh .ci/run
 say "hadolint"
-"$bin/hadolint" Dockerfile
+"$bin/hadolint" Dockerfile model_runtime/Dockerfile
 say "bandit"
 "$bin/bandit" --quiet -c hack/checks/bandit.yaml --severity-level medium --recursive controller_runtime gpu_provisioner kaito_controller
 say "detect-secrets"
@@ -26,3 +26,4 @@ say "checkov (manifests and Dockerfile)"
 say "trivy config"
 "$bin/trivy" config --quiet --skip-check-update --skip-version-check --exit-code 1 --ignorefile hack/checks/trivyignore.yaml manifests/install.yaml
 "$bin/trivy" config --quiet --skip-check-update --skip-version-check --exit-code 1 --ignorefile hack/checks/trivyignore.yaml Dockerfile
+"$bin/trivy" config --quiet --skip-check-update --skip-version-check --exit-code 1 --ignorefile hack/checks/trivyignore.yaml model_runtime/Dockerfile

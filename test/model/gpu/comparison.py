@@ -18,6 +18,7 @@ from test.model.gpu.load import Load, Measured, measure
 from test.model.serve.running import serving
 
 ROUNDS = 3
+PEOPLES_ROUNDS = 7
 MODEL = "compared"
 
 
@@ -38,13 +39,20 @@ class Comparison:
         """What ours adds to the time to the first token, medians, in seconds."""
         return _median(self.ours, "first_token_s") - _median(self.plain, "first_token_s")
 
+    @property
+    def added_token_s(self) -> float:
+        """What ours adds to each token, over all clients together, in seconds."""
+        return 1 / _median(self.ours, "tokens_per_s") - 1 / _median(self.plain, "tokens_per_s")
+
     def __str__(self) -> str:
         rows = [("ours", self.ours), ("plain vllm serve", self.plain)]
         told = [
             f"{name}: {_median(runs, 'tokens_per_s'):.1f} tokens/s, first token after {_median(runs, 'first_token_s') * 1000:.1f} ms"
             for name, runs in rows
         ]
-        return "\n".join([*told, f"throughput {self.throughput:.3f}, added {self.added_s * 1000:+.2f} ms"])
+        added = f"added {self.added_s * 1000:+.2f} ms to the first token, {self.added_token_s * 1000:+.3f} ms to each"
+        rounds = ", ".join(f"{m.tokens_per_s / t.tokens_per_s:.3f}" for m, t in zip(self.ours, self.plain, strict=True))
+        return "\n".join([*told, f"throughput {self.throughput:.3f} (each round {rounds}), {added}"])
 
 
 def _median(runs: Sequence[Measured], name: str) -> float:
@@ -52,7 +60,12 @@ def _median(runs: Sequence[Measured], name: str) -> float:
 
 
 def compare(
-    folder: Path, flags: Sequence[str], loads: Mapping[str, Load], environment: Mapping[str, str], start_s: float
+    folder: Path,
+    flags: Sequence[str],
+    loads: Mapping[str, Load],
+    environment: Mapping[str, str],
+    start_s: float,
+    rounds: int = ROUNDS,
 ) -> dict[str, Comparison]:
     """Both servers at once on one machine, asked in turns; each flag is our server's."""
     (folder / "ours").mkdir()
@@ -62,26 +75,28 @@ def compare(
         arguments = plain.arguments_of(server.process.output)
         env = {"PATH": os.environ["PATH"], "HOME": str(folder), "OMP_NUM_THREADS": "1", **environment}
         with plain.serving(folder / "plain", arguments, env, start_s) as url:
-            return {name: _in_turns(server.url, url, load) for name, load in loads.items()}
+            return {name: _in_turns(server.url, url, load, rounds) for name, load in loads.items()}
 
 
-def _in_turns(ours: str, other: str, load: Load) -> Comparison:
+def _in_turns(ours: str, other: str, load: Load, rounds: int) -> Comparison:
     warm = Load(load.clients, load.clients, load.tokens)
     for url in (ours, other):
         measure(url, MODEL, warm)
     mine, theirs = [], []
-    for _ in range(ROUNDS):
-        mine.append(measure(ours, MODEL, load))
-        theirs.append(measure(other, MODEL, load))
+    for number in range(rounds):
+        # Who is asked first changes, so that neither always follows the other's idle time.
+        turns = [(ours, mine), (other, theirs)]
+        for url, found in turns if number % 2 else reversed(turns):
+            found.append(measure(url, MODEL, load))
     return Comparison(mine, theirs)
 
 
 def main(argv: list[str]) -> int:
     """For people."""
-    loads = {"16 clients": Load(16, 32, 32), "one client": Load(1, 8, 16)}
+    loads = {"16 clients": Load(16, 64, 32), "one client": Load(1, 16, 16)}
     passed = {name: os.environ[name] for name in os.environ if name.startswith("VLLM_")}
     with tempfile.TemporaryDirectory() as work:
-        for name, found in compare(Path(work), argv, loads, passed, 900.0).items():
+        for name, found in compare(Path(work), argv, loads, passed, 900.0, PEOPLES_ROUNDS).items():
             print(f"{name}\n{found}")
     return 0
 

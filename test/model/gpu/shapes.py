@@ -5,48 +5,26 @@ The tokenizer is the tests' small one; words beyond its 512 are generated and sh
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 CONTEXT = 4096
-_SEVEN_B = {"hidden_size": 4096, "num_hidden_layers": 32, "num_attention_heads": 32, "intermediate_size": 14336}
-
-
-def _phi_3_mini() -> Any:
-    from transformers import Phi3Config
-
-    return Phi3Config(
-        vocab_size=32064,
-        hidden_size=3072,
-        intermediate_size=8192,
-        num_hidden_layers=32,
-        num_attention_heads=32,
-        num_key_value_heads=32,
-        max_position_embeddings=CONTEXT,
-    )
-
-
-def _llama_3_8b() -> Any:
-    from transformers import LlamaConfig
-
-    return LlamaConfig(**_SEVEN_B, vocab_size=128256, num_key_value_heads=8, max_position_embeddings=CONTEXT)
-
-
-def _mistral_7b() -> Any:
-    from transformers import MistralConfig
-
-    return MistralConfig(
-        **_SEVEN_B, vocab_size=32768, num_key_value_heads=8, max_position_embeddings=CONTEXT, sliding_window=None
-    )
-
-
-SHAPES: dict[str, Callable[[], Any]] = {
-    "phi-3-mini": _phi_3_mini,
-    "llama-3-8b": _llama_3_8b,
-    "mistral-7b": _mistral_7b,
+_ALL = {"num_hidden_layers": 32, "num_attention_heads": 32, "max_position_embeddings": CONTEXT}
+_SEVEN_B = {**_ALL, "hidden_size": 4096, "intermediate_size": 14336, "num_key_value_heads": 8}
+SHAPES: dict[str, tuple[str, dict[str, Any]]] = {
+    "phi-3-mini": ("phi3", {**_ALL, "vocab_size": 32064, "hidden_size": 3072, "intermediate_size": 8192}),
+    "llama-3-8b": ("llama", {**_SEVEN_B, "vocab_size": 128256}),
+    "mistral-7b": ("mistral", {**_SEVEN_B, "vocab_size": 32768, "sliding_window": None}),
 }
-"""3.8, 8.0 and 7.2 billion parameters."""
+"""Type of the model and its numbers, by name: 3.8, 8.0 and 7.2 billion parameters."""
+
+
+def configuration(name: str) -> Any:
+    """Transformers' configuration of a shape."""
+    from transformers import AutoConfig
+
+    kind, numbers = SHAPES[name]
+    return AutoConfig.for_model(kind, **numbers)
 
 
 def write(name: str, folder: Path, *, device: str = "cuda") -> Path:
@@ -57,7 +35,7 @@ def write(name: str, folder: Path, *, device: str = "cuda") -> Path:
     from test.support import tiny_models
 
     tokens = tiny_models.tokenizer()
-    config = SHAPES[name]()
+    config = configuration(name)
     config.eos_token_id, config.bos_token_id = tokens.eos_token_id, tokens.eos_token_id
     config.pad_token_id = tokens.pad_token_id
     with torch.device(device):

@@ -43,6 +43,8 @@ def test_a_comparison_takes_the_medians_of_its_rounds() -> None:
     compared = Comparison(ours, other)
     assert compared.throughput == pytest.approx(0.97)
     assert compared.added_s == pytest.approx(0.002)
+    assert compared.added_token_s == pytest.approx(1 / 97 - 1 / 100)
+    assert "throughput 0.970 (each round 0.970, 0.327, 0.222)" in str(compared)
 
 
 def test_plain_vllm_gets_the_arguments_that_ours_logged() -> None:
@@ -53,5 +55,5 @@ def test_plain_vllm_gets_the_arguments_that_ours_logged() -> None:
 @pytest.mark.parametrize("shape", shapes.SHAPES)
 def test_a_shape_has_as_many_parameters_as_the_model_it_stands_for(shape: str) -> None:
     with torch.device("meta"):
-        model = AutoModelForCausalLM.from_config(shapes.SHAPES[shape]())
+        model = AutoModelForCausalLM.from_config(shapes.configuration(shape))
     assert sum(weight.numel() for weight in model.parameters()) == pytest.approx(PARAMETERS[shape], rel=0.003)
