@@ -42,9 +42,10 @@ def no_thread_outlives_its_test() -> Iterator[None]:
 @pytest.fixture(autouse=True)
 def log_configuration_is_local() -> Iterator[None]:
     root = logging.getLogger()
-    handlers, level = list(root.handlers), root.level
+    handlers, level, disabled = list(root.handlers), root.level, root.manager.disable
     yield
     root.setLevel(level)
+    logging.disable(disabled)
     for handler in [handler for handler in root.handlers if handler not in handlers]:
         root.removeHandler(handler)
     structlog.reset_defaults()
