@@ -66,26 +66,26 @@ REASONS: tuple[ReasonEntry, ...] = (
     ReasonEntry(
         WAITING_FOR_TURN,
         "MachineLaunched",
-        "More pools are wanted than our request budget to {cloud} lets us order at once; nothing was sent for this Machine yet.",
+        "More pools are wanted than the request budget for {cloud} allows at once; nothing has been sent for this Machine yet.",
         "Wait: namespaces take turns, and the launch limit does not run. {budget_flags} set it.",
     ),
     ReasonEntry(
         CLOUD_BUSY,
         "MachineLaunched",
         "{service} is running another operation on the cluster or pool and refuses a second one.",
-        "Wait; retried by itself.",
+        "Wait; it is retried automatically.",
     ),
     ReasonEntry(
         CLOUD_THROTTLED,
         "MachineLaunched",
-        "{cloud} asked for fewer requests.",
-        "Wait; retried when {cloud} allows it.",
+        "{cloud} is throttling our requests.",
+        "Wait; it is retried when {cloud} allows it.",
     ),
     ReasonEntry(
         QUOTA_EXCEEDED,
         "MachineLaunched",
-        "The subscription has not enough cores of the VM family in the region.",
-        "Ask for more quota of the named family and region, or free cores; retried slowly.",
+        "The subscription does not have enough cores of the VM family in the region.",
+        "Ask for more quota of the named family and region, or free cores; it is retried slowly.",
     ),
     ReasonEntry(
         INSTANCE_TYPE_NOT_OFFERED,
@@ -97,24 +97,24 @@ REASONS: tuple[ReasonEntry, ...] = (
         INSUFFICIENT_CAPACITY,
         "MachineLaunched",
         "{cloud} has no free machines of the requested instance types right now.",
-        "Wait, list more instance types, or use another zone or region; retried by itself.",
+        "Wait, list more instance types, or use another zone or region; it is retried automatically.",
     ),
     ReasonEntry(
         INVALID_MACHINE,
         "MachineLaunched",
         "A field of the Machine cannot be turned into {a_pool}, or {service} refused its value.",
-        "Correct the named field in what ordered the Machine; only one that was made by hand is deleted and created by hand.",
+        "Correct the named field in what ordered the Machine; a Machine that was made by hand has to be deleted and recreated.",
     ),
     ReasonEntry(
         POOL_NAME_TAKEN,
         "MachineLaunched",
-        "{A_pool} with the Machine's name exists and does not carry our mark; it is not touched.",
+        "{A_pool} with the Machine's name exists and does not carry our tag; it is not touched.",
         "Give the Machine another name, or delete that pool if it is not needed.",
     ),
     ReasonEntry(
         POOL_CONFLICT,
         "MachineLaunched",
-        "Another writer changed the {pool} at the same time, or a former Machine of this name still owns it.",
+        "Another writer changed the {pool} at the same time, or an earlier Machine of this name still owns it.",
         "Wait; the pool is read again. If it persists, find who else edits the pool.",
     ),
     ReasonEntry(
@@ -126,17 +126,17 @@ REASONS: tuple[ReasonEntry, ...] = (
     ReasonEntry(
         LAUNCH_FAILED,
         "MachineLaunched",
-        "{cloud} failed in a way that is not in our tables; the message holds its own words and code.",
-        "Read the message; retried with backoff.",
+        "{cloud} failed with an error that is not in our tables; the message has its own words and code.",
+        "Read the message; it is retried with backoff.",
     ),
     ReasonEntry(
         LAUNCH_TIMEOUT,
         "MachineLaunched",
         "No {pool} was ready within the launch limit; the Machine is deleted.",
-        "See the last reason before this one; the creator may make a new Machine.",
+        "See the previous reason; the creator may make a new Machine.",
     ),
     ReasonEntry(
-        MACHINE_NOT_LAUNCHED, "MachineRegistered", "The step before has not happened yet.", "See MachineLaunched."
+        MACHINE_NOT_LAUNCHED, "MachineRegistered", "The previous step has not happened yet.", "See MachineLaunched."
     ),
     ReasonEntry(
         NODE_NOT_FOUND,
@@ -166,7 +166,7 @@ REASONS: tuple[ReasonEntry, ...] = (
         STARTUP_TAINTS_EXIST,
         "MachineInitialized",
         "A startup taint of the Machine is still on the Node.",
-        "Whoever owns the taint has to remove it.",
+        "The owner of the taint has to remove it.",
     ),
     ReasonEntry(
         EPHEMERAL_TAINTS_EXIST, "MachineInitialized", "Kubernetes has not finished preparing the Node.", "Wait."
@@ -181,19 +181,19 @@ REASONS: tuple[ReasonEntry, ...] = (
         INITIALIZATION_TIMEOUT,
         "MachineInitialized",
         "The Node was there but not initialized within the limit; the Machine is deleted.",
-        "See the last reason before this one: a startup taint, or a device plugin that does not run.",
+        "See the previous reason: a startup taint, or a device plugin that does not run.",
     ),
     ReasonEntry(
         NODE_DELETED,
         "Ready",
         "Somebody deleted the Node object; the Machine and its {pool} go with it.",
-        "Nothing; its creator makes a new one.",
+        "None needed; its creator makes a new one.",
     ),
     ReasonEntry(
         NODE_UNHEALTHY,
         "Ready",
         "The Node was not Ready for longer than the unhealthy limit while its pool was running; the Machine is deleted.",
-        "Nothing; its creator makes a new one.",
+        "None needed; its creator makes a new one.",
     ),
     ReasonEntry(
         POOL_IN_MAINTENANCE,
@@ -204,8 +204,8 @@ REASONS: tuple[ReasonEntry, ...] = (
     ReasonEntry(
         POOL_GONE,
         "Ready",
-        "The {pool} was deleted behind our back; the Machine is deleted.",
-        "Nothing; its creator makes a new one.",
+        "Somebody else deleted the {pool}; the Machine is deleted.",
+        "None needed; its creator makes a new one.",
     ),
     ReasonEntry(
         DRAINING,
@@ -217,12 +217,12 @@ REASONS: tuple[ReasonEntry, ...] = (
         POOL_DELETING,
         "Ready",
         "The Machine is being deleted and its {pool} is not gone yet.",
-        "Wait; if {cloud} refuses, the message holds its words.",
+        "Wait; if {cloud} refuses, the message has its words.",
     ),
     ReasonEntry(
         POOL_NOT_OWNED,
         "Ready",
-        "The Machine is being deleted, and the {pool} behind it does not carry our mark: it is not ours to delete and goes on costing.",
+        "The Machine is being deleted, and the {pool} behind it does not carry our tag: it is not ours to delete and still costs money.",
         "Adopt the pool (`--adopt-unmarked-pools`, or the tag in the message) or delete it by hand; the Machine then goes by itself.",
     ),
 )

@@ -94,15 +94,15 @@ MODEL_DOES_NOT_FIT = _terminal(
 INTERNAL_ERROR = _trouble(
     "InternalError",
     (WORKSPACE_READY,),
-    "The controller fails at this Workspace in a way that it did not foresee; nothing is changed here meanwhile, and the others go on.",
-    "Report it with the traceback from the controller's log; it is tried again slowly, and at each change of the Workspace.",
+    "The controller hits an unexpected error while reconciling this Workspace; it changes nothing here meanwhile, and serves the others.",
+    "Report it with the traceback from the controller's log; the controller retries slowly, and at each change of the Workspace.",
 )
 
 CACHE_STALE = _trouble(
     "CacheStale",
     _ALL,
-    "The controller cannot follow the objects that the message names, so what it knows of them may be old.",
-    "Look at /readyz and the log of the controller, and at the API server; nothing is given up or replaced meanwhile.",
+    "The controller cannot watch the objects that the message names, so what it knows about them may be out of date.",
+    "Check the controller's /readyz and log, and the API server; nothing is given up or replaced meanwhile.",
 )
 
 # --- nodes --------------------------------------------------------------------------------------------------------------------------
@@ -114,25 +114,25 @@ MACHINES_PENDING = _waiting(
 MACHINE_FAILING = _trouble(
     "MachineFailing",
     _NODES,
-    "The provisioner reports a failure of a Machine or NodeClaim and goes on trying (quota, capacity, access).",
-    "Remove the cause in the message, which quotes the cloud; the order goes on by itself.",
+    "The provisioner reports a failure of a Machine or NodeClaim and keeps trying (quota, capacity, access).",
+    "Remove the cause that the message quotes from the cloud; the order then continues by itself.",
 )
 MACHINE_REPLACED = _trouble(
     "MachineReplaced",
     _NODES,
-    "A Machine or NodeClaim failed for good; it is removed and the next attempt is made.",
+    "A Machine or NodeClaim failed for good; it is being removed, and another attempt follows.",
     "Read the cloud's reason in the message (quota, capacity, SKU); attempts are limited.",
 )
 SPOT_NODE_EVICTED = _trouble(
     "SpotNodeEvicted",
     _NODES,
-    "The cloud takes a spot node back; it is drained and replaced, and that counts as no failed attempt.",
-    "None needed. For nodes that stay: kaito.sh/capacity-type on-demand, or spot-then-on-demand to go on with them after an eviction.",
+    "The cloud is taking a spot node back; the node is drained and replaced, which does not count as a failed attempt.",
+    "None needed. For nodes that stay, set kaito.sh/capacity-type to on-demand, or to spot-then-on-demand to use them after an eviction.",
 )
 NEXT_INSTANCE_TYPE = _waiting(
     "NextInstanceType",
     _NODES,
-    "The cloud has no quota or capacity for an instance type of the list, or for a spot node, or does not offer it; the next one is tried.",
+    "The cloud has no quota or capacity for an instance type in the list, or for a spot node, or does not offer it; the next one is tried.",
     "None needed. `status.record.passed` holds the cloud's words.",
 )
 MACHINE_ATTEMPTS_EXHAUSTED = _terminal(
@@ -150,13 +150,13 @@ MACHINE_REFUSED = _trouble(
 NODE_LIMIT_REACHED = _trouble(
     "NodeLimitReached",
     _NODES,
-    "Ordering the nodes that are missing would pass what the namespace or the cluster may hold (nodes, GPUs, USD per hour).",
-    "Delete a Workspace that the message names, or have a cluster administrator raise the limit; it goes on by itself once there is room.",
+    "Ordering the missing nodes would exceed what the namespace or the cluster may hold (nodes, GPUs, USD per hour).",
+    "Delete a Workspace that the message names, or have a cluster administrator raise the limit; the order then continues by itself.",
 )
 QUOTA_SHORT = _trouble(
     "QuotaShort",
     _NODES,
-    "By the published quotas and instance types, the missing nodes cannot be had; without `--require-quota` they are ordered all the same.",
+    "By the published quotas and instance types, the missing nodes are not available; without `--require-quota` they are ordered anyway.",
     "Ask the cloud for more cores of the family in the message, free some, or choose another `resource.instanceType`.",
 )
 PROVISIONER_SILENT = _trouble(
@@ -176,13 +176,13 @@ NODE_NOT_READY = _trouble(
     "NodeNotReady",
     _NODES,
     "A chosen node is not Ready.",
-    "kubectl describe node; after the time in the message the node is replaced.",
+    "Run kubectl describe node; the node is replaced at the time in the message.",
 )
 NODE_LOST = _trouble(
     "NodeLost",
     _NODES,
     "A chosen node has vanished from the cluster.",
-    "Wait: after the time in the message it is replaced.",
+    "Wait; it is replaced at the time in the message.",
 )
 GPU_NOT_VISIBLE = _waiting(
     "GPUNotVisible",
@@ -207,20 +207,20 @@ WORKLOAD_PENDING = _waiting("WorkloadPending", _RUN, "The workload exists and ha
 WORKLOAD_REFUSED = _trouble(
     "WorkloadRefused",
     _ALL,
-    "The API server refuses the Service, the workload or its pods; found by a dry run, no node was ordered.",
+    "The API server refuses the Service, the workload or its pods; if a dry run found it, no node was ordered.",
     "Change what the message quotes (quota, policy, a field of the template).",
 )
 NAME_TAKEN = _trouble(
     "NameTaken",
     _ALL,
-    "An object of the name we need exists and belongs to somebody else.",
+    "An object with the name that is needed exists and belongs to somebody else.",
     "Rename or delete that object, or recreate the Workspace under another name.",
 )
 NAME_BEING_FREED = _waiting(
     "NameBeingFreed",
     _ALL,
-    "An object of the name we need is being deleted, or was made for a Workspace of this name that was deleted.",
-    "None needed. If it lasts: remove what keeps the object, as a rule one of its finalizers.",
+    "An object with the name that is needed is being deleted, or was made for a Workspace of this name that was deleted.",
+    "None needed. If it persists, remove what keeps the object, usually one of its finalizers.",
 )
 POD_UNSCHEDULABLE = _trouble(
     "PodUnschedulable",
@@ -228,7 +228,7 @@ POD_UNSCHEDULABLE = _trouble(
     "The scheduler finds no room for the pod on the chosen nodes.",
     "Free the GPUs of the node that the message names, or remove what the scheduler complains about.",
 )
-POD_STARTING = _waiting("PodStarting", _RUN, "Images are pulled and volumes mounted.")
+POD_STARTING = _waiting("PodStarting", _RUN, "Images are being pulled and volumes mounted.")
 IMAGE_PULL_FAILED = _trouble(
     "ImagePullFailed",
     _RUN,
@@ -242,13 +242,13 @@ CONTAINER_CONFIG_INVALID = _trouble(
     "Create what the message names in the Workspace's namespace.",
 )
 MODEL_LOADING = _waiting(
-    "ModelLoading", _SERVE, "The container runs and the model server does not answer its health check yet."
+    "ModelLoading", _SERVE, "The container is running, but the model server does not answer its health check yet."
 )
 CONTAINER_CRASHING = _trouble(
     "ContainerCrashing",
     _RUN,
-    "A container ends again and again; the message has its exit code and last words.",
-    "kubectl logs --previous on the pod that the message names.",
+    "A container keeps exiting; the message has its exit code and last words.",
+    "Run kubectl logs --previous on the pod that the message names.",
 )
 OUT_OF_MEMORY = _trouble(
     "OutOfMemory",
@@ -260,7 +260,7 @@ READINESS_TIMED_OUT = _trouble(
     "ReadinessTimedOut",
     _SERVE,
     "The model server did not become ready within the model's time limit.",
-    "kubectl logs on the pod that the message names.",
+    "Run kubectl logs on the pod that the message names.",
 )
 ROLLING_OUT = _waiting("RollingOut", _SERVE, "The workload is being changed to what the Workspace asks for now.")
 INFERENCE_SERVING = _good(
@@ -294,7 +294,7 @@ TUNING_CONFIG_INVALID = _terminal(
     "Correct the key that the message names in the ConfigMap.",
 )
 JOB_RUNNING = _good("JobRunning", (JOB_STARTED,), "The tuning Job has a running pod.")
-TUNING_IN_PROGRESS = _waiting("TuningInProgress", (WORKSPACE_READY,), "The tuning Job runs.")
+TUNING_IN_PROGRESS = _waiting("TuningInProgress", (WORKSPACE_READY,), "The tuning Job is running.")
 JOB_RESTARTING = _waiting(
     "JobRestarting", _TUNE, "Training depends on something that changed; the old run is removed first."
 )
@@ -312,13 +312,13 @@ DELETING_WORKLOADS = _waiting(
     "DeletingWorkloads",
     (WORKSPACE_DELETING, *_ALL),
     "The workload is being removed.",
-    "Wait, or see why the object in the message stays.",
+    "Wait, or find out why the object in the message remains.",
 )
 DELETING_MACHINES = _waiting(
     "DeletingMachines",
     (WORKSPACE_DELETING, *_ALL),
     "Machines or NodeClaims are being removed; the Workspace stays until they are gone.",
-    "Wait; if it takes long, see the object in the message and the provisioner's log.",
+    "Wait; if it takes long, look at the object in the message and the provisioner's log.",
 )
 RELEASING = _waiting(
     "ReleasingNodes", (WORKSPACE_DELETING, *_ALL), "Everything is gone; the last marks are being removed."

@@ -33,7 +33,7 @@ NOT_SEEN = Reason(
     Severity.WAITING,
     (WORKSPACE_READY,),
     "The controller has not looked at this Workspace yet.",
-    "Wait a moment; if it lasts, see whether the controller runs.",
+    "Wait a moment; if this persists, see whether the controller runs.",
 )
 _DOCTOR = "kubectl kaito doctor"
 

@@ -53,10 +53,10 @@ class NameTakenError(Exception):
         self.reason = reasons.NAME_BEING_FREED
         if is_deleting(live):
             kept = f", kept by finalizers {', '.join(finalizers_of(live)[:5])}" if finalizers_of(live) else ""
-            told = f"Waiting for {what} to be gone, which is being deleted{kept}."
+            told = f"Waiting for {what} to be removed, which is already being deleted{kept}."
         elif _is_of_a_predecessor(owner, workspace):
             told = (
-                f"Waiting for {what} to be gone: it was made for an earlier Workspace {name_of(workspace)}, which was deleted, "
+                f"Waiting for {what} to be removed: it was made for an earlier Workspace {name_of(workspace)}, which was deleted, "
                 "and is left to the garbage collector."
             )
         else:

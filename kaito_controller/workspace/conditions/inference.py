@@ -158,7 +158,7 @@ def until_given_back(snapshot: Snapshot, verdict: Verdict, shown_as: str) -> Ver
     since = max(ready or snapshot.now, _not_ready_since(snapshot, shown_as))
     until = later(since, snapshot.limits.failed_workload_grace_s)
     told = verdict.message.rstrip(".")
-    return Verdict(verdict.reason, f"{told}. The nodes are given back at {rfc3339(until)} if it lasts.", until)
+    return Verdict(verdict.reason, f"{told}. The nodes are given back at {rfc3339(until)} if this persists.", until)
 
 
 def _unready(snapshot: Snapshot, workload: Object) -> Verdict:
@@ -168,11 +168,11 @@ def _unready(snapshot: Snapshot, workload: Object) -> Verdict:
         return _partly(snapshot, workload, cause)
     if cause is not None and cause.reason.severity is Severity.TROUBLE:
         return Verdict(
-            cause.reason, f"{cause.message} The nodes are given back at {rfc3339(gives_up)} if it lasts.", gives_up
+            cause.reason, f"{cause.message} The nodes are given back at {rfc3339(gives_up)} if this persists.", gives_up
         )
     ready_by = gives_up - timedelta(seconds=snapshot.limits.failed_workload_grace_s)
     if snapshot.now >= ready_by:
-        told = f"{_late(snapshot, workload)} The nodes are given back at {rfc3339(gives_up)} if it lasts."
+        told = f"{_late(snapshot, workload)} The nodes are given back at {rfc3339(gives_up)} if this persists."
         return Verdict(reasons.READINESS_TIMED_OUT, told, gives_up)
     if cause is not None:
         return Verdict(cause.reason, f"{cause.message} It has until {rfc3339(ready_by)}.", ready_by)
@@ -207,7 +207,7 @@ def _late(snapshot: Snapshot, workload: Object) -> str:
         if pod
         else f"kubectl describe -n {snapshot.namespace} {workload['kind']}/{name_of(workload)}"
     )
-    return f"{workload['kind']} {name_of(workload)} did not become ready within {snapshot.readiness_timeout_s:.0f} s. Look: {look}."
+    return f"{workload['kind']} {name_of(workload)} did not become ready within {snapshot.readiness_timeout_s:.0f} s. See: {look}."
 
 
 def _not_ready_since(snapshot: Snapshot, shown_as: str = INFERENCE_READY) -> datetime:

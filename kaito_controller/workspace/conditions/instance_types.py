@@ -45,7 +45,7 @@ def last_one(snapshot: Snapshot) -> str:
         return ""
     if snapshot.type_in_use:
         return f" No other instance type is tried while nodes of {snapshot.wanted.candidate.text} are in use."
-    return " None of the list is left to try, so that this one is waited for; the next attempt begins at the first."
+    return " No other entry in the list is left to try, so this one is awaited; the next attempt starts again with the first."
 
 
 def _others(snapshot: Snapshot) -> str:
@@ -60,11 +60,11 @@ def _others(snapshot: Snapshot) -> str:
         and (not entry.former or keys.index(entry.candidate.key) < here)
     ]
     rest = len(told) - LISTED
-    more = f" So it is with {rest} more (status.record.passed)." if rest > 0 else ""
+    more = f" The same applies to {rest} more (status.record.passed)." if rest > 0 else ""
     return "".join(f" {_because(entry)}" for entry in told[:LISTED]) + more
 
 
 def _because(entry: Passed) -> str:
-    what = "is put behind the others" if entry.reason in DEFERRED else "could not be had"
+    what = "is tried after the others" if entry.reason in DEFERRED else "could not be obtained"
     said = shorten(entry.message, QUOTED).rstrip(".")
     return f"{entry.candidate.text} {what}: {': '.join(filter(None, (entry.reason, said)))}."

@@ -63,12 +63,12 @@ def _scarce(snapshot: Snapshot, scarce: Shortage) -> Verdict:
     if snapshot.require_quota:
         return Verdict(
             reasons.QUOTA_SHORT,
-            f"No node is ordered, because {scarce.message}. It goes on by itself once there is room (--require-quota).",
+            f"No node is ordered, because {scarce.message}. The order continues by itself once there is room (--require-quota).",
             later(snapshot.now, LOOK_FOR_ROOM_S),
         )
     return Verdict(
         reasons.QUOTA_SHORT,
-        f"The order will probably be refused: {scarce.message}. It is made all the same, as this may have changed.",
+        f"The order will probably be refused: {scarce.message}. It is placed anyway, because this may have changed.",
     )
 
 
@@ -82,7 +82,7 @@ def _unorderable(snapshot: Snapshot, assignment: Assignment) -> Verdict:
     return Verdict(
         reasons.MODEL_DOES_NOT_FIT,
         f"{assignment.short} of {wanted.count} nodes are missing, and none is ordered, because the model does not fit "
-        f"{wanted.type_text}, which would be: {wanted.unorderable} Create the Workspace anew with such a "
+        f"{wanted.type_text}, which would be: {wanted.unorderable} Recreate the Workspace with such a "
         f"resource.instanceType, or bring nodes with the labels {labels} that hold it.{_told(assignment)}",
     )
 
@@ -106,7 +106,7 @@ def _replacement(snapshot: Snapshot, assignment: Assignment) -> Verdict | None:
         told = f"{_history(snapshot, record)} " if record else ""
         return Verdict(
             reasons.MACHINE_REPLACED,
-            f"{told}Waiting for {machine.kind} {machine.name} to be gone before the next attempt.",
+            f"{told}Waiting for {machine.kind} {machine.name} to be removed before the next attempt.",
         )
     return None
 
@@ -114,8 +114,8 @@ def _replacement(snapshot: Snapshot, assignment: Assignment) -> Verdict | None:
 def _evicted(machine: MachineView, record: Failure) -> Verdict:
     return Verdict(
         reasons.SPOT_NODE_EVICTED,
-        f"{record.message[:1].upper()}{record.message[1:]}. It is drained and replaced, which counts as no failed attempt. "
-        f"Waiting for {machine.kind} {machine.name} to be gone.",
+        f"{record.message[:1].upper()}{record.message[1:]}. It is drained and replaced, which does not count as a failed attempt. "
+        f"Waiting for {machine.kind} {machine.name} to be removed.",
     )
 
 
@@ -301,7 +301,7 @@ def _blind(snapshot: Snapshot, assignment: Assignment, node: NodeView) -> Verdic
 def _too_few(node: NodeView, text: str) -> Verdict:
     """Nothing is wrong with it, so that neither the driver nor waiting is of any use."""
     has = f"{node.instance_type} has no more, so driver and device plugin are in order"
-    return Verdict(reasons.GPU_MISSING, f"{text}: {has}. Create the Workspace anew with a larger instance type.")
+    return Verdict(reasons.GPU_MISSING, f"{text}: {has}. Recreate the Workspace with a larger instance type.")
 
 
 def gpus_per_pod(snapshot: Snapshot, assignment: Assignment) -> int:
@@ -334,9 +334,8 @@ def doubted(snapshot: Snapshot, verdict: Verdict, *kinds: str) -> Verdict:
     named = " and ".join(f"{name}s" for name in _named(snapshot, old))
     return Verdict(
         reasons.CACHE_STALE,
-        f"What is known here of {named} may be old: the API server does not let the controller follow "
-        f"them at present. Nothing is taken for absent, lost or late until it does, and limits count anew from then. "
-        f"/readyz of the controller names the error.",
+        f"What the controller knows about {named} may be out of date: it cannot watch them at the moment. Until it can, "
+        f"nothing counts as absent, lost or late, and time limits start again from then. Its /readyz names the error.",
     )
 
 

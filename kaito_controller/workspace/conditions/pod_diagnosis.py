@@ -172,7 +172,7 @@ def _crash(pod: Object, container: Status, ended: Status) -> Verdict:
             reasons.OUT_OF_MEMORY, f"{where} was killed for lack of memory (exit code {ended.get('exitCode')})."
         )
     look = f"kubectl logs --previous -n {pod['metadata'].get('namespace')} {name_of(pod)} -c {container.get('name')}"
-    return Verdict(reasons.CONTAINER_CRASHING, f"{where} {_end(ended)}. Look: {look}")
+    return Verdict(reasons.CONTAINER_CRASHING, f"{where} {_end(ended)}. See: {look}")
 
 
 def _end(ended: Status) -> str:

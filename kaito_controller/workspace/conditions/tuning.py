@@ -91,7 +91,9 @@ def _before(snapshot: Snapshot, job: Object | None, obsolete: str, nodes: Verdic
         return nodes
     if job is not None:
         why = obsolete or "it is being deleted"
-        return Verdict(reasons.JOB_RESTARTING, f"Waiting for Job {name_of(job)} to be gone before the next run: {why}.")
+        return Verdict(
+            reasons.JOB_RESTARTING, f"Waiting for Job {name_of(job)} to be removed before the next run: {why}."
+        )
     if snapshot.refusal is not None and not snapshot.refusal.machine:
         return Verdict(snapshot.refusal.reason, snapshot.refusal.message)
     return Verdict(reasons.WORKLOAD_PENDING, f"Job {snapshot.name} is being created on the chosen nodes.")

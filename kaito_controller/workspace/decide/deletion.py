@@ -50,7 +50,7 @@ def deletion_verdict(remains: Remains) -> Verdict:
     """What the deletion waits for."""
     if remains.objects:
         names = ", ".join(f"{obj['kind']} {name_of(obj)}" for obj in remains.objects[:4])
-        return Verdict(reasons.DELETING_WORKLOADS, f"Waiting for {names} to be gone.")
+        return Verdict(reasons.DELETING_WORKLOADS, f"Waiting for {names} to be removed.")
     if remains.machines:
         return Verdict(reasons.DELETING_MACHINES, _machines(remains.machines))
     names = ", ".join(node.name for node in remains.claimed[:4])
@@ -66,4 +66,4 @@ def _machines(machines: tuple[MachineView, ...]) -> str:
     since = f" {first.kind} {first.name} has been terminating since {rfc3339(first.since)}." if first.since else ""
     said = first.phase is MachinePhase.DELETING and first.reason != deleted_by_others(first.kind)
     told = f" It says {first.reason}: {shorten(first.message, 300)}" if said else ""
-    return f"Waiting for {names}{more} to be gone.{since}{told}"
+    return f"Waiting for {names}{more} to be removed.{since}{told}"

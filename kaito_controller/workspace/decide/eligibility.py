@@ -49,7 +49,7 @@ def passed_over(snapshot: Snapshot, taken: Iterable[str]) -> tuple[str, ...]:
     reasons = ((n.name, obstacle(n, snapshot)) for n in sorted(others, key=lambda node: node.name))
     told += [f"Node {name} matches and is not used: it {why}." for name, why in reasons if why]
     rest = len(told) - LISTED
-    return (*told[:LISTED], *((f"So it is with {rest} more.",) if rest > 0 else ()))
+    return (*told[:LISTED], *((f"The same applies to {rest} more.",) if rest > 0 else ()))
 
 
 def _absent_or(snapshot: Snapshot, name: str) -> str:

@@ -147,7 +147,7 @@ def _in_namespace(account: Account, found: _Beyond, nodes: int) -> str:
     broken = f" The annotation {found.key} of the namespace cannot be read." if found.key in account.unread else ""
     return (
         f"{_not_ordered(account, found, nodes)} Workspaces of namespace {account.namespace} may hold {found.cap} {found.unit} and hold "
-        f"{found.held} ({_holders(account)}).{broken} It goes on by itself once there is room: delete a Workspace, "
+        f"{found.held} ({_holders(account)}).{broken} The order continues by itself once there is room: delete a Workspace, "
         f"or have a cluster administrator raise the limit: {raise_it}"
     )
 
@@ -155,8 +155,8 @@ def _in_namespace(account: Account, found: _Beyond, nodes: int) -> str:
 def _in_cluster(account: Account, found: _Beyond, nodes: int) -> str:
     return (
         f"{_not_ordered(account, found, nodes)} All Workspaces of the cluster may hold {found.cap} {found.unit} and hold {found.held}; "
-        f"this namespace holds {account.held.nodes} nodes ({_holders(account)}). It goes on by itself once there is room; a cluster "
-        f"administrator can raise --{found.setting} of kaito-controller, and sees who holds what with: "
+        f"this namespace holds {account.held.nodes} nodes ({_holders(account)}). The order continues by itself once there is room; a "
+        f"cluster administrator can raise --{found.setting} of kaito-controller, and sees who holds what with: "
         f"kubectl get {account.crd} -L {WORKSPACE_NAMESPACE},{WORKSPACE}"
     )
 

@@ -26,7 +26,7 @@ from kaito_controller.workspace.state.snapshot import Limits, MachinePhase, Mach
 
 NODE_LOST = "NodeLost"
 SPOT_EVICTED = "SpotEvicted"
-"""A spot node that its cloud took back; counts as no failed attempt."""
+"""A spot node that its cloud took back; does not count as a failed attempt."""
 _DELETED, _TIMED_OUT = "Deleted", "TimedOut"
 _OURS = frozenset({NODE_LOST, SPOT_EVICTED, *(f"{kind}{what}" for kind in KINDS for what in (_DELETED, _TIMED_OUT))})
 """Such as MachineDeleted and NodeClaimTimedOut."""

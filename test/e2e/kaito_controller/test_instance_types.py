@@ -44,8 +44,8 @@ def test_the_first_type_that_can_be_had_is_taken_and_the_status_says_why_not_the
             (A100, "InsufficientCapacity"),
         ]
         message = rig.condition("phi", "team", "MachineReady")[2]
-        assert f"Instance type {H100}, entry 3 of 3. {A10} could not be had: QuotaExceeded" in message
-        assert f"{A100} could not be had: InsufficientCapacity" in message
+        assert f"Instance type {H100}, entry 3 of 3. {A10} could not be obtained: QuotaExceeded" in message
+        assert f"{A100} could not be obtained: InsufficientCapacity" in message
         assert types_of(rig.machines("phi", "team")) == [H100]
         events = rig.kubectl.json("get", "events", "-n", "team")["items"]
         assert "NextInstanceType" in {event["reason"] for event in events}

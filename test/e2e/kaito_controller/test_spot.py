@@ -45,7 +45,7 @@ def test_spot_node_that_is_taken_back_is_drained_and_replaced_and_costs_no_attem
 
     told = rig.notes(namespace, "SpotNodeEvicted")
     assert f"Spot node {node} is taken back by its cloud: its condition VMEventScheduled announces" in told
-    assert "counts as no failed attempt" in told
+    assert "does not count as a failed attempt" in told
     rig.wait_for(
         lambda: rig.worker_nodes("phi", namespace) not in ([], [node]) and rig.condition("phi", namespace)[0] == "True",
         "serving on another node",

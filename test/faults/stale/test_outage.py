@@ -80,7 +80,7 @@ def test_nodes_that_cannot_be_seen_are_not_lost_and_a_condition_names_the_cache(
         end = time.monotonic() + 4 * LIMIT_S
         world.until(lambda: time.monotonic() > end, "four times the limit")
 
-        assert "Nodes may be old" in world.condition("WorkspaceReady", "second")[2]
+        assert "Nodes may be out of date" in world.condition("WorkspaceReady", "second")[2]
         assert world.condition("WorkspaceReady", "first")[0] == "True"
         assert ever_made(world) == len(world.all(MACHINES)) == 2
         clients[0].heal()

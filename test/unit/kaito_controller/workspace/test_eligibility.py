@@ -114,7 +114,7 @@ def test_matching_nodes_that_others_hold_are_named_when_nothing_can_be_ordered()
     message = machine_verdict(world, assign(world, wants_nodes=True)).message
 
     assert "Node n0 matches and is not used: it is held by Workspace other." in message
-    assert "So it is with 2 more." in message
+    assert "The same applies to 2 more." in message
 
 
 def test_nothing_is_said_of_others_nodes_once_nothing_is_missing() -> None:

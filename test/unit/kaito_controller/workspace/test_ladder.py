@@ -63,7 +63,7 @@ def test_a_refusal_of_the_type_is_recorded_and_the_next_is_ordered_once_the_firs
     assert [entry.candidate.instance_type for entry in record.passed] == [A10]
     assert (record.attempts[0].next_attempt, record.attempts[0].failed) == (1, 0)
     assert told.reason is reasons.NEXT_INSTANCE_TYPE
-    assert told.message == f"{A10} could not be had: {reason}: no {A10}. The next one is tried: {A100}."
+    assert told.message == f"{A10} could not be obtained: {reason}: no {A10}. The next one is tried: {A100}."
 
     second = snapshot(workspace(record), machines=(refused(reason=reason),), after_s=6)
     assert [a.name for a in plan(second, decide(second)) if isinstance(a, Delete)] == [refused().name]
@@ -71,7 +71,9 @@ def test_a_refusal_of_the_type_is_recorded_and_the_next_is_ordered_once_the_firs
 
     third = snapshot(workspace(record), after_s=7)
     assert ordered_as(third) == [A100]
-    assert f"Instance type {A100}, entry 2 of 3. {A10} could not be had: {reason}" in decide(third).machines.message
+    assert (
+        f"Instance type {A100}, entry 2 of 3. {A10} could not be obtained: {reason}" in decide(third).machines.message
+    )
 
 
 @pytest.mark.parametrize("reason", [DENIED, "InvalidMachine", "LaunchFailed", "CloudThrottled", "LaunchInProgress"])
@@ -96,7 +98,7 @@ def test_the_last_entry_is_waited_for_and_its_failure_begins_at_the_top() -> Non
 
     assert decide(waiting).assignment.step is None
     assert told.reason is reasons.MACHINE_FAILING
-    assert "None of the list is left to try" in told.message
+    assert "No other entry in the list is left to try" in told.message
 
     late = replace(refused(0, 0, "MachineTimedOut", H100), phase=MachinePhase.FAILED)
     after = remembered(snapshot(workspace(record), machines=(late,), after_s=1900))
@@ -176,7 +178,7 @@ def test_an_entry_known_to_be_short_is_put_behind_the_others_and_still_tried() -
 
     assert ordered_as(seen) == [A100]
     assert [(p.candidate.instance_type, p.reason) for p in record.passed] == [(A10, "QuotaShort")]
-    assert f"{A10} is put behind the others: QuotaShort: the quota of f" in decide(seen).machines.message
+    assert f"{A10} is tried after the others: QuotaShort: the quota of f" in decide(seen).machines.message
     last = Record(passed=(*record.passed, *passed(A100, H100)))
     assert ordered_as(snapshot(workspace(last), offer=offer(A10))) == [A10]
 
@@ -196,7 +198,7 @@ def test_a_retired_entry_is_put_behind_the_others() -> None:
     seen = snapshot(workspace(types=("Standard_NC6s_v3", A100)))
 
     assert ordered_as(seen) == [A100]
-    assert "Standard_NC6s_v3 is put behind the others: InstanceTypeRetired" in decide(seen).machines.message
+    assert "Standard_NC6s_v3 is tried after the others: InstanceTypeRetired" in decide(seen).machines.message
 
 
 def test_spot_then_on_demand_is_the_same_list_with_all_types_as_spot_first() -> None:

@@ -148,7 +148,7 @@ def test_what_is_missing_in_a_stale_cache_is_waited_for_and_nothing_is_ordered_o
     decision = decide(seen)
 
     assert decision.overall.reason.name == "CacheStale"
-    assert f"{kind}s may be old" in decision.overall.message
+    assert f"{kind}s may be out of date" in decision.overall.message
     assert not [a for a in plan(seen, decision) if type(a).__name__ in ("Delete", "Remember")]
     assert not decision.assignment.order
 

@@ -455,7 +455,7 @@ def test_refusal_that_lasts_past_the_grace_gives_the_nodes_back() -> None:
 
     assert shown_before["WorkspaceReady"] == ("False", "WorkloadRefused")
     assert decision_before.release is None
-    assert "The nodes are given back at 2026-01-02T04:04:05Z if it lasts." in decision_before.overall.message
+    assert "The nodes are given back at 2026-01-02T04:04:05Z if this persists." in decision_before.overall.message
     assert decision.release is not None
     assert 'exceeded quota "gpus"' in decision.release.message
     given = replace(after, release=decision.release)
