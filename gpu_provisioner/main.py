@@ -16,10 +16,10 @@ from controller_runtime.manager.manager import Manager
 from controller_runtime.settings import SettingsError, load_settings
 from controller_runtime.startup import patiently
 from controller_runtime.version import user_agent
-from gpu_provisioner.cloud.adapter import Cloud, offers_of
 from gpu_provisioner.cloud.chosen import CLOUD
 from gpu_provisioner.cloud.port import Auth, CloudError, Unknown
-from gpu_provisioner.settings import ENV_PREFIX, PROG, ProvisionerSettings
+from gpu_provisioner.cloud.settings import Cloud, check_choice
+from gpu_provisioner.settings import ENV_PREFIX, PROG, SETTINGS, ProvisionerSettings
 from gpu_provisioner.setup import build_provisioner
 
 UNUSABLE = 2
@@ -30,8 +30,9 @@ CLOUD_PATIENCE_S = 5.0
 def main(argv: Sequence[str] | None = None, environ: Mapping[str, str] | None = None) -> int:
     """Run until told to stop; the process exit code."""
     try:
+        check_choice()
         settings = load_settings(
-            ProvisionerSettings, sys.argv[1:] if argv is None else argv, environ, env_prefix=ENV_PREFIX, prog=PROG
+            SETTINGS, sys.argv[1:] if argv is None else argv, environ, env_prefix=ENV_PREFIX, prog=PROG
         )
     except SettingsError as error:
         sys.stderr.write("".join(f"{PROG}: {problem}\n" for problem in error.problems))
@@ -46,12 +47,12 @@ def main(argv: Sequence[str] | None = None, environ: Mapping[str, str] | None = 
 
 def run(settings: ProvisionerSettings) -> int:
     """Connect, check, run. Raises ControllerRuntimeError when either side cannot be reached with what the settings say."""
-    pools = Cloud(settings.cloud_options())
+    pools, offers = settings.connect()
     try:
         check_cloud(pools)
         client = Client.from_kubeconfig(settings.kubeconfig, context=settings.context, user_agent=user_agent(PROG))
         manager = Manager(client, settings, name=PROG)
-        build_provisioner(manager, pools, settings, offers=offers_of(pools, settings))
+        build_provisioner(manager, pools, settings, offers=offers)
         return manager.run()
     finally:
         pools.close()

@@ -1,17 +1,17 @@
 """Settings of `gpu-provisioner`: one model for flags and environment, checked once, translated into what each part needs.
 
-Those of the cloud, and of a pool, are the adapter's (`cloud/<name>/settings.py`).
+Those of the cloud, and of a pool, are in the cloud's own folder (`cloud/<name>/settings.py`); `SETTINGS` has both.
 """
 
 from __future__ import annotations
 
 import re
-from typing import Literal
+from typing import Literal, cast
 
-from pydantic import Field, field_validator
+from pydantic import Field, create_model, field_validator
 
 from controller_runtime.settings import Seconds
-from gpu_provisioner.cloud.adapter import CloudSettings
+from gpu_provisioner.cloud.settings import CloudSettings, settings_of_the_cloud
 from gpu_provisioner.machine.limits import Limits
 from gpu_provisioner.machine.ownership import DEFAULT_CLASSES
 
@@ -102,3 +102,12 @@ class ProvisionerSettings(CloudSettings):
             not_offered_memory_s=self.not_offered_memory_s,
             capacity_memory_s=self.capacity_memory_s,
         ).scaled(self.time_scale)
+
+
+def _with_those_of_the_cloud() -> type[ProvisionerSettings]:
+    bases = cast("tuple[type[ProvisionerSettings], ...]", (ProvisionerSettings, settings_of_the_cloud()))
+    return create_model(ProvisionerSettings.__name__, __base__=bases, __doc__=ProvisionerSettings.__doc__)
+
+
+SETTINGS = _with_those_of_the_cloud()
+"""What the program can be told: the settings of the core, and those of the chosen cloud."""

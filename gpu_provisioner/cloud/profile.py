@@ -1,6 +1,6 @@
 """What the core needs to know of a cloud without asking it: nouns for texts that people read, names, and a few rules.
 
-The core names no cloud. Each adapter states its profile in its own folder, and `chosen.py` says which one this program is built with.
+The core names no cloud. Each adapter states its profile in its own folder, and `chosen.py` finds it there.
 """
 
 from __future__ import annotations

@@ -19,7 +19,7 @@ from gpu_provisioner.cloud.chosen import CLOUD
 from gpu_provisioner.machine.transitions import EVENTS
 from gpu_provisioner.metrics import ProvisionerMetrics
 from gpu_provisioner.settings import ENV_PREFIX as PROVISIONER_PREFIX
-from gpu_provisioner.settings import ProvisionerSettings
+from gpu_provisioner.settings import SETTINGS as PROVISIONER_SETTINGS
 from kaito_controller.api import conditions
 from kaito_controller.api.reasons import REASONS
 from kaito_controller.catalog import tables
@@ -41,7 +41,7 @@ def _setting(row: SettingRow) -> Row:
 
 def _provisioner_settings() -> Iterator[Row]:
     shared = set(OperatorSettings.model_fields)
-    rows = describe_settings(ProvisionerSettings, PROVISIONER_PREFIX)
+    rows = describe_settings(PROVISIONER_SETTINGS, PROVISIONER_PREFIX)
     return (_setting(row) for row in rows if row.field not in shared)
 
 

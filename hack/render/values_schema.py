@@ -15,7 +15,7 @@ from kaito_controller import settings as controller
 
 SETTINGS: dict[str, tuple[type[OperatorSettings], str]] = {
     "kaitoController": (controller.ControllerSettings, controller.ENV_PREFIX),
-    "gpuProvisioner": (provisioner.ProvisionerSettings, provisioner.ENV_PREFIX),
+    "gpuProvisioner": (provisioner.SETTINGS, provisioner.ENV_PREFIX),
 }
 
 

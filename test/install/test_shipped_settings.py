@@ -52,7 +52,7 @@ def test_controller_starts_with_exactly_what_its_deployment_gives() -> None:
 
 
 def test_provisioner_starts_once_the_config_map_is_filled_in() -> None:
-    settings = load("gpu-provisioner", provisioner.ProvisionerSettings, provisioner, **FILLED, **INJECTED)
+    settings = load("gpu-provisioner", provisioner.SETTINGS, provisioner, **FILLED, **INJECTED)
 
     assert settings.leader_elect
     assert settings.credential == "workload-identity"
@@ -61,7 +61,7 @@ def test_provisioner_starts_once_the_config_map_is_filled_in() -> None:
 
 def test_provisioner_names_everything_that_is_still_empty() -> None:
     with pytest.raises(SettingsError) as caught:
-        load("gpu-provisioner", provisioner.ProvisionerSettings, provisioner)
+        load("gpu-provisioner", provisioner.SETTINGS, provisioner)
 
     for variable in ("ARM_SUBSCRIPTION_ID", "ARM_RESOURCE_GROUP", "AZURE_CLUSTER_NAME"):
         assert variable in str(caught.value)
@@ -70,9 +70,7 @@ def test_provisioner_names_everything_that_is_still_empty() -> None:
 def test_every_variable_of_the_config_map_is_one_that_the_provisioner_reads() -> None:
     from controller_runtime.settings import describe_settings
 
-    read = {
-        env for row in describe_settings(provisioner.ProvisionerSettings, provisioner.ENV_PREFIX) for env in row.env
-    }
+    read = {env for row in describe_settings(provisioner.SETTINGS, provisioner.ENV_PREFIX) for env in row.env}
 
     assert set(environment("gpu-provisioner")) <= read
 

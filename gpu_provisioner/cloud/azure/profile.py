@@ -6,7 +6,7 @@ import re
 
 from gpu_provisioner.cloud.profile import CloudProfile
 
-AZURE = CloudProfile(
+PROFILE = CloudProfile(
     name="Azure",
     service="AKS",
     provider="azure",

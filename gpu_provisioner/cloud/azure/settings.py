@@ -12,9 +12,12 @@ from urllib.parse import urlsplit
 from pydantic import BeforeValidator, Field, field_validator, model_validator
 from pydantic.config import JsonDict
 
-from controller_runtime.settings import OperatorSettings, Seconds
+from controller_runtime.settings import Seconds
+from gpu_provisioner.cloud.azure.agent_pools import AzureAgentPools
+from gpu_provisioner.cloud.azure.offers import AzureOffers
 from gpu_provisioner.cloud.azure.options import AzureOptions
 from gpu_provisioner.cloud.port import PoolDefaults, RequestBudget
+from gpu_provisioner.cloud.settings import CloudSettings
 
 Trimmed = Annotated[str, BeforeValidator(lambda value: value.strip() if isinstance(value, str) else value)]
 _LOOPBACK = ("localhost", "127.0.0.1", "::1")
@@ -25,7 +28,7 @@ def _env(*names: str) -> JsonDict:
     return {"env": list(names)}
 
 
-class AzureSettings(OperatorSettings):
+class AzureSettings(CloudSettings):
     """What the adapter needs beside what every operator has."""
 
     # The Azure cluster and our identity.
@@ -144,6 +147,10 @@ class AzureSettings(OperatorSettings):
             )
         return self
 
+    def connect(self) -> tuple[AzureAgentPools, AzureOffers | None]:
+        pools = AzureAgentPools(self.cloud_options())
+        return pools, AzureOffers(pools, self.location) if self.location else None
+
     def cloud_options(self) -> AzureOptions:
         """Where and who."""
         return AzureOptions(
@@ -162,11 +169,9 @@ class AzureSettings(OperatorSettings):
         )
 
     def request_budget(self) -> RequestBudget:
-        """How often Azure may be asked."""
         return RequestBudget(self.azure_requests_per_s, self.azure_request_burst)
 
     def pool_defaults(self) -> PoolDefaults:
-        """What a pool looks like when its Machine does not say."""
         return PoolDefaults(
             capacity_type=self.capacity_type,
             zones=self.zones,
@@ -180,3 +185,6 @@ class AzureSettings(OperatorSettings):
 
 def _is_loopback(endpoint: str | None) -> bool:
     return endpoint is not None and urlsplit(endpoint).hostname in _LOOPBACK
+
+
+SETTINGS = AzureSettings

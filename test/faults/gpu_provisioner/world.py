@@ -21,7 +21,7 @@ from gpu_provisioner.api.dialect import MACHINE, Dialect
 from gpu_provisioner.cloud import port
 from gpu_provisioner.cloud.azure.agent_pools import pool_body, read_pool
 from gpu_provisioner.cloud.azure.errors import classify, retry_after_s
-from gpu_provisioner.settings import ProvisionerSettings
+from gpu_provisioner.settings import SETTINGS as PROVISIONER_SETTINGS
 from gpu_provisioner.setup import build_provisioner
 from hack.localcluster.cloud.errors import ArmError
 from hack.localcluster.cloud.model import CloudIdentity, VirtualMachine
@@ -79,7 +79,7 @@ class World:
         self.durations = durations or Durations()
         self.host = Host(self)
         self.cloud = AgentPools(CloudIdentity(), self.timeline, self.durations, self.host)
-        self.settings = ProvisionerSettings(**{**SETTINGS, **settings})
+        self.settings = PROVISIONER_SETTINGS(**{**SETTINGS, **settings})
         self.faults = [fault] if fault is not None else []
         self.writes: list[str] = []
         self.azure_calls: list[str] = []

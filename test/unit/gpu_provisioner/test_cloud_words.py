@@ -9,12 +9,12 @@ import pytest
 
 import gpu_provisioner
 from gpu_provisioner.api import reasons
-from gpu_provisioner.cloud.azure.profile import AZURE
+from gpu_provisioner.cloud.azure.profile import PROFILE as AZURE
 
 ROOT = Path(gpu_provisioner.__file__).parent
 WORDS = re.compile(r"azure|\baks\b|agent.?pool|os_?sku|\bARM_|virtualMachineScaleSet|standard_n", re.IGNORECASE)
 ADAPTER = ROOT / "cloud" / "azure"
-CHOOSES = {ROOT / "cloud" / "chosen.py", ROOT / "cloud" / "adapter.py"}
+CHOOSES = {ROOT / "cloud" / "chosen.py"}
 KEYS_ON_NODES = (
     "kubernetes.azure.com/agentpool",
     '"agentpool"',

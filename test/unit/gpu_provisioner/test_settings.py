@@ -7,7 +7,7 @@ import pytest
 from controller_runtime.settings import SettingsError, load_settings
 from gpu_provisioner import main as program
 from gpu_provisioner.cloud import port
-from gpu_provisioner.settings import ENV_PREFIX, PROG, ProvisionerSettings
+from gpu_provisioner.settings import ENV_PREFIX, PROG, SETTINGS, ProvisionerSettings
 from test.support.jumping_clock import JumpingClock
 
 ENVIRONMENT = {
@@ -23,7 +23,7 @@ ENVIRONMENT = {
 
 
 def load(*argv: str, **environment: str) -> ProvisionerSettings:
-    return load_settings(ProvisionerSettings, argv, {**ENVIRONMENT, **environment}, env_prefix=ENV_PREFIX, prog=PROG)
+    return load_settings(SETTINGS, argv, {**ENVIRONMENT, **environment}, env_prefix=ENV_PREFIX, prog=PROG)
 
 
 def test_the_variables_of_the_reference_are_enough() -> None:

@@ -1,0 +1,1 @@
+"""The meadow: machines that graze in a folder."""
