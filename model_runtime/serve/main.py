@@ -5,9 +5,11 @@ from __future__ import annotations
 import asyncio
 import importlib
 import logging
+import multiprocessing
 import os
 import sys
 from collections.abc import Callable, Sequence
+from typing import NoReturn
 
 from model_runtime.errors import report
 from model_runtime.serve.settings import ParsedSettings, parse
@@ -22,17 +24,27 @@ def main(argv: Sequence[str] | None = None) -> int:
         parsed = parse(sys.argv[1:] if argv is None else argv, os.environ)
         _prepare(parsed)
         with asyncio.Runner(loop_factory=_loop_factory()) as runner:
-            runner.run(_serve(parsed))
+            if not runner.run(_serve(parsed)):
+                _leave_at_once()
     except Exception as error:
         report(error, log)
         return 1
     return 0
 
 
-async def _serve(parsed: ParsedSettings) -> None:
+async def _serve(parsed: ParsedSettings) -> bool:
     from model_runtime.serve.server import serve  # needs its settings first: imports take seconds
 
-    await serve(parsed, os.environ)
+    return await serve(parsed, os.environ)
+
+
+def _leave_at_once() -> NoReturn:
+    """A thread that fetches or loads cannot be interrupted: Python would wait for it until the kubelet kills the pod."""
+    log.info("stopped before the model was loaded")
+    for child in multiprocessing.active_children():
+        child.terminate()
+    logging.shutdown()
+    os._exit(0)
 
 
 def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:

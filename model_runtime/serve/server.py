@@ -29,8 +29,8 @@ CLOSING_TIMEOUT_S = 2
 """For requests that are cut off, and for connections that are open when all requests have ended."""
 
 
-async def serve(parsed: ParsedSettings, environment: Mapping[str, str]) -> None:
-    """Runs until SIGTERM or SIGINT; raises UserError for what a user can put right."""
+async def serve(parsed: ParsedSettings, environment: Mapping[str, str]) -> bool:
+    """Runs until SIGTERM or SIGINT, and tells whether the model was loaded by then; raises UserError for what a user can put right."""
     metrics = FrontMetrics()
     front = Front(parsed.settings, metrics)
     listener = _Listener(front, parsed.settings)
@@ -42,11 +42,12 @@ async def serve(parsed: ParsedSettings, environment: Mapping[str, str]) -> None:
             loading.cancel()
             with contextlib.suppress(asyncio.CancelledError):
                 await loading
-            return
+            return False
         engine = loading.result()
         await _until_stopped(front, stopped)
         await _drain(front, parsed.settings)
         await engine.stop()
+    return True
 
 
 async def _load(parsed: ParsedSettings, front: Front, metrics: FrontMetrics, environment: Mapping[str, str]) -> Engine:

@@ -6,6 +6,7 @@ import base64
 import json
 import re
 import shutil
+import socket
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -70,6 +71,17 @@ def test_a_download_that_broke_off_is_continued_and_metrics_answer_meanwhile(
             assert server.get("/health").status == 503
             server.process.wait_for(lambda: server.get("/health").status == 200, 240, "/health")
     assert any(re.fullmatch(r"bytes=[1-9]\d*-.*", asked) for asked in hub.ranges)
+
+
+def test_sigterm_ends_a_server_whose_hub_does_not_answer(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        silent.settimeout(120)
+        endpoint = f"--hf-endpoint=http://127.0.0.1:{silent.getsockname()[1]}"
+        flags = [f"--weights=hf://owner/name@{'0' * 40}", endpoint, f"--weights-folder={tmp_path}"]
+        with serving(tmp_path, *flags, ready=False) as server, silent.accept()[0]:
+            assert server.get("/health").status == 503
+            assert server.process.terminate(20) == 0
+            assert "stopped before the model was loaded" in server.process.output
 
 
 def test_a_damaged_file_is_removed_and_told(hub: Hub, flags: list[str], tmp_path: Path) -> None:
