@@ -25,7 +25,7 @@ from gpu_provisioner.cloud.cache import PoolView
 from gpu_provisioner.cloud.offers import InstanceOffers
 from gpu_provisioner.cloud.port import NodePools
 from gpu_provisioner.cloud.rate_limit import Gate, GatedPools
-from gpu_provisioner.cloud.unavailable_offerings import RefusalMemory
+from gpu_provisioner.cloud.unavailable_offerings import UnavailableOfferings
 from gpu_provisioner.garbage.apply import GarbageApplier
 from gpu_provisioner.garbage.observe import GarbageObserver
 from gpu_provisioner.garbage.reconciler import GARBAGE, GarbageReconciler
@@ -68,21 +68,21 @@ def build_provisioner(
     caches = {dialect.resource: manager.informer(dialect.resource) for dialect in dialects}
     classes = tuple((group, kind) for group, _, kind in (entry.partition("/") for entry in settings.node_classes))
     node_cache = manager.informer(NODES, indexers={NODES_BY_POOL: pool_of_node})
-    memory, refusals = Memory(clock), RefusalMemory(clock)
+    memory, unavailable = Memory(clock), UnavailableOfferings(clock)
     consistency = Consistency({**caches, NODES: node_cache}, clock)
     metrics.count_pools_not_owned(memory.pools_in_the_way)
     observer = Observer(
         nodes=node_cache,
         client=manager.client,
         view=view,
-        refusals=refusals,
+        unavailable=unavailable,
         memory=memory,
         defaults=settings.pool_defaults(),
         limits=limits,
         adopt_unmarked=settings.adopt_unmarked_pools,
     )
     recorder = manager.recorder(PROG)
-    applier = Applier(manager.client, view, refusals, memory, consistency, observer, limits, clock)
+    applier = Applier(manager.client, view, unavailable, memory, consistency, observer, limits, clock)
     reconciler_of = partial(
         MachineReconciler,
         consistency=consistency,

@@ -282,7 +282,7 @@ Sight = Present | Missed | Gone
 
 
 @dataclass(frozen=True, slots=True)
-class Refusals:
+class UnavailableTypes:
     """Instance types that the cloud refused lately, to any Machine, and when the first of them may be tried again."""
 
     errors: Mapping[str, Problem] = field(default_factory=dict)

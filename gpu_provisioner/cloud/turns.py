@@ -1,6 +1,6 @@
 """Who is next when more requests are wanted than the budget has. A queue of places, without clock, lock or budget.
 
-There are two lanes. Looking at pools and deleting them is urgent and in order of arrival, so that giving back does not wait behind
+There are two queues. Looking at pools and deleting them is urgent and in order of arrival, so that giving back does not wait behind
 ordering; one request in five is still for orders, or who makes and deletes Machines all the time would keep all others from getting one.
 Orders take turns by owner, so that five hundred of one namespace do not make another's first one wait. Nobody is held here: a place is
 kept by its key and the caller comes back; who does not come long after the time it was told has lost it.
@@ -28,7 +28,7 @@ class TurnQueue:
     def __init__(self) -> None:
         self._urgent: dict[str, float] = {}
         self._orders: dict[str, dict[str, float]] = {}
-        """By owner, in order of their next turn; each lane in order of arrival, with the moment at which a place is lost."""
+        """By owner, in order of their next turn; each queue in order of arrival, with the moment at which a place is lost."""
         self._streak = 0
         """Urgent requests since the last order."""
 
@@ -43,19 +43,19 @@ class TurnQueue:
     def _orders_ahead(self, owner: str, key: str) -> int:
         mine = before = _index(self._orders.get(owner, {}), key)
         passed = False
-        for other, lane in self._orders.items():
+        for other, queue in self._orders.items():
             passed = passed or other == owner
             if other != owner:
-                before += min(len(lane), mine if passed else mine + 1)
+                before += min(len(queue), mine if passed else mine + 1)
         return before
 
     def _waiting_orders(self) -> int:
-        return sum(len(lane) for lane in self._orders.values())
+        return sum(len(queue) for queue in self._orders.values())
 
     def hold(self, turn: Turn, until: float) -> None:
-        """Keep the place, or take the last one of its lane, until that moment."""
-        lane = self._urgent if turn.owner is None else self._orders.setdefault(turn.owner, {})
-        lane[turn.key] = until
+        """Keep the place, or take the last one of its queue, until that moment."""
+        queue = self._urgent if turn.owner is None else self._orders.setdefault(turn.owner, {})
+        queue[turn.key] = until
 
     def served(self, turn: Turn) -> None:
         """It was sent: the place is free, and its owner's next turn comes after everybody else's."""
@@ -68,20 +68,20 @@ class TurnQueue:
         """The place is not needed any more."""
         if turn.owner is None:
             self._urgent.pop(turn.key, None)
-        elif (lane := self._orders.get(turn.owner)) is not None:
-            lane.pop(turn.key, None)
-            if not lane:
+        elif (queue := self._orders.get(turn.owner)) is not None:
+            queue.pop(turn.key, None)
+            if not queue:
                 del self._orders[turn.owner]
 
     def withdraw(self, key: str) -> None:
         """The order of that key, whoever's it is, will not come."""
-        for owner in [owner for owner, lane in self._orders.items() if key in lane]:
+        for owner in [owner for owner, queue in self._orders.items() if key in queue]:
             self.leave(Turn(key, owner))
 
     def drop_late(self, now: float) -> None:
         """Forget those who did not come in time."""
-        lanes: list[tuple[str | None, dict[str, float]]] = [(None, self._urgent), *self._orders.items()]
-        late = [Turn(key, owner) for owner, lane in lanes for key, until in lane.items() if until < now]
+        queues: list[tuple[str | None, dict[str, float]]] = [(None, self._urgent), *self._orders.items()]
+        late = [Turn(key, owner) for owner, queue in queues for key, until in queue.items() if until < now]
         for turn in late:
             self.leave(turn)
 
@@ -89,5 +89,5 @@ class TurnQueue:
         return len(self._urgent) + self._waiting_orders()
 
 
-def _index(lane: dict[str, float], key: str) -> int:
-    return list(lane).index(key) if key in lane else len(lane)
+def _index(queue: dict[str, float], key: str) -> int:
+    return list(queue).index(key) if key in queue else len(queue)

@@ -5,12 +5,12 @@ from __future__ import annotations
 import threading
 
 from controller_runtime.clock import SYSTEM_CLOCK, Clock
-from gpu_provisioner.cloud.port import PoolSpec, Problem, Refusals
+from gpu_provisioner.cloud.port import PoolSpec, Problem, UnavailableTypes
 
 Key = tuple[str, str, tuple[str, ...]]
 
 
-class RefusalMemory:
+class UnavailableOfferings:
     """Keyed by what makes an offer: instance type, capacity type and zones. Thread-safe; times are monotonic."""
 
     def __init__(self, clock: Clock = SYSTEM_CLOCK) -> None:
@@ -23,13 +23,13 @@ class RefusalMemory:
         with self._lock:
             self._until[_key(spec)] = (problem, self._clock.monotonic() + seconds)
 
-    def among(self, specs: tuple[PoolSpec, ...]) -> Refusals:
+    def among(self, specs: tuple[PoolSpec, ...]) -> UnavailableTypes:
         """Which of these offers are refused now, and when the first of them may be tried again."""
         now = self._clock.monotonic()
         with self._lock:
             self._until = {key: entry for key, entry in self._until.items() if entry[1] > now}
             found = {spec.instance_type: self._until[_key(spec)] for spec in specs if _key(spec) in self._until}
-        return Refusals(
+        return UnavailableTypes(
             {instance_type: error for instance_type, (error, _) in found.items()},
             min((until - now for _, until in found.values()), default=0.0),
         )

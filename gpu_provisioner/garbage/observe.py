@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
-from typing import Protocol
 
-from controller_runtime.resources import Object
+from controller_runtime.cache.informer import Lister
 from gpu_provisioner.api import conditions
 from gpu_provisioner.api.machine import Machine
 from gpu_provisioner.cloud.cache import PoolView
@@ -19,18 +18,12 @@ from gpu_provisioner.machine.snapshot import NodeView
 _MEMORY_KEY = "garbage"
 
 
-class ListCache(Protocol):
-    """The part of an informer that is read here."""
-
-    def list(self, namespace: str | None = None) -> list[Object]: ...
-
-
 @dataclass(frozen=True, slots=True)
 class GarbageObserver:
     """`memory` is the collector's own; the suspects' clocks live in it."""
 
-    machines: Sequence[ListCache]
-    nodes: ListCache
+    machines: Sequence[Lister]
+    nodes: Lister
     view: PoolView
     memory: Memory
     node_classes: Collection[tuple[str, str]] = DEFAULT_CLASSES

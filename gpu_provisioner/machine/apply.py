@@ -19,7 +19,7 @@ from controller_runtime.resources import NODES, PODS, resource_version_of
 from gpu_provisioner.api import labels
 from gpu_provisioner.cloud.cache import PoolView
 from gpu_provisioner.cloud.port import DELETING, CloudError, Pool, PoolSpec, Present, Problem
-from gpu_provisioner.cloud.unavailable_offerings import RefusalMemory
+from gpu_provisioner.cloud.unavailable_offerings import UnavailableOfferings
 from gpu_provisioner.machine.limits import Limits
 from gpu_provisioner.machine.log_lines import told
 from gpu_provisioner.machine.memory import Memory
@@ -45,7 +45,7 @@ class Applier:
 
     client: KubeClient
     view: PoolView
-    refusals: RefusalMemory
+    unavailable: UnavailableOfferings
     memory: Memory
     consistency: Consistency
     observer: Observer
@@ -98,8 +98,8 @@ class Applier:
         except CloudError as error:
             self._refused(uid, CREATE, error.problem)
             self._remember_type(action.spec, error.problem)
-            refusals = self.refusals.among(snapshot.candidates.specs)
-            return replace(snapshot, attempt=self.memory.attempt(uid, CREATE), refusals=refusals)
+            unavailable = self.unavailable.among(snapshot.candidates.specs)
+            return replace(snapshot, attempt=self.memory.attempt(uid, CREATE), unavailable=unavailable)
         self.memory.succeeded(uid, CREATE)
         return self.observer.with_sight(replace(snapshot, attempt=None), Present(pool))
 
@@ -128,7 +128,7 @@ class Applier:
     def _remember_type(self, spec: PoolSpec, problem: Problem) -> None:
         seconds = self.limits.memory_s(problem)
         if seconds > 0:
-            self.refusals.note(spec, problem, seconds)
+            self.unavailable.note(spec, problem, seconds)
 
     # Kubernetes
 

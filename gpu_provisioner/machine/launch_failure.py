@@ -61,7 +61,7 @@ def _former(snapshot: Snapshot) -> LaunchFailure:
 
 def _refused(snapshot: Snapshot) -> LaunchFailure | None:
     """There is no pool: the last answer of the cloud to this Machine, or what it answered to others for all of our types."""
-    specs, refused = snapshot.candidates.specs, snapshot.refusals.errors
+    specs, refused = snapshot.candidates.specs, snapshot.unavailable.errors
     attempt = snapshot.attempt
     if specs and all(spec.instance_type in refused for spec in specs):
         errors = [refused[spec.instance_type] for spec in specs]

@@ -8,15 +8,15 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, fields, replace
-from typing import Protocol
 
+from controller_runtime.cache.informer import Lister
 from controller_runtime.client.api import KubeClient
 from controller_runtime.resources import PODS, Object, labels_of
 from gpu_provisioner.api import conditions, labels
 from gpu_provisioner.api.machine import Machine
 from gpu_provisioner.cloud.cache import PoolView
-from gpu_provisioner.cloud.port import CloudError, PoolDefaults, Present, Refusals, Sight
-from gpu_provisioner.cloud.unavailable_offerings import RefusalMemory
+from gpu_provisioner.cloud.port import CloudError, PoolDefaults, Present, Sight, UnavailableTypes
+from gpu_provisioner.cloud.unavailable_offerings import UnavailableOfferings
 from gpu_provisioner.machine.limits import Limits
 from gpu_provisioner.machine.memory import Memory
 from gpu_provisioner.machine.ownership import Ownership, ownership
@@ -39,12 +39,6 @@ def pool_of_node(node: Object) -> Iterable[str]:
     return (name,) if name else ()
 
 
-class Lister(Protocol):
-    """The part of an informer that is read here."""
-
-    def by_index(self, index: str, value: str) -> list[Object]: ...
-
-
 @dataclass(frozen=True, slots=True)
 class Observer:
     """`nodes` needs the index `NODES_BY_POOL` with `pool_of_node`."""
@@ -52,7 +46,7 @@ class Observer:
     nodes: Lister
     client: KubeClient
     view: PoolView
-    refusals: RefusalMemory
+    unavailable: UnavailableOfferings
     memory: Memory
     defaults: PoolDefaults
     limits: Limits
@@ -67,7 +61,7 @@ class Observer:
             machine=machine,
             candidates=candidates,
             nodes=self._nodes(machine),
-            refusals=Refusals() if is_asked_anew else self.refusals.among(candidates.specs),
+            unavailable=UnavailableTypes() if is_asked_anew else self.unavailable.among(candidates.specs),
             attempt=attempt,
             deletion=self.memory.attempt(machine.uid, DELETE),
             blocked_pods=self.memory.blocked_pods(machine.uid),

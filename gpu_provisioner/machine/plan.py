@@ -131,9 +131,9 @@ def _order(snapshot: Snapshot) -> Plan:
     """Order the first instance type that was not refused lately. The create-only order itself finds out a pool that was missed."""
     if snapshot.attempt is not None and snapshot.attempt.wait_s > 0:
         return Plan(look_again_s=snapshot.attempt.wait_s)
-    open_specs = [s for s in snapshot.candidates.specs if s.instance_type not in snapshot.refusals.errors]
+    open_specs = [s for s in snapshot.candidates.specs if s.instance_type not in snapshot.unavailable.errors]
     if not open_specs:
-        return Plan(look_again_s=snapshot.refusals.wait_s)
+        return Plan(look_again_s=snapshot.unavailable.wait_s)
     return Plan((CreatePool(open_specs[0]),))
 
 

@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import random
 from collections.abc import Collection, Mapping
-from typing import Any, Protocol
+from typing import Any
 
 from controller_runtime.cache.consistency import Consistency
+from controller_runtime.cache.informer import Lister
 from controller_runtime.client.api import KubeClient
 from controller_runtime.clock import SYSTEM_CLOCK, Clock
 from controller_runtime.controller.controller import Request, Result
@@ -41,19 +42,13 @@ JITTER_MAX_S = 1.0
 log = get_logger(__name__)
 
 
-class Cache(Protocol):
-    """The part of an informer that is read here."""
-
-    def get(self, name: str, namespace: str | None = None) -> Object | None: ...
-
-
 class MachineReconciler:
     """Implements controller_runtime's Reconciler for Machines with an owner label."""
 
     def __init__(
         self,
         *,
-        machines: Cache,
+        machines: Lister,
         consistency: Consistency,
         client: KubeClient,
         observer: Observer,

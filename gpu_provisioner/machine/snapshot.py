@@ -11,7 +11,7 @@ from typing import Any
 
 from gpu_provisioner.api import conditions, labels
 from gpu_provisioner.api.machine import Machine
-from gpu_provisioner.cloud.port import SUCCEEDED, Gone, Pool, Present, Problem, Refusals, Sight
+from gpu_provisioner.cloud.port import SUCCEEDED, Gone, Pool, Present, Problem, Sight, UnavailableTypes
 from gpu_provisioner.machine.ownership import Ownership
 from gpu_provisioner.machine.pool_specs import Candidates
 
@@ -121,7 +121,7 @@ class Snapshot:
     blocked_pods: tuple[str, ...] = ()
     attempt: Attempt | None = None
     deletion: Attempt | None = None
-    refusals: Refusals = field(default_factory=Refusals)
+    unavailable: UnavailableTypes = field(default_factory=UnavailableTypes)
     ages: Ages = field(default_factory=Ages)
 
     @property

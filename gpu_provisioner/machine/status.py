@@ -114,7 +114,7 @@ def _unchanged_launch(snapshot: Snapshot) -> tuple[State, str]:
     if stored is not None and stored.status == types.FALSE and stored.reason:
         detail = ready.message if ready is not None and ready.reason == stored.reason else stored.message
         return State(types.LAUNCHED, types.FALSE, stored.reason, stored.message or ""), detail or ""
-    specs = [s for s in snapshot.candidates.specs if s.instance_type not in snapshot.refusals.errors]
+    specs = [s for s in snapshot.candidates.specs if s.instance_type not in snapshot.unavailable.errors]
     return _in_progress(snapshot, specs[0].instance_type if specs else "no instance type")
 
 

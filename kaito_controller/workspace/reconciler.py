@@ -1,7 +1,7 @@
 """The Workspace reconciler: fetch → finalizer first → observe → plan → apply → status → when to look again.
 
 It looks, acts and returns; everything it waits for wakes it through a watch, or through the deadline that the status names. Whatever
-it remembers (refusals, own writes) only saves work: all of it may be lost at any moment.
+it remembers (rejections, own writes) only saves work: all of it may be lost at any moment.
 """
 
 from __future__ import annotations
@@ -58,7 +58,7 @@ from kaito_controller.workspace.observe.caches import Caches
 from kaito_controller.workspace.observe.observer import Observer
 from kaito_controller.workspace.observe.reservations import Reservations
 from kaito_controller.workspace.state import naming
-from kaito_controller.workspace.state.snapshot import Refusal, Snapshot, Verdict
+from kaito_controller.workspace.state.snapshot import ApiRejection, Snapshot, Verdict
 
 MOMENT_S = 2.0
 """Of a deletion: what it waits for changes several times in its first second, and nobody reads so fast."""
@@ -96,7 +96,7 @@ class WorkspaceReconciler:
         self._applier = Applier(client, clock)
         self._rehearsals = Rehearsals(client, clock)
         self._told = Moments(clock, MOMENT_S)
-        self._refusals: dict[str, Refusal] = {}
+        self._rejections: dict[str, ApiRejection] = {}
         self._uids: dict[Request, str] = {}
         """Of whom something is remembered; one worker at a time handles a name."""
 
@@ -156,14 +156,14 @@ class WorkspaceReconciler:
                 decision = decide(snapshot)
             if decision.release is not None or decision.assignment.claim:
                 return Result()  # the next look, with the record or the claims in the cache, says more
-        if self._refusals.get(uid) != snapshot.refusal:
+        if self._rejections.get(uid) != snapshot.rejection:
             snapshot, decision = self._decided(raw)
             self._wait_for_room(request, decision)
         self._show(snapshot, decision, raw)
         return self._next_look(snapshot, decision, retry_in_s)
 
     def _decided(self, raw: Object) -> tuple[Snapshot, Decision]:
-        snapshot = self._observer.snapshot(raw, self._refusals.get(uid_of(raw)))
+        snapshot = self._observer.snapshot(raw, self._rejections.get(uid_of(raw)))
         return self._rehearsed(snapshot, decide(snapshot))
 
     def _wait_for_room(self, request: Request, decision: Decision) -> None:
@@ -192,10 +192,10 @@ class WorkspaceReconciler:
         finally:
             self._reservations.settle(ordered(actions), not_made)
         self._consistency.note(uid, outcome.written)
-        if outcome.refusal is None:
-            self._refusals.pop(uid, None)
+        if outcome.rejection is None:
+            self._rejections.pop(uid, None)
         else:
-            self._refusals[uid] = outcome.refusal
+            self._rejections[uid] = outcome.rejection
         self._metrics_recorder.acted(snapshot, decision, actions)
         return outcome
 
@@ -263,8 +263,8 @@ class WorkspaceReconciler:
         moments = [moment for moment in (*(v.until for v in verdicts), snapshot.ask_again_at) if moment is not None]
         waits = [(moment - snapshot.now).total_seconds() for moment in moments]
         waits += [] if retry_in_s is None else [retry_in_s]
-        refusal = self._refusals.get(uid_of(snapshot.raw))
-        waits += [] if refusal is None else [retry_s(refusal)]
+        rejection = self._rejections.get(uid_of(snapshot.raw))
+        waits += [] if rejection is None else [retry_s(rejection)]
         if snapshot.stale:
             waits.append(STALE_LOOK_S)
         ahead = [wait for wait in waits if wait > 0]
@@ -279,9 +279,9 @@ class WorkspaceReconciler:
         self._observer.dismiss(actions)
         outcome = self._applier.apply(raw, actions)
         self._consistency.note(uid_of(raw), outcome.written)
-        if outcome.refusal is not None:
+        if outcome.rejection is not None:
             log.error(
-                "deletion is refused", workspace=f"{namespace_of(raw)}/{name_of(raw)}", error=outcome.refusal.message
+                "deletion is refused", workspace=f"{namespace_of(raw)}/{name_of(raw)}", error=outcome.rejection.message
             )
             return Result(requeue_after_s=REFUSED_RETRY_S)
         if remains.nothing:
@@ -340,7 +340,7 @@ class WorkspaceReconciler:
             self._uids[request] = uid
 
     def _forget(self, uid: str) -> None:
-        self._refusals.pop(uid, None)
+        self._rejections.pop(uid, None)
         self._consistency.forget(uid)
         self._observer.forget(uid)
         self._rehearsals.forget(uid)

@@ -26,7 +26,7 @@ log = logging.getLogger(__name__)
 SAVE_EVERY_S = 15 * 60.0
 
 
-class Observer(TrainerCallback):  # type: ignore[misc]  # its types are not installed with the checker
+class ProgressCallback(TrainerCallback):  # type: ignore[misc]  # its types are not installed with the checker
     """Is called by the trainer, in each process. `run` is the identity that checkpoints are sealed with."""
 
     def __init__(self, progress: Progress, clock: Clock, run: str) -> None:

@@ -17,7 +17,7 @@ from model_runtime.tune.clock import Clock
 from model_runtime.tune.config import TrainingConfig
 from model_runtime.tune.data import Split
 from model_runtime.tune.hardware import Hardware
-from model_runtime.tune.observer import Observer
+from model_runtime.tune.observer import ProgressCallback
 from model_runtime.tune.progress import Progress
 
 log = logging.getLogger(__name__)
@@ -70,7 +70,7 @@ def train(
     run: str,
 ) -> Outcome:
     """Trains from the newest checkpoint of `run`, or from the beginning. Raises Interrupted after SIGTERM."""
-    observer = Observer(progress, clock, run)
+    observer = ProgressCallback(progress, clock, run)
     trainer = _trainer(config, arguments, split, tokenizer, model, observer)
     resumed = checkpoints.newest(config.output, run)
     if resumed is not None:
@@ -98,7 +98,7 @@ def _trainer(
     split: Split,
     tokenizer: PreTrainedTokenizerBase,
     model: Any,
-    observer: Observer,
+    observer: ProgressCallback,
 ) -> SFTTrainer:
     try:
         trainer = SFTTrainer(

@@ -19,7 +19,7 @@ from controller_runtime.resources import Object, uid_of
 from gpu_provisioner.api.dialect import DIALECTS
 from gpu_provisioner.api.labels import MACHINE_UID_TAG
 from hack.envtest.furnished import FurnishedCluster
-from hack.localcluster.apiserver.store import Change
+from hack.localcluster.apiserver.store import StoredChange
 from hack.localcluster.cluster import LocalCluster
 
 OUTSIDE_PERIOD_S = 0.25
@@ -45,7 +45,7 @@ class Orphans:
         self._judge_orders()
         return [text for name, text in sorted(self._found.items()) if name not in self._excused]
 
-    def machine_deleted(self, change: Change) -> None:
+    def machine_deleted(self, change: StoredChange) -> None:
         """Listens to the store of localcluster, in the thread of its API server."""
         if change.event == "DELETED" and change.resource in [(order.group, order.plural) for order in ORDERS]:
             self._judge_deleted(change.entry.obj)

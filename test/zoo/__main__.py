@@ -17,7 +17,7 @@ import sys
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 
-from test.zoo.keeper import Verdict, check_sanity, try_mutant
+from test.zoo.keeper import Finding, check_sanity, try_mutant
 from test.zoo.mutants import MUTANTS, Mutant
 
 
@@ -58,7 +58,7 @@ def _run(chosen: Sequence[Mutant], jobs: int) -> int:
     return 1 if failed else 0
 
 
-def _show(verdict: Verdict, width: int) -> None:
+def _show(verdict: Finding, width: int) -> None:
     what = verdict.told if verdict.good else f"NOT CAUGHT: {verdict.trouble.splitlines()[0]}"
     print(f"{verdict.name:<{width}}  {verdict.seconds:>7.1f}  {what}", flush=True)
 

@@ -27,7 +27,7 @@ class StaleMutantError(Exception):
 
 
 @dataclass(frozen=True, slots=True)
-class Verdict:
+class Finding:
     """What came of one mutant. `told`: the tests that failed, which is good; `trouble`: why it counts as a failure."""
 
     name: str
@@ -51,27 +51,27 @@ def mutated(source: str, mutant: Mutant) -> str:
     return source.replace(mutant.before, mutant.after)
 
 
-def try_mutant(mutant: Mutant) -> Verdict:
+def try_mutant(mutant: Mutant) -> Finding:
     """Run its tests on the mutated code; good when each selection fails."""
     started = time.monotonic()
     with tempfile.TemporaryDirectory(prefix="zoo-") as folder:
         try:
             _breed(mutant, Path(folder))
         except StaleMutantError as error:
-            return Verdict(mutant.name, mutant.bug, 0.0, trouble=str(error))
+            return Finding(mutant.name, mutant.bug, 0.0, trouble=str(error))
         code, output = _pytest(mutant.tests, Path(folder))
     told, trouble = judge(mutant.tests, code, output)
-    return Verdict(mutant.name, mutant.bug, time.monotonic() - started, told, trouble)
+    return Finding(mutant.name, mutant.bug, time.monotonic() - started, told, trouble)
 
 
-def check_sanity(mutants: Iterable[Mutant]) -> Verdict:
+def check_sanity(mutants: Iterable[Mutant]) -> Finding:
     """The same tests on the code as it is: a test that always fails would catch everything."""
     started = time.monotonic()
     tests = sorted({test for mutant in mutants for test in mutant.tests})
     code, output = _pytest(tests, None)
     trouble = "" if code == 0 else f"the tests do not pass on unmutated code\n{_tail(output)}"
     told = f"nothing, as it should be: {len(tests)} selections pass"
-    return Verdict("(no mutation)", "The code as it is.", time.monotonic() - started, told, trouble)
+    return Finding("(no mutation)", "The code as it is.", time.monotonic() - started, told, trouble)
 
 
 def judge(tests: Sequence[str], code: int, output: str) -> tuple[str, str]:

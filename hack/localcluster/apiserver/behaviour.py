@@ -11,7 +11,7 @@ from hack.localcluster.apiserver.customtypes import CustomTypes
 from hack.localcluster.apiserver.errors import StatusError, forbidden
 from hack.localcluster.apiserver.objects import Caller, Object, Write
 from hack.localcluster.apiserver.registry import Registry, ResourceType
-from hack.localcluster.apiserver.store import Change, Store
+from hack.localcluster.apiserver.store import Store, StoredChange
 from hack.localcluster.apiserver.verbs import Verbs
 
 NAMESPACES = ("", "namespaces")
@@ -121,7 +121,7 @@ class TypeBehaviour:
             if error.code != 404:
                 raise
 
-    def on_change(self, change: Change) -> None:
+    def on_change(self, change: StoredChange) -> None:
         """After each commit: CRDs change what is served; the last object lets its namespace or CRD go."""
         if change.resource == CRDS:
             self.custom.on_definition_change(change)

@@ -13,7 +13,7 @@ from hack.localcluster.apiserver.objects import Object, Write
 from hack.localcluster.apiserver.registry import Registry, ResourceType, ScalePaths
 from hack.localcluster.apiserver.rules import check_rules, has_rules
 from hack.localcluster.apiserver.schema import RootSchema, Schema
-from hack.localcluster.apiserver.store import Change, Store
+from hack.localcluster.apiserver.store import Store, StoredChange
 from hack.localcluster.apiserver.validation import MISSING, apply_defaults, prune, quoted, report_unknown, validate
 
 _BOOLEANS = ("exclusiveMaximum", "exclusiveMinimum", "nullable", "uniqueItems")
@@ -83,7 +83,7 @@ class CustomTypes:
                 _condition("Established", "InitialNamesAccepted", "the initial names have been accepted"),
             ]
 
-    def on_definition_change(self, change: Change) -> None:
+    def on_definition_change(self, change: StoredChange) -> None:
         """Serve what the CRDs say now."""
         if change.previous is not None:
             for kind in self._types(change.previous.obj):

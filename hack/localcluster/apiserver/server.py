@@ -31,7 +31,7 @@ from hack.localcluster.apiserver.rbac import GROUP as RBAC_GROUP
 from hack.localcluster.apiserver.rbac import Rbac, default_objects
 from hack.localcluster.apiserver.registry import Registry
 from hack.localcluster.apiserver.reviews import Reviews
-from hack.localcluster.apiserver.store import Change, Store
+from hack.localcluster.apiserver.store import Store, StoredChange
 from hack.localcluster.apiserver.subresources import Subresources
 from hack.localcluster.apiserver.tls import ensure_certificates
 from hack.localcluster.apiserver.webserver import web
@@ -94,7 +94,7 @@ class ApiServer:
         return self._handler.audit
 
     @property
-    def events_log(self) -> Sequence[Change]:
+    def events_log(self) -> Sequence[StoredChange]:
         """Every committed change since the start, oldest first; empty without `keep_log`."""
         return self.store.log or ()
 

@@ -54,7 +54,7 @@ class Entry:
 
 
 @dataclass(slots=True, eq=False)
-class Change:
+class StoredChange:
     """One committed write. `entry` is the new state (for DELETED: the last one, with the RV of the deletion)."""
 
     rv: int
@@ -87,11 +87,11 @@ class Subscription:
     LIMIT = 20_000
 
     def __init__(self) -> None:
-        self.pending: deque[Change] = deque()
+        self.pending: deque[StoredChange] = deque()
         self.wake = asyncio.Event()
         self.closed = False
 
-    def put(self, change: Change) -> None:
+    def put(self, change: StoredChange) -> None:
         """Deliver; a watcher that does not read is cut off, as the real watch cache does."""
         if len(self.pending) >= self.LIMIT:
             self.close()
@@ -111,12 +111,12 @@ class Collection:
     def __init__(self, resource: StorageKey, floor: int) -> None:
         self.resource = resource
         self.entries: dict[Key, Entry] = {}
-        self.changes: deque[Change] = deque()
+        self.changes: deque[StoredChange] = deque()
         self.floor = floor
         self.subscriptions: set[Subscription] = set()
         self._sorted: list[Key] | None = None
 
-    def apply(self, change: Change, limit: int) -> None:
+    def apply(self, change: StoredChange, limit: int) -> None:
         """Take a change in and pass it on."""
         if change.event == "MODIFIED":
             self.entries[change.key] = change.entry
@@ -155,7 +155,7 @@ class Collection:
                 entries[change.key] = change.previous
         return entries
 
-    def since(self, rv: int) -> list[Change]:
+    def since(self, rv: int) -> list[StoredChange]:
         """The changes after a resourceVersion; 410 when some are compacted away."""
         if rv < self.floor:
             raise expired(f"too old resource version: {rv} ({self.floor})")
@@ -170,10 +170,10 @@ class Store:
     def __init__(self, *, history_limit: int = 20_000, keep_log: bool = True) -> None:
         self.rv = 1
         self.history_limit = history_limit
-        self.log: list[Change] | None = [] if keep_log else None
+        self.log: list[StoredChange] | None = [] if keep_log else None
         self._collections: dict[StorageKey, Collection] = {}
         self._floor = 0
-        self.listeners: list[Callable[[Change], None]] = []
+        self.listeners: list[Callable[[StoredChange], None]] = []
         self.advanced = asyncio.Event()
 
     def collection(self, resource: StorageKey) -> Collection:
@@ -195,7 +195,7 @@ class Store:
         entry = Entry(obj, self.rv)
         entry.check_encodable()
         event = "MODIFIED" if previous else "ADDED"
-        self._commit(Change(self.rv, event, resource, key, entry, previous, client))
+        self._commit(StoredChange(self.rv, event, resource, key, entry, previous, client))
         return entry
 
     def remove(self, resource: StorageKey, key: Key, client: str) -> Entry:
@@ -203,10 +203,10 @@ class Store:
         previous = self.collection(resource).entries[key]
         self.rv += 1
         entry = Entry(_with_rv(previous.obj, self.rv), self.rv)
-        self._commit(Change(self.rv, "DELETED", resource, key, entry, previous, client))
+        self._commit(StoredChange(self.rv, "DELETED", resource, key, entry, previous, client))
         return entry
 
-    def _commit(self, change: Change) -> None:
+    def _commit(self, change: StoredChange) -> None:
         self.collection(change.resource).apply(change, self.history_limit)
         if self.log is not None:
             self.log.append(change)

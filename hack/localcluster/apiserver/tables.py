@@ -13,7 +13,7 @@ from hack.localcluster.apiserver.columns import Column, age, human_duration
 from hack.localcluster.apiserver.errors import StatusError
 from hack.localcluster.apiserver.objects import Object
 from hack.localcluster.apiserver.registry import ResourceType
-from hack.localcluster.apiserver.store import Change, Entry
+from hack.localcluster.apiserver.store import Entry, StoredChange
 from hack.localcluster.apiserver.views import View, bookmark_metadata
 
 _TYPES = {"integer": int, "number": float, "boolean": bool}
@@ -37,7 +37,7 @@ class TableView(View):
         """A Table of many rows."""
         return self._table(entries, metadata)
 
-    def frame(self, change: Change, event: str) -> bytes:
+    def frame(self, change: StoredChange, event: str) -> bytes:
         """One line of a watch, from the object that the plain line would have carried."""
         return self._converted_frame(change, event)
 
@@ -124,7 +124,7 @@ class PartialView(View):
         text = f"you requested PartialObjectMetadata, but the requested object is a list ({self.kind.kind}List)"
         raise StatusError(406, text)
 
-    def frame(self, change: Change, event: str) -> bytes:
+    def frame(self, change: StoredChange, event: str) -> bytes:
         """One line of a watch."""
         return self._converted_frame(change, event)
 
@@ -152,6 +152,6 @@ class PartialListView(View):
         head = {"kind": "PartialObjectMetadataList", "apiVersion": f"meta.k8s.io/{self.version}"}
         return orjson.dumps(head | {"metadata": metadata, "items": items})
 
-    def frame(self, change: Change, event: str) -> bytes:
+    def frame(self, change: StoredChange, event: str) -> bytes:
         """One line of a watch."""
         return self.item(change.entry)

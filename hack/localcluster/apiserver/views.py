@@ -9,7 +9,7 @@ import orjson
 
 from hack.localcluster.apiserver.objects import Object
 from hack.localcluster.apiserver.registry import ResourceType
-from hack.localcluster.apiserver.store import Change, Entry
+from hack.localcluster.apiserver.store import Entry, StoredChange
 
 
 class View:
@@ -33,13 +33,13 @@ class View:
         head = orjson.dumps({"kind": f"{kind.kind}List", "apiVersion": kind.api_version, "metadata": metadata})
         return b'%b,"items":[%b]}' % (head[:-1], b",".join(items))
 
-    def frame(self, change: Change, event: str) -> bytes:
+    def frame(self, change: StoredChange, event: str) -> bytes:
         """One line of a watch."""
         if not self.kind.converts:
             return change.frame(event)
         return self._converted_frame(change, event)
 
-    def _converted_frame(self, change: Change, event: str) -> bytes:
+    def _converted_frame(self, change: StoredChange, event: str) -> bytes:
         entry: Any = orjson.loads(change.frame(event))["object"]
         return self.line(event, Entry(entry, change.rv))
 

@@ -13,7 +13,7 @@ from hack.localcluster.apiserver.errors import StatusError
 from hack.localcluster.apiserver.reading import invalid_options, resource_version, selection, whole_number
 from hack.localcluster.apiserver.registry import ResourceType
 from hack.localcluster.apiserver.selectors import Predicate
-from hack.localcluster.apiserver.store import Change, Store, Subscription
+from hack.localcluster.apiserver.store import Store, StoredChange, Subscription
 from hack.localcluster.apiserver.views import View
 
 _BOOKMARK_BEFORE_END_S = 2.0
@@ -129,7 +129,7 @@ class Watch:
         """Unsubscribe."""
         self.store.collection(self.kind.storage).subscriptions.discard(subscription)
 
-    def _lines(self, changes: list[Change]) -> list[Line]:
+    def _lines(self, changes: list[StoredChange]) -> list[Line]:
         lines = []
         for change in changes:
             if self.namespace and change.key[0] != self.namespace:
@@ -141,7 +141,7 @@ class Watch:
                 lines.append(Line(event, change.key[0], change.key[1], change.rv, self.view.frame(change, event)))
         return lines
 
-    def _event(self, change: Change) -> str | None:
+    def _event(self, change: StoredChange) -> str | None:
         """What a change is to this watcher: objects come and go as they start and stop fitting the selector."""
         chosen = self.chosen
         if chosen is None:

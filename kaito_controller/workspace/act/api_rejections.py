@@ -25,7 +25,7 @@ from kaito_controller.workloads.metadata import MANAGED_BY
 from kaito_controller.workspace.act.actions import Action, Create, Replace
 from kaito_controller.workspace.state.machines import owner_key
 from kaito_controller.workspace.state.records import shorten
-from kaito_controller.workspace.state.snapshot import Refusal
+from kaito_controller.workspace.state.snapshot import ApiRejection
 
 REFUSED = (Forbidden, Invalid, BadRequest, RequestTooLarge, NotFound)
 """Answers that will be the same until something outside changes."""
@@ -86,25 +86,25 @@ class SchemaTooOldError(Exception):
 
 
 REFUSED_RETRY_S = 60.0
-"""Nothing announces that a refusal would not be repeated."""
+"""Nothing announces that a rejection would not be repeated."""
 _AGAIN = f"It is tried again every {REFUSED_RETRY_S:.0f} s."
 
 
-def taken(error: NameTakenError) -> Refusal:
+def taken(error: NameTakenError) -> ApiRejection:
     """What to show for a name that another object carries."""
-    return Refusal(f"{error} {_AGAIN}", reason=error.reason)
+    return ApiRejection(f"{error} {_AGAIN}", reason=error.reason)
 
 
-def refusal_of(action: Action, error: TerminalApiError) -> Refusal:
+def rejection_of(action: Action, error: TerminalApiError) -> ApiRejection:
     """What to show for an action that was refused."""
     if isinstance(action, Replace) and _is_about_the_selector(error):
-        return Refusal(f"{_another_selector(action.live)} {_AGAIN}")
+        return ApiRejection(f"{_another_selector(action.live)} {_AGAIN}")
     told = f"{_what(action)}: {shorten(str(error), 400).rstrip('.')}. {_AGAIN}"
     if not isinstance(action, Create) or not action.orders_node:
-        return Refusal(told)
+        return ApiRejection(told)
     if isinstance(error, NotFound):
-        return Refusal(_type_missing(api_of(action.obj)), machine=True, reason=reasons.MACHINE_API_MISSING)
-    return Refusal(f"The API server refuses the {action.kind}: {told}", machine=True)
+        return ApiRejection(_type_missing(api_of(action.obj)), machine=True, reason=reasons.MACHINE_API_MISSING)
+    return ApiRejection(f"The API server refuses the {action.kind}: {told}", machine=True)
 
 
 MISSING_RETRY_S = 10.0
@@ -118,9 +118,9 @@ def _type_missing(api: NodeApi) -> str:
     )
 
 
-def retry_s(refusal: Refusal) -> float:
+def retry_s(rejection: ApiRejection) -> float:
     """When what was refused is tried again."""
-    return MISSING_RETRY_S if refusal.reason is reasons.MACHINE_API_MISSING else REFUSED_RETRY_S
+    return MISSING_RETRY_S if rejection.reason is reasons.MACHINE_API_MISSING else REFUSED_RETRY_S
 
 
 def _what(action: Action) -> str:

@@ -1,7 +1,7 @@
 """Carry out Actions through the client, each with its precondition; the only room that writes.
 
 Names are derived and deletions carry UIDs, so a lost reply is met again as *AlreadyExists* or *NotFound* and is harmless. An action
-that the API server refuses for good does not keep the others from being done: refusals are collected and become a condition. Whatever
+that the API server refuses for good does not keep the others from being done: rejections are collected and become a condition. Whatever
 is transient or a conflict is raised, and the queue comes back.
 """
 
@@ -54,7 +54,7 @@ from kaito_controller.workspace.act.api_rejections import (
     NameTakenError,
     SchemaTooOldError,
     is_left_behind,
-    refusal_of,
+    rejection_of,
     taken,
 )
 from kaito_controller.workspace.act.drift_backoff import DriftBackoff
@@ -63,7 +63,7 @@ from kaito_controller.workspace.act.node_marks import NodeMarks
 from kaito_controller.workspace.state import naming
 from kaito_controller.workspace.state.machines import owner_key
 from kaito_controller.workspace.state.records import Failure, Record, read_record, stored_record, write_record
-from kaito_controller.workspace.state.snapshot import Refusal
+from kaito_controller.workspace.state.snapshot import ApiRejection
 
 log = get_logger(__name__)
 
@@ -72,10 +72,10 @@ Written = Sequence[tuple[Resource, Object]]
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What came of it: the Workspace as last written, the first refusal, and (resource, resourceVersion) of what was written."""
+    """What came of it: the Workspace as last written, the first rejection, and (resource, resourceVersion) of what was written."""
 
     workspace: Object
-    refusal: Refusal | None = None
+    rejection: ApiRejection | None = None
     written: tuple[tuple[Resource, str], ...] = ()
     retry_in_s: float | None = None
     """When to look again at a repair that was put off."""
@@ -104,7 +104,7 @@ class Applier:
         wanted = [action for action in actions if not self._was_asked(action)]
         if any(isinstance(action, Create) and action.orders_node for action in wanted):
             self._insist_on_life(workspace)
-        refusal: Refusal | None = None
+        rejection: ApiRejection | None = None
         written: list[tuple[Resource, str]] = []
         not_made: list[str] = []
         made_at: list[datetime | None] = []
@@ -125,16 +125,16 @@ class Applier:
                     self._log(workspace, action, self._clock.monotonic() - began_s)
             except REFUSED as error:
                 log.warning("refused by the API server", action=type(action).__name__, error=str(error))
-                refusal = refusal or refusal_of(action, error)
+                rejection = rejection or rejection_of(action, error)
                 not_made += _machine_of(action)
             except NameTakenError as error:
-                refusal = refusal or taken(error)
+                rejection = rejection or taken(error)
             except SchemaTooOldError as old:
                 log.warning("the Workspace CRD is too old", error=str(old))
-                return Outcome(workspace, Refusal(str(old), machine=True), tuple(written))
+                return Outcome(workspace, ApiRejection(str(old), machine=True), tuple(written))
         return Outcome(
             workspace,
-            refusal,
+            rejection,
             tuple(written),
             retry_in_s=min(filter(None, pauses), default=None),
             not_made=tuple(not_made),

@@ -59,7 +59,7 @@ class _Answer:
         return now < self.due and self.verdict.reason is not reasons.NAME_BEING_FREED
 
     def next(self, now: datetime) -> tuple[datetime, float]:
-        """Until when another refusal holds, and the pause (s). Early questions put nothing off, or each would change the status."""
+        """Until when another rejection holds, and the pause (s). Early questions put nothing off, or each would change the status."""
         return (self.due, self.pause_s) if now < self.due else _pause(now, min(2 * self.pause_s, LONGEST_PAUSE_S))
 
 
@@ -85,7 +85,7 @@ class Rehearsals:
         if before is not None and before.stands(now):
             return before.verdict
         due, pause_s = before.next(now) if before is not None else _pause(now, FIRST_PAUSE_S)
-        verdict = self._refusal(workspace, wanted, due)
+        verdict = self._rejection(workspace, wanted, due)
         self._answers[uid_of(workspace)] = _Answer(intent, verdict, due, pause_s)
         return verdict
 
@@ -93,7 +93,7 @@ class Rehearsals:
         """The Workspace is gone."""
         self._answers.pop(uid, None)
 
-    def _refusal(self, workspace: Object, objects: list[Object], due: datetime) -> Verdict | None:
+    def _rejection(self, workspace: Object, objects: list[Object], due: datetime) -> Verdict | None:
         tail = f"Nothing was ordered; it is tried again at {rfc3339(due)}, or when the Workspace changes."
         try:
             for obj in objects:

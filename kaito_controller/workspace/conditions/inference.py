@@ -69,10 +69,10 @@ def _meanwhile(snapshot: Snapshot, workload: Object | None, nodes: Verdict) -> V
 
 
 def _refused(snapshot: Snapshot) -> Verdict | None:
-    refusal = snapshot.refusal
-    if refusal is None or refusal.machine:
+    rejection = snapshot.rejection
+    if rejection is None or rejection.machine:
         return None
-    return Verdict(refusal.reason, refusal.message)
+    return Verdict(rejection.reason, rejection.message)
 
 
 def is_serving(workload: Object, wanted: int) -> bool:
@@ -146,7 +146,7 @@ REFUSALS = (reasons.WORKLOAD_REFUSED, reasons.NAME_TAKEN, reasons.NAME_BEING_FRE
 
 
 def until_given_back(snapshot: Snapshot, verdict: Verdict, shown_as: str) -> Verdict:
-    """The verdict; of a refusal also until when the nodes are held for it, counted from when they were ready and nothing ran.
+    """The verdict; of a rejection also until when the nodes are held for it, counted from when they were ready and nothing ran.
 
     `shown_as`: the condition that turns when the workload runs.
     """

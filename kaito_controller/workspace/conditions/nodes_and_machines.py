@@ -48,9 +48,11 @@ def machine_verdict(snapshot: Snapshot, assignment: Assignment) -> Verdict:
             f"not installed. Install it and a provisioner, or bring free Ready nodes {_of_type(snapshot)}"
             f"with the labels {labels}.{_told(assignment)}",
         )
-    if snapshot.refusal is not None and snapshot.refusal.machine and (assignment.order or assignment.failures):
-        is_missing = snapshot.refusal.reason is reasons.MACHINE_API_MISSING
-        return Verdict(reasons.MACHINE_API_MISSING if is_missing else reasons.MACHINE_REFUSED, snapshot.refusal.message)
+    if snapshot.rejection is not None and snapshot.rejection.machine and (assignment.order or assignment.failures):
+        is_missing = snapshot.rejection.reason is reasons.MACHINE_API_MISSING
+        return Verdict(
+            reasons.MACHINE_API_MISSING if is_missing else reasons.MACHINE_REFUSED, snapshot.rejection.message
+        )
     if assignment.excess is not None:
         return Verdict(reasons.NODE_LIMIT_REACHED, assignment.excess.message, later(snapshot.now, LOOK_FOR_ROOM_S))
     if assignment.scarce is not None:

@@ -77,7 +77,7 @@ def scale_of(snapshot: Snapshot, desired: Iterable[Object] = ()) -> dict[str, An
     """
     if snapshot.mode is not Mode.INFERENCE:
         return {}
-    made: Object = {} if snapshot.refusal else next((obj for obj in desired if obj["kind"] in RUNNERS), {})
+    made: Object = {} if snapshot.rejection else next((obj for obj in desired if obj["kind"] in RUNNERS), {})
     replicas = _replicas(runner(snapshot) or made)
     selector = ",".join(f"{key}={value}" for key, value in selector_labels(snapshot.name).items())
     return {"replicas": replicas, "selector": selector}

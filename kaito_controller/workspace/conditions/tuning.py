@@ -94,8 +94,8 @@ def _before(snapshot: Snapshot, job: Object | None, obsolete: str, nodes: Verdic
         return Verdict(
             reasons.JOB_RESTARTING, f"Waiting for Job {name_of(job)} to be removed before the next run: {why}."
         )
-    if snapshot.refusal is not None and not snapshot.refusal.machine:
-        return Verdict(snapshot.refusal.reason, snapshot.refusal.message)
+    if snapshot.rejection is not None and not snapshot.rejection.machine:
+        return Verdict(snapshot.rejection.reason, snapshot.rejection.message)
     return Verdict(reasons.WORKLOAD_PENDING, f"Job {snapshot.name} is being created on the chosen nodes.")
 
 

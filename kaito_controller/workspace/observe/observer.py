@@ -52,12 +52,12 @@ from kaito_controller.workspace.state.eviction import notice_on
 from kaito_controller.workspace.state.machines import belongs_to, owner_key, read_machine
 from kaito_controller.workspace.state.records import Record, read_record, stored_record
 from kaito_controller.workspace.state.snapshot import (
+    ApiRejection,
     BroughtNodes,
     Limits,
     MachinePhase,
     MachineView,
     NodeView,
-    Refusal,
     Snapshot,
 )
 
@@ -110,7 +110,7 @@ class Observer:
         self._onsets = Onsets()
         self._fresh: dict[str, datetime | None] = {}
 
-    def snapshot(self, raw: Object, refusal: Refusal | None = None) -> Snapshot:
+    def snapshot(self, raw: Object, rejection: ApiRejection | None = None) -> Snapshot:
         """Everything about one living Workspace."""
         now = self._clock.now()
         workspace = Workspace.from_object(raw)
@@ -164,7 +164,7 @@ class Observer:
             existing=existing,
             pods=pods,
             lost_nodes=self._lost(pods) if fresh["Node"] is not None else (),
-            refusal=refusal,
+            rejection=rejection,
             scaled_by=self._scalers.of(_runner(existing), request.wanted.count),
             pods_refused=refused.message,
             unmounted=refused.unmounted,

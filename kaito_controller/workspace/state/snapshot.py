@@ -206,7 +206,7 @@ class Verdict:
 
 
 @dataclass(frozen=True, slots=True)
-class Refusal:
+class ApiRejection:
     """The last answer of the API server that made an action impossible; forgotten once everything could be done."""
 
     message: str
@@ -268,7 +268,7 @@ class Snapshot:
     """Pods of the workload, by name."""
     lost_nodes: tuple[str, ...] = ()
     """Nodes of those pods that are not there any more."""
-    refusal: Refusal | None = None
+    rejection: ApiRejection | None = None
     scaled_by: str = ""
     """The program that set another number of replicas on the workload than the Workspace asks for; "" when nobody did, or none is known."""
     pods_refused: str = ""

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from controller_runtime.resources import NAMESPACES, labels_of, name_of
-from hack.localcluster.apiserver.store import Change
+from hack.localcluster.apiserver.store import StoredChange
 from kaito_controller.api.labels import WORKSPACES
 from test.support.kaito_rig import Rig
 from test.support.workspace_world import workspace
@@ -34,7 +34,7 @@ class Held:
         server = rig.cluster.apiserver
         server.call(lambda: server.store.listeners.append(self._seen))
 
-    def _seen(self, change: Change) -> None:
+    def _seen(self, change: StoredChange) -> None:
         if change.resource != self._orders:
             return
         order = change.entry.obj

@@ -27,7 +27,7 @@ from hack.localcluster.apiserver.errors import StatusError, no_such_path
 from hack.localcluster.apiserver.objects import Caller, Write
 from hack.localcluster.apiserver.registry import Registry, ResourceType
 from hack.localcluster.apiserver.schema import builtin_kind_schema
-from hack.localcluster.apiserver.store import Change, Store
+from hack.localcluster.apiserver.store import Store, StoredChange
 
 CRD_FILES = {
     resource: Path(__file__).parents[3] / f"config/crd/karpenter.sh_{resource.plural}.yaml"
@@ -260,7 +260,7 @@ class DirectInformer:
             self._apply(change)
         return bool(fresh)
 
-    def _apply(self, change: Change) -> None:
+    def _apply(self, change: StoredChange) -> None:
         new = change.entry.copy()
         key = key_of(new)
         old = self._objects.pop(key, None)

@@ -12,13 +12,13 @@ from controller_runtime.resources import NODES, Object
 
 if TYPE_CHECKING:
     from gpu_provisioner.cloud.port import PoolSpec
-    from hack.localcluster.apiserver.store import Change
+    from hack.localcluster.apiserver.store import StoredChange
     from test.faults.gpu_provisioner.world import World
 
 _MASKED = {"uid", "resourceVersion", "creationTimestamp", "lastTransitionTime", "generation", "kaito.sh/machine-uid"}
 
 
-def violations(world: World, change: Change) -> Iterator[str]:
+def violations(world: World, change: StoredChange) -> Iterator[str]:
     """Rules that every single write must keep."""
     if change.resource != (world.resource.group, world.resource.plural):
         return
@@ -54,7 +54,7 @@ def _lies(world: World, machine: Object, mine: list[Any]) -> Iterator[str]:
             yield f"Machine {name} says Ready while {condition['type']} is {condition['status']}"
 
 
-def _foreign_fields(change: Change) -> Iterator[str]:
+def _foreign_fields(change: StoredChange) -> Iterator[str]:
     """The provisioner writes the finalizer and the status of a Machine, nothing else."""
     assert change.previous is not None
     old, new = change.previous.obj, change.entry.obj

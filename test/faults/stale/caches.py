@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from controller_runtime.cache.mutation import freeze
 from controller_runtime.resources import Object, Resource, key_of, resource_version_of, uid_of
-from hack.localcluster.apiserver.store import Change
+from hack.localcluster.apiserver.store import StoredChange
 from test.faults.gpu_provisioner.direct_client import DirectInformer, DirectServer
 
 DROP = "drop"
@@ -36,7 +36,7 @@ class FaultyCache(DirectInformer):
         self.events = 0
         self.type_is_missing = False
 
-    def _apply(self, change: Change) -> None:
+    def _apply(self, change: StoredChange) -> None:
         number, self.events = self.events, self.events + 1
         fault = self.fault
         times = 1
@@ -81,8 +81,8 @@ class _Frozen:
         return found
 
 
-def _read_only(change: Change) -> Change:
-    return Change(
+def _read_only(change: StoredChange) -> StoredChange:
+    return StoredChange(
         change.rv,
         change.event,
         change.resource,

@@ -50,7 +50,7 @@ def pod(name: str, phase: str = "Running") -> Object:
 class Asking:
     def __init__(self) -> None:
         self.clock, self.client = FakeClock(), Events()
-        self.refusals = PodRejections(self.client, self.clock)
+        self.rejections = PodRejections(self.client, self.clock)
 
     def happened(self, note: str, ago_s: float = 0.0, **times: Any) -> Object:
         moment = rfc3339(self.clock.now() - timedelta(seconds=ago_s))
@@ -64,12 +64,12 @@ def asking() -> Asking:
 
 def test_refusal_is_quoted_once_pods_have_been_missing_for_a_while(asking: Asking) -> None:
     asking.client.events = [asking.happened("an older one", ago_s=60), asking.happened(QUOTA)]
-    first = asking.refusals.of(stateful_set(), [pod("phi-0")])
+    first = asking.rejections.of(stateful_set(), [pod("phi-0")])
     assert (first.message, asking.client.asked) == ("", [])
 
     asking.clock.advance(FIRST_ASK_S)
 
-    assert asking.refusals.of(stateful_set(), [pod("phi-0")]).message == QUOTA
+    assert asking.rejections.of(stateful_set(), [pod("phi-0")]).message == QUOTA
     assert asking.client.asked == [("team", "regarding.uid=s1,reason=FailedCreate")]
 
 
@@ -79,7 +79,7 @@ def test_questions_become_rarer_and_the_answer_is_kept_between_them(asking: Aski
     moments = []
     while asking.clock.now() - start < timedelta(hours=1):
         before = len(asking.client.asked)
-        answer = asking.refusals.of(stateful_set(), [])
+        answer = asking.rejections.of(stateful_set(), [])
         if len(asking.client.asked) > before:
             moments.append((asking.clock.now() - start).total_seconds())
         assert answer.again_at is not None
@@ -101,7 +101,7 @@ def test_questions_become_rarer_and_the_answer_is_kept_between_them(asking: Aski
 )
 def test_nobody_is_asked(asking: Asking, runner: Object | None, pods: list[Object]) -> None:
     for _ in range(3):
-        assert asking.refusals.of(runner, pods).again_at is None
+        assert asking.rejections.of(runner, pods).again_at is None
         asking.clock.advance(100.0)
 
     assert not asking.client.asked
@@ -109,41 +109,41 @@ def test_nobody_is_asked(asking: Asking, runner: Object | None, pods: list[Objec
 
 def test_pods_that_come_after_all_end_it(asking: Asking) -> None:
     asking.client.events = [asking.happened(QUOTA)]
-    asking.refusals.of(stateful_set(), [])
+    asking.rejections.of(stateful_set(), [])
     asking.clock.advance(FIRST_ASK_S)
-    assert asking.refusals.of(stateful_set(), []).message
+    assert asking.rejections.of(stateful_set(), []).message
 
-    assert asking.refusals.of(stateful_set(), [pod("phi-0"), pod("phi-1")]).message == ""
-    assert asking.refusals.of(stateful_set(), [pod("phi-0")]).message == ""
+    assert asking.rejections.of(stateful_set(), [pod("phi-0"), pod("phi-1")]).message == ""
+    assert asking.rejections.of(stateful_set(), [pod("phi-0")]).message == ""
 
 
 def test_old_news_is_no_news_but_a_series_that_goes_on_is(asking: Asking) -> None:
     lately = {"series": {"count": 9, "lastObservedTime": rfc3339(asking.clock.now())}}
-    asking.refusals.of(stateful_set(), [])
+    asking.rejections.of(stateful_set(), [])
     asking.clock.advance(FIRST_ASK_S)
 
     asking.client.events = [asking.happened(QUOTA, ago_s=7200)]
-    assert asking.refusals.of(stateful_set(), []).message == ""
+    assert asking.rejections.of(stateful_set(), []).message == ""
     asking.client.events = [asking.happened(QUOTA, ago_s=7200, **lately)]
     asking.clock.advance(FIRST_ASK_S)
-    assert asking.refusals.of(stateful_set(), []).message == QUOTA
+    assert asking.rejections.of(stateful_set(), []).message == QUOTA
 
 
 def test_server_that_does_not_answer_costs_only_the_cause(asking: Asking) -> None:
     asking.client.forbidden = True
-    asking.refusals.of(stateful_set(), [])
+    asking.rejections.of(stateful_set(), [])
     asking.clock.advance(FIRST_ASK_S)
 
-    assert asking.refusals.of(stateful_set(), []).message == ""
+    assert asking.rejections.of(stateful_set(), []).message == ""
 
 
 def test_workload_that_nobody_asks_about_any_more_is_forgotten(asking: Asking) -> None:
-    asking.refusals.of(stateful_set(), [])
+    asking.rejections.of(stateful_set(), [])
     asking.clock.advance(3600)
     other = stateful_set(metadata={"name": "other", "namespace": "team", "uid": "s2"})
 
-    asking.refusals.of(other, [])
-    again = asking.refusals.of(stateful_set(), [])
+    asking.rejections.of(other, [])
+    again = asking.rejections.of(stateful_set(), [])
 
     assert asking.client.asked == []
     assert again.again_at == asking.clock.now() + timedelta(seconds=FIRST_ASK_S)
@@ -165,22 +165,22 @@ def mounted(**status: Any) -> Object:
 
 def test_volume_that_cannot_be_mounted_is_told_in_the_kubelets_words(asking: Asking) -> None:
     asking.client.events = [asking.happened(NOT_MOUNTED)]
-    assert asking.refusals.of(JOB, [placed()]).unmounted == ""
+    assert asking.rejections.of(JOB, [placed()]).unmounted == ""
     assert asking.client.asked == []
 
     asking.clock.advance(FIRST_ASK_OF_VOLUMES_S)
 
-    answer = asking.refusals.of(JOB, [placed()])
+    answer = asking.rejections.of(JOB, [placed()])
     assert (answer.unmounted, answer.message) == (f"Pod phi-0 cannot start: {NOT_MOUNTED}", "")
     assert asking.client.asked == [("team", "regarding.uid=uid-of-phi-0,reason=FailedMount")]
-    assert asking.refusals.of(JOB, [mounted()]).unmounted == ""
+    assert asking.rejections.of(JOB, [mounted()]).unmounted == ""
 
 
 def test_volumes_that_only_take_their_time_say_nothing(asking: Asking) -> None:
-    asking.refusals.of(JOB, [placed()])
+    asking.rejections.of(JOB, [placed()])
     asking.clock.advance(FIRST_ASK_OF_VOLUMES_S)
 
-    assert asking.refusals.of(JOB, [placed()]).unmounted == ""
+    assert asking.rejections.of(JOB, [placed()]).unmounted == ""
 
 
 @pytest.mark.parametrize(
@@ -190,7 +190,7 @@ def test_volumes_that_only_take_their_time_say_nothing(asking: Asking) -> None:
 )
 def test_nobody_is_asked_about_volumes(asking: Asking, found: Object) -> None:
     for _ in range(3):
-        assert asking.refusals.of(JOB, [found]).again_at is None
+        assert asking.rejections.of(JOB, [found]).again_at is None
         asking.clock.advance(100.0)
 
     assert not asking.client.asked

@@ -255,7 +255,7 @@ def test_our_own_service_without_an_owner_is_fine_and_is_adopted(server: Server,
     assert rehearsals.of(WORKSPACE, objects()) is None
     outcome = Applier(server).apply(WORKSPACE, [Create(objects()[0])])
 
-    assert outcome.refusal is None
+    assert outcome.rejection is None
     assert controller_of(server.get(SERVICES, "demo", "default")) is not None
 
 
@@ -279,7 +279,7 @@ def test_our_own_config_map_that_lost_its_owner_or_labels_is_made_anew(server: S
 
     outcome = Applier(server).apply(WORKSPACE, [Create(tuning_config_map())])
 
-    assert outcome.refusal is None
+    assert outcome.rejection is None
     made = server.get(CONFIG_MAPS, name, namespace)["metadata"]
     assert made["uid"] != before
     assert made["labels"]["kaito.sh/workspace"] == "demo"

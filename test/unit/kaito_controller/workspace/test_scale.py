@@ -16,7 +16,7 @@ from kaito_controller.workspace.decide.decision import decide
 from kaito_controller.workspace.decide.plan import plan
 from kaito_controller.workspace.observe.scalers import Scalers, manager_of_replicas
 from kaito_controller.workspace.state.records import Failure
-from kaito_controller.workspace.state.snapshot import MachinePhase, Refusal, Snapshot
+from kaito_controller.workspace.state.snapshot import ApiRejection, MachinePhase, Snapshot
 from test.support.snapshots import START, claim, machine, made_node, node, nodes, raw_workspace, snapshot
 
 
@@ -152,7 +152,7 @@ def test_status_counts_the_replicas_that_there_are() -> None:
     assert scale_of(snapshot(scaled(3)))["replicas"] == 0
     made = [existing["Deployment", "phi"]]
     assert scale_of(snapshot(scaled(3)), made)["replicas"] == made[0]["status"]["replicas"]
-    refused = snapshot(scaled(3), refusal=Refusal("quota"))
+    refused = snapshot(scaled(3), rejection=ApiRejection("quota"))
     assert scale_of(refused, made)["replicas"] == 0
     existing["Deployment", "phi"]["status"] = {"conditions": [{"type": "ReplicaFailure", "status": "True"}]}
     assert scale_of(seen(scaled(3), existing, range(3)))["replicas"] == 0

@@ -18,7 +18,7 @@ from controller_runtime.resources import Object, name_of
 from kaito_controller.api import reasons
 from kaito_controller.api.reasons import REASONS
 from kaito_controller.workspace.act.actions import Replace
-from kaito_controller.workspace.act.api_rejections import refusal_of
+from kaito_controller.workspace.act.api_rejections import rejection_of
 from kaito_controller.workspace.conditions.pod_diagnosis import last_failure, pods_cause, workload_cause
 from kaito_controller.workspace.conditions.status import (
     changes,
@@ -31,7 +31,7 @@ from kaito_controller.workspace.conditions.tuning import failure_message
 from kaito_controller.workspace.decide.decision import Decision, decide
 from kaito_controller.workspace.decide.deletion import Remains, deletion_verdict, plan_deletion
 from kaito_controller.workspace.decide.plan import plan
-from kaito_controller.workspace.state.snapshot import MachinePhase, Refusal, Snapshot
+from kaito_controller.workspace.state.snapshot import ApiRejection, MachinePhase, Snapshot
 from test.support.snapshots import START, UID, machine, made_node, node, nodes, raw_workspace, snapshot
 from test.support.workspace_world import tuning
 
@@ -344,7 +344,7 @@ def test_an_annotation_that_has_no_effect_is_said_to_have_none() -> None:
 def test_a_service_that_is_somebody_elses_is_part_of_readiness() -> None:
     seen = replace(
         running(observedGeneration=1, readyReplicas=1, updatedReplicas=1),
-        refusal=Refusal("Service phi exists", reason=reasons.NAME_TAKEN),
+        rejection=ApiRejection("Service phi exists", reason=reasons.NAME_TAKEN),
     )
 
     found, decision = shown(seen)
@@ -357,7 +357,7 @@ def test_a_selector_that_cannot_be_changed_is_cured_by_deleting_the_object() -> 
     live = {"kind": "Deployment", "metadata": {"name": "phi", "namespace": "default"}}
     causes = {"causes": [{"field": "spec.selector", "message": "field is immutable"}]}
 
-    told = refusal_of(Replace(live, live, repair=False), Invalid("immutable", code=422, details=causes)).message
+    told = rejection_of(Replace(live, live, repair=False), Invalid("immutable", code=422, details=causes)).message
 
     assert "kubectl delete deployment phi -n default" in told
 
@@ -365,7 +365,7 @@ def test_a_selector_that_cannot_be_changed_is_cured_by_deleting_the_object() -> 
 def test_a_refusal_says_what_was_refused_and_when_it_is_tried_again() -> None:
     live = {"kind": "Deployment", "metadata": {"name": "phi", "namespace": "default"}}
 
-    told = refusal_of(
+    told = rejection_of(
         Replace(live, live, repair=False), Forbidden("exceeded quota", code=403, reason="Forbidden")
     ).message
 
@@ -436,7 +436,7 @@ def test_what_was_given_up_quotes_no_deadline_that_has_passed() -> None:
     assert "given back at" not in release.message
 
 
-REFUSED = Refusal('Deployment phi: forbidden: exceeded quota "gpus"')
+REFUSED = ApiRejection('Deployment phi: forbidden: exceeded quota "gpus"')
 
 
 def held(seconds: float, **fields: Any) -> Snapshot:
@@ -444,7 +444,7 @@ def held(seconds: float, **fields: Any) -> Snapshot:
     raw = fields.pop("raw", raw_workspace())
     raw["status"] = {"conditions": [{"type": "ResourceReady", "status": "True", "lastTransitionTime": rfc3339(START)}]}
     found = nodes(made_node(0))
-    return snapshot(raw, after_s=seconds, machines=(machine(0),), nodes=found, refusal=REFUSED, **fields)
+    return snapshot(raw, after_s=seconds, machines=(machine(0),), nodes=found, rejection=REFUSED, **fields)
 
 
 def test_refusal_that_lasts_past_the_grace_gives_the_nodes_back() -> None:
