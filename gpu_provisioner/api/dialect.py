@@ -12,7 +12,7 @@ from typing import Any
 
 from controller_runtime.resources import Resource
 from gpu_provisioner.api import conditions, labels, node_claim, reasons
-from gpu_provisioner.api.resource import MACHINES
+from gpu_provisioner.api.labels import MACHINES
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -8,11 +8,14 @@ from __future__ import annotations
 
 import re
 
+from controller_runtime.resources import Resource
+
 GROUP = "karpenter.sh"
 VERSION = "v1alpha5"
 API_VERSION = f"{GROUP}/{VERSION}"
 KIND = "Machine"
 PLURAL = "machines"
+MACHINES = Resource(GROUP, VERSION, PLURAL, KIND, namespaced=False)
 
 FINALIZER = "karpenter.sh/termination"
 """On a Machine: its pool may exist. On a Node: its Machine has not let it go yet."""

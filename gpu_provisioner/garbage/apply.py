@@ -11,7 +11,7 @@ from controller_runtime.events.recorder import EventRecorder
 from controller_runtime.logs import get_logger
 from controller_runtime.resources import Resource, uid_of
 from gpu_provisioner.api import reasons
-from gpu_provisioner.api.resource import MACHINES
+from gpu_provisioner.api.labels import MACHINES
 from gpu_provisioner.cloud.cache import PoolView
 from gpu_provisioner.cloud.chosen import CLOUD
 from gpu_provisioner.cloud.port import CloudError, Gone

@@ -14,7 +14,7 @@ from typing import Any
 from controller_runtime.resources import Resource
 from gpu_provisioner.api import labels
 from gpu_provisioner.api.dialect import KINDS
-from gpu_provisioner.api.resource import MACHINES
+from gpu_provisioner.api.labels import MACHINES
 from gpu_provisioner.cloud.port import Pool
 from gpu_provisioner.garbage.snapshot import GarbageSnapshot, MachineFact
 from gpu_provisioner.machine.ownership import has_owner, mark_of

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from controller_runtime.resources import Resource
-from gpu_provisioner.api.resource import MACHINES
+from gpu_provisioner.api.labels import MACHINES
 from gpu_provisioner.cloud.port import Pool
 from gpu_provisioner.machine.snapshot import NodeView
 

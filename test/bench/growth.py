@@ -20,7 +20,7 @@ from statistics import linear_regression
 import structlog
 
 from controller_runtime.resources import NAMESPACES
-from gpu_provisioner.api.resource import MACHINES
+from gpu_provisioner.api.labels import MACHINES
 from hack.localcluster.cloud.model import Outcome, Script
 from kaito_controller.api.labels import WORKSPACES
 from test.support.kaito_rig import Rig

@@ -12,7 +12,7 @@ from typing import Any
 from controller_runtime.resources import Object, Resource
 from controller_runtime.untrusted import mapping, moment
 from gpu_provisioner.api import conditions, labels, reasons
-from gpu_provisioner.api.resource import MACHINES
+from gpu_provisioner.api.labels import MACHINES
 from gpu_provisioner.api.wording import essence
 from kaito_controller.nodeapi.port import QUOTED, NodeOrder, Reasons, Report
 from kaito_controller.nodeapi.vocabulary import (

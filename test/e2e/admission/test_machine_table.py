@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import pytest
 
 from controller_runtime.client.kubernetes_client import Client
-from gpu_provisioner.api.resource import MACHINES
+from gpu_provisioner.api.labels import MACHINES
 from test.e2e.admission.conftest import Cluster
 from test.faults.gpu_provisioner.world import machine_object
 

@@ -12,7 +12,7 @@ import pytest
 import gpu_provisioner
 from controller_runtime.client.kubernetes_client import Client
 from controller_runtime.resources import NODES
-from gpu_provisioner.api.resource import MACHINES
+from gpu_provisioner.api.labels import MACHINES
 from hack.localcluster.cloud.model import VirtualMachine
 from test.e2e.gpu_provisioner.conftest import ACCOUNT, TIME_SCALE
 from test.e2e.gpu_provisioner.test_machines import NAME, conditions, create, is_ready, machine

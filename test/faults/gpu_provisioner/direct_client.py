@@ -18,8 +18,8 @@ from controller_runtime.client.api import ObjectList, PatchType
 from controller_runtime.client.status import error_from_status
 from controller_runtime.errors import TooManyRequests
 from controller_runtime.resources import Object, Resource, key_of
+from gpu_provisioner.api.labels import MACHINES
 from gpu_provisioner.api.node_claim import NODE_CLAIMS
-from gpu_provisioner.api.resource import MACHINES
 from hack.localcluster.apiserver import patching, reading
 from hack.localcluster.apiserver.behaviour import TypeBehaviour
 from hack.localcluster.apiserver.builtins import builtin_types

@@ -11,7 +11,7 @@ from collections.abc import Callable
 import pytest
 
 from gpu_provisioner.api.dialect import MACHINE, NODE_CLAIM, Dialect
-from gpu_provisioner.api.resource import MACHINES
+from gpu_provisioner.api.labels import MACHINES
 from test.faults.gpu_provisioner.oracles import check
 from test.faults.gpu_provisioner.world import Fault, World
 from test.support.sampling import sampled

@@ -6,7 +6,7 @@ import pytest
 
 from controller_runtime.resources import NODES
 from gpu_provisioner.api import reasons
-from gpu_provisioner.api.resource import MACHINES
+from gpu_provisioner.api.labels import MACHINES
 from gpu_provisioner.cloud.azure.errors import classify
 from test.faults.gpu_provisioner.oracles import check
 from test.faults.gpu_provisioner.world import World

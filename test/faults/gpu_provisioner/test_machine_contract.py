@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from controller_runtime.resources import NODES
-from gpu_provisioner.api.resource import MACHINES
+from gpu_provisioner.api.labels import MACHINES
 from hack.localcluster.durations import Durations
 from test.faults.gpu_provisioner.world import World, machine_object
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from controller_runtime.resources import NODES, Object, uid_of
-from gpu_provisioner.api.resource import MACHINES
+from gpu_provisioner.api.labels import MACHINES
 from test.faults.gpu_provisioner.world import World, machine_object
 
 pytestmark = pytest.mark.faults

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import pytest
 
-from gpu_provisioner.api.resource import MACHINES
+from gpu_provisioner.api.labels import MACHINES
 from test.faults.gpu_provisioner.world import World
 
 pytestmark = pytest.mark.faults

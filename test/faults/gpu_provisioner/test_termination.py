@@ -6,7 +6,7 @@ import pytest
 
 from controller_runtime.resources import NODES
 from gpu_provisioner.api import reasons
-from gpu_provisioner.api.resource import MACHINES
+from gpu_provisioner.api.labels import MACHINES
 from hack.localcluster.cloud.model import Outcome, Script
 from test.faults.gpu_provisioner.oracles import check
 from test.faults.gpu_provisioner.world import World

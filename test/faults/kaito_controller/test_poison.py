@@ -9,7 +9,7 @@ import pytest
 
 from controller_runtime.client.api import KubeClient
 from controller_runtime.resources import NAMESPACES
-from gpu_provisioner.api.resource import MACHINES
+from gpu_provisioner.api.labels import MACHINES
 from kaito_controller.api.labels import WORKSPACES
 from kaito_controller.workspace.observe import slim
 from test.support.workspace_world import Operator, World, workspace

@@ -9,7 +9,7 @@ import pytest
 
 from controller_runtime.controller.controller import Request
 from controller_runtime.resources import NODES, Resource, name_of, uid_of
-from gpu_provisioner.api.resource import MACHINES
+from gpu_provisioner.api.labels import MACHINES
 from test.faults.gpu_provisioner.oracles import check, final_state
 from test.faults.gpu_provisioner.world import World
 from test.faults.stale.caches import DROP, DUPLICATE, EventFault, FaultyCache, every_event
