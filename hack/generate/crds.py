@@ -62,6 +62,7 @@ def workspace_crd() -> dict[str, Any]:
         _condition_column("InferenceReady", "The model is served"),
         _condition_column("WorkspaceReady", "The model is served, or tuned and pushed"),
         _column("Age", ".metadata.creationTimestamp", "", kind="date"),
+        _column("Ordered", ".status.instanceType", "Entry of resource.instanceTypes that was taken", priority=1),
         _condition_column("JobStarted", "The tuning run has started", priority=1),
         _column("Reason", _condition_path("WorkspaceReady", "reason"), "Why it is (not) ready", priority=1),
         _column("Nodes", ".status.workerNodes", "Nodes in use", priority=1),

@@ -246,7 +246,7 @@ def test_explain_reads_well_and_the_columns_are_the_published_ones(cluster: Clus
         assert header.split() == ["NAME", "INSTANCE", "RESOURCEREADY", "INFERENCEREADY", "WORKSPACEREADY", "AGE"]
         assert row.split()[:2] == ["columns", "Standard_NC6s_v3"]
         wide = cluster.kubectl("get", "workspace", "--namespace", NAMESPACE, "columns", "-o", "wide").splitlines()[0]
-        assert wide.split()[6:] == ["JOBSTARTED", "REASON", "NODES", "PROGRESS"]
+        assert wide.split()[6:] == ["ORDERED", "JOBSTARTED", "REASON", "NODES", "PROGRESS"]
     finally:
         cluster.client.delete(WORKSPACES, "columns", NAMESPACE)
 

@@ -39,6 +39,9 @@ def test_the_first_type_that_can_be_had_is_taken_and_the_status_says_why_not_the
         assert found is not None
         status = found["status"]
         assert status["instanceType"] == H100
+        header, row = rig.kubectl("get", "workspace", "phi", "-n", "team", "-o", "wide").splitlines()
+        shown = dict(zip(header.split(), row.split(), strict=False))
+        assert (shown["INSTANCE"], shown["ORDERED"]) == (A10, H100)
         assert [(e["instanceType"], e["reason"]) for e in status["record"]["passed"]] == [
             (A10, "QuotaExceeded"),
             (A100, "InsufficientCapacity"),

@@ -108,7 +108,7 @@ def test_every_rule_has_a_message_of_one_line_and_no_costly_conversion() -> None
 def test_columns_names_and_scope_are_the_published_ones() -> None:
     assert columns(CRDS["workspaces"]) == [
         *[("INSTANCE", 0), ("RESOURCEREADY", 0), ("INFERENCEREADY", 0), ("WORKSPACEREADY", 0), ("AGE", 0)],
-        *[("JOBSTARTED", 1), ("REASON", 1), ("NODES", 1), ("PROGRESS", 1)],
+        *[("ORDERED", 1), ("JOBSTARTED", 1), ("REASON", 1), ("NODES", 1), ("PROGRESS", 1)],
     ]
     assert columns(CRDS["machines"]) == [
         *[("TYPE", 0), ("ZONE", 0), ("NODE", 0), ("READY", 0), ("AGE", 0)],
