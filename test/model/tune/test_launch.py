@@ -120,7 +120,7 @@ def test_a_killed_run_goes_on_from_its_checkpoint_and_ends_as_if_nothing_had_hap
     assert all(torch.allclose(ours[name], theirs[name], atol=1e-5) for name in ours)
 
 
-def test_progress_is_served_while_it_trains_and_sigterm_leaves_a_checkpoint(tmp_path: Path) -> None:
+def test_progress_is_served_and_after_sigterm_the_next_start_goes_on_from_the_same_step(tmp_path: Path) -> None:
     run = prepare(
         "llama", tmp_path, {"TrainingArguments": {"max_steps": 5000, "save_strategy": "epoch", "logging_steps": 1}}
     )
@@ -138,6 +138,10 @@ def test_progress_is_served_while_it_trains_and_sigterm_leaves_a_checkpoint(tmp_
     assert stopped is not None, said
     assert stopped[1] == stopped[2]
     assert (run.output / f"checkpoint-{stopped[1]}" / "complete.json").exists()
+    with launched(run, sys.executable, TRAINER_PORT=str(port)) as process:
+        again = eventually(lambda: (now := progress(port)).get("loss") and now, process, run)
+    assert again["resumedFromStep"] == int(stopped[1])
+    assert again["step"] > int(stopped[1])
 
 
 def test_two_processes_train_one_adapter_and_the_first_of_them_leaves_it(tmp_path: Path) -> None:
