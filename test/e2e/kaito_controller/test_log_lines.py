@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from kaito_controller.nodeapi import api_of
 from test.e2e.kaito_controller.test_quickstarts import filled
 from test.support.kaito_rig import Rig
 from test.support.processes import wait_until
@@ -33,6 +34,14 @@ def pairs(text: str) -> dict[str, str]:
         return dict(part.split("=", 1) for part in shlex.split(text) if "=" in part)
     except ValueError:  # A line of another kind, with a lone quote.
         return {}
+
+
+def test_the_log_says_by_which_api_nodes_are_ordered_which_no_setting_names(rig: Rig) -> None:
+    said = [LINE.match(line) for line in rig.controller.output.splitlines()]
+    (chosen,) = [pairs(line["pairs"]) for line in said if line and line["event"] == "nodes are ordered by this API"]
+
+    assert "node_api" not in " ".join(rig.settings).lower(), "auto"
+    assert (chosen["node_api"], chosen["why"]) == (api_of({"kind": rig.orders.kind}).name, "only-one-installed")
 
 
 def test_the_log_tells_a_life_from_the_order_to_the_end_and_nothing_while_all_is_well(

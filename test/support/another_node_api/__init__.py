@@ -1,0 +1,1 @@
+"""A node API that does not exist, as a person who follows `docs/node-apis.md` would bring it: one folder."""
