@@ -12,6 +12,7 @@ from collections.abc import Callable, Sequence
 from typing import NoReturn
 
 from model_runtime.errors import report
+from model_runtime.serve import nodes
 from model_runtime.serve.settings import ParsedSettings, parse
 
 log = logging.getLogger("model_runtime.serve")
@@ -65,6 +66,7 @@ def _prepare(parsed: ParsedSettings) -> None:
     settings = parsed.settings
     if not (settings.weights.startswith("hf://") or settings.allow_remote_files):
         os.environ.setdefault("HF_HUB_OFFLINE", "1")
+    nodes.forget_torchrun(os.environ)
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
     os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
     if parsed.ignored:

@@ -14,8 +14,10 @@ import uvicorn
 
 from model_runtime.adapters import found
 from model_runtime.errors import UserError
+from model_runtime.serve import nodes
 from model_runtime.serve.engine.base import Engine
 from model_runtime.serve.engine.choose import choose, gpus_here, vllm_is_installed
+from model_runtime.serve.engine.elsewhere import Elsewhere
 from model_runtime.serve.front import Front, stage_setter
 from model_runtime.serve.metrics import FrontMetrics
 from model_runtime.serve.settings import ParsedSettings, ServeSettings
@@ -53,6 +55,9 @@ async def serve(parsed: ParsedSettings, environment: Mapping[str, str]) -> bool:
 async def _load(parsed: ParsedSettings, front: Front, metrics: FrontMetrics, environment: Mapping[str, str]) -> Engine:
     settings, say = parsed.settings, stage_setter(front)
     source = parse_source(settings)
+    if parsed.helper:
+        log.info("the first process of this node has this one's GPU; nothing is loaded here, /health answers 200")
+        return await _attached(Elsewhere(_model_name(settings, source)), front)
     adapters = found.find(settings.adapters_folder, environment)
     choice = choose(settings.engine, await asyncio.to_thread(gpus_here), vllm_installed=vllm_is_installed())
     log.info("engine: %s, because %s", choice.engine, choice.reason)
@@ -62,9 +67,15 @@ async def _load(parsed: ParsedSettings, front: Front, metrics: FrontMetrics, env
     folder = await asyncio.to_thread(fetch, source, settings, progress)
     say(f"loading the model in {folder}")
     engine = _engine(choice.engine, parsed, folder, adapters, _model_name(settings, source))
-    started = await engine.start()
-    front.attach(engine, started)
-    log.info("%s is served; /health answers 200", started.model_name)
+    await _attached(engine, front)
+    part, parts = nodes.node(parsed.vllm)
+    what = f"part {part + 1} of {parts} computes" if part else f"{_model_name(settings, source)} is served"
+    log.info("%s; /health answers 200", what)
+    return engine
+
+
+async def _attached(engine: Engine, front: Front) -> Engine:
+    front.attach(engine, await engine.start())
     return engine
 
 
@@ -73,6 +84,9 @@ def _engine(name: str, parsed: ParsedSettings, folder: Path, adapters: found.Ada
         from model_runtime.serve.engine.on_vllm.engine import VllmEngine
 
         return VllmEngine(parsed, folder, adapters, model_name)
+    if (parts := nodes.node(parsed.vllm)[1]) > 1:
+        cure = "serve with vLLM on GPUs of compute capability 8.0 or newer, or take a node that holds the model"
+        raise UserError("nnodes", parts, "the Transformers engine serves on one node", cure)
     from model_runtime.serve.engine.on_transformers.engine import TransformersEngine
 
     return TransformersEngine(parsed.settings, folder, adapters, model_name)

@@ -17,6 +17,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from model_runtime.contract import ADAPTER_ROOT, PORT, WEIGHTS_FOLDER
 from model_runtime.errors import UserError
+from model_runtime.serve import nodes
 
 ENVIRONMENT_PREFIX = "MODEL_RUNTIME_"
 ENGINE_PREFIX = "vllm."
@@ -114,6 +115,8 @@ class ParsedSettings(BaseModel):
     ignored: tuple[str, ...] = ()
     vllm: dict[str, Any] = Field(default_factory=dict)
     """Engine flags: `--vllm.<option>`, and the section `vllm` of the configuration file, which counts where no flag says otherwise."""
+    helper: bool = False
+    """torchrun started this process for a GPU that the first process of the node has."""
 
 
 def parse(argv: Sequence[str], environment: Mapping[str, str]) -> ParsedSettings:
@@ -125,12 +128,14 @@ def parse(argv: Sequence[str], environment: Mapping[str, str]) -> ParsedSettings
     vllm, ours = _config_file(values.get("config"))
     told = _engine_flags(flags)
     vllm = {key: value for key, value in vllm.items() if str(key).replace("_", "-") not in told} | told
+    vllm = nodes.from_torchrun(environment) | vllm
     settings = _validated({**ours, **values})
     rank = environment.get("LOCAL_RANK", "0")
     if settings.port and rank.isdigit():
         settings = settings.model_copy(update={"port": settings.port + int(rank)})
     ignored = {key for key in flags if key not in known and not key.startswith(ENGINE_PREFIX)}
-    return ParsedSettings(settings=settings, ignored=tuple(sorted(ignored)), vllm=vllm)
+    helper = nodes.is_helper(environment)
+    return ParsedSettings(settings=settings, ignored=tuple(sorted(ignored)), vllm=vllm, helper=helper)
 
 
 def _engine_flags(flags: Mapping[str, str]) -> dict[str, Any]:

@@ -100,7 +100,7 @@ def test_tokens_of_ones_own_end_an_answer_and_are_shown_when_asked_for(server: S
     assert first["choices"][0]["finish_reason"] == "stop"
 
 
-@pytest.mark.parametrize(("number", "alone"), [(8, {}), (3, {"repetition_penalty": 1.01})])
+@pytest.mark.parametrize(("number", "alone"), [(8, {}), (2, {"repetition_penalty": 1.01})])
 def test_the_models_own_end_is_passed_over_on_demand(server: Server, number: int, alone: dict[str, Any]) -> None:
     """Sampled hot, so that a vocabulary of 512 meets its end within 300 tokens in about half of the answers."""
     asked = {"prompt": "The sky", "temperature": 2.0, "max_tokens": 300, "n": number, "ignore_eos": True, **alone}

@@ -32,6 +32,11 @@ def test_a_setting_that_cannot_be_used(flags: list[str], message: str, tmp_path:
     assert failed_start(tmp_path, *flags).startswith(message)
 
 
+def test_several_nodes_with_the_engine_that_serves_on_one(llama: Path, tmp_path: Path) -> None:
+    message = failed_start(tmp_path, f"--weights={llama}", "--vllm.nnodes=2", "--vllm.master-addr=127.0.0.1")
+    assert message.startswith("nnodes=2: the Transformers engine serves on one node; serve with vLLM on GPUs")
+
+
 def test_a_context_that_does_not_fit(llama: Path, tmp_path: Path) -> None:
     message = failed_start(tmp_path, f"--weights={llama}", "--max-model-len=9000")
     assert message == "--max-model-len=9000: is more than the 512 tokens that the model was made for; use at most 512."

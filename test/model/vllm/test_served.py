@@ -179,6 +179,21 @@ def test_strengths_make_one_model_and_sigterm_finishes_what_runs(llama: Path, mo
         assert server.process.wait_for_exit(60) == 0
 
 
+def test_a_real_small_chat_model_answers_in_words(tmp_path: Path) -> None:
+    from test.support import tiny_models
+
+    question = [{"role": "user", "content": "What is the capital of France?"}]
+    flags = [f"--weights={tiny_models.folder(tiny_models.SMOLLM2)}", "--engine=vllm", "--max-model-len=512"]
+    more = ["--model-name=smollm2", "--vllm.enforce-eager"]
+    with serving(tmp_path, *flags, *more, environment=ENVIRONMENT, start_s=START_S) as server:
+        asked = {"messages": question, "max_tokens": 16, "temperature": 0}
+        told = server.post("/v1/chat/completions", asked).json["choices"][0]["message"]["content"]
+        greedily = {"do_sample": False, "max_new_tokens": 16}
+        as_in_03 = server.post("/chat", {"messages": question, "generate_kwargs": greedily}).json["Result"]
+    assert "Paris" in told
+    assert "Paris" in as_in_03
+
+
 def test_a_context_that_the_model_has_not_is_one_sentence(llama: Path, tmp_path: Path) -> None:
     message = failed_start(
         tmp_path, f"--weights={llama}", "--max-model-len=100000", *FLAGS, environment=ENVIRONMENT, start_s=START_S

@@ -14,6 +14,7 @@ import subprocess
 import sys
 import tempfile
 from argparse import Namespace
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -21,7 +22,9 @@ from pydantic import ValidationError
 
 from model_runtime.adapters.found import Adapters
 from model_runtime.errors import UserError
+from model_runtime.serve import nodes
 from model_runtime.serve.engine.base import Scope, Started
+from model_runtime.serve.engine.elsewhere import answered_elsewhere
 from model_runtime.serve.engine.on_vllm.arguments import build_arguments, utilization
 from model_runtime.serve.engine.on_vllm.places import from_vllm
 from model_runtime.serve.exchange import call
@@ -52,6 +55,8 @@ class VllmEngine:
     def __init__(self, parsed: ParsedSettings, folder: Path, adapters: Adapters, model_name: str) -> None:
         self._parsed, self._folder, self._adapters, self._model_name = parsed, folder, adapters, model_name
         self._client: Any = None
+        self._executor: Any = None
+        """Of a node that only computes."""
         self._living = contextlib.AsyncExitStack()
 
     async def start(self) -> Started:
@@ -59,6 +64,9 @@ class VllmEngine:
         if self._adapters.combined:
             self._folder = await asyncio.to_thread(self._merged)
         arguments = await asyncio.to_thread(self.arguments)
+        if nodes.node(self._parsed.vllm)[0]:
+            self._executor = await self._loaded(_executor, arguments)
+            return Started(answered_elsewhere, self._model_name, 1)
         app = await self._application(arguments)
         await self._first_token(app)
         # As vLLM's own server does: its figures in the log, and what was made at the start out of the garbage collector's way.
@@ -76,13 +84,16 @@ class VllmEngine:
         log.info("vLLM's arguments: %s", " ".join(argv))
         return parse_arguments(argv)
 
-    async def _application(self, arguments: Namespace) -> Any:
+    async def _loaded(self, load: Callable[[Namespace], Any], arguments: Namespace) -> Any:
         try:
             # In a thread: it takes as long as the weights take to load, and /metrics, /health and SIGTERM are to be answered meanwhile.
-            self._client = await asyncio.to_thread(_engine_client, arguments)
+            return await asyncio.to_thread(load, arguments)
         except (ValueError, OSError) as error:
             cure = "lower --max-model-len, use more GPU memory, or correct the section `vllm` of --config"
             raise UserError("--weights", self._folder, f"vLLM cannot serve it ({_first_words(error)})", cure) from error
+
+    async def _application(self, arguments: Namespace) -> Any:
+        self._client = await self._loaded(_engine_client, arguments)
         await self._client.reset_mm_cache()
         tasks = await self._client.get_supported_tasks()
         app = from_vllm("build_app")(arguments, tasks, self._client.model_config)
@@ -116,6 +127,8 @@ class VllmEngine:
 
     def trouble(self) -> str | None:
         """See `Engine`."""
+        if self._executor is not None:
+            return "a process of vLLM's has ended; the log says why" if self._executor.is_failed else None
         if self._client is None:
             return "vLLM's engine is not running"
         return "vLLM's engine has ended; its log says why" if self._client.errored else None
@@ -123,6 +136,8 @@ class VllmEngine:
     async def stop(self) -> None:
         """See `Engine`."""
         await self._living.aclose()
+        if self._executor is not None:
+            await asyncio.to_thread(self._executor.shutdown)
         if self._client is not None:
             await asyncio.to_thread(self._client.shutdown, self._client.vllm_config.shutdown_timeout)
 
@@ -142,6 +157,16 @@ def _engine_client(arguments: Namespace) -> Any:
         aggregate_engine_logging=asked.aggregate_engine_logging,
         disable_log_stats=asked.disable_log_stats,
     )
+
+
+def _executor(arguments: Namespace) -> Any:
+    """The processes of a node that only computes, as `vllm serve --headless` makes them; returns when all nodes have loaded."""
+    from vllm.engine.arg_utils import AsyncEngineArgs
+    from vllm.usage.usage_lib import UsageContext
+    from vllm.v1.executor.multiproc_executor import MultiprocExecutor
+
+    asked = AsyncEngineArgs.from_cli_args(arguments)
+    return MultiprocExecutor(asked.create_engine_config(usage_context=UsageContext.OPENAI_API_SERVER, headless=True))
 
 
 def _first_words(error: Exception) -> str:
