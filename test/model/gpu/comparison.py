@@ -10,7 +10,7 @@ import statistics
 import sys
 import tempfile
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from test.model.gpu import plain
@@ -50,6 +50,8 @@ class Comparison:
             f"{name}: {_median(runs, 'tokens_per_s'):.1f} tokens/s, first token after {_median(runs, 'first_token_s') * 1000:.1f} ms"
             for name, runs in rows
         ]
+        cpu = [statistics.median(run.cpu_s for run in runs) / _median(runs, "tokens") * 1e6 for _, runs in rows]
+        told.append(f"CPU of the process that answers: {cpu[0]:.0f} and {cpu[1]:.0f} us a token")
         added = f"added {self.added_s * 1000:+.2f} ms to the first token, {self.added_token_s * 1000:+.3f} ms to each"
         rounds = ", ".join(f"{m.tokens_per_s / t.tokens_per_s:.3f}" for m, t in zip(self.ours, self.plain, strict=True))
         return "\n".join([*told, f"throughput {self.throughput:.3f} (each round {rounds}), {added}"])
@@ -74,21 +76,34 @@ def compare(
     with serving(folder / "ours", *told, environment=environment, start_s=start_s) as server:
         arguments = plain.arguments_of(server.process.output)
         env = {"PATH": os.environ["PATH"], "HOME": str(folder), "OMP_NUM_THREADS": "1", **environment}
-        with plain.serving(folder / "plain", arguments, env, start_s) as url:
-            return {name: _in_turns(server.url, url, load, rounds) for name, load in loads.items()}
+        with plain.serving(folder / "plain", arguments, env, start_s) as other:
+            asked = [(server.url, server.process.pid), other]
+            return {name: _in_turns(asked[0], asked[1], load, rounds) for name, load in loads.items()}
 
 
-def _in_turns(ours: str, other: str, load: Load, rounds: int) -> Comparison:
+Asked = tuple[str, int]
+"""A server's address, and the process that answers there."""
+
+
+def _in_turns(ours: Asked, other: Asked, load: Load, rounds: int) -> Comparison:
     warm = Load(load.clients, load.clients, load.tokens)
-    for url in (ours, other):
+    for url, _ in (ours, other):
         measure(url, MODEL, warm)
-    mine, theirs = [], []
+    mine: list[Measured] = []
+    theirs: list[Measured] = []
     for number in range(rounds):
         # Who is asked first changes, so that neither always follows the other's idle time.
         turns = [(ours, mine), (other, theirs)]
-        for url, found in turns if number % 2 else reversed(turns):
-            found.append(measure(url, MODEL, load))
+        for (url, pid), found in turns if number % 2 else reversed(turns):
+            before = _cpu_s(pid)
+            found.append(replace(measure(url, MODEL, load), cpu_s=_cpu_s(pid) - before))
     return Comparison(mine, theirs)
+
+
+def _cpu_s(pid: int) -> float:
+    """What the process has computed so far, without its children: the engine is a process of its own."""
+    ticks = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[11:13]
+    return sum(map(int, ticks)) / os.sysconf("SC_CLK_TCK")
 
 
 def main(argv: list[str]) -> int:

@@ -36,6 +36,8 @@ class Measured:
     """Of all clients together."""
     first_token_s: float
     """Median over the requests."""
+    cpu_s: float = 0.0
+    """CPU time of the process that answers, where it was measured; it tells of a busy machine too."""
 
 
 def measure(url: str, model: str, load: Load) -> Measured:

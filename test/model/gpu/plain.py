@@ -25,8 +25,10 @@ def arguments_of(log: str) -> list[str]:
 
 
 @contextmanager
-def serving(folder: Path, arguments: Sequence[str], environment: Mapping[str, str], start_s: float) -> Iterator[str]:
-    """Its address, when it says that it is healthy."""
+def serving(
+    folder: Path, arguments: Sequence[str], environment: Mapping[str, str], start_s: float
+) -> Iterator[tuple[str, int]]:
+    """Its address and its process, when it says that it is healthy."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
@@ -36,7 +38,7 @@ def serving(folder: Path, arguments: Sequence[str], environment: Mapping[str, st
         [*command, "--disable-uvicorn-access-log"], env=environment, log_dir=folder, inherits=False
     ).start() as process:
         process.wait_for(lambda: _healthy(url), start_s, f"{url}/health to answer 200")
-        yield url
+        yield url, process.pid
 
 
 def _healthy(url: str) -> bool:
