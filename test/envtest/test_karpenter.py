@@ -13,7 +13,8 @@ import pytest
 
 from controller_runtime.resources import Object
 from test.e2e.kaito_controller.test_quickstarts import QUICKSTARTS, add_push_secret, filled
-from test.support.karpenter import GPU_SIZE, NODE_CLASS, OF_TODAY, KarpenterRig
+from test.support.karpenter import OF_TODAY, KarpenterRig
+from test.support.supply import GPU_SIZE
 from test.support.workspaces import good
 
 pytestmark = [pytest.mark.envtest, pytest.mark.timeout(300)]
@@ -86,8 +87,7 @@ def test_launch_that_fails_is_quoted_in_karpenters_words(rig: KarpenterRig, name
 
 def test_claims_that_karpenter_deletes_at_once_are_counted_and_given_up(rig: KarpenterRig, namespace: str) -> None:
     """Its provider answers a node class that is not there as a lack of capacity: the NodeClaim is gone within milliseconds."""
-    group, kind, name = NODE_CLASS.split("/")
-    rig.kubectl("delete", f"{kind}.{group}".lower(), name)
+    rig.supply.end()
     rig.kubectl.apply(workspace(namespace))
 
     message = rig.wait_explained("phi", namespace, "MachineAttemptsExhausted", timeout_s=60.0)
@@ -95,7 +95,7 @@ def test_claims_that_karpenter_deletes_at_once_are_counted_and_given_up(rig: Kar
     assert "attempt 3 of 3" in message
     assert "kubectl get events" in message
     assert rig.machines("phi", namespace) == []
-    rig.kubectl.apply({"apiVersion": f"{group}/v1alpha1", "kind": kind, "metadata": {"name": name}})
+    rig.supply.restore()
     rig.kubectl("annotate", "workspace", "phi", "-n", namespace, "kaito.sh/try-again=now")
     rig.wait_ready("phi", namespace)
 
@@ -104,15 +104,14 @@ def test_claim_that_karpenter_deletes_at_once_passes_on_to_the_next_instance_typ
     rig: KarpenterRig, namespace: str
 ) -> None:
     """As it does where the cloud has no capacity; here the node class is missing until the first entry was passed over."""
-    group, kind, name = NODE_CLASS.split("/")
     wanted = workspace(namespace, OF_TODAY[0])
     wanted["resource"] |= {"instanceTypes": list(OF_TODAY)}
-    rig.kubectl("delete", f"{kind}.{group}".lower(), name)
+    rig.supply.end()
     try:
         rig.kubectl.apply(wanted)
         rig.wait_for(lambda: passed(rig, namespace), "the first entry being passed over")
     finally:
-        rig.kubectl.apply({"apiVersion": f"{group}/v1alpha1", "kind": kind, "metadata": {"name": name}})
+        rig.supply.restore()
 
     rig.wait_ready("phi", namespace, 120.0)
     assert passed(rig, namespace)[0] == (OF_TODAY[0], "DeletedBeforeLaunch")
@@ -236,19 +235,19 @@ def test_second_replica_of_the_controller_goes_on_where_the_first_was_killed(rig
     rig.controller = rig.start_controller()
 
 
-@pytest.mark.parametrize("victim", ["karpenter", "controller"])
+@pytest.mark.parametrize("victim", ["provisioner", "controller"])
 def test_kill_nine_while_a_node_is_made_makes_no_second_one(rig: KarpenterRig, namespace: str, victim: str) -> None:
     rig.kubectl.apply(workspace(namespace))
     rig.wait_for(lambda: rig.machines("phi", namespace), "the order")
 
     getattr(rig, victim).kill()
-    setattr(rig, victim, rig.start_karpenter() if victim == "karpenter" else rig.start_controller())
+    setattr(rig, victim, getattr(rig, f"start_{victim}")())
 
     rig.wait_ready("phi", namespace, 90.0)
     assert len(rig.machines("phi", namespace)) == 1
 
 
-@pytest.mark.parametrize("victim", ["karpenter", "controller"])
+@pytest.mark.parametrize("victim", ["provisioner", "controller"])
 def test_kill_nine_in_the_middle_of_a_deletion_leaves_nothing(rig: KarpenterRig, namespace: str, victim: str) -> None:
     rig.kubectl.apply(workspace(namespace))
     rig.wait_ready("phi", namespace)
@@ -260,7 +259,7 @@ def test_kill_nine_in_the_middle_of_a_deletion_leaves_nothing(rig: KarpenterRig,
     )
 
     getattr(rig, victim).kill()
-    setattr(rig, victim, rig.start_karpenter() if victim == "karpenter" else rig.start_controller())
+    setattr(rig, victim, getattr(rig, f"start_{victim}")())
 
     rig.wait_for(lambda: rig.workspace("phi", namespace) is None, "the end of the Workspace", 120.0)
     assert rig.machines("phi", namespace) == []

@@ -38,6 +38,7 @@ from kaito_controller.api.labels import WORKSPACES
 from test.support.clusters import make_cluster
 from test.support.kubectl import Kubectl
 from test.support.processes import Process, wait_until
+from test.support.supply import GPU_SIZE, AksSupply, Supply
 from test.support.workspace_world import workspace
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -48,8 +49,6 @@ NODE_API = os.environ.get("E2E_NODE_API", "machine")
 """By which nodes are ordered where a test does not say: `machine` or `nodeclaim`. Operators find it out by themselves, by the CRD."""
 ORDERS = {dialect.name: dialect.resource for dialect in DIALECTS}
 TIME_SCALE = 300.0
-GPU_SIZE = "Standard_NC6s_v3"
-GPU_FAMILY = "standardNCSv3Family"
 
 KINDS = {
     resource.kind.lower(): resource
@@ -103,6 +102,7 @@ class Rig:
         self.cluster = self._stack.enter_context(make_cluster(time_scale=TIME_SCALE, directory=self.folder / "cluster"))
         self.client = self.cluster.client()
         self.kubectl = Kubectl(self.cluster.kubeconfig, self.folder)
+        self.supply = self._make_supply()
         self._install()
         self.controller = self.start_controller()
         self._stack.callback(lambda: self.controller.__exit__())
@@ -113,6 +113,9 @@ class Rig:
 
     def __exit__(self, *_: object) -> None:
         self._stack.close()
+
+    def _make_supply(self) -> Supply:
+        return AksSupply(self.cluster.cloud.pools)
 
     def _install(self) -> None:
         files = ["kaito.sh_workspaces.yaml", *([f"karpenter.sh_{self.orders.plural}.yaml"] if self._with_crd else [])]

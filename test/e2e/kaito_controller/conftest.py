@@ -1,4 +1,4 @@
-"""Both binaries as processes on one localcluster, driven with kubectl.
+"""The controller and a provisioner as processes on one cluster, driven with kubectl.
 
 The cluster is made once for the module; each test works in a namespace of its own and leaves nothing behind.
 """
@@ -6,13 +6,13 @@ The cluster is made once for the module; each test works in a namespace of its o
 from __future__ import annotations
 
 import itertools
-import os
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from test.support.kaito_rig import NODE_API, ORDERS, Rig
+from test.support.chosen_rig import CHOSEN_API, ChosenRig, apis_to_run
+from test.support.kaito_rig import Rig
 
 _SERIAL = itertools.count()
 
@@ -20,16 +20,16 @@ _SERIAL = itertools.count()
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """What carries the marker `node_apis` is run once for each API by which nodes are ordered, on a cluster that has only that one.
 
-    `E2E_NODE_API` names one for the whole suite.
+    `E2E_NODE_API` names one for the whole suite; Karpenter knows one only.
     """
-    if "rig" in metafunc.fixturenames and metafunc.definition.get_closest_marker("node_apis"):
-        apis = [NODE_API] if "E2E_NODE_API" in os.environ else list(ORDERS)
-        metafunc.parametrize("rig", apis, indirect=True, scope="module")
+    several = len(apis_to_run()) > 1  # With one, all tests of a module share a cluster.
+    if several and "rig" in metafunc.fixturenames and metafunc.definition.get_closest_marker("node_apis"):
+        metafunc.parametrize("rig", apis_to_run(), indirect=True, scope="module")
 
 
 @pytest.fixture(scope="module")
 def rig(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Rig]:
-    with Rig(tmp_path_factory.mktemp("rig"), node_api=getattr(request, "param", NODE_API)) as running:
+    with ChosenRig(tmp_path_factory.mktemp("rig"), node_api=getattr(request, "param", CHOSEN_API)) as running:
         yield running
 
 

@@ -11,10 +11,15 @@ import pytest
 from controller_runtime.resources import PODS
 from hack.localcluster.cloud.model import VirtualMachine
 from kaito_controller.workspace.state.naming import CLAIM
-from test.support.kaito_rig import GPU_SIZE, Rig
+from test.support.kaito_rig import Rig
+from test.support.supply import GPU_SIZE
 from test.support.workspace_world import workspace
 
-pytestmark = [pytest.mark.e2e, pytest.mark.timeout(300)]
+pytestmark = [
+    pytest.mark.e2e,
+    pytest.mark.timeout(300),
+    pytest.mark.our_provisioner("no provisioner takes part: these tests are the same with any"),
+]
 
 INSTANCE_TYPE = "node.kubernetes.io/instance-type"
 GPU = "nvidia.com/gpu"

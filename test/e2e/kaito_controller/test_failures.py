@@ -12,9 +12,8 @@ import pytest
 
 from controller_runtime.resources import PODS
 from hack.localcluster.actors.podfaults import PodFault, PodFaultKind
-from hack.localcluster.cloud.market import Market, Stock
 from kaito_controller.api.labels import TRY_AGAIN
-from test.support.kaito_rig import GPU_FAMILY, GPU_SIZE, Rig
+from test.support.kaito_rig import Rig
 from test.support.sampling import sampled
 from test.support.workspace_world import workspace
 
@@ -23,9 +22,9 @@ pytestmark = [pytest.mark.e2e, pytest.mark.timeout(300)]
 
 @pytest.fixture
 def granted(rig: Rig) -> Iterator[None]:
-    """Whatever a test does to the quota or to pods ends with it, before its Workspaces do."""
+    """Whatever a test does to the supply of nodes or to pods ends with it, before its Workspaces do."""
     yield
-    rig.cluster.cloud.pools.set_market(Market())
+    rig.supply.restore()
     rig.cluster.actors.pod_faults.clear()
 
 
@@ -37,15 +36,14 @@ def machine_names(rig: Rig, namespace: str) -> list[str]:
 def test_quota_that_is_refused_is_quoted_and_the_same_machine_goes_on_when_it_is_granted(
     rig: Rig, namespace: str, granted: None
 ) -> None:
-    rig.cluster.cloud.pools.set_quota(families={GPU_FAMILY: 0})
+    words = rig.supply.refuse()
     rig.kubectl.apply(workspace("phi", namespace))
 
     message = rig.wait_explained("phi", namespace, "MachineFailing")
 
-    assert "quota" in message.lower()
-    assert GPU_FAMILY in message
+    assert [word for word in words if word not in message] == []
     before = machine_names(rig, namespace)
-    rig.cluster.cloud.pools.set_quota()
+    rig.supply.restore()
     rig.wait_ready("phi", namespace, 90.0)
     assert machine_names(rig, namespace) == before
 
@@ -89,7 +87,7 @@ def test_node_that_vanishes_is_reported_and_replaced(rig: Rig, namespace: str) -
     rig.kubectl("delete", "node", node, "--wait=false")
 
     wait_for_another_node(rig, namespace, node)
-    assert f"Node {node} was deleted" in rig.notes(namespace, "MachineReplaced")
+    assert rig.supply.loss_of(node) in rig.notes(namespace, "MachineReplaced")
     after = machine_names(rig, namespace)
     assert len(after) == 1
     assert after != before
@@ -124,15 +122,15 @@ def test_node_that_stays_ill_is_replaced_and_its_machine_goes(rig: Rig, namespac
 def test_instance_type_that_is_not_sold_is_given_up_after_the_allowed_attempts_and_holds_nothing(
     rig: Rig, namespace: str, granted: None
 ) -> None:
-    rig.cluster.cloud.pools.set_stock(GPU_SIZE, Stock.NOT_ALLOWED)
+    words = rig.supply.end()
     rig.kubectl.apply(workspace("phi", namespace))
 
     message = rig.wait_explained("phi", namespace, "MachineAttemptsExhausted", timeout_s=90.0)
 
     assert "attempt 3 of 3" in message
-    assert GPU_SIZE in message
+    assert [word for word in words if word not in message] == []
     rig.wait_for(lambda: not machine_names(rig, namespace), "no Machine being held")
-    rig.cluster.cloud.pools.set_stock(GPU_SIZE, Stock.AVAILABLE)
+    rig.supply.restore()
     rig.kubectl("annotate", "workspace", "phi", "-n", namespace, f"{TRY_AGAIN}=now")
     rig.wait_ready("phi", namespace, 90.0)
     (entry,) = rig.machines("phi", namespace)

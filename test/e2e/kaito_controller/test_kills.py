@@ -23,8 +23,8 @@ def machine_is_ordered(rig: Rig, namespace: str) -> object:
     return rig.machines("phi", namespace)
 
 
-def pool_is_being_made(rig: Rig, namespace: str) -> object:
-    return set(pools(rig)) & {machine["metadata"]["name"] for machine in rig.machines("phi", namespace)}
+def node_is_being_made(rig: Rig, namespace: str) -> object:
+    return rig.supply.billed().keys() & {machine["metadata"]["name"] for machine in rig.machines("phi", namespace)}
 
 
 def deployment_is_there(rig: Rig, namespace: str) -> object:
@@ -33,15 +33,11 @@ def deployment_is_there(rig: Rig, namespace: str) -> object:
 
 MOMENTS: dict[str, Moment] = {
     "machine ordered": machine_is_ordered,
-    "pool being made": pool_is_being_made,
+    "node being made": node_is_being_made,
     "deployment made": deployment_is_there,
 }
 VICTIMS = ("controller", "provisioner")
 CASES = [(moment, victim) for moment in MOMENTS for victim in VICTIMS]
-
-
-def pools(rig: Rig) -> list[str]:
-    return [pool["name"] for pool in rig.cluster.cloud.pools.list()]
 
 
 def kill(rig: Rig, victim: str) -> None:
@@ -72,7 +68,7 @@ def test_kill_nine_while_a_workspace_is_made_changes_nothing(
     rig.wait_ready("phi", namespace, 120.0)
     (machine,) = [m["metadata"]["name"] for m in rig.machines("phi", namespace)]
     assert machines_ever_made(rig, namespace) == before + 1
-    assert machine in pools(rig)
+    assert machine in rig.supply.billed()
     assert len(rig.worker_nodes("phi", namespace)) == 1
 
 
@@ -93,7 +89,7 @@ def test_kill_nine_in_the_middle_of_a_deletion_leaves_nothing(rig: Rig, namespac
 
     rig.wait_for(lambda: rig.workspace("phi", namespace) is None, "the end of the Workspace", 120.0)
     assert not rig.machines("phi", namespace)
-    rig.wait_for(lambda: machine["metadata"]["name"] not in pools(rig), "the end of the agent pool")
+    rig.wait_for(lambda: machine["metadata"]["name"] not in rig.supply.billed(), "the end of what is billed")
     rig.wait_for(lambda: rig.find("node", node) is None, f"node {node} to go")
     for kind in (DEPLOYMENTS, SERVICES, CONFIG_MAPS):
         rig.wait_for(lambda kind=kind: not rig.items(kind, namespace, "kaito.sh/workspace=phi"), f"{kind} to go")

@@ -7,10 +7,15 @@ from pathlib import Path
 import pytest
 
 from controller_runtime.resources import CONFIG_MAPS
-from test.support.kaito_rig import GPU_FAMILY, RELEASE_NAMESPACE, Rig
+from test.support.kaito_rig import RELEASE_NAMESPACE, Rig
+from test.support.supply import GPU_FAMILY
 from test.support.workspace_world import workspace
 
-pytestmark = [pytest.mark.e2e, pytest.mark.timeout(300)]
+pytestmark = [
+    pytest.mark.e2e,
+    pytest.mark.timeout(300),
+    pytest.mark.our_provisioner("no Karpenter publishes the quota of its cloud"),
+]
 
 PUBLISHING = {"GPU_PROVISIONER_LEADER_ELECTION_NAMESPACE": RELEASE_NAMESPACE, "GPU_PROVISIONER_OFFER_PERIOD_S": "0.5"}
 

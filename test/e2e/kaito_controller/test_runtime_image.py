@@ -9,6 +9,7 @@ import pytest
 
 from controller_runtime.resources import Object
 from test.e2e.kaito_controller.test_quickstarts import add_push_secret, filled
+from test.support.chosen_rig import ChosenRig
 from test.support.kaito_rig import Rig
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(300)]
@@ -24,7 +25,7 @@ QUICKSTARTS = {
 
 @pytest.fixture(scope="module")
 def rig(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Rig]:
-    with Rig(tmp_path_factory.mktemp("rig"), model_runtime_image=IMAGE) as running:
+    with ChosenRig(tmp_path_factory.mktemp("rig"), model_runtime_image=IMAGE) as running:
         yield running
 
 

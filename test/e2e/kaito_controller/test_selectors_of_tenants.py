@@ -16,6 +16,7 @@ from gpu_provisioner.api.node_claim import NODE_CLAIMS
 from hack.localcluster.cloud.cloud import SYSTEM_POOL
 from kaito_controller.workspace.state.naming import CLAIM
 from test.faults.gpu_provisioner.world import machine_object, node_claim_object
+from test.support.chosen_rig import ChosenRig
 from test.support.kaito_rig import ROOT, Rig
 from test.support.workspace_world import CRDS, workspace
 
@@ -42,7 +43,7 @@ MINE = "ws0f0f0f0f0"
 def rig(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Rig]:
     """Nodes without an order only for one namespace, and only such as carry a label."""
     only = {"brought_node_namespaces": "team-trusted", "brought_node_selector": "pool=gpu"}
-    with Rig(tmp_path_factory.mktemp("selectors"), **only) as running:
+    with ChosenRig(tmp_path_factory.mktemp("selectors"), **only) as running:
         yield running
 
 
@@ -57,11 +58,6 @@ def trusted(rig: Rig) -> Iterator[str]:
 
 def selecting(name: str, namespace: str, labels: dict[str, str], **resource: Any) -> Object:
     return workspace(name, namespace, resource={"labelSelector": {"matchLabels": labels}, **resource})
-
-
-def pools(rig: Rig) -> set[str]:
-    """Names of the pools that are billed, without the canaries."""
-    return {pool["name"] for pool in rig.cluster.cloud.pools.list() if pool["name"].startswith("ws")}
 
 
 def orders(rig: Rig) -> int:
@@ -89,6 +85,7 @@ def test_a_key_that_is_not_the_tenants_is_refused_at_apply(rig: Rig, namespace: 
     assert "must not use label keys of kaito.sh, kubernetes.io, k8s.io, karpenter.sh or a cloud" in refused.stderr
 
 
+@pytest.mark.our_provisioner("the marks on Node and agent pool are those of our provisioner")
 def test_a_machine_whose_labels_are_forged_keeps_its_own_marks_and_leaves_nothing(rig: Rig) -> None:
     """As another controller, or one that takes over every label of a selector, would write it."""
     before, nodes = orders(rig), {n["metadata"]["name"] for n in rig.client.list(NODES).items}
@@ -109,7 +106,7 @@ def test_a_machine_whose_labels_are_forged_keeps_its_own_marks_and_leaves_nothin
 
     rig.client.delete(rig.orders, MINE)
     rig.wait_for(lambda: not rig.client.list(rig.orders).items, "the end of the order")
-    assert pools(rig) == set()
+    assert rig.supply.billed() == {}
     rig.wait_for(lambda: {n["metadata"]["name"] for n in rig.client.list(NODES).items} == nodes, "the end of its Node")
     assert orders(rig) == before + 1
 
@@ -126,7 +123,7 @@ def test_a_selector_as_wide_as_the_cluster_takes_no_system_node(rig: Rig, truste
     assert name not in rig.worker_nodes("wide", trusted)
     assert claimed(rig) == set()
     assert len(rig.machines("wide", trusted)) == 1
-    assert {m["metadata"]["name"] for m in rig.machines("wide", trusted)} == pools(rig)
+    assert {m["metadata"]["name"] for m in rig.machines("wide", trusted)} == rig.supply.billed().keys()
 
 
 def test_settings_say_which_nodes_and_which_namespaces(rig: Rig, namespace: str, trusted: str) -> None:

@@ -232,7 +232,7 @@ def test_run_on_a_spot_node_that_is_taken_back_finds_its_checkpoints_on_the_next
     ((name, node, before),) = trainers(rig, team)
     (order,) = rig.machines("phi", team)
 
-    assert rig.cluster.cloud.pools.evict(order["metadata"]["name"], notice_s=3600.0)
+    rig.supply.evict(order["metadata"]["name"])
 
     rig.wait_for(lambda: [t for t in trainers(rig, team) if t[1] not in ("", node)], "a pod on another node", 90.0)
     rig.cluster.actors.pod_faults.clear()

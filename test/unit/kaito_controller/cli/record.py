@@ -19,7 +19,8 @@ from hack.localcluster.actors.podfaults import PodFault, PodFaultKind
 from hack.localcluster.cloud.market import Market, Stock
 from kaito_controller.cli.cluster import Cluster
 from kaito_controller.cli.explain.gathered import gather
-from test.support.kaito_rig import GPU_FAMILY, GPU_SIZE, Rig
+from test.support.kaito_rig import Rig
+from test.support.supply import GPU_FAMILY, GPU_SIZE
 from test.support.workspace_world import tuning, workspace
 
 RECORDED = Path(__file__).with_name("recorded")
