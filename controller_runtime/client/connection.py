@@ -21,6 +21,12 @@ from typing import Any
 import urllib3
 from urllib3.connection import HTTPConnection, HTTPSConnection
 
+POOL_SIZE = 32
+WATCH_POOL_SIZE = 64
+
+KEEPALIVE_IDLE_S, KEEPALIVE_INTERVAL_S, KEEPALIVE_PROBES = 30, 15, 3
+"""A peer that vanished without a word is noticed after 75 s, also by a watch that has not seen a bookmark yet."""
+
 _this_thread = threading.local()
 
 
@@ -122,3 +128,17 @@ def use_our_connections(manager: urllib3.PoolManager) -> None:
     """
     if type(manager) in (urllib3.PoolManager, urllib3.ProxyManager):
         manager.pool_classes_by_scheme = {"http": _Pool, "https": _TlsPool}
+
+
+def keepalive_options() -> list[tuple[int, int, int]]:
+    """Options of our sockets: urllib3's own, and probes of a silent peer as often as this system can."""
+    probes = {"TCP_KEEPIDLE": KEEPALIVE_IDLE_S, "TCP_KEEPINTVL": KEEPALIVE_INTERVAL_S, "TCP_KEEPCNT": KEEPALIVE_PROBES}
+    return [
+        *HTTPConnection.default_socket_options,
+        (socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1),
+        *(
+            (socket.IPPROTO_TCP, getattr(socket, name), value)
+            for name, value in probes.items()
+            if hasattr(socket, name)
+        ),
+    ]

@@ -13,10 +13,11 @@ from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self
+from typing import Any, Self
 
 import structlog
 
+from controller_runtime.client.kubernetes_client import Client
 from hack.localcluster.actors.actors import Actors
 from hack.localcluster.admin import admin_server
 from hack.localcluster.apiserver.server import ApiServer, ServerOptions
@@ -29,9 +30,6 @@ from hack.localcluster.loopback import LoopbackServer
 from hack.localcluster.programs.images import ProgramsError, read_images
 from hack.localcluster.programs.runner import Programs
 from hack.localcluster.timeline import Timeline
-
-if TYPE_CHECKING:
-    from controller_runtime.client.kubernetes_client import Client
 
 log = structlog.get_logger("localcluster")
 
@@ -156,10 +154,6 @@ class LocalCluster:
 
     def client(self, user: str | None = None, *, user_agent: str = "localcluster-test") -> Client:
         """A client of the API server, as admin or as another user."""
-        from controller_runtime.client.kubernetes_client import (
-            Client,  # its `kubernetes` package would slow the start of the command
-        )
-
         path = self.kubeconfig if user is None else self.kubeconfig_for(user)
         return Client.from_kubeconfig(path, user_agent=user_agent)
 

@@ -5,7 +5,7 @@ from pathlib import Path
 import controller_runtime
 from controller_runtime.cache import dispatcher, frames, reflector, reflector_backoff
 from controller_runtime.cache.informer_metrics import InformerCollector
-from controller_runtime.client import kubernetes_client, rest, status
+from controller_runtime.client import connection, rest, status
 from controller_runtime.client.api import WATCH_TIMEOUT_S
 from controller_runtime.client.status import error_from_reply
 from controller_runtime.client.transport import Timeouts
@@ -62,7 +62,5 @@ def test_the_table_of_failed_requests_is_what_the_code_makes_of_them():
 
 
 def test_keep_alive_finds_a_vanished_peer_when_the_text_says():
-    after_s = (
-        kubernetes_client.KEEPALIVE_IDLE_S + kubernetes_client.KEEPALIVE_INTERVAL_S * kubernetes_client.KEEPALIVE_PROBES
-    )
-    assert f"begin after {kubernetes_client.KEEPALIVE_IDLE_S} s\nand find a vanished peer after {after_s} s" in CLIENT
+    after_s = connection.KEEPALIVE_IDLE_S + connection.KEEPALIVE_INTERVAL_S * connection.KEEPALIVE_PROBES
+    assert f"begin after {connection.KEEPALIVE_IDLE_S} s\nand find a vanished peer after {after_s} s" in CLIENT

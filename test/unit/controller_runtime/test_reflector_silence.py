@@ -7,7 +7,7 @@ import threading
 import pytest
 
 from controller_runtime.cache.frames import SILENCE_AFTER_BOOKMARK_S
-from controller_runtime.client import kubernetes_client as client_module
+from controller_runtime.client import connection as client_module
 from controller_runtime.manager.manager import Manager
 from controller_runtime.metrics.registry import new_registry
 from controller_runtime.resources import PODS
