@@ -186,7 +186,21 @@ def _terminating(snapshot: Snapshot, limits: Limits) -> list[State]:
         for c in snapshot.machine.status.conditions
         if c.type in types.DEPENDENTS
     ]
+    ready = snapshot.machine.condition(types.READY)
+    if (
+        ready is not None
+        and (ready.status != types.TRUE or snapshot.is_usable)
+        and _may_drain_at_once(snapshot, limits)
+    ):
+        return [*kept, State(ready.type, ready.status, ready.reason or "", ready.message or "")]
     return [*kept, _ready_while_terminating(snapshot, limits)]
+
+
+def _may_drain_at_once(snapshot: Snapshot, limits: Limits) -> bool:
+    """Pods that leave within a moment are no news: what is shown next is the deletion of the pool, as one write instead of two."""
+    return (
+        _is_draining(snapshot, limits) and not snapshot.blocked_pods and snapshot.ages.draining_s < limits.drain_poll_s
+    )
 
 
 _BECAUSE = "; it goes because of "
@@ -211,15 +225,19 @@ def _why_it_goes(snapshot: Snapshot) -> str:
 def _awaited_end(snapshot: Snapshot, limits: Limits) -> State:
     if snapshot.pool_in_the_way is not None:
         return State(types.READY, types.FALSE, reasons.POOL_NOT_OWNED, _in_the_way_text(snapshot))
-    pool = snapshot.our_pool
-    draining = pool is not None and not pool.is_deleting and bool(snapshot.nodes)
-    if draining and not is_drained(snapshot, limits):
+    if _is_draining(snapshot, limits):
         return State(types.READY, types.FALSE, reasons.DRAINING, _drain_text(snapshot))
     text = f"waiting until {CLOUD.pool} {snapshot.machine.name} is deleted"
     problem = snapshot.deletion.problem if snapshot.deletion is not None else snapshot.pool_problem
     if problem is not None and problem.is_news:
         text += f"; {problem}"
     return State(types.READY, types.FALSE, reasons.POOL_DELETING, text)
+
+
+def _is_draining(snapshot: Snapshot, limits: Limits) -> bool:
+    pool = snapshot.our_pool
+    under_way = pool is not None and not pool.is_deleting and bool(snapshot.nodes)
+    return under_way and not is_drained(snapshot, limits)
 
 
 def _in_the_way_text(snapshot: Snapshot) -> str:

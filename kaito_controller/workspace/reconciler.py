@@ -29,7 +29,7 @@ from controller_runtime.resources import (
     uid_of,
 )
 from controller_runtime.untrusted import mapping, moment
-from kaito_controller.api import labels, reasons
+from kaito_controller.api import labels
 from kaito_controller.api.reasons import Severity
 from kaito_controller.workspace.act.actions import Action, Delete, ReleaseNode, ordered
 from kaito_controller.workspace.act.api_rejections import REFUSED_RETRY_S, retry_s
@@ -49,7 +49,7 @@ from kaito_controller.workspace.conditions.status import (
     workers_of,
 )
 from kaito_controller.workspace.decide.decision import Decision, begins, decide
-from kaito_controller.workspace.decide.deletion import deletion_verdict, plan_deletion
+from kaito_controller.workspace.decide.deletion import Remains, deletion_verdict, plan_deletion
 from kaito_controller.workspace.decide.plan import plan
 from kaito_controller.workspace.metrics import WorkspaceMetrics
 from kaito_controller.workspace.metrics_recorder import MetricsRecorder
@@ -62,6 +62,8 @@ from kaito_controller.workspace.state.snapshot import ApiRejection, Snapshot, Ve
 
 MOMENT_S = 2.0
 """Of a deletion: what it waits for changes several times in its first second, and nobody reads so fast."""
+LEAVING_S = 10.0
+"""Pods of a deleted workload begin to leave within a tenth of a second, unless the cluster's garbage collector is down."""
 
 log = get_logger(__name__)
 
@@ -96,6 +98,7 @@ class WorkspaceReconciler:
         self._applier = Applier(client, clock)
         self._rehearsals = Rehearsals(client, clock)
         self._told = Moments(clock, MOMENT_S)
+        self._emptied = Moments(clock, LEAVING_S)
         self._rejections: dict[str, ApiRejection] = {}
         self._uids: dict[Request, str] = {}
         """Of whom something is remembered; one worker at a time handles a name."""
@@ -273,29 +276,39 @@ class WorkspaceReconciler:
     def _delete(self, raw: Object) -> Result:
         if labels.FINALIZER not in finalizers_of(raw):
             return Result()
-        remains = self._observer.remains(raw)
-        silent_s = 0.0 if remains.nothing else self._show_deletion(raw, deletion_verdict(remains))
+        uid = uid_of(raw)
+        remains = self._observer.remains(raw, with_pods=self._emptied.left_s(uid) > 0)
+        rejection = self._remove(raw, remains)
+        if rejection is not None:
+            self._show_deletion(raw, deletion_verdict(remains))
+            log.error("deletion is refused", workspace=f"{namespace_of(raw)}/{name_of(raw)}", error=rejection.message)
+            return Result(requeue_after_s=REFUSED_RETRY_S)
+        if remains.nothing:
+            self._forget(uid)
+            self._reservations.forget(uid)  # the API server itself has said that no Machine of it is left
+            return Result()
+        silent_s = self._show_deletion(raw, deletion_verdict(remains))
+        waits = [wait for wait in (silent_s, self._emptied.left_s(uid) if remains.pods else 0.0) if wait]
+        return Result(requeue_after_s=min(waits) + LOOK_AGAIN_S) if waits else Result()
+
+    def _remove(self, raw: Object, remains: Remains) -> ApiRejection | None:
+        """The next step of the deletion; what refused it, if anything did."""
         actions = plan_deletion(remains)
         self._observer.dismiss(actions)
         outcome = self._applier.apply(raw, actions)
         self._consistency.note(uid_of(raw), outcome.written)
-        if outcome.rejection is not None:
-            log.error(
-                "deletion is refused", workspace=f"{namespace_of(raw)}/{name_of(raw)}", error=outcome.rejection.message
-            )
-            return Result(requeue_after_s=REFUSED_RETRY_S)
-        if remains.nothing:
-            self._forget(uid_of(raw))
-            self._reservations.forget(uid_of(raw))  # the API server itself has said that no Machine of it is left
-        return Result(requeue_after_s=silent_s + LOOK_AGAIN_S) if silent_s else Result()
+        if actions and outcome.rejection is None:
+            self._told.note(uid_of(raw))
+            if remains.objects:
+                self._emptied.note(uid_of(raw))
+        return outcome.rejection
 
     def _show_deletion(self, raw: Object, verdict: Verdict) -> float:
-        """Shows what the deletion waits for: workloads only if they do not go within a moment, as a rule they do; another reason at once,
-        other words for the same one when a moment has passed. Seconds until then, 0 when nothing is held back."""
+        """Shows what the deletion waits for, a moment after the last step towards it: as a rule the next one follows at once, and Machines
+        have told by then what they wait for. Another reason is shown at once, other words for the same one when a moment has passed.
+        Seconds until then, 0 when nothing is held back."""
         said = f"{uid_of(raw)}/{verdict.reason.name}"
-        silent_s = self._told.left_s(said)
-        if verdict.reason is reasons.DELETING_WORKLOADS:
-            silent_s = max(silent_s, self._left_of_its_first_moment(raw))
+        silent_s = max(self._told.left_s(said), self._told.left_s(uid_of(raw)))
         if silent_s:
             return silent_s
         wanted = deleting_conditions(raw, verdict)
@@ -304,12 +317,6 @@ class WorkspaceReconciler:
             self._tell(raw, news)
             self._told.note(said)
         return 0.0
-
-    def _left_of_its_first_moment(self, raw: Object) -> float:
-        """Seconds; 0 when the deletion was asked for a moment ago or earlier, by the API server's clock."""
-        asked_at = moment(raw["metadata"].get("deletionTimestamp"))
-        age_s = MOMENT_S if asked_at is None else (self._clock.now() - asked_at).total_seconds()
-        return min(MOMENT_S, max(0.0, MOMENT_S - age_s))
 
     def _clear_orphans(self, request: Request, uid: str) -> None:
         """Machines and claims of a former Workspace of this name, whose finalizer somebody removed by force.

@@ -2,8 +2,9 @@
 
     workloads ──▶ Machines ──▶ marks on nodes ──▶ finalizer
 
-Pods are not waited for: a pod on a dead node would hold up the deletion of that very node. The Machines are, because they are what
-costs money; the last step looks at the API server itself, since a cache could lag behind a Machine that was ordered a moment ago.
+Pods are not waited for until they are gone: a pod on a dead node would hold up the deletion of that very node. They have a moment to begin
+to leave, so that none is evicted that leaves by itself. The Machines are waited for, because they are what costs money; the last step
+looks at the API server itself, since a cache could lag behind a Machine that was ordered a moment ago.
 """
 
 from __future__ import annotations
@@ -25,6 +26,8 @@ class Remains:
 
     objects: tuple[Object, ...] = ()
     """Services, workloads and ConfigMaps."""
+    pods: tuple[str, ...] = ()
+    """Of workloads that were deleted a moment ago: those that do not leave yet, by name."""
     machines: tuple[MachineView, ...] = ()
     claimed: tuple[NodeView, ...] = ()
 
@@ -39,6 +42,8 @@ def plan_deletion(remains: Remains) -> tuple[Action, ...]:
     if remains.objects:
         return tuple(Delete.of(obj) for obj in remains.objects if not is_deleting(obj))
     if remains.machines:
+        if remains.pods:
+            return ()
         going = MachinePhase.DELETING
         return tuple(Delete(m.kind, m.name, "", m.uid) for m in remains.machines if m.phase is not going)
     if remains.claimed:
@@ -51,6 +56,8 @@ def deletion_verdict(remains: Remains) -> Verdict:
     if remains.objects:
         names = ", ".join(f"{obj['kind']} {name_of(obj)}" for obj in remains.objects[:4])
         return Verdict(reasons.DELETING_WORKLOADS, f"Waiting for {names} to be removed.")
+    if remains.machines and remains.pods:
+        return Verdict(reasons.DELETING_WORKLOADS, f"Waiting for Pod {', '.join(remains.pods[:4])} to leave.")
     if remains.machines:
         return Verdict(reasons.DELETING_MACHINES, _machines(remains.machines))
     names = ", ".join(node.name for node in remains.claimed[:4])

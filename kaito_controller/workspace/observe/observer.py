@@ -209,13 +209,14 @@ class Observer:
             runs=_runner(existing) is not None,
         )
 
-    def remains(self, raw: Object) -> Remains:
-        """What is left of a Workspace that is being deleted."""
+    def remains(self, raw: Object, *, with_pods: bool) -> Remains:
+        """What is left of a Workspace that is being deleted; `with_pods`: those too that are about to leave."""
         objects = tuple(self._existing(uid_of(raw)).values())
         for held in objects:
             self._scalers.forget(uid_of(held))
         claimed = tuple(_read_node(node) for node in self._caches.nodes.by_index(CLAIMED_BY, uid_of(raw)))
-        return Remains(objects, self._machines(raw, self._clock.now()), claimed)
+        staying = tuple(name_of(pod) for pod in self._pods(raw) if not is_deleting(pod)) if with_pods else ()
+        return Remains(objects, staying, self._machines(raw, self._clock.now()), claimed)
 
     def orphans(self, key: str, uid: str) -> tuple[list[Object], list[NodeView]]:
         """(Machines, claimed nodes) that record another UID than `uid` for the Workspace `key`: their Workspace is gone for good."""

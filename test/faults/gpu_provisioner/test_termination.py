@@ -45,6 +45,21 @@ def test_a_node_that_somebody_deletes_is_cordoned_before_it_is_drained(ready_wor
     assert check(ready_world) == []
 
 
+def statuses_after_deletion(world: World) -> int:
+    before = len(world.writes)
+    world.delete_machine()
+    assert world.run(900, world.is_gone)
+    return sum(write.startswith("patch machines/status") for write in world.writes[before:])
+
+
+def test_pods_that_leave_within_a_moment_cost_no_status_of_their_own(ready_world: World) -> None:
+    ready_world.add_pod()
+    assert statuses_after_deletion(ready_world) == 1
+    assert [reason for _, reason, _ in ready_world.events if reason in (reasons.DRAINING, reasons.POOL_DELETING)] == [
+        reasons.POOL_DELETING
+    ]
+
+
 def test_a_disruption_budget_holds_the_drain_and_is_named(ready_world: World) -> None:
     ready_world.add_pod()
     ready_world.server.blocked_by_budget.add("default/model-0")

@@ -229,23 +229,40 @@ def test_three_nodes_cost_two_more_writes_than_one(world: World) -> None:
     assert len(world.writes()) <= 14, world.writes()
 
 
-def test_a_deletion_costs_five_writes_one_of_them_the_status(world: World) -> None:
+def written_until_gone(world: World, before: int) -> list[str]:
+    world.until(lambda: world.get() is None, "deletion")
+    written = [entry.split() for entry in world.writes()[before:]]
+    return sorted(f"{verb} {what}" for verb, what, _, code in written if code.startswith("2"))
+
+
+FOR_A_DELETION = ["delete deployments", "delete machines", "delete services", "patch workspaces"]
+
+
+def test_a_deletion_of_a_moment_costs_four_writes_and_no_status(world: World) -> None:
     with Operator(world):
         world.apply(workspace())
         world.until_ready()
         before = len(world.writes())
 
         world.delete()
-        world.until(lambda: world.get() is None, "deletion")
 
-        written = [entry.split() for entry in world.writes()[before:]]
-        assert sorted(f"{verb} {what}" for verb, what, _, code in written if code.startswith("2")) == [
-            "delete deployments",
-            "delete machines",
-            "delete services",
-            "patch workspaces",
-            "patch workspaces/status",
-        ]
+        assert written_until_gone(world, before) == FOR_A_DELETION
+
+
+def test_a_deletion_that_waits_for_its_machine_says_so_once(world: World) -> None:
+    with Operator(world):
+        world.apply(workspace())
+        world.until_ready()
+        (machine,) = (name_of(found) for found in world.all(MACHINES))
+        world.script.machine_deletion = False
+        before = len(world.writes())
+
+        world.delete()
+        world.until(lambda: world.condition("WorkspaceDeleting")[1] == "DeletingMachines", "the word about it")
+        assert machine in world.condition("WorkspaceDeleting")[2]
+        world.script.machine_deletion = True
+
+        assert written_until_gone(world, before) == [*FOR_A_DELETION, "patch workspaces/status"]
 
 
 def test_objects_changed_or_lost_are_put_back(world: World) -> None:

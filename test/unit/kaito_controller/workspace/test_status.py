@@ -232,6 +232,7 @@ def test_deletion_goes_from_workloads_to_machines_to_the_finalizer() -> None:
     service = {"kind": "Service", "metadata": {"name": "phi", "namespace": "default", "uid": "s"}}
     steps = [
         Remains(objects=(service,), machines=(machine(),)),
+        Remains(pods=("phi-0",), machines=(machine(),)),
         Remains(machines=(machine(),)),
         Remains(machines=(machine(phase=MachinePhase.DELETING),)),
         Remains(),
@@ -239,15 +240,17 @@ def test_deletion_goes_from_workloads_to_machines_to_the_finalizer() -> None:
 
     assert [[type(a).__name__ for a in plan_deletion(step)] for step in steps] == [
         ["Delete"],
+        [],
         ["Delete"],
         [],
         ["RemoveFinalizer"],
     ]
-    assert [deletion_verdict(step).reason.name for step in steps[:3]] == [
-        "DeletingWorkloads",
+    assert [deletion_verdict(step).reason.name for step in steps[:4]] == [
+        *["DeletingWorkloads"] * 2,
         *["DeletingMachines"] * 2,
     ]
-    assert machine().name in deletion_verdict(steps[1]).message
+    assert deletion_verdict(steps[1]).message == "Waiting for Pod phi-0 to leave."
+    assert machine().name in deletion_verdict(steps[2]).message
 
 
 def test_what_is_being_deleted_is_ready_no_more() -> None:
