@@ -24,6 +24,10 @@ from controller_runtime.version import VERSION
 
 S = TypeVar("S", bound=BaseModel)
 
+LONGEST_S = 1e9
+"""Some thirty years: what is longer, infinity above all, no clock and no wait can hold."""
+MOST_SHOWN = 100
+"""Characters of a value that are repeated in a message."""
 _UNITS_S = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
 _GO_DURATION = re.compile(r"^(?:\d+(?:\.\d+)?(?:ms|s|m|h))+$")
 _BIND_ADDRESS = re.compile(r"^(?:\[[0-9a-fA-F:]+\]|[^:\s\[\]]*):(\d{1,5})$")
@@ -52,7 +56,7 @@ def _bind_address(value: object) -> object:
     return value
 
 
-Seconds = Annotated[float, BeforeValidator(_seconds), Field(ge=0)]
+Seconds = Annotated[float, BeforeValidator(_seconds), Field(ge=0, le=LONGEST_S)]
 """A duration in seconds."""
 BindAddress = Annotated[str, BeforeValidator(_bind_address)]
 """Where a server listens; "0" switches it off."""
@@ -61,7 +65,7 @@ BindAddress = Annotated[str, BeforeValidator(_bind_address)]
 class OperatorSettings(BaseModel):
     """What every operator binary can be told."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
+    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True, allow_inf_nan=False)
 
     kubeconfig: str | None = Field(
         default=None,
@@ -178,11 +182,12 @@ class _Parser(argparse.ArgumentParser):
 
     def _unknown(self, text: str) -> str:
         if not text.startswith("-"):
-            return f"unexpected argument {text!r}: settings are given as --name=value; see --help"
+            return f"unexpected argument {_quoted(text)}: settings are given as --name=value; see --help"
         flags = [option for action in self._actions for option in action.option_strings]
         name = text.split("=", 1)[0]
-        close = difflib.get_close_matches(name, flags, n=1)
-        return f"unknown flag {name}: " + (f"did you mean {close[0]}?" if close else "see --help for all flags")
+        close = difflib.get_close_matches(name[:MOST_SHOWN], flags, n=1)
+        shown = name if len(name) <= MOST_SHOWN and name.isprintable() else _quoted(name)
+        return f"unknown flag {shown}: " + (f"did you mean {close[0]}?" if close else "see --help for all flags")
 
 
 def _parser(model: type[BaseModel], env_prefix: str, prog: str) -> argparse.ArgumentParser:
@@ -269,9 +274,14 @@ def _problems(
                 f"{name} is required: set {_flag(name)} or {' or '.join(_env_names(name, field, env_prefix))}"
             )
         else:
-            shown = "(hidden)" if SecretStr in _shapes(field) else repr(texts.get(name, ""))
+            shown = "(hidden)" if SecretStr in _shapes(field) else _quoted(texts.get(name, ""))
             problems.append(f"{origins.get(name, name)}: {shown} is not usable for {name}: {message}")
     return problems
+
+
+def _quoted(text: str) -> str:
+    """On one line, and its beginning alone when it is long."""
+    return repr(text if len(text) <= MOST_SHOWN else f"{text[:MOST_SHOWN]}...")
 
 
 def _sentence(message: str) -> str:

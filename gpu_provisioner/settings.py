@@ -76,7 +76,8 @@ class ProvisionerSettings(CloudSettings):
     )
     time_scale: float = Field(
         default=1.0,
-        gt=0,
+        ge=0.001,
+        le=1e6,
         description="Divides every duration that concerns Machines; for simulated clouds that run faster.",
     )
 

@@ -119,10 +119,13 @@ class ControllerSettings(OperatorSettings):
         description="A workload that is not ready so long after the model's own time limit is removed and its nodes are given back.",
     )
     tuning_deadline_s: int | None = Field(
-        default=None, ge=60, description="Upper bound on a whole tuning Job in seconds; none when not given."
+        default=None, ge=60, le=10**9, description="Upper bound on a whole tuning Job in seconds; none when not given."
     )
     preset_run_as_user: int | None = Field(
-        default=None, ge=1, description="UID for preset and trainer images; the image's own user when not given."
+        default=None,
+        ge=1,
+        le=2**31 - 1,
+        description="UID for preset and trainer images; the image's own user when not given.",
     )
     hub_endpoint: str = Field(
         default="",

@@ -87,7 +87,7 @@ class AzureSettings(CloudSettings):
         default=30.0, gt=0, description="Longest silence of Azure within one request."
     )
     azure_requests_per_s: float = Field(
-        default=5.0, gt=0, description="Requests per second to Azure in the long run, for all Machines together."
+        default=5.0, ge=0.001, description="Requests per second to Azure in the long run, for all Machines together."
     )
     azure_request_burst: int = Field(default=100, ge=1, description="Requests to Azure that may be made at once.")
 
