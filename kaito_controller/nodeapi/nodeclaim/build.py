@@ -19,6 +19,10 @@ _INSTANCE_TYPE_KEY = {("karpenter.azure.com", "AKSNodeClass"): "karpenter.azure.
 _DISK_OF = {node_claim.KAITO_NODE_CLASS: labels.STORAGE}
 """By node class: the request that sizes the disk. All others know Kubernetes' own name only: what they are asked for must be allocatable
 on the Node before it counts as initialized, and no Node shows `storage`."""
+_ON_DEMAND = {labels.CAPACITY_TYPE: labels.CAPACITY_ON_DEMAND}
+"""Unless the order says otherwise: a Karpenter that is not told takes the cheapest offering, which is a spot one (seen with its core at 1.7.0).
+gpu-provisioner, whose class KaitoNodeClass is, has a setting for it."""
+
 EPHEMERAL_STORAGE = "ephemeral-storage"
 LEAST_DISK_GI = 128
 """Asked for where the model says nothing: gpu-provisioner since 0.3.4 refuses an order without a size."""
@@ -53,11 +57,12 @@ def build_node_claim(order: NodeOrder) -> Object:
 
 
 def _requirements(order: NodeOrder, node_class: tuple[str, str]) -> list[dict[str, Any]]:
+    capacity = {} if node_class == node_claim.KAITO_NODE_CLASS else _ON_DEMAND
     named = [key for key in (labels.INSTANCE_TYPE, _INSTANCE_TYPE_KEY.get(node_class)) if key]
     return [
         is_in(node_claim.NODE_POOL, node_claim.KAITO_POOL),
         *(is_in(key, order.instance_type) for key in named),
-        *(is_in(key, value) for key, value in sorted({**PLATFORM, **order.requirements}.items())),
+        *(is_in(key, value) for key, value in sorted({**PLATFORM, **capacity, **order.requirements}.items())),
     ]
 
 

@@ -118,6 +118,24 @@ def test_what_a_cloud_puts_on_a_node_is_required_and_the_authors_labels_are_writ
     assert "karpenter.sh/capacity-type" not in claim["metadata"]["labels"]
 
 
+@pytest.mark.parametrize(
+    ("node_class", "labels", "asked"),
+    [
+        ("karpenter.k8s.aws/EC2NodeClass/gpu", {}, ["on-demand"]),
+        ("karpenter.k8s.aws/EC2NodeClass/gpu", {"karpenter.sh/capacity-type": "spot"}, ["spot"]),
+        ("kaito.sh/KaitoNodeClass/default", {}, None),
+        ("kaito.sh/KaitoNodeClass/default", {"karpenter.sh/capacity-type": "on-demand"}, ["on-demand"]),
+    ],
+)
+def test_a_karpenter_makes_a_spot_node_only_when_asked_for_one(
+    node_class: str, labels: dict[str, str], asked: list[str] | None
+) -> None:
+    claim = built(Wanted(1, "t", labels), node_class=node_class)
+
+    by_key = {requirement["key"]: requirement["values"] for requirement in claim["spec"]["requirements"]}
+    assert by_key.get("karpenter.sh/capacity-type") == asked
+
+
 def test_model_without_a_size_still_gets_a_disk_from_gpu_provisioner() -> None:
     assert built(Wanted(1, "t"))["spec"]["resources"]["requests"] == {"storage": "128Gi"}
     assert built(Wanted(1, "t"), disk_request="ephemeral-storage")["spec"]["resources"]["requests"] == {}
