@@ -20,8 +20,8 @@ _DISK_OF = {node_claim.KAITO_NODE_CLASS: labels.STORAGE}
 """By node class: the request that sizes the disk. All others know Kubernetes' own name only: what they are asked for must be allocatable
 on the Node before it counts as initialized, and no Node shows `storage`."""
 _ON_DEMAND = {labels.CAPACITY_TYPE: labels.CAPACITY_ON_DEMAND}
-"""Unless the order says otherwise: a Karpenter that is not told takes the cheapest offering, which is a spot one (seen with its core at 1.7.0).
-gpu-provisioner, whose class KaitoNodeClass is, has a setting for it."""
+"""Unless the order says otherwise: a Karpenter that is not told takes the cheapest offering, which is a spot one (seen with its core at
+1.7.0). gpu-provisioner, whose class KaitoNodeClass is, has a setting for it."""
 
 EPHEMERAL_STORAGE = "ephemeral-storage"
 LEAST_DISK_GI = 128
