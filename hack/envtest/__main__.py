@@ -70,7 +70,7 @@ def build() -> int:
 
 def prepare_nodes(minor: str) -> int:
     """Install and build whatever real nodes need; Unfit where that cannot be had."""
-    from hack.envtest.nodes import stock  # the rest does without the operators' packages
+    from hack.envtest.nodes import model_image, stock  # the rest does without the operators' packages
 
     requirements.check(minor)
     leftovers.sweep()
@@ -85,6 +85,8 @@ def prepare_nodes(minor: str) -> int:
     upgrade, prometheus = relabelled(images, product, UPGRADE), stock.prometheus(images)
     for recipe in [product, upgrade, prometheus, *stock.recipes(images, coredns=coredns, crane=crane).values()]:
         images.layout(recipe)
+    images.layout(model_image.model_runtime(images))
+    model_image.weights(model_image.SMALL_MODEL)
     return 0
 
 

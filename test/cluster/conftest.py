@@ -11,7 +11,9 @@ import pytest
 from hack.envtest.nodes import leftovers
 from hack.envtest.nodes.cluster import NodeCluster
 from hack.envtest.nodes.listing import left, listing
+from hack.envtest.nodes.node import Node
 from hack.envtest.nodes.product import Product
+from test.cluster.brought import bring
 from test.cluster.user import GONE_TIMEOUT_S, User
 from test.support.processes import wait_until
 
@@ -20,16 +22,23 @@ CLOUD_TIME_SCALE = 180.0
 """An agent pool is made in a second. Kubelets take what they take."""
 SETTLE_TIMEOUT_S = 45.0
 """For the kernel to end what was killed, and for services of systemd that were asked something meanwhile."""
+LAST = "test_deletion.py"
+QUICKSTART = "workspace-phi-3-mini"
+"""The Workspace of the published inference quickstart."""
 LEFT = pytest.StashKey[str]()
 _numbers = itertools.count(1)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Everything here needs the cluster; one test waits for images, kubelets and models."""
+    """Everything here needs the cluster; one test waits for images, kubelets and models.
+
+    What deletes comes last: it need not wait for what it deletes.
+    """
     for item in items:
         if item.path.parent.name == "cluster":
             item.add_marker(pytest.mark.cluster)
             item.add_marker(pytest.mark.timeout(600))
+    items.sort(key=lambda item: item.path.parent.name == "cluster" and item.path.name == LAST)
 
 
 @pytest.fixture(scope="session")
@@ -72,10 +81,48 @@ def product(cluster: NodeCluster) -> Product:
     return installed
 
 
+@pytest.fixture(scope="session")
+def gpu_node(cluster: NodeCluster) -> Node:
+    """A node that is there before any Workspace, with a GPU."""
+    return bring(cluster)
+
+
+@pytest.fixture(scope="session")
+def kept(cluster: NodeCluster) -> Iterator[list[User]]:
+    """Who has a quickstart that serves; one at most."""
+    found: list[User] = []
+    yield found
+    for someone in found:
+        someone.leave()
+
+
+@pytest.fixture
+def quickstart(cluster: NodeCluster, product: Product, kept: list[User]) -> Iterator[User]:
+    """Somebody whose published inference quickstart serves. Whoever asks first waits for its machine, the next ones find it.
+
+    What a test does not leave serving goes with its namespace.
+    """
+    if not kept:
+        kept.append(newcomer(cluster))
+        kept[0].apply(kept[0].sample("inference-phi-3-mini.yaml"))
+    (someone,) = kept
+    someone.wait_ready(QUICKSTART)
+    yield someone
+    if someone.condition(QUICKSTART).get("status") != "True":
+        kept.remove(someone)
+        someone.leave()
+
+
 @pytest.fixture
 def user(cluster: NodeCluster, product: Product) -> Iterator[User]:
     """Somebody with kubectl and a namespace, which goes with everything in it, while the next test begins."""
-    someone = User(cluster, f"team-{next(_numbers)}")
-    someone.kubectl("create", "namespace", someone.namespace)
+    someone = newcomer(cluster)
     yield someone
     someone.leave()
+
+
+def newcomer(cluster: NodeCluster) -> User:
+    """With a namespace."""
+    someone = User(cluster, f"team-{next(_numbers)}")
+    someone.kubectl("create", "namespace", someone.namespace)
+    return someone

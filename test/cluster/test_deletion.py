@@ -51,10 +51,9 @@ def links(cluster: NodeCluster) -> list[str]:
 
 
 def test_deleted_workspace_leaves_no_pool_node_container_interface_or_control_group(
-    cluster: NodeCluster, user: User
+    cluster: NodeCluster, quickstart: User
 ) -> None:
-    user.apply(user.sample("inference-phi-3-mini.yaml"))
-    user.wait_ready(NAME)
+    user = quickstart
     (machine,) = user.machines(NAME)
     (pod,) = user.pods(NAME)
     node = cluster.vms.node(pod["spec"]["nodeName"])
@@ -69,10 +68,9 @@ def test_deleted_workspace_leaves_no_pool_node_container_interface_or_control_gr
     user.wait(lambda: cluster.kubectl.run("get", "node", node.name).returncode != 0, f"node {node.name} to go")
     user.wait(lambda: not Path(f"/proc/{pid}").exists(), "the machine to go")
     user.wait(lambda: not any((hierarchy / group).exists() for hierarchy in cgroups.hierarchies()), "its groups to go")
-    left = user.kubectl(
-        "get", "deployments,services,pods,configmaps,machines", "-l", f"kaito.sh/workspace={NAME}", "-o", "name"
-    )
+    left = user.kubectl("get", "deployments,services,pods,configmaps", "-l", f"kaito.sh/workspace={NAME}", "-o", "name")
     assert left == ""
+    assert user.machines(NAME) == []
     assert cable not in links(cluster)
 
 

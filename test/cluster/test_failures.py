@@ -5,61 +5,13 @@ Nearly all on one GPU node that somebody brought, so that nothing waits for a ma
 
 from __future__ import annotations
 
-from typing import Any
-
-import pytest
-
-from hack.envtest.nodes import stock
 from hack.envtest.nodes.cluster import NodeCluster
 from hack.envtest.nodes.node import Node
 from hack.envtest.nodes.registry import OPEN
+from test.cluster.brought import NAME, own
 from test.cluster.user import User
-from test.support.processes import wait_until
 
-POOL = "brought"
-SIZE = "Standard_NC6s_v3"
-NAME, ORDERED = "own", "workspace-phi-3-mini"
-NODE_TIMEOUT_S = 90.0
-
-
-@pytest.fixture(scope="session")
-def gpu_node(cluster: NodeCluster) -> Node:
-    """A node that is there before any Workspace, with a GPU."""
-    cluster.cloud.pools.add_canary(POOL, vm_size=SIZE)
-
-    def shown() -> str:
-        nodes = cluster.kubectl.json("get", "nodes", "-l", f"agentpool={POOL}")["items"]
-        return next(
-            (n["metadata"]["name"] for n in nodes if "nvidia.com/gpu" in n["status"].get("allocatable", {})), ""
-        )
-
-    return cluster.vms.node(wait_until(shown, NODE_TIMEOUT_S, "a bring-your-own node with a GPU", step_s=0.5))
-
-
-def own(node: Node, *command: str, image: str = stock.MODEL, limits: dict[str, str] | None = None) -> dict[str, Any]:
-    """A Workspace with a pod template of the user's, on that node. `command` is Python; the model server when there is none."""
-    program = ["python3", "-c", *command] if command else ["python3", "/workspace/inference_api.py"]
-    container: dict[str, Any] = {
-        "name": "server",
-        "image": image,
-        "command": program,
-        "ports": [{"containerPort": 5000}],
-        "readinessProbe": {"httpGet": {"path": "/healthz", "port": 5000}, "periodSeconds": 2, "failureThreshold": 2},
-    }
-    if limits:
-        container["resources"] = {"limits": limits}
-    labels = {"agentpool": POOL}
-    return {
-        "apiVersion": "kaito.sh/v1alpha1",
-        "kind": "Workspace",
-        "metadata": {"name": NAME},
-        "resource": {
-            "instanceType": SIZE,
-            "preferredNodes": [node.name],
-            "labelSelector": {"matchLabels": labels},
-        },
-        "inference": {"template": {"metadata": {}, "spec": {"containers": [container]}}},
-    }
+ORDERED = "workspace-phi-3-mini"
 
 
 def test_template_of_the_user_serves_on_a_brought_node_without_a_machine(user: User, gpu_node: Node) -> None:
@@ -143,9 +95,8 @@ def test_full_disk_evicts_the_pod_and_the_workspace_recovers(cluster: NodeCluste
     user.wait_ready(NAME)
 
 
-def test_deleted_node_of_a_running_workspace_is_replaced(cluster: NodeCluster, user: User) -> None:
-    user.apply(user.sample("inference-phi-3-mini.yaml"))
-    user.wait_ready(ORDERED)
+def test_deleted_node_of_a_running_workspace_is_replaced(cluster: NodeCluster, quickstart: User) -> None:
+    user = quickstart
     (pod,) = user.pods(ORDERED)
     (machine,) = user.machines(ORDERED)
 

@@ -9,7 +9,7 @@ from hack.envtest.nodes.images import UPGRADE
 from hack.envtest.nodes.product import DEPLOYMENTS, NAMESPACE, Product
 from test.cluster.user import User
 
-NAME, OTHER = "workspace-phi-3-mini", "workspace-of-the-moment"
+NAME = "workspace-phi-3-mini"
 
 
 def leader(product: Product, name: str) -> dict[str, Any]:
@@ -47,38 +47,36 @@ def test_both_operators_killed_in_the_middle_order_nothing_twice(
 
 
 def test_drained_leader_is_followed_by_the_other_replica(cluster: NodeCluster, product: Product, user: User) -> None:
-    first = leader(product, "kaito-controller")
+    first = user.wait(lambda: leader(product, "kaito-controller"), "a leader")
     node = first["spec"]["nodeName"]
     cluster.kubectl("drain", node, "--ignore-daemonsets", "--delete-emptydir-data", "--timeout=120s", timeout_s=130)
     try:
         user.apply(user.sample("inference-phi-3-mini.yaml"))
         user.wait_ready(NAME)
-        assert leader(product, "kaito-controller")["spec"]["nodeName"] != node
-        assert len(user.machines(NAME)) == 1
+        assert {leader(product, name)["spec"]["nodeName"] for name in DEPLOYMENTS}.isdisjoint({node})
+        (machine,) = user.machines(NAME)
+        assert orders(cluster, machine) == 1
     finally:
         cluster.kubectl("uncordon", node)
 
 
-def test_rolling_upgrade_under_load_changes_no_workspace(cluster: NodeCluster, product: Product, user: User) -> None:
-    user.apply(user.sample("inference-phi-3-mini.yaml"))
-    user.wait_ready(NAME)
-
+def test_rolling_upgrade_under_load_changes_no_workspace(
+    cluster: NodeCluster, product: Product, quickstart: User, user: User
+) -> None:
     def world() -> list[tuple[str, str, int]]:
-        found = [*user.objects("workspaces,deployments,services,machines"), *user.pods(NAME)]
+        found = [*quickstart.objects("workspaces,deployments,services"), *quickstart.pods(NAME)]
+        found += quickstart.objects("machines", "-l", f"kaito.sh/workspacenamespace={quickstart.namespace}")
         return [(o["kind"], o["metadata"]["uid"], o["metadata"].get("generation", 0)) for o in found]
 
     before, old = world(), leader(product, "kaito-controller")["metadata"]["name"]
-    other = user.sample("inference-phi-3-mini.yaml")
-    other["metadata"] |= {"name": OTHER}
-    other["resource"]["labelSelector"]["matchLabels"] = {"apps": OTHER}
-    user.apply(other)
+    user.apply(user.sample("inference-phi-3-mini.yaml"))
 
     image = product.install(label=UPGRADE)
 
     user.wait(lambda: leader(product, "kaito-controller").get("metadata", {}).get("name", old) != old, "a new leader")
     assert leader(product, "kaito-controller")["spec"]["containers"][0]["image"] == image
     user.wait_ready(NAME)
-    user.wait_ready(OTHER)
+    quickstart.wait_ready(NAME)
     assert [each for each in world() if each[1] in {uid for _, uid, _ in before}] == before
-    (machine,) = user.machines(OTHER)
+    (machine,) = user.machines(NAME)
     assert orders(cluster, machine) == 1, "ordered while the operators changed"

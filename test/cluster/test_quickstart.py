@@ -11,9 +11,8 @@ from test.cluster.user import User
 NAME = "workspace-phi-3-mini"
 
 
-def test_published_quickstart_answers_by_cluster_ip_and_by_name(user: User) -> None:
-    user.apply(user.sample("inference-phi-3-mini.yaml"))
-    user.wait_ready(NAME)
+def test_published_quickstart_answers_by_cluster_ip_and_by_name(quickstart: User) -> None:
+    user = quickstart
 
     header, row = user.kubectl("get", "workspace", NAME).splitlines()
     assert header.split()[2:5] == ["RESOURCEREADY", "INFERENCEREADY", "WORKSPACEREADY"]

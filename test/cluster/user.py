@@ -65,11 +65,12 @@ class User:
         except AssertionError as error:
             raise AssertionError(f"{what if isinstance(what, str) else what()}\n{self.state()}") from error
 
-    def wait_ready(self, workspace: str) -> None:
+    def wait_ready(self, workspace: str, timeout_s: float = READY_TIMEOUT_S) -> None:
         """Until WorkspaceReady is True."""
         self.wait(
             lambda: self.condition(workspace).get("status") == "True",
             lambda: f"{workspace} did not get ready: {self.condition(workspace)}",
+            timeout_s,
         )
 
     def wait_reason(self, workspace: str, reason: str, kind: str = "WorkspaceReady") -> str:

@@ -11,7 +11,7 @@ import hashlib
 import os
 import shutil
 import subprocess
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -32,6 +32,7 @@ PACKAGES = {
         "findutils",
     ],
     "runtime-base": ["python3-minimal", "libpython3-stdlib", "tzdata", "netbase"],
+    "model-base": ["python3-minimal", "libpython3-stdlib", "libstdc++6", "dash", "tzdata", "netbase"],
     "curl-base": ["curl"],
     "prometheus-base": ["prometheus"],
 }
@@ -60,12 +61,18 @@ class ImageFailed(RuntimeError):
 
 @dataclass(frozen=True)
 class Recipe:
-    """How an image is made: a Containerfile and its context (name in the context → file or folder), and other images as its arguments."""
+    """How an image is made: a Containerfile and its context (name in the context → file or folder), and other images as its arguments.
+
+    `bound` gives what the build sees besides (folder in the image → folder here); what is in there must follow from the context, since
+    the key does not look at it. `kept`: how many of this name stay in the cache.
+    """
 
     name: str
     containerfile: str
     context: Mapping[str, Path] = field(default_factory=dict)
     arguments: Mapping[str, str] = field(default_factory=dict)
+    bound: Callable[[], Mapping[str, Path]] = dict
+    kept: int = KEPT
 
     def key(self) -> str:
         """Changes with whatever the image is made of."""
@@ -121,12 +128,12 @@ class Images:
         shutil.rmtree(partial, ignore_errors=True)
         self._buildah(f"the image {recipe.name}", "push", "--quiet", name, f"oci:{partial}:{recipe.name}")
         partial.rename(target)
-        self._forget_older(recipe.name)
+        self._forget_older(recipe.name, recipe.kept)
 
-    def _forget_older(self, name: str) -> None:
+    def _forget_older(self, name: str, kept: int) -> None:
         """The operators' image is another one with every change of the product; only the newest few are kept."""
         found = [path for path in self.folder.glob(f"{name}-*") if path.name.removeprefix(f"{name}-").isalnum()]
-        for layout in sorted(found, key=lambda path: path.stat().st_mtime, reverse=True)[KEPT:]:
+        for layout in sorted(found, key=lambda path: path.stat().st_mtime, reverse=True)[kept:]:
             shutil.rmtree(layout)
             with contextlib.suppress(ImageFailed):  # not in buildah's storage any more
                 self._buildah("the removal", "rmi", f"localhost/{name}:{layout.name.removeprefix(f'{name}-')}")
@@ -138,8 +145,9 @@ class Images:
                 _copy(path, folder / inside)
             (folder / "Containerfile").write_text(recipe.containerfile)
             arguments = [f"--build-arg={key}={value}" for key, value in recipe.arguments.items()]
-            volume = f"--volume={CERTIFICATES}:{CERTIFICATES}:ro"
-            bud = ["bud", "--quiet", "--isolation=chroot", "--format=oci", "--layers=false", volume, *arguments]
+            bound = {CERTIFICATES: Path(CERTIFICATES), **recipe.bound()}
+            volumes = [f"--volume={here}:{inside}:ro" for inside, here in bound.items()]
+            bud = ["bud", "--quiet", "--isolation=chroot", "--format=oci", "--layers=false", *volumes, *arguments]
             bud += [f"--env={name}={os.environ[name]}" for name in ("PIP_INDEX_URL", "PIP_CERT") if name in os.environ]
             self._buildah(f"the image {name}", *bud, f"--file={folder}/Containerfile", f"--tag={name}", str(folder))
 
