@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from hack.envtest.nodes.images import HERE, ROOT, ImageFailed, Images, Recipe
+from hack.envtest.nodes.requirements import Unfit
 
 SMALL_MODEL = "smollm2"
 """A chat model that a CPU can answer with (135 million parameters)."""
@@ -65,10 +66,15 @@ def _run(command: list[str], what: str) -> str:
 
 def _environment() -> Mapping[str, Path]:
     _python()
-    packages = ENVIRONMENT / "lib" / DEBIANS_PYTHON / "site-packages"
+    return {"/packages": packages_of(ENVIRONMENT)}
+
+
+def packages_of(environment: Path) -> Path:
+    """The folder of the environment's packages. Raises Unfit where another Python made it than the image has."""
+    packages = environment / "lib" / DEBIANS_PYTHON / "site-packages"
     if not packages.is_dir():
-        raise ImageFailed(
+        raise Unfit(
             f"the packages of the model runtime are not in {packages}, and Debian 12 has {DEBIANS_PYTHON}: "
-            f"remove {ENVIRONMENT.name} and .venv, then make test-cluster PYTHON={DEBIANS_PYTHON}"
+            f"remove {environment.name} and .venv, then make test-cluster PYTHON={DEBIANS_PYTHON}"
         )
-    return {"/packages": packages}
+    return packages

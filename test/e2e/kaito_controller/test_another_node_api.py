@@ -24,7 +24,11 @@ from test.support.kaito_rig import GPU_SIZE, ROOT, Rig
 from test.support.processes import Process
 from test.support.workspace_world import workspace
 
-pytestmark = [pytest.mark.e2e, pytest.mark.timeout(300)]
+pytestmark = [
+    pytest.mark.e2e,
+    pytest.mark.timeout(300),
+    pytest.mark.our_provisioner("no provisioner takes part: the test is that of its own API"),
+]
 FOLDER = Path(another_node_api.__file__).parent / "stall"
 ACCOUNT = "system:serviceaccount:kaito-system:kaito-controller"
 A10, H100 = "Standard_NV36ads_A10_v5", "Standard_NC40ads_H100_v5"

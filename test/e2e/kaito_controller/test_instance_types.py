@@ -12,13 +12,10 @@ from hack.localcluster.cloud.market import Stock
 from test.support.kaito_rig import Rig
 from test.support.workspace_world import workspace
 
-pytestmark = [
-    pytest.mark.e2e,
-    pytest.mark.timeout(300),
-    pytest.mark.our_provisioner(
-        "the kwok provider refuses all instance types or none; test/envtest/test_karpenter.py passes on one"
-    ),
-]
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(300)]
+answers_by_type = pytest.mark.our_provisioner(
+    "the kwok provider has one answer for every instance type that it has not; test/envtest/test_karpenter.py goes on to the next one"
+)
 
 A10, A100, H100 = "Standard_NV36ads_A10_v5", "Standard_NC24ads_A100_v4", "Standard_NC40ads_H100_v5"
 A10_FAMILY = "StandardNVADSA10v5Family"
@@ -31,6 +28,7 @@ def types_of(objects: list[Object]) -> list[str]:
     return [requirement["values"][0] for requirement in found]
 
 
+@answers_by_type
 def test_the_first_type_that_can_be_had_is_taken_and_the_status_says_why_not_the_others(tmp_path: Path) -> None:
     with Rig(tmp_path) as rig:
         rig.cluster.cloud.pools.set_quota(families={A10_FAMILY: 0})
@@ -60,6 +58,7 @@ def test_the_first_type_that_can_be_had_is_taken_and_the_status_says_why_not_the
         assert "NextInstanceType" in {event["reason"] for event in events}
 
 
+@pytest.mark.our_provisioner("no provisioner takes part: the test is the same with any")
 def test_an_entry_that_does_not_hold_the_model_orders_nothing_and_the_list_stays_as_it_is(tmp_path: Path) -> None:
     with Rig(tmp_path, provisioner=False) as rig:
         rig.kubectl("create", "namespace", "team")

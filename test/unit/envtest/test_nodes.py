@@ -14,6 +14,7 @@ from hack.envtest import binaries
 from hack.envtest.nodes import containerd, leftovers, listing, network, policies, registry, requirements, stock
 from hack.envtest.nodes.images import Recipe
 from hack.envtest.nodes.kubelet import kubelet_config, kubelet_labels
+from hack.envtest.nodes.model_image import packages_of
 from hack.localcluster.actors.nodeshape import aks_labels
 from hack.localcluster.cloud.model import CloudIdentity, VirtualMachine
 
@@ -176,3 +177,15 @@ def test_listing_names_what_was_not_there_before(temporary: Path) -> None:
 
     assert f"temporary folders: {temporary / leftovers.PREFIX}forgotten" in found
     assert listing.left(before, before) == []
+
+
+def test_packages_of_another_python_than_the_image_has_are_refused_with_the_cure(tmp_path: Path) -> None:
+    (tmp_path / "lib" / "python3.12" / "site-packages").mkdir(parents=True)
+    with pytest.raises(
+        requirements.Unfit, match=r"Debian 12 has python3\.11: remove .* then make test-cluster PYTHON=python3\.11"
+    ):
+        packages_of(tmp_path)
+
+    fitting = tmp_path / "lib" / "python3.11" / "site-packages"
+    fitting.mkdir(parents=True)
+    assert packages_of(tmp_path) == fitting
