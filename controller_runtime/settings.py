@@ -182,11 +182,11 @@ class _Parser(argparse.ArgumentParser):
 
     def _unknown(self, text: str) -> str:
         if not text.startswith("-"):
-            return f"unexpected argument {_quoted(text)}: settings are given as --name=value; see --help"
+            return f"unexpected argument {quoted(text)}: settings are given as --name=value; see --help"
         flags = [option for action in self._actions for option in action.option_strings]
         name = text.split("=", 1)[0]
         close = difflib.get_close_matches(name[:MOST_SHOWN], flags, n=1)
-        shown = name if len(name) <= MOST_SHOWN and name.isprintable() else _quoted(name)
+        shown = name if len(name) <= MOST_SHOWN and name.isprintable() else quoted(name)
         return f"unknown flag {shown}: " + (f"did you mean {close[0]}?" if close else "see --help for all flags")
 
 
@@ -274,13 +274,13 @@ def _problems(
                 f"{name} is required: set {_flag(name)} or {' or '.join(_env_names(name, field, env_prefix))}"
             )
         else:
-            shown = "(hidden)" if SecretStr in _shapes(field) else _quoted(texts.get(name, ""))
+            shown = "(hidden)" if SecretStr in _shapes(field) else quoted(texts.get(name, ""))
             problems.append(f"{origins.get(name, name)}: {shown} is not usable for {name}: {message}")
     return problems
 
 
-def _quoted(text: str) -> str:
-    """On one line, and its beginning alone when it is long."""
+def quoted(text: str) -> str:
+    """A value as messages show it: on one line, and its beginning alone when it is long. For validators, too."""
     return repr(text if len(text) <= MOST_SHOWN else f"{text[:MOST_SHOWN]}...")
 
 

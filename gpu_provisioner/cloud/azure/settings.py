@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 from pydantic import BeforeValidator, Field, field_validator, model_validator
 from pydantic.config import JsonDict
 
-from controller_runtime.settings import Seconds
+from controller_runtime.settings import Seconds, quoted
 from gpu_provisioner.cloud.azure.agent_pools import AzureAgentPools
 from gpu_provisioner.cloud.azure.offers import AzureOffers
 from gpu_provisioner.cloud.azure.options import AzureOptions
@@ -124,7 +124,9 @@ class AzureSettings(CloudSettings):
     def _tags_are_legal(cls, tags: dict[str, str]) -> dict[str, str]:
         bad = [name for name, value in tags.items() if not _TAG_NAME.fullmatch(name) or len(value) > 256]
         if bad:
-            raise ValueError(f"tag {bad[0]!r}: names have 1 to 128 characters without <>%&\\?/, values at most 256")
+            raise ValueError(
+                f"tag {quoted(bad[0])}: names have 1 to 128 characters without <>%&\\?/, values at most 256"
+            )
         return tags
 
     @model_validator(mode="after")
