@@ -4,6 +4,7 @@ VENV   ?= .venv
 PY      = $(VENV)/bin/python
 comma   = ,
 READY   = $(VENV)/.ready
+DEMO_READY = $(VENV)/.demo-ready
 # Where this is set (in images for containers, as a rule), each of the hundreds of processes that the tests start compiles anew all that
 # it imports, which takes as long again as importing it.
 unexport PYTHONDONTWRITEBYTECODE
@@ -30,9 +31,9 @@ endef
 
 $(READY): pyproject.toml
 	$(call install,dev)
+	@touch $(DEMO_READY)
 
-# The demo needs less, so that a newcomer waits less.
-DEMO_READY = $(VENV)/.demo-ready
+# The demo needs a part of it, so that a newcomer waits less.
 $(DEMO_READY): pyproject.toml
 	@echo "setting up $(VENV) (once)"
 	$(call install,demo)

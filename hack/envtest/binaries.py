@@ -7,10 +7,13 @@ built once per machine. Go is needed for that build alone.
 
 from __future__ import annotations
 
+import fcntl
 import os
 import re
 import shutil
 import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -114,12 +117,26 @@ def node_tools(minor: str) -> list[Toolset]:
 
 
 def ensure(tools: Toolset, *names: str) -> Path:
-    """The folder with the binaries, all or those named built first where they are missing; raises BuildFailed."""
+    """The folder with the binaries, all or those named built first where they are missing; raises BuildFailed.
+
+    Processes that want the same binaries at the same time wait for the one that builds them.
+    """
     tools.folder.mkdir(parents=True, exist_ok=True)
-    for name in tools.missing():
-        if not names or name in names:
-            _build(tools, name)
+    wanted = set(names or tools.packages)
+    if wanted.isdisjoint(tools.missing()):
+        return tools.folder
+    with _locked(tools.folder):
+        for name in tools.missing():
+            if name in wanted:
+                _build(tools, name)
     return tools.folder
+
+
+@contextmanager
+def _locked(folder: Path) -> Iterator[None]:
+    with (folder / ".lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
 
 
 def ensure_control_plane(minor: str) -> Path:
