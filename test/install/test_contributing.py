@@ -27,6 +27,7 @@ NOT_COPIED = shutil.ignore_patterns(".*", "build", "dist", "*.egg-info", "__pyca
 _UNIT = "test/unit/kaito_controller"
 TESTS = (
     f"{_UNIT}/workspace/test_readme.py",
+    f"{_UNIT}/workspace/test_pod_diagnosis.py",
     f"{_UNIT}/workspace/test_status.py",
     f"{_UNIT}/workloads/test_readme.py",
     f"{_UNIT}/workloads/test_inference.py",

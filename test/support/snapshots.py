@@ -7,10 +7,12 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from controller_runtime.clock import rfc3339
-from controller_runtime.resources import Object
+from controller_runtime.resources import Object, name_of
 from kaito_controller.api.types import Workspace
 from kaito_controller.catalog.loader import load_catalog
 from kaito_controller.workloads.context import WorkloadContext
+from kaito_controller.workspace.conditions.status import conditions_of
+from kaito_controller.workspace.decide.decision import Decision, decide
 from kaito_controller.workspace.decide.ladder import choose, doubts
 from kaito_controller.workspace.decide.preflight import examine
 from kaito_controller.workspace.state.candidates import Candidate
@@ -127,3 +129,41 @@ def claim(uid: str = UID, name: str = "phi") -> Claim:
 
 def nodes(*views: NodeView) -> dict[str, NodeView]:
     return {view.name: view for view in views}
+
+
+def shown(seen: Snapshot) -> tuple[dict[str, tuple[str, str]], Decision]:
+    """(status, reason) of each condition, and the decision that they come from."""
+    decision = decide(seen)
+    return {c.type: (c.status, c.reason) for c in conditions_of(seen, decision)}, decision
+
+
+def running(**status: Any) -> Snapshot:
+    """A Workspace whose Deployment exists and is what is wanted."""
+    world = {"machines": (machine(),), "nodes": nodes(made_node(0))}
+    seen = snapshot(**world)
+    deployment = deepcopy(next(o for o in decide(seen).desired if o["kind"] == "Deployment"))
+    deployment["metadata"] |= {"uid": "d", "generation": 1, "creationTimestamp": "2026-01-02T03:04:05Z"}
+    deployment["status"] = status
+    objects = {(o["kind"], name_of(o)): o for o in decide(seen).desired}
+    return snapshot(**world, existing={**objects, ("Deployment", "phi"): deployment})
+
+
+def pod(name: str, *containers: Object, **status: Any) -> Object:
+    """A pod with these container statuses."""
+    return {
+        "metadata": {"name": name, "namespace": "default"},
+        "status": {"containerStatuses": list(containers), **status},
+    }
+
+
+def two_replicas(ready: int, replicas: int = 2, *, scaled_by: str = "") -> Snapshot:
+    """A Deployment of two that was made long ago, well past every time limit."""
+    world = {"machines": (machine(0), machine(1)), "nodes": nodes(made_node(0), made_node(1))}
+    raw = raw_workspace(count=2)
+    deployment = deepcopy(next(o for o in decide(snapshot(raw, **world)).desired if o["kind"] == "Deployment"))
+    deployment["metadata"] |= {"uid": "d", "generation": 1, "creationTimestamp": "2026-01-02T03:04:05Z"}
+    deployment["spec"]["replicas"] = replicas
+    deployment["status"] = {"observedGeneration": 1, "readyReplicas": ready, "updatedReplicas": replicas}
+    objects = {(o["kind"], name_of(o)): o for o in decide(snapshot(raw, **world)).desired}
+    existing = {**objects, ("Deployment", "phi"): deployment}
+    return snapshot(raw, after_s=1e6, **world, existing=existing, scaled_by=scaled_by)

@@ -24,11 +24,14 @@ from controller_runtime.resources import (
     NODES,
     Object,
     Resource,
+    labels_of,
+    name_of,
 )
 from gpu_provisioner.api.dialect import MACHINE, Dialect
 from hack.localcluster.apiserver.server import ApiServer, ServerOptions
 from kaito_controller.api import labels
 from kaito_controller.settings import ControllerSettings
+from kaito_controller.workspace.act.actions import MACHINES
 from kaito_controller.workspace.setup import assemble
 from test.support.processes import wait_until
 from test.support.scripted_cluster import Script, ScriptedCluster
@@ -168,6 +171,14 @@ class World(ScriptedCluster):
             f"WorkspaceReady of {namespace}/{name}",
             timeout_s,
         )
+
+
+def owners(world: World) -> dict[str, str]:
+    """Machine → namespace/name by its labels."""
+    return {
+        name_of(m): f"{labels_of(m)['kaito.sh/workspacenamespace']}/{labels_of(m)['kaito.sh/workspace']}"
+        for m in world.all(MACHINES)
+    }
 
 
 class Operator:

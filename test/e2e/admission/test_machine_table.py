@@ -9,7 +9,7 @@ import pytest
 from controller_runtime.client.kubernetes_client import Client
 from gpu_provisioner.api.labels import MACHINES
 from test.e2e.admission.conftest import Cluster
-from test.faults.gpu_provisioner.world import machine_object
+from test.faults.gpu_provisioner.node_objects import machine_object
 
 pytestmark = pytest.mark.e2e
 NAME = "ws0table000"

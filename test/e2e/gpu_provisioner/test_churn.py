@@ -11,7 +11,7 @@ import pytest
 
 from controller_runtime.client.kubernetes_client import Client
 from gpu_provisioner.api.labels import MACHINES
-from test.faults.gpu_provisioner.world import machine_object
+from test.faults.gpu_provisioner.node_objects import machine_object
 from test.support.clusters import AnyCluster
 from test.support.processes import Process
 

@@ -12,7 +12,7 @@ from controller_runtime.client.kubernetes_client import Client
 from controller_runtime.errors import NotFound
 from controller_runtime.resources import EVENTS, NODES, Object
 from gpu_provisioner.api.labels import MACHINES
-from test.faults.gpu_provisioner.world import machine_object
+from test.faults.gpu_provisioner.node_objects import machine_object
 from test.support.clusters import AnyCluster
 from test.support.processes import Process, wait_until
 from test.support.sampling import sampled

@@ -15,7 +15,7 @@ from controller_runtime.resources import NODES, Object
 from gpu_provisioner.api.node_claim import NODE_CLAIMS
 from hack.localcluster.cloud.cloud import SYSTEM_POOL
 from kaito_controller.workspace.state.naming import CLAIM
-from test.faults.gpu_provisioner.world import machine_object, node_claim_object
+from test.faults.gpu_provisioner.node_objects import machine_object, node_claim_object
 from test.support.chosen_rig import ChosenRig
 from test.support.kaito_rig import ROOT, Rig
 from test.support.workspace_world import CRDS, workspace

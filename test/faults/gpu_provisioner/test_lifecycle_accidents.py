@@ -12,8 +12,9 @@ from gpu_provisioner.api import reasons
 from gpu_provisioner.api.labels import MACHINES
 from gpu_provisioner.cloud.azure.errors import classify
 from hack.localcluster.cloud.model import Outcome, Script
+from test.faults.gpu_provisioner.node_objects import machine_object
 from test.faults.gpu_provisioner.oracles import check
-from test.faults.gpu_provisioner.world import World, machine_object
+from test.faults.gpu_provisioner.world import World
 
 pytestmark = pytest.mark.faults
 

@@ -13,7 +13,8 @@ import pytest
 from controller_runtime.resources import NODES
 from gpu_provisioner.api.labels import MACHINES
 from hack.localcluster.durations import Durations
-from test.faults.gpu_provisioner.world import World, machine_object
+from test.faults.gpu_provisioner.node_objects import machine_object
+from test.faults.gpu_provisioner.world import World
 
 pytestmark = pytest.mark.faults
 UNAVAILABLE = "all requested instance types were unavailable during launch"

@@ -6,7 +6,8 @@ import pytest
 
 from controller_runtime.resources import NODES, Object, uid_of
 from gpu_provisioner.api.labels import MACHINES
-from test.faults.gpu_provisioner.world import World, machine_object
+from test.faults.gpu_provisioner.node_objects import machine_object
+from test.faults.gpu_provisioner.world import World
 
 pytestmark = pytest.mark.faults
 NAME = "ws012345678"

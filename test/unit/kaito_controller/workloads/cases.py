@@ -14,7 +14,7 @@ from kaito_controller.api.types import Workspace
 from kaito_controller.catalog.loader import load_catalog
 from kaito_controller.catalog.runtime_image import with_runtime_image
 from kaito_controller.catalog.sizing import runtime_arguments
-from kaito_controller.workloads import PodSettings, TemplatePolicy, WorkloadContext
+from kaito_controller.workloads import PodSettings, TemplatePolicy, WorkloadContext, build_tuning_job
 
 API_VERSIONS = ("1.30", kubernetes_validate.latest_version())
 UID = "6f1c2d3e-0000-4000-8000-000000000001"
@@ -283,3 +283,16 @@ def everything_allowed() -> dict[str, Any]:
 
 
 ALL_LISTED = TemplatePolicy(("example.com/",), ("high",), ("kata",), ("inline.csi.example.com",))
+
+
+def job(data: dict[str, Any] | None = None, preset: str = "phi-3-mini-128k-instruct", **fields: Any) -> dict[str, Any]:
+    return build_tuning_job(context(workspace("tune", tuning=tuning(data, preset)), **fields))
+
+
+def container(built: dict[str, Any], name: str) -> dict[str, Any]:
+    (found,) = [item for item in all_containers(pod_spec(built)) if item["name"] == name]
+    return found
+
+
+def mount_paths(item: dict[str, Any]) -> dict[str, str]:
+    return {mount["name"]: mount["mountPath"] for mount in item["volumeMounts"]}

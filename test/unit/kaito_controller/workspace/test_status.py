@@ -1,4 +1,4 @@
-"""What is shown: causes in the words of those who know, deadlines, and no write without news."""
+"""What is shown: conditions and their words, deadlines, and no write without news."""
 
 from __future__ import annotations
 
@@ -19,7 +19,6 @@ from kaito_controller.api import reasons
 from kaito_controller.api.reasons import REASONS
 from kaito_controller.workspace.act.actions import Replace
 from kaito_controller.workspace.act.api_rejections import rejection_of
-from kaito_controller.workspace.conditions.pod_diagnosis import last_failure, pods_cause, workload_cause
 from kaito_controller.workspace.conditions.status import (
     changes,
     conditions_of,
@@ -28,30 +27,27 @@ from kaito_controller.workspace.conditions.status import (
     status_of,
 )
 from kaito_controller.workspace.conditions.tuning import failure_message
-from kaito_controller.workspace.decide.decision import Decision, decide
+from kaito_controller.workspace.decide.decision import decide
 from kaito_controller.workspace.decide.deletion import Remains, deletion_verdict, plan_deletion
 from kaito_controller.workspace.decide.plan import plan
 from kaito_controller.workspace.state.snapshot import ApiRejection, MachinePhase, Snapshot
-from test.support.snapshots import START, UID, machine, made_node, node, nodes, raw_workspace, snapshot
+from test.support.snapshots import (
+    START,
+    UID,
+    machine,
+    made_node,
+    node,
+    nodes,
+    pod,
+    raw_workspace,
+    running,
+    shown,
+    snapshot,
+    two_replicas,
+)
 from test.support.workspace_world import tuning
 
 CONFIG = Path(__file__).resolve().parents[4] / "config"
-
-
-def shown(seen: Snapshot) -> tuple[dict[str, tuple[str, str]], Decision]:
-    decision = decide(seen)
-    return {c.type: (c.status, c.reason) for c in conditions_of(seen, decision)}, decision
-
-
-def running(**status: Any) -> Snapshot:
-    """A Workspace whose Deployment exists and is what is wanted."""
-    world = {"machines": (machine(),), "nodes": nodes(made_node(0))}
-    seen = snapshot(**world)
-    deployment = deepcopy(next(o for o in decide(seen).desired if o["kind"] == "Deployment"))
-    deployment["metadata"] |= {"uid": "d", "generation": 1, "creationTimestamp": "2026-01-02T03:04:05Z"}
-    deployment["status"] = status
-    objects = {(o["kind"], name_of(o)): o for o in decide(seen).desired}
-    return snapshot(**world, existing={**objects, ("Deployment", "phi"): deployment})
 
 
 def test_first_look_waits_for_machines_and_says_until_when() -> None:
@@ -206,28 +202,6 @@ def test_broken_specification_changes_nothing_and_is_terminal() -> None:
     assert plan(snapshot(raw), decision) == ()
 
 
-def pod(name: str, *containers: Object, **status: Any) -> Object:
-    return {
-        "metadata": {"name": name, "namespace": "default"},
-        "status": {"containerStatuses": list(containers), **status},
-    }
-
-
-def test_trouble_is_shown_before_waiting_and_leaving_pods_are_silent() -> None:
-    starting = pod("a", {"name": "c", "state": {"waiting": {"reason": "ContainerCreating"}}})
-    crashing = pod("b", {"name": "c", "state": {"terminated": {"exitCode": 2, "message": "bad flag"}}})
-    leaving = deepcopy(crashing)
-    leaving["metadata"] |= {"name": "z", "deletionTimestamp": "2026-01-02T03:04:05Z"}
-
-    cause = pods_cause([starting, crashing])
-
-    assert cause is not None
-    assert cause.reason.name == "ContainerCrashing"
-    assert "exit code 2, last words: bad flag" in cause.message
-    assert pods_cause([leaving]) is None
-    assert "bad flag" in last_failure([crashing])
-
-
 def test_deletion_goes_from_workloads_to_machines_to_the_finalizer() -> None:
     service = {"kind": "Service", "metadata": {"name": "phi", "namespace": "default", "uid": "s"}}
     steps = [
@@ -282,30 +256,6 @@ def test_node_preferred_later_neither_moves_nor_restarts_a_run() -> None:
     assert decision.assignment.names == ("node-0",)
     assert decision.obsolete == ""
     assert decide(seen(("spare",))).assignment.names == ("spare",)
-
-
-def two_replicas(ready: int, replicas: int = 2, *, scaled_by: str = "") -> Snapshot:
-    """A Deployment of two that was made long ago, well past every time limit."""
-    world = {"machines": (machine(0), machine(1)), "nodes": nodes(made_node(0), made_node(1))}
-    raw = raw_workspace(count=2)
-    deployment = deepcopy(next(o for o in decide(snapshot(raw, **world)).desired if o["kind"] == "Deployment"))
-    deployment["metadata"] |= {"uid": "d", "generation": 1, "creationTimestamp": "2026-01-02T03:04:05Z"}
-    deployment["spec"]["replicas"] = replicas
-    deployment["status"] = {"observedGeneration": 1, "readyReplicas": ready, "updatedReplicas": replicas}
-    objects = {(o["kind"], name_of(o)): o for o in decide(snapshot(raw, **world)).desired}
-    existing = {**objects, ("Deployment", "phi"): deployment}
-    return snapshot(raw, after_s=1e6, **world, existing=existing, scaled_by=scaled_by)
-
-
-def test_a_model_of_which_one_replica_serves_is_never_given_back() -> None:
-    decision = decide(two_replicas(1))
-
-    assert decision.release is None
-    assert decision.run.message.startswith("1 of 2 replicas serve, and nothing is given back while one does.")
-
-
-def test_a_model_of_which_no_replica_serves_is_given_back_in_the_end() -> None:
-    assert decide(two_replicas(0)).release is not None
 
 
 def test_replicas_that_a_scaler_asks_for_are_not_waited_for_and_the_scaler_is_named() -> None:
@@ -375,118 +325,9 @@ def test_a_refusal_says_what_was_refused_and_when_it_is_tried_again() -> None:
     assert told == "Deployment phi: exceeded quota (403 Forbidden). It is tried again every 60 s."
 
 
-def pinned_pod(**status: Any) -> Object:
-    term = {"matchFields": [{"key": "metadata.name", "operator": "In", "values": ["node-0"]}]}
-    affinity = {"nodeAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": {"nodeSelectorTerms": [term]}}}
-    spec = {"affinity": affinity, "imagePullSecrets": [{"name": "acr"}]}
-    return {"metadata": {"name": "phi-1", "namespace": "default"}, "spec": spec, "status": status}
-
-
-UNSCHEDULED = (
-    "0/26 nodes are available: 1 node(s) were unschedulable, 25 node(s) didn't match Pod's node affinity/selector. "
-    "preemption: 0/26 nodes are available: 26 Preemption is not helpful for scheduling."
-)
-
-
-def test_a_pod_that_finds_no_room_names_its_node_and_the_cure_and_leaves_out_all_others() -> None:
-    seen = running(observedGeneration=1)
-    condition = {"type": "PodScheduled", "status": "False", "message": UNSCHEDULED}
-    seen = replace(seen, pods=(pinned_pod(conditions=[condition]),), nodes=nodes(made_node(0, unschedulable=True)))
-
-    cause = workload_cause(seen, seen.existing[("Deployment", "phi")])
-
-    assert cause is not None
-    assert cause.message == (
-        "Pod phi-1 cannot be scheduled on node-0: 1 node(s) were unschedulable. Node node-0 is cordoned: kubectl uncordon node-0."
-    )
-
-
-def test_a_pod_that_is_bound_to_no_name_names_the_ordered_nodes_that_stand_empty() -> None:
-    seen = running(observedGeneration=1)
-    bound = deepcopy(seen.existing[("Deployment", "phi")]["spec"]["template"]["spec"])
-    condition = {"type": "PodScheduled", "status": "False", "message": UNSCHEDULED}
-    waiting = {"metadata": {"name": "phi-1"}, "spec": bound, "status": {"conditions": [condition]}}
-    seen = replace(seen, pods=(waiting,), nodes=nodes(made_node(0, unschedulable=True)))
-
-    cause = workload_cause(seen, seen.existing[("Deployment", "phi")])
-
-    assert cause is not None
-    assert cause.message == (
-        "Pod phi-1 cannot be scheduled on node-0: 1 node(s) were unschedulable. Node node-0 is cordoned: kubectl uncordon node-0."
-    )
-
-
-def test_an_image_that_cannot_be_pulled_names_the_pull_secrets() -> None:
-    waiting = {"waiting": {"reason": "ImagePullBackOff", "message": "401 Unauthorized"}}
-    cause = pods_cause([pinned_pod(containerStatuses=[{"name": "phi", "image": "r.io/a:1", "state": waiting}])])
-
-    assert cause is not None
-    assert cause.message.endswith("cannot be pulled: 401 Unauthorized. Its pull secrets: acr.")
-
-
 @pytest.mark.parametrize(("failed", "told"), [(1, "after 1 attempt ("), (4, "after 4 attempts (")])
 def test_a_job_that_failed_counts_its_attempts_in_english(failed: int, told: str) -> None:
     over = {"type": "Failed", "status": "True", "reason": "BackoffLimitExceeded", "message": "too many"}
     job = {"kind": "Job", "metadata": {"name": "phi"}, "status": {"failed": failed, "conditions": [over]}}
 
     assert f"Job phi failed {told}BackoffLimitExceeded: too many)" in failure_message(running(), job)
-
-
-def test_what_was_given_up_quotes_no_deadline_that_has_passed() -> None:
-    release = decide(two_replicas(0)).release
-
-    assert release is not None
-    assert "given back at" not in release.message
-
-
-REFUSED = ApiRejection('Deployment phi: forbidden: exceeded quota "gpus"')
-
-
-def held(seconds: float, **fields: Any) -> Snapshot:
-    """Ready nodes, held for a workload that the API server refuses, so many seconds after they became ready."""
-    raw = fields.pop("raw", raw_workspace())
-    raw["status"] = {"conditions": [{"type": "ResourceReady", "status": "True", "lastTransitionTime": rfc3339(START)}]}
-    found = nodes(made_node(0))
-    return snapshot(raw, after_s=seconds, machines=(machine(0),), nodes=found, rejection=REFUSED, **fields)
-
-
-def test_refusal_that_lasts_past_the_grace_gives_the_nodes_back() -> None:
-    before, after = held(3599), held(3600)
-
-    shown_before, decision_before = shown(before)
-    _, decision = shown(after)
-
-    assert shown_before["WorkspaceReady"] == ("False", "WorkloadRefused")
-    assert decision_before.release is None
-    assert "The nodes are given back at 2026-01-02T04:04:05Z if this persists." in decision_before.overall.message
-    assert decision.release is not None
-    assert 'exceeded quota "gpus"' in decision.release.message
-    given = replace(after, release=decision.release)
-    assert {type(action).__name__ for action in plan(given, decide(given))} >= {"Delete"}
-
-
-def test_refusal_of_a_workload_that_served_a_moment_ago_has_its_whole_grace() -> None:
-    raw = raw_workspace()
-    seen = held(1_000_000, raw=raw)
-    raw["status"]["conditions"].append(
-        {"type": "InferenceReady", "status": "True", "lastTransitionTime": rfc3339(START)}
-    )
-
-    assert decide(seen).release is None
-
-
-@pytest.mark.parametrize("refusal", ["of the Job", "of its pods"])
-def test_refused_tuning_run_gives_its_nodes_back_too(refusal: str) -> None:
-    raw = raw_workspace(tuning=tuning())
-    text = Path("config/tuning/qlora-params-template.yaml").read_text()
-    fields: dict[str, Any] = {"config": yaml.safe_load(text)}
-    if refusal == "of its pods":
-        job = next(o for o in decide(held(0, raw=deepcopy(raw), **fields)).desired if o["kind"] == "Job")
-        job["metadata"] |= {"uid": "u", "creationTimestamp": rfc3339(START)}
-        fields |= {"existing": {("Job", "phi"): job}, "pods_refused": "forbidden: exceeded quota"}
-
-    assert decide(held(3599, raw=deepcopy(raw), **fields)).release is None
-    release = decide(held(3600, raw=deepcopy(raw), **fields)).release
-
-    assert release is not None
-    assert "exceeded quota" in release.message
