@@ -15,12 +15,8 @@ say "hadolint"
 say "bandit"
 "$bin/bandit" --quiet -c hack/checks/bandit.yaml --severity-level medium --recursive controller_runtime gpu_provisioner kaito_controller
 say "detect-secrets"
-# On a copy, and without the baseline itself: the hook brings the baseline's line numbers up to date, and says so by exit status 3.
-reviewed=$(mktemp)
-trap 'rm -f "$reviewed"' EXIT
-cp .secrets.baseline "$reviewed"
 # shellcheck disable=SC2046 # no tracked name has a blank
-"$tools/detect-secrets-hook" --baseline "$reviewed" $(git ls-files ':!.secrets.baseline') || [ $? -eq 3 ]
+hack/checks/planted_secrets.sh "$tools" $(git ls-files ':!.secrets.baseline')
 say "checkov (manifests and Dockerfile)"
 "$bin/checkov" --config-file hack/checks/checkov.yaml --quiet --compact --skip-download
 say "trivy config"
