@@ -14,7 +14,7 @@ import urllib.error
 import urllib.parse
 import urllib.request
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from http.client import HTTPException
 from pathlib import Path
 from typing import Any
@@ -34,6 +34,8 @@ TIMEOUT_S = 60.0
 ATTEMPTS = 5
 CHUNK = 2**20
 MAX_MANIFEST_BYTES = 4 * 2**20
+NO_TLS = ("WRONG_VERSION_NUMBER", "RECORD_LAYER_FAILURE")
+"""What OpenSSL says (3.0, and later) of a server that answers in plain text."""
 _CHALLENGE = re.compile(r'(\w+)="([^"]*)"')
 
 
@@ -139,6 +141,15 @@ class Registry:
         return self._request(path, headers)
 
     def _request(self, path: str, headers: Mapping[str, str]) -> Any:
+        try:
+            return self._send(path, headers)
+        except urllib.error.URLError as error:
+            if not self._reference.may_be_plain or getattr(error.reason, "reason", "") not in NO_TLS:
+                raise
+            self._reference = replace(self._reference, plain_http=True)
+        return self._send(path, headers)
+
+    def _send(self, path: str, headers: Mapping[str, str]) -> Any:
         request = urllib.request.Request(self._reference.base_url + path, headers=dict(headers))  # noqa: S310 - http or https by construction
         authorization = f"Bearer {self._token}" if self._token else (f"Basic {self.basic}" if self.basic else "")
         if authorization:
