@@ -10,6 +10,9 @@ from typing import Any
 
 from model_runtime.serve.engine.base import ASGIApp, Message, Receive, Scope, Send
 
+MOST_SHOWN = 100
+"""Characters of a request's value in a refusal."""
+
 
 @dataclass(frozen=True, slots=True)
 class Reply:
@@ -35,6 +38,11 @@ def openai_error(status: int, kind: str, message: str, headers: Mapping[str, str
     """An error as OpenAI's clients, and vLLM's, read it; `detail` is for clients of KAITO 0.3."""
     error = {"message": message, "type": kind, "param": None, "code": status}
     return json_reply(status, {"error": error, "detail": message}, headers)
+
+
+def shown(value: Any) -> str:
+    """A value of a request as it is told: JSON, and not more of it than a line holds."""
+    return json.dumps(value, default=str)[:MOST_SHOWN]
 
 
 async def respond(send: Send, reply: Reply) -> None:

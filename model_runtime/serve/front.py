@@ -210,9 +210,8 @@ class Front:
     async def _answer(self, scope: Scope, body: bytes, receive: Receive, send: Send) -> None:
         assert self._started is not None and self._engine is not None  # noqa: PT018, S101 - _refusal has looked
         if scope["path"] == CHAT_PATH:
-            forwards = self._engine.forwards_generate_kwargs
-            pipeline = self._settings.pipeline
-            await respond(send, await chat_v03.chat(self._started.app, scope, body, pipeline, any_argument=forwards))
+            reply = await chat_v03.chat(self._started.app, self._engine, scope, body, self._settings.pipeline)
+            await respond(send, reply)
         else:
             await self._started.app(scope, receive, send)
 

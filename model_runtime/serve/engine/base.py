@@ -33,8 +33,8 @@ class Engine(Protocol):
     """One way to generate text. All methods are called from the server's event loop."""
 
     name: str
-    forwards_generate_kwargs: bool
-    """Whether a request's field `generate_kwargs` may hold any argument of Transformers' `generate`."""
+    generate_arguments: frozenset[str]
+    """Arguments of Transformers' `generate` that a request's field `generate_kwargs` may hold, beyond those that every engine has."""
 
     async def start(self) -> Started:
         """Loads the model and generates one token; raises UserError for what a user can put right."""

@@ -10,7 +10,7 @@ class Elsewhere:
     """See `Engine`. Healthy from the start, since nothing is loaded here."""
 
     name = "none"
-    forwards_generate_kwargs = False
+    generate_arguments: frozenset[str] = frozenset()
 
     def __init__(self, model_name: str) -> None:
         self._model_name = model_name

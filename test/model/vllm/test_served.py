@@ -16,6 +16,7 @@ import pytest
 from test.model.serve.running import Answer, Server, failed_start, serving
 from test.model.vllm.conftest import ENVIRONMENT, FLAGS, START_S
 from test.support.processes import wait_until
+from test.unit.model_runtime.test_chat_v03 import PUBLISHED
 
 pytestmark = [pytest.mark.vllm_cpu, pytest.mark.timeout(2 * START_S)]
 
@@ -87,12 +88,34 @@ def test_chat_of_kaito_03_repeats_the_prompt_and_counts_both_together(served: Se
     assert (short.status, "raise max_length" in short.json["detail"]) == (400, True)
 
 
+def test_the_end_tokens_of_a_chat_end_it(served: Server) -> None:
+    greedily = {"do_sample": False, "max_new_tokens": 12}
+    whole = served.post(
+        "/v1/completions", {"prompt": ASKED, "max_tokens": 12, "temperature": 0, "return_token_ids": True}
+    )
+    tokens = whole.json["choices"][0]["token_ids"]
+    end = tokens[4]
+    cut = served.complete(ASKED, max_tokens=tokens.index(end) + 1)
+    for ends in (end, [end, tokens[-1]]):
+        body = {"prompt": ASKED, "return_full_text": False, "generate_kwargs": {**greedily, "eos_token_id": ends}}
+        assert served.post("/chat", body).json == {"Result": cut}
+    assert len(cut) < len(whole.json["choices"][0]["text"])
+
+
+def test_what_the_published_example_sends_is_answered(served: Server) -> None:
+    answered = served.post(
+        "/chat", {"prompt": ASKED, "prefix": None, "generate_kwargs": {**PUBLISHED, "max_length": 40}}
+    )
+    assert answered.status == 200, answered.text
+    assert answered.json["Result"].startswith(ASKED)
+
+
 @pytest.mark.parametrize(
     ("body", "words"),
     [
         (
             {"prompt": ASKED, "generate_kwargs": {"num_beams": 4}},
-            "num_beams cannot be used with this server's engine, vLLM",
+            "generate_kwargs.num_beams=4 cannot be used with this server's engine, vllm",
         ),
         ({"prompt": ASKED, "model": "absent"}, "absent"),
         ({}, "prompt required"),

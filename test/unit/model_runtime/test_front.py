@@ -22,7 +22,7 @@ class Played:
     """An engine that streams some chunks and remembers how its requests ended."""
 
     name = "played"
-    forwards_generate_kwargs = False
+    generate_arguments: frozenset[str] = frozenset()
 
     def __init__(self, token_s: float = 0.0, chunks: int = CHUNKS) -> None:
         self.ended: list[str] = []

@@ -91,6 +91,11 @@ def test_what_ends_an_answer(asked: dict[str, Any], ends: tuple[int, ...]) -> No
     assert CompletionBody(prompt="a", **asked).ends([7]) == ends
 
 
+@pytest.mark.parametrize(("asked", "taken"), [(None, 1.0), (0, 0.0), (1e-300, 0.01), (0.5, 0.5)])
+def test_a_temperature_of_nearly_nothing_is_a_low_one(asked: float | None, taken: float) -> None:
+    assert CompletionBody(prompt="a", temperature=asked).sampling().temperature == taken
+
+
 def test_a_template_is_told_words_and_not_how_to_work() -> None:
     with pytest.raises(ValueError, match="chat_template, tokenize cannot be set here; leave it out"):
         ChatBody(**BODIES[ChatBody], chat_template_kwargs={"tokenize": True, "chat_template": "x"})

@@ -19,6 +19,7 @@ from model_runtime.serve.engine.on_transformers.batched import BatchedRunner
 from model_runtime.serve.engine.on_transformers.job import GenerationFailed, Job, Runner, Sampling
 from model_runtime.serve.engine.on_transformers.loading import Loaded, load
 from model_runtime.serve.engine.on_transformers.openai_app import build_app
+from model_runtime.serve.engine.on_transformers.requests import GenerateArguments
 from model_runtime.serve.engine.on_transformers.sequential import SequentialRunner
 from model_runtime.serve.engine.on_transformers.turns import Turns
 from model_runtime.serve.metrics import EngineMetrics
@@ -35,7 +36,7 @@ class TransformersEngine:
     """See `Engine`; also what the OpenAI routes of this engine call."""
 
     name = "transformers"
-    forwards_generate_kwargs = True
+    generate_arguments = frozenset(GenerateArguments.model_fields)
 
     def __init__(self, settings: ServeSettings, folder: Path, adapters: found.Adapters, model_name: str) -> None:
         self.settings = settings
@@ -76,6 +77,11 @@ class TransformersEngine:
         self._sequential = SequentialRunner(loaded.model, loaded.pad_token)
         self._activate(None)
         log.info("loaded %s: %s; %s tokens of context", self.model_name, self._found.describe(), self.max_model_len)
+
+    @property
+    def vocabulary(self) -> int:
+        """How many tokens the model knows."""
+        return int(self.loaded.model.config.get_text_config().vocab_size)
 
     def _blocks(self) -> int:
         """Of the cache on a CPU. Whoever asks for a context and not for blocks gets those that it takes, up to what the model can use."""

@@ -25,9 +25,9 @@ from model_runtime.serve.engine.on_transformers.requests import (
     Refused,
     TokenizeBody,
     plain,
-    shown,
 )
 from model_runtime.serve.engine.on_transformers.text import TextStream
+from model_runtime.serve.exchange import shown
 
 if TYPE_CHECKING:
     from model_runtime.serve.engine.base import ASGIApp
@@ -86,8 +86,11 @@ class _Routes:
         prompts: list[tuple[list[int], str]] = []
         for prompt in body.prompts():
             tokens = self._encode(prompt, special=body.add_special_tokens) if isinstance(prompt, str) else prompt
+            self._check_vocabulary(tokens)
             text = prompt if isinstance(prompt, str) else self._engine.loaded.tokenizer.decode(prompt)
             prompts.append((tokens, text if body.echo else ""))
+        if not prompts:
+            raise Refused(400, "prompt: the list is empty; send at least one prompt.", param="prompt")
         return await self._answer(answers.TEXT, body, prompts, body.max_tokens or DEFAULT_COMPLETION_TOKENS)
 
     async def _answer(
@@ -126,6 +129,14 @@ class _Routes:
         job = Job(tuple(tokens), wanted or room, body.sampling(), ends, adapter, body.extra_arguments())
         shown = {"show_special": body.skip_special_tokens is False, "show_end": body.include_stop_str_in_output}
         return Choice(index, job, TextStream(loaded.tokenizer, body.stop_strings, ends, **shown), echo)
+
+    def _check_vocabulary(self, tokens: list[int]) -> None:
+        """A token that the model has not would end the loop that generates for everybody."""
+        size = self._engine.vocabulary
+        stranger = next((token for token in tokens if not 0 <= token < size), None)
+        if stranger is not None:
+            message = f"prompt: token {stranger} is out of vocabulary; send tokens from 0 to {size - 1}."
+            raise Refused(400, message, param="prompt")
 
     def _adapter(self, model: str | None) -> str | None:
         if model in (None, "", self._engine.model_name):

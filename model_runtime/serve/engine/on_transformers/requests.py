@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
-import json
 import logging
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from model_runtime.serve.engine.on_transformers.job import Sampling
+from model_runtime.serve.exchange import shown
+from model_runtime.serve.generate_kwargs import MOST, Count, TokenId
 
 log = logging.getLogger(__name__)
 
-MAX_CHOICES = 16
-MOST_SHOWN = 100
-"""Characters of a value in a refusal."""
+MAX_CHOICES = MAX_BEAMS = 16
+COLDEST = 0.01
+"""The lowest temperature at which is sampled; 0 is greedy."""
 _CURE = "leave it out, or serve with --engine=vllm on a GPU of compute capability 8.0 or newer"
 _OFF: tuple[Any, ...] = (None, False)
 _EMPTY: tuple[Any, ...] = (None, [], {})
@@ -55,11 +56,6 @@ HARMLESS = {
 """Fields that change no answer of a server without what they are about: bookkeeping, other routes, tools, reasoning parsers."""
 
 
-def shown(value: Any) -> str:
-    """A value of a request as it is told: JSON, and not more of it than a line holds."""
-    return json.dumps(value, default=str)[:MOST_SHOWN]
-
-
 class Refused(Exception):
     """An answer other than 200, in OpenAI's form."""
 
@@ -73,6 +69,32 @@ class Refused(Exception):
             "NotFoundError" if self.status == 404 else "BadRequestError" if self.status < 500 else "InternalServerError"
         )
         return {"error": {"message": str(self), "type": kind, "param": self.param, "code": self.code or self.status}}
+
+
+class GenerateArguments(BaseModel):
+    """What a request may hand to Transformers' `generate`. Nothing else: `generate` also takes names of code that it loads and runs."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    num_beams: int | None = Field(None, ge=1, le=MAX_BEAMS)
+    early_stopping: bool | Literal["never"] | None = None
+    length_penalty: float | None = None
+    typical_p: float | None = None
+    epsilon_cutoff: float | None = None
+    eta_cutoff: float | None = None
+    no_repeat_ngram_size: Count | None = None
+    encoder_no_repeat_ngram_size: Count | None = None
+    encoder_repetition_penalty: float | None = Field(None, gt=0)
+    exponential_decay_length_penalty: tuple[Count, float] | None = None
+    bad_words_ids: list[list[TokenId]] | None = None
+    sequence_bias: list[tuple[list[TokenId], float]] | None = None
+    suppress_tokens: list[TokenId] | None = None
+    begin_suppress_tokens: list[TokenId] | None = None
+    forced_eos_token_id: TokenId | list[TokenId] | None = None
+    guidance_scale: float | None = None
+    renormalize_logits: bool | None = None
+    max_time: float | None = Field(None, gt=0)
+    """Seconds."""
 
 
 class StreamOptions(BaseModel):
@@ -90,23 +112,23 @@ class GenerationBody(BaseModel):
 
     model: str | None = None
     n: int = Field(1, ge=1, le=MAX_CHOICES)
-    max_tokens: int | None = Field(None, ge=1)
+    max_tokens: Count | None = Field(None, ge=1)
     temperature: float | None = Field(None, ge=0, le=100)
     top_p: float | None = Field(None, gt=0, le=1)
-    top_k: int | None = Field(None, ge=-1)
+    top_k: int | None = Field(None, ge=-1, le=MOST)
     repetition_penalty: float | None = Field(None, gt=0)
     min_p: float | None = Field(None, ge=0, le=1)
-    min_tokens: int | None = Field(None, ge=0)
+    min_tokens: Count | None = None
     stop: str | list[str] | None = None
-    stop_token_ids: list[int] | None = None
+    stop_token_ids: list[TokenId] | None = None
     include_stop_str_in_output: bool = False
     ignore_eos: bool = False
     skip_special_tokens: bool | None = None
     request_id: str | None = None
     stream: bool = False
     stream_options: StreamOptions | None = None
-    generate_kwargs: dict[str, Any] = Field(default_factory=dict)
-    """Arguments of Transformers' `generate`; such a request runs alone."""
+    generate_kwargs: GenerateArguments = Field(default_factory=GenerateArguments)
+    """Such a request runs alone."""
 
     @property
     def stop_strings(self) -> list[str]:
@@ -116,14 +138,14 @@ class GenerationBody(BaseModel):
     def sampling(self) -> Sampling:
         """How tokens are chosen."""
         return Sampling(
-            temperature=1.0 if self.temperature is None else self.temperature,
+            temperature=_not_too_cold(1.0 if self.temperature is None else self.temperature),
             top_k=max(0, self.top_k or 0),
             top_p=1.0 if self.top_p is None else self.top_p,
         )
 
     def extra_arguments(self) -> dict[str, Any]:
         """What only plain `generate` can do; empty for nearly all requests."""
-        extra = dict(self.generate_kwargs)
+        extra = self.generate_kwargs.model_dump(exclude_none=True)
         if self.repetition_penalty not in (None, 1.0):
             extra["repetition_penalty"] = self.repetition_penalty
         if self.min_p:
@@ -152,6 +174,11 @@ class GenerationBody(BaseModel):
         return (self.stream_options and self.stream_options.model_extra) or {}
 
 
+def _not_too_cold(temperature: float) -> float:
+    """As vLLM does: what is nearly 0 would make scores that are no numbers."""
+    return max(temperature, COLDEST) if temperature else 0.0
+
+
 def _asks(value: Any, neutral: tuple[Any, ...]) -> bool:
     """Whether a value asks for something; 0 is not false: `logprobs: 0` asks for those of the chosen tokens."""
     return bool(neutral) and not any(value == n and isinstance(value, bool) == isinstance(n, bool) for n in neutral)
@@ -176,7 +203,7 @@ class ChatBody(GenerationBody):
     """POST /v1/chat/completions."""
 
     messages: list[dict[str, Any]] = Field(min_length=1)
-    max_completion_tokens: int | None = Field(None, ge=1)
+    max_completion_tokens: Count | None = Field(None, ge=1)
     add_generation_prompt: bool = True
     continue_final_message: bool = False
     add_special_tokens: bool = False

@@ -88,7 +88,7 @@ class SequentialRunner:
 async def _result(work: asyncio.Future[None]) -> None:
     try:
         await work
-    except (ValueError, TypeError) as error:
+    except (ValueError, TypeError, IndexError, RuntimeError) as error:
         raise GenerationFailed(str(error)) from error
 
 

@@ -50,7 +50,7 @@ class VllmEngine:
     """See `Engine`."""
 
     name = "vllm"
-    forwards_generate_kwargs = False
+    generate_arguments: frozenset[str] = frozenset()
 
     def __init__(self, parsed: ParsedSettings, folder: Path, adapters: Adapters, model_name: str) -> None:
         self._parsed, self._folder, self._adapters, self._model_name = parsed, folder, adapters, model_name
