@@ -70,6 +70,4 @@ def _prepare(parsed: ParsedSettings) -> None:
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
     os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
     if parsed.ignored:
-        log.warning(
-            "flags that this server does not know are ignored: %s", ", ".join(f"--{name}" for name in parsed.ignored)
-        )
+        log.warning("flags that this server does not know are ignored: %s", ", ".join(parsed.ignored))

@@ -20,15 +20,12 @@ from model_runtime.serve.engine.choose import choose, gpus_here, vllm_is_install
 from model_runtime.serve.engine.elsewhere import Elsewhere
 from model_runtime.serve.front import Front, stage_setter
 from model_runtime.serve.metrics import FrontMetrics
-from model_runtime.serve.settings import ParsedSettings, ServeSettings
+from model_runtime.serve.settings import CLOSING_TIMEOUT_S, ParsedSettings, ServeSettings
 from model_runtime.weights.fetch import fetch
 from model_runtime.weights.progress import Progress
 from model_runtime.weights.source import Source, parse_source
 
 log = logging.getLogger(__name__)
-
-CLOSING_TIMEOUT_S = 2
-"""For requests that are cut off, and for connections that are open when all requests have ended."""
 
 
 async def serve(parsed: ParsedSettings, environment: Mapping[str, str]) -> bool:

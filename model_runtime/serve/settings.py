@@ -19,6 +19,8 @@ from model_runtime.contract import ADAPTER_ROOT, PORT, WEIGHTS_FOLDER
 from model_runtime.errors import UserError
 from model_runtime.serve import nodes
 
+CLOSING_TIMEOUT_S = 2
+"""After `--drain-timeout-s`, for requests that are cut off and for connections that are open when all requests have ended."""
 ENVIRONMENT_PREFIX = "MODEL_RUNTIME_"
 ENGINE_PREFIX = "vllm."
 """`--vllm.<option>=<value>`: an option of vLLM that is passed on as it is; it beats the section `vllm` of the file."""
@@ -113,6 +115,7 @@ class ParsedSettings(BaseModel):
 
     settings: ServeSettings
     ignored: tuple[str, ...] = ()
+    """Flags, and keys of the configuration file, that nobody here knows, as they are told."""
     vllm: dict[str, Any] = Field(default_factory=dict)
     """Engine flags: `--vllm.<option>`, and the section `vllm` of the configuration file, which counts where no flag says otherwise."""
     helper: bool = False
@@ -125,7 +128,7 @@ def parse(argv: Sequence[str], environment: Mapping[str, str]) -> ParsedSettings
     known = ServeSettings.model_fields
     values = {name: environment[_variable(name)] for name in known if environment.get(_variable(name))}
     values |= {key: value for key, value in flags.items() if key in known}
-    vllm, ours = _config_file(values.get("config"))
+    vllm, ours, unknown = _config_file(values.get("config"))
     told = _engine_flags(flags)
     vllm = {key: value for key, value in vllm.items() if str(key).replace("_", "-") not in told} | told
     vllm = nodes.from_torchrun(environment) | vllm
@@ -133,9 +136,9 @@ def parse(argv: Sequence[str], environment: Mapping[str, str]) -> ParsedSettings
     rank = environment.get("LOCAL_RANK", "0")
     if settings.port and rank.isdigit():
         settings = settings.model_copy(update={"port": settings.port + int(rank)})
-    ignored = {key for key in flags if key not in known and not key.startswith(ENGINE_PREFIX)}
-    helper = nodes.is_helper(environment)
-    return ParsedSettings(settings=settings, ignored=tuple(sorted(ignored)), vllm=vllm, helper=helper)
+    strange = sorted(f"--{key}" for key in flags if key not in known and not key.startswith(ENGINE_PREFIX))
+    ignored = (*strange, *(f"{key} in --config" for key in unknown))
+    return ParsedSettings(settings=settings, ignored=ignored, vllm=vllm, helper=nodes.is_helper(environment))
 
 
 def _engine_flags(flags: Mapping[str, str]) -> dict[str, Any]:
@@ -170,10 +173,10 @@ def _flags(argv: Sequence[str]) -> dict[str, str]:
     return found
 
 
-def _config_file(path: str | None) -> tuple[dict[str, Any], dict[str, Any]]:
-    """(section vllm, our own keys); other keys of KAITO's file are for its own start-up and ignored."""
+def _config_file(path: str | None) -> tuple[dict[str, Any], dict[str, Any], list[str]]:
+    """(section vllm, our own keys, the others): KAITO's file has keys for its own start-up too."""
     if path is None:
-        return {}, {}
+        return {}, {}, []
     try:
         content = yaml.safe_load(Path(path).read_text())
     except (OSError, yaml.YAMLError) as error:
@@ -187,11 +190,11 @@ def _config_file(path: str | None) -> tuple[dict[str, Any], dict[str, Any]]:
     if not isinstance(vllm, dict):
         raise UserError(f"vllm of {path}", str(vllm), "is not a mapping", "write `flag: value` lines below it")
     ours = {key: value for key, value in content.items() if key in ServeSettings.model_fields and key != "config"}
-    shared = {key: vllm[wire] for wire, key in _SHARED.items() if wire in vllm}
-    return vllm, shared | ours
+    shared = {key: vllm[wire] for wire, key in SHARED.items() if wire in vllm}
+    return vllm, shared | ours, sorted(str(key) for key in content.keys() - ours.keys() - {"vllm"})
 
 
-_SHARED = {"max-model-len": "max_model_len", "max-num-seqs": "max_num_seqs", "served-model-name": "model_name"}
+SHARED = {"max-model-len": "max_model_len", "max-num-seqs": "max_num_seqs", "served-model-name": "model_name"}
 """Keys of the section `vllm` that the other engine has to heed too."""
 
 

@@ -14,12 +14,23 @@ from kaito_controller.catalog.loader import load_catalog
 from kaito_controller.catalog.model import RUNTIME_LAUNCHER
 from kaito_controller.catalog.runtime_image import with_runtime_image
 from kaito_controller.catalog.runtimes import MODEL_RUNTIME, PUBLISHED, RUNTIMES, Runtime
-from kaito_controller.workloads import PodSettings, WorkloadContext, adapters, containers, pulling, tuning_output
+from kaito_controller.workloads import (
+    PodSettings,
+    WorkloadContext,
+    adapters,
+    build_workload,
+    containers,
+    pulling,
+    tuning_output,
+)
 from kaito_controller.workloads.weights import trainer_env
 from model_runtime import contract
-from model_runtime.serve.settings import parse
+from model_runtime.serve.settings import CLOSING_TIMEOUT_S, ServeSettings, parse
+from test.unit.kaito_controller.workloads.cases import CASES, pod_spec
 
 TOP = Path(__file__).resolve().parents[3]
+KUBERNETES_GRACE_S = 30
+"""Where a pod does not say."""
 DOCKERFILE = (TOP / "model_runtime" / "Dockerfile").read_text()
 
 
@@ -76,6 +87,12 @@ def test_the_readme_of_the_workloads_says_the_same() -> None:
 
 def test_sections_of_the_training_configuration() -> None:
     assert set(SECTIONS) == set(contract.TRAINING_SECTIONS)
+
+
+def test_a_server_that_stops_is_done_within_the_pods_grace() -> None:
+    pod = pod_spec(build_workload(CASES["runtime-phi-3-mini"]()))
+    grace_s = pod.get("terminationGracePeriodSeconds", KUBERNETES_GRACE_S)
+    assert ServeSettings().drain_timeout_s + CLOSING_TIMEOUT_S < grace_s
 
 
 def test_every_package_is_in_the_distribution() -> None:

@@ -26,6 +26,7 @@ class Played:
 
     def __init__(self, token_s: float = 0.0, chunks: int = CHUNKS) -> None:
         self.ended: list[str] = []
+        self.ill: str | None = None
         self._token_s, self._chunks = token_s, chunks
 
     async def app(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -44,10 +45,43 @@ class Played:
         return Started(self.app, "played", 1)
 
     def trouble(self) -> str | None:
-        return None
+        return self.ill
 
     async def stop(self) -> None:
         """Nothing to free."""
+
+
+async def got(front: Front, path: str) -> tuple[int, str]:
+    """Status and body of a GET."""
+    told: list[Message] = []
+
+    async def receive() -> Message:
+        return await asyncio.Future()
+
+    async def send(message: Message) -> None:
+        told.append(message)
+
+    await front({**SCOPE, "path": path, "method": "GET"}, receive, send)
+    return told[0]["status"], b"".join(message.get("body", b"") for message in told).decode()
+
+
+def test_health_is_what_the_engine_says_of_itself() -> None:
+    """S2: an engine that has died is 503 at the next probe, and well again when it is."""
+
+    async def run() -> None:
+        engine, front = Played(), Front(ServeSettings(), FrontMetrics())
+        front.stage = "getting the weights from /w"
+        for path in ("/health", "/healthz"):
+            assert await got(front, path) == (503, '{"status": "Unhealthy", "detail": "getting the weights from /w"}')
+        front.attach(engine, await engine.start())
+        for ill, status, ready in ((None, 200, 1.0), ("it has died", 503, 0.0), (None, 200, 1.0)):
+            engine.ill = ill
+            for path in ("/health", "/healthz"):
+                told = await got(front, path)
+                assert (told[0], "it has died" in told[1]) == (status, bool(ill))
+            assert f"model_runtime_ready {ready}" in (await got(front, "/metrics"))[1]
+
+    asyncio.run(run())
 
 
 async def asked(engine: Played, take: Callable[[Message], asyncio.Future[None]]) -> Front:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
+import re
 from pathlib import Path
 
 import pytest
 
 from model_runtime.errors import UserError
-from model_runtime.serve.settings import ServeSettings, parse
+from model_runtime.serve.settings import SHARED, ServeSettings, parse
 
 TOP = Path(__file__).resolve().parents[3]
 
@@ -39,7 +41,7 @@ def test_flags_of_published_presets_mean_what_they_did() -> None:
 
 
 def test_unknown_flags_are_listed() -> None:
-    assert parse(["--cache_dir=/x", "--force_download"], {}).ignored == ("cache_dir", "force_download")
+    assert parse(["--cache_dir=/x", "--force_download"], {}).ignored == ("--cache_dir", "--force_download")
 
 
 def test_local_rank_moves_the_port() -> None:
@@ -53,6 +55,19 @@ def test_a_wrong_value_is_told_with_its_meaning() -> None:
 
 def test_the_readme_lists_every_flag_with_default_and_meaning() -> None:
     assert flag_table() in (TOP / "model_runtime" / "README.md").read_text()
+
+
+def test_the_readme_lists_the_keys_of_the_configuration_file(tmp_path: Path) -> None:
+    section = (TOP / "model_runtime" / "README.md").read_text().split("| key of `--config` |", 1)[1].split("\n\n", 1)[0]
+    listed = set(re.findall(r"`([\w.-]+)`", section))
+    ours, unused = {"client_timeout_s"}, {"max_probe_steps", "kv_cache_cpu_memory_utilization"}
+    assert listed - {"config"} == {"vllm", *(f"vllm.{key}" for key in SHARED), *ours, *unused}
+    file = tmp_path / "inference_config.yaml"
+    defaults = ServeSettings().model_dump(mode="json", exclude={"config"}, exclude_none=True)
+    file.write_text(json.dumps({**defaults, "vllm": {}, **dict.fromkeys(unused, 1)}))
+    parsed = parse([f"--config={file}"], {})
+    assert parsed.settings.model_dump(mode="json", exclude={"config"}, exclude_none=True) == defaults
+    assert parsed.ignored == tuple(f"{key} in --config" for key in sorted(unused))
 
 
 def flag_table() -> str:
