@@ -30,8 +30,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from kaito_controller.catalog.data_files import read_catalog
-from kaito_controller.catalog.life import retirement_text
-from kaito_controller.catalog.model import Catalog, Cloud, InstanceType, Preset
+from kaito_controller.catalog.model import Catalog, Cloud, InstanceType, Preset, retirement_text
 from kaito_controller.catalog.sizing import (
     LEAST_CAPABILITY,
     MAX_NODES,

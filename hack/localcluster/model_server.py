@@ -16,10 +16,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from controller_runtime.resources import Object, labels_of, name_of, namespace_of, uid_of
-from hack.localcluster.actors.podwork import Work
+from hack.localcluster.actors.podwork import Work, front_metrics, training_progress
 from hack.localcluster.loopback import Exchange, LoopbackServer
 from hack.localcluster.openai_server import Spoken, completion, events, listing, messages_of, speaks_openai
-from hack.localcluster.runtime_counts import front_metrics, training_progress
 
 _METRICS = "text/plain; version=0.0.4"
 PodLookup = Callable[[str, str, str], Object | None]

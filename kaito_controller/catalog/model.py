@@ -211,3 +211,19 @@ class Catalog:
         if found is not None:
             return found
         return next((known for known in self.instance_types.values() if known.name.lower() == name.lower()), None)
+
+
+def retirement_text(instance_type: InstanceType) -> str:
+    """`Standard_NC6s_v3 is retired by azure (2025-09-30): ...`; "" for a size whose end nobody has announced.
+
+    One sentence, for the warning at `kubectl apply` and for a refused order.
+    """
+    if not instance_type.retirement:
+        return ""
+    name, cloud = instance_type.name, instance_type.cloud
+    cure = (
+        f"the nearest current type is {instance_type.replacement}"
+        if instance_type.replacement
+        else "choose a current type"
+    )
+    return f"{name} is retired by {cloud} ({instance_type.retirement}): new nodes may be refused; {cure}"

@@ -54,7 +54,7 @@ def _write(text: str) -> None:
 
 
 def _refuse(sentence: str) -> int:
-    from kaito_controller.cli.remarks import remark
+    from kaito_controller.cli.output import remark
 
     remark(f"kubectl-kaito: {sentence}")
     return BAD_INPUT

@@ -8,8 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from kaito_controller.catalog.life import retirement_text
-from kaito_controller.catalog.model import Preset
+from kaito_controller.catalog.model import Preset, retirement_text
 from kaito_controller.catalog.sizing import HOURS_A_MONTH, HoursRange
 from kaito_controller.catalog.sizing.tuning_time import SHARES
 from kaito_controller.cli.asked import Asked, Narrowed

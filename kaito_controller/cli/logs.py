@@ -21,7 +21,7 @@ from kaito_controller.api.labels import WORKSPACE, WORKSPACES
 from kaito_controller.api.violation import quote
 from kaito_controller.cli.cluster import MOST_TEXT, Cluster, complete_name, connect, of_cluster, refusal
 from kaito_controller.cli.containers import container_that_matters, names_of, pod_that_matters, restarts, status_of
-from kaito_controller.cli.remarks import remark
+from kaito_controller.cli.output import remark
 
 
 @dataclass(frozen=True, slots=True)

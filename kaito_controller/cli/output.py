@@ -1,13 +1,15 @@
-"""In which form a command answers: a page for people, or JSON or YAML for programs."""
+"""How a command speaks: a page for people, or JSON or YAML for programs, and remarks on standard error beside it or in its place."""
 
 from __future__ import annotations
 
 import json
+import shutil
+import sys
+import textwrap
 from collections.abc import Callable
 from typing import Any, Literal
 
 import click
-import yaml
 
 Output = Literal["table", "json", "yaml"]
 
@@ -25,4 +27,14 @@ def to_text(document: Any, output: Output) -> str:
     """As JSON or YAML."""
     if output == "json":
         return json.dumps(document, indent=2) + "\n"
+    import yaml  # most answers are pages
+
     return yaml.safe_dump(document, sort_keys=False, width=120)
+
+
+def remark(sentence: str) -> None:
+    """One line, for whoever searches it; on a terminal broken between words, and never inside a name."""
+    text = " ".join(sentence.split())
+    if sys.stderr.isatty():
+        text = textwrap.fill(text, shutil.get_terminal_size().columns, break_long_words=False, break_on_hyphens=False)
+    print(text, file=sys.stderr)  # noqa: T201  # a command line

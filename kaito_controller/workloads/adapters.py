@@ -16,8 +16,7 @@ from dataclasses import replace
 from controller_runtime.resources import Object
 from kaito_controller.api.types import DEFAULT_STRENGTH, AdapterSpec
 from kaito_controller.workloads import security
-from kaito_controller.workloads.argv import literal
-from kaito_controller.workloads.containers import container_name, helper_resources
+from kaito_controller.workloads.containers import container_name, helper_resources, literal
 from kaito_controller.workloads.pulling import credentials_volume, pull_container
 from kaito_controller.workloads.volumes import Mounted, scratch
 

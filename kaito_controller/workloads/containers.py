@@ -1,13 +1,20 @@
-"""Pieces that the containers of presets have in common: ports, resources, probes, names."""
+"""Pieces that the containers of presets have in common: image, arguments, ports, resources, probes, names.
+
+There is no shell in any pod that we generate. One expansion is left: the kubelet replaces `$(NAME)` in `command`, `args` and
+`env[].value`. A string from a user must not be expanded, so it goes through `literal`; the few arguments that want expansion
+(the rank of a distributed run) are written by us and say so.
+"""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Collection
+from collections.abc import Collection, Iterable, Mapping
 from math import ceil
 
 from controller_runtime.resources import Object
+from kaito_controller.api.types import PresetSpec
 from kaito_controller.catalog.runtimes import Runtime
+from kaito_controller.workloads.context import WorkloadContext
 
 TORCH_PORT = 29500
 """Rendezvous and collectives of torchrun."""
@@ -19,6 +26,36 @@ PROBE_TIMEOUT_S = 5
 READINESS_FAILURES = 3
 LIVENESS_FAILURES = 6
 """A minute. The server answers probes from the threads that also generate text, so one slow answer is no death."""
+
+
+def model_image(ctx: WorkloadContext, spec: PresetSpec) -> str:
+    """The image of the model server or trainer: the published one, or the user's own (`accessMode`)."""
+    return spec.private_image or ctx.required_preset.image(ctx.settings.image_registry)
+
+
+def preset_pull_secrets(spec: PresetSpec) -> list[str]:
+    """Secrets for the user's own model image; the published images are pulled without."""
+    return spec.preset_options.image_pull_secrets if spec.private_image else []
+
+
+def pull_secrets(*names: Iterable[str]) -> list[Object]:
+    """`imagePullSecrets` from several lists: the first mention counts, since a pod has one list for all its images."""
+    unique = dict.fromkeys(name for group in names for name in group if name)
+    return [{"name": name} for name in unique]
+
+
+def literal(text: str) -> str:
+    """`text` escaped so that the kubelet hands it to the process unchanged: it reads `$$` as one `$`."""
+    return text.replace("$", "$$")
+
+
+def flags(values: Mapping[str, str]) -> list[str]:
+    """`--key=value` per entry, `--key` alone for an empty value, sorted by key.
+
+    Sorted, because the same Workspace must always give the same bytes: an order that varies would look like an edit
+    and restart a running model.
+    """
+    return [f"--{key}={value}" if value else f"--{key}" for key, value in sorted(values.items())]
 
 
 def ports(runtime: Runtime, *, distributed: bool = False) -> list[Object]:

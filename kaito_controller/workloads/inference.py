@@ -13,10 +13,19 @@ from controller_runtime.resources import Object
 from kaito_controller.api.normal_form import without_blanks
 from kaito_controller.api.types import InferenceSpec, PresetSpec
 from kaito_controller.workloads import adapters, security
-from kaito_controller.workloads.argv import flags, literal
-from kaito_controller.workloads.containers import TORCH_PORT, gpu_resources, keep_last_words, ports, probes
+from kaito_controller.workloads.containers import (
+    TORCH_PORT,
+    flags,
+    gpu_resources,
+    keep_last_words,
+    literal,
+    model_image,
+    ports,
+    preset_pull_secrets,
+    probes,
+    pull_secrets,
+)
 from kaito_controller.workloads.context import WorkloadContext
-from kaito_controller.workloads.images import model_image, preset_pull_secrets, pull_secrets
 from kaito_controller.workloads.metadata import headless_name, object_labels, object_meta, selector_labels
 from kaito_controller.workloads.revision import WORKSPACE_HASH, sealed
 from kaito_controller.workloads.scheduling import pinned_affinity, tolerations

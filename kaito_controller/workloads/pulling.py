@@ -10,8 +10,7 @@ from collections.abc import Sequence
 
 from controller_runtime.resources import Object
 from kaito_controller.workloads import security
-from kaito_controller.workloads.argv import literal
-from kaito_controller.workloads.containers import helper_resources
+from kaito_controller.workloads.containers import helper_resources, literal
 from kaito_controller.workloads.volumes import Mounted, mounts
 
 PROGRAM = ("python3", "-m", "model_runtime.adapters.pull")

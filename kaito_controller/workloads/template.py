@@ -12,9 +12,8 @@ from math import ceil
 from controller_runtime.resources import Object
 from kaito_controller.api.types import InferenceSpec
 from kaito_controller.workloads import adapters, security
-from kaito_controller.workloads.containers import keep_last_words
+from kaito_controller.workloads.containers import keep_last_words, pull_secrets
 from kaito_controller.workloads.context import WorkloadContext
-from kaito_controller.workloads.images import pull_secrets
 from kaito_controller.workloads.inference import affinity, rollout, served, workload_spec
 from kaito_controller.workloads.metadata import object_labels
 from kaito_controller.workloads.policy import TemplateRefusedError, violations

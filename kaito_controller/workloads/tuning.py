@@ -14,10 +14,18 @@ from kaito_controller.api.normal_form import without_blanks
 from kaito_controller.api.types import PresetSpec, TuningSpec
 from kaito_controller.catalog.model import Launcher
 from kaito_controller.workloads import security, tuning_data, tuning_output
-from kaito_controller.workloads.argv import flags, literal
-from kaito_controller.workloads.containers import container_name, gpu_resources, keep_last_words, ports
+from kaito_controller.workloads.containers import (
+    container_name,
+    flags,
+    gpu_resources,
+    keep_last_words,
+    literal,
+    model_image,
+    ports,
+    preset_pull_secrets,
+    pull_secrets,
+)
 from kaito_controller.workloads.context import WorkloadContext
-from kaito_controller.workloads.images import model_image, preset_pull_secrets, pull_secrets
 from kaito_controller.workloads.inference import home_env
 from kaito_controller.workloads.metadata import object_labels, object_meta
 from kaito_controller.workloads.revision import ACCESS_HASH, OUTPUT_HASH, PUSH_ONLY, WORKSPACE_HASH, digest, sealed

@@ -18,8 +18,7 @@ from kaito_controller import downloader
 from kaito_controller.api.types import DataSource
 from kaito_controller.workloads import security
 from kaito_controller.workloads.adapters import copy_argv
-from kaito_controller.workloads.argv import literal
-from kaito_controller.workloads.containers import helper_resources
+from kaito_controller.workloads.containers import helper_resources, literal
 from kaito_controller.workloads.pulling import ANY_FILES, credentials_volume, pull_container
 from kaito_controller.workloads.volumes import TEMPORARY, Mounted, mounts, scratch
 

@@ -8,8 +8,7 @@ from __future__ import annotations
 
 from controller_runtime.resources import Object
 from kaito_controller.workloads import security
-from kaito_controller.workloads.argv import literal
-from kaito_controller.workloads.containers import helper_resources
+from kaito_controller.workloads.containers import helper_resources, literal
 from kaito_controller.workloads.volumes import TEMPORARY, Mounted, mounts, scratch
 
 PACKAGER = "packager"

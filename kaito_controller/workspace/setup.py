@@ -5,9 +5,9 @@ Kept apart from `main`, so that tests and benchmarks run exactly what the binary
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from functools import lru_cache, partial
+from functools import partial
 
 from controller_runtime.cache.consistency import Consistency
 from controller_runtime.cache.informer import Informer
@@ -24,7 +24,6 @@ from controller_runtime.controller.controller import (
     for_owner,
 )
 from controller_runtime.errors import FatalError, Forbidden, NotFound
-from controller_runtime.events.recorder import EventRecorder
 from controller_runtime.logs import get_logger
 from controller_runtime.manager.manager import Manager
 from controller_runtime.resources import (
@@ -44,11 +43,7 @@ from controller_runtime.resources import (
 from controller_runtime.startup import patiently
 from controller_runtime.version import register_build_info
 from kaito_controller.api import labels
-from kaito_controller.catalog.extension import extend
-from kaito_controller.catalog.loader import load_catalog
-from kaito_controller.catalog.model import Catalog
 from kaito_controller.catalog.offer import CONFIG_MAP
-from kaito_controller.catalog.runtime_image import with_runtime_image
 from kaito_controller.nodeapi import APIS, DEFAULT
 from kaito_controller.settings import ControllerSettings
 from kaito_controller.workspace.metrics import WorkspaceMetrics
@@ -59,15 +54,14 @@ from kaito_controller.workspace.observe.caches import (
     OWNED_INDICES,
     POD_INDICES,
     WORKSPACE_INDICES,
-    Cache,
     Caches,
 )
 from kaito_controller.workspace.observe.config_maps import ConfigMaps
 from kaito_controller.workspace.observe.machine_source import MachineSource
 from kaito_controller.workspace.observe.node_orders import NodeOrders, choose
 from kaito_controller.workspace.observe.observer import Observer, Surroundings
-from kaito_controller.workspace.observe.offers import OfferSource
 from kaito_controller.workspace.observe.pod_rejections import PodRejections
+from kaito_controller.workspace.observe.published import CatalogSource, OfferSource
 from kaito_controller.workspace.observe.reservations import Reservations
 from kaito_controller.workspace.observe.run_progress import RunProgress
 from kaito_controller.workspace.observe.scalers import Scalers
@@ -91,8 +85,6 @@ ASKED_AT_A_TIME = 4
 RUNNERS = (DEPLOYMENTS, STATEFUL_SETS, JOBS)
 
 log = get_logger(__name__)
-ENTRY_LEFT_OUT = "CatalogueEntryLeftOut"
-"""Reason of the Event on the ConfigMap of the catalogue."""
 
 
 def assemble(manager: Manager, settings: ControllerSettings, *, clock: Clock = SYSTEM_CLOCK) -> Controller:
@@ -178,44 +170,6 @@ def refuse_newer_api(client: KubeClient, namespace: str) -> None:
         "controller works with v1alpha1 only. Stop that KAITO and change the CRD over as docs/install.md says under "
         "'From a newer KAITO', then start again"
     )
-
-
-class CatalogSource:
-    """The built-in catalogue, extended by the ConfigMap of the release; computed once for each version of it.
-
-    An entry that cannot be used is left out, and said in an Event of the ConfigMap, where its author looks.
-    """
-
-    def __init__(self, config_maps: Cache, settings: ControllerSettings, recorder: EventRecorder) -> None:
-        self._config_maps, self._recorder = config_maps, recorder
-        self._name, self._namespace = settings.catalogue_config_map, settings.release_namespace
-        self._built_in = with_runtime_image(load_catalog(), settings.model_runtime_image)
-        self._runtime_image = settings.model_runtime_image
-        self._extended: Callable[[str], Catalog] = lru_cache(maxsize=1)(self._extend)
-
-    def current(self) -> Catalog:
-        """The catalogue as it is now."""
-        found = self._config_maps.get(self._name, self._namespace) if self._namespace else None
-        if found is None:
-            return self._built_in
-        return self._extended(str(found["metadata"].get("resourceVersion")))
-
-    def _extend(self, resource_version: str) -> Catalog:
-        found = self._config_maps.get(self._name, self._namespace) or {}
-        catalog, problems = extend(load_catalog(), found.get("data") or {})
-        for problem in problems:
-            log.warning("entry of the catalogue left out", config_map=self._name, problem=problem, at=resource_version)
-            self._tell(found, problem)
-        return with_runtime_image(catalog, self._runtime_image)
-
-    def _tell(self, config_map: Object, problem: str) -> None:
-        self._recorder.event(
-            {"apiVersion": "v1", "kind": "ConfigMap", "metadata": config_map["metadata"]},
-            type="Warning",
-            reason=ENTRY_LEFT_OUT,
-            action="ReadCatalogue",
-            note=f"{problem}. The other entries count.",
-        )
 
 
 def _machines(manager: Manager, settings: ControllerSettings, clock: Clock) -> tuple[NodeOrders, list[Informer]]:

@@ -12,9 +12,9 @@ import math
 from collections.abc import Callable
 from typing import Any
 
+from model_runtime.clock import now_s
 from model_runtime.contract import CHAT_PATH, HEALTH_PATHS, METRICS_PATH
 from model_runtime.serve import chat_v03
-from model_runtime.serve.clock import now_s
 from model_runtime.serve.engine.base import Engine, Message, Receive, Scope, Send, Started
 from model_runtime.serve.exchange import (
     BodyTooLarge,

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import torch
 
-from model_runtime.tune.clock import Clock
+from model_runtime.clock import Clock
 from model_runtime.tune.memory import CONTEXT_BYTES
 
 CGROUP_LIMITS = (Path("/sys/fs/cgroup/memory.max"), Path("/sys/fs/cgroup/memory/memory.limit_in_bytes"))

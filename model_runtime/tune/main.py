@@ -18,6 +18,7 @@ from datasets import disable_progress_bars
 from transformers import AutoConfig
 from transformers.utils import logging as transformers_logging
 
+from model_runtime.clock import Clock
 from model_runtime.errors import UserError, report, termination_log
 from model_runtime.tune import (
     base,
@@ -32,7 +33,6 @@ from model_runtime.tune import (
     result,
     training,
 )
-from model_runtime.tune.clock import Clock
 from model_runtime.tune.endpoint import host, port, serve
 from model_runtime.tune.memory import Precision
 from model_runtime.tune.progress import Progress

@@ -15,10 +15,10 @@ from typing import Any
 import torch
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
+from model_runtime.clock import Clock
 from model_runtime.errors import UserError
 from model_runtime.tune import checkpoints
 from model_runtime.tune.check import duration
-from model_runtime.tune.clock import Clock
 from model_runtime.tune.progress import Progress
 
 log = logging.getLogger(__name__)

@@ -9,7 +9,7 @@ import threading
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Literal
 
-from model_runtime.tune.clock import Clock
+from model_runtime.clock import Clock
 
 Phase = Literal["starting", "checking", "fetching", "loading", "training", "evaluating", "saving", "done", "failed"]
 PHASES: tuple[Phase, ...] = (

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from model_runtime import contract
-from model_runtime.tune.clock import Clock
+from model_runtime.clock import Clock
 
 RECORD = "training_run.json"
 CARD = "README.md"

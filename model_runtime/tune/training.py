@@ -11,9 +11,9 @@ from typing import Any
 from transformers import PreTrainedTokenizerBase, PrinterCallback
 from trl import SFTConfig, SFTTrainer
 
+from model_runtime.clock import Clock
 from model_runtime.errors import UserError
 from model_runtime.tune import base, checkpoints
-from model_runtime.tune.clock import Clock
 from model_runtime.tune.config import TrainingConfig
 from model_runtime.tune.data import Split
 from model_runtime.tune.hardware import Hardware

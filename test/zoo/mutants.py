@@ -406,7 +406,7 @@ SECRETS = (
     Mutant(
         "user-text-expanded",
         "A user's `$(NAME)` is expanded by the kubelet.",
-        "kaito_controller/workloads/argv.py",
+        "kaito_controller/workloads/containers.py",
         'return text.replace("$", "$$")',
         "return text",
         (f"{_WORKLOADS}/test_purity.py::test_a_literal_reaches_the_process_as_it_was_written",),

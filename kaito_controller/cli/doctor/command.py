@@ -15,8 +15,7 @@ from kaito_controller.cli.doctor.bundle import bundle
 from kaito_controller.cli.doctor.finding import Check, Finding, Level, examine
 from kaito_controller.cli.doctor.node_api import CHECK as NODE_API
 from kaito_controller.cli.doctor.node_api import node_api
-from kaito_controller.cli.output import Output, output_option, to_text
-from kaito_controller.cli.remarks import remark
+from kaito_controller.cli.output import Output, output_option, remark, to_text
 
 CHECKS: tuple[tuple[str, Check], ...] = (
     ("crd", checks.crds),

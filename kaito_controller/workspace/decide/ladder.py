@@ -17,8 +17,7 @@ from datetime import datetime
 
 from kaito_controller.api import reasons
 from kaito_controller.api.capacity import SPOT
-from kaito_controller.catalog.life import retirement_text
-from kaito_controller.catalog.model import Catalog
+from kaito_controller.catalog.model import Catalog, retirement_text
 from kaito_controller.catalog.offer import InstanceOffer, shortage
 from kaito_controller.workspace.decide.attempts import GONE, attempt_of
 from kaito_controller.workspace.state.candidates import Candidate, Passed, with_passed

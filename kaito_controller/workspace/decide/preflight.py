@@ -20,8 +20,7 @@ from kaito_controller.api.tuning_config import read_tuning_config
 from kaito_controller.api.types import ResourceSpec, Workspace
 from kaito_controller.api.validation import validate_create
 from kaito_controller.api.violation import Violation
-from kaito_controller.catalog.life import retirement_text
-from kaito_controller.catalog.model import GIB, Catalog, InstanceType, ModelRequirements, Preset
+from kaito_controller.catalog.model import GIB, Catalog, InstanceType, ModelRequirements, Preset, retirement_text
 from kaito_controller.catalog.nearest import nearest
 from kaito_controller.catalog.runtime_image import for_image_of_its_own
 from kaito_controller.catalog.sizing import (

@@ -13,8 +13,8 @@ import yaml
 from controller_runtime.resources import Object
 from hack.generate.crds import workspace_crd
 from kaito_controller.api.labels import WORKSPACES
-from kaito_controller.catalog.life import retirement_text
 from kaito_controller.catalog.loader import load_catalog
+from kaito_controller.catalog.model import retirement_text
 from test.e2e.admission.conftest import CONFIG, NAMESPACE, Cluster
 from test.support.processes import wait_until
 from test.support.workspaces import Variant, changed, good, good_workspaces, variants

@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
+from model_runtime.clock import Clock
 from model_runtime.tune import main
-from model_runtime.tune.clock import Clock
 from test.model.tune.lessons import CHAT_ROWS, ROWS, Run, prepare, start, write_config, write_parquet
 
 pytestmark = pytest.mark.model

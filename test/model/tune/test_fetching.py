@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from model_runtime import contract
+from model_runtime.clock import Clock
 from model_runtime.tune import config
-from model_runtime.tune.clock import Clock
 from model_runtime.tune.fetching import VARIABLE, with_weights
 from model_runtime.tune.progress import Progress
 from test.model.tune.lessons import Run, prepare, start, write_config

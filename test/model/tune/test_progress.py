@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
+from model_runtime.clock import Clock
 from model_runtime.tune import endpoint
-from model_runtime.tune.clock import Clock
 from model_runtime.tune.progress import PHASES, Progress
 
 pytestmark = pytest.mark.model

@@ -12,12 +12,11 @@ from typing import Any
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from hack.localcluster.actors.podwork import Work, pretended_bytes, task_of
+from hack.localcluster.actors.podwork import STEPS, Work, front_metrics, pretended_bytes, task_of, training_progress
 from hack.localcluster.model_server import ModelServers
-from hack.localcluster.runtime_counts import STEPS, front_metrics, training_progress
 from kaito_controller.cli.progress import FETCHED, WHOLE, counted, samples
+from model_runtime.clock import Clock
 from model_runtime.serve.metrics import FrontMetrics
-from model_runtime.tune.clock import Clock
 from model_runtime.tune.progress import Progress
 
 Object = dict[str, Any]

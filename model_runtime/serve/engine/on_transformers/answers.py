@@ -9,7 +9,7 @@ from collections.abc import AsyncGenerator, Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-from model_runtime.serve.clock import unix_time_s
+from model_runtime.clock import unix_time_s
 from model_runtime.serve.engine.on_transformers.job import GenerationFailed, Job
 from model_runtime.serve.engine.on_transformers.requests import Refused
 from model_runtime.serve.engine.on_transformers.text import TextStream

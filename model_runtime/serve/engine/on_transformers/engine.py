@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import Any
 
 from model_runtime.adapters import combine, found, shapes
+from model_runtime.clock import now_s
 from model_runtime.errors import UserError
-from model_runtime.serve.clock import now_s
 from model_runtime.serve.engine.base import Started
 from model_runtime.serve.engine.on_transformers.batched import BatchedRunner
 from model_runtime.serve.engine.on_transformers.job import GenerationFailed, Job, Runner, Sampling

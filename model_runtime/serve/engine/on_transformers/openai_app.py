@@ -11,9 +11,9 @@ from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse, Response, StreamingResponse
 
+from model_runtime.clock import unix_time_s
 from model_runtime.contract import METRICS_PATH
 from model_runtime.errors import UserError
-from model_runtime.serve.clock import unix_time_s
 from model_runtime.serve.engine.on_transformers import answers
 from model_runtime.serve.engine.on_transformers.answers import Answer, Choice
 from model_runtime.serve.engine.on_transformers.job import Job

@@ -19,7 +19,7 @@ from kaito_controller.workloads import (
     build_service,
     build_workload,
 )
-from kaito_controller.workloads.argv import literal
+from kaito_controller.workloads.containers import literal
 from kaito_controller.workloads.tuning_data import GUARDED
 from test.unit.kaito_controller.workloads.cases import (
     CASES,

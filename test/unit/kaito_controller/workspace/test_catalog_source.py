@@ -7,7 +7,7 @@ from typing import Any
 
 from controller_runtime.resources import Object
 from kaito_controller.settings import ControllerSettings
-from kaito_controller.workspace.setup import ENTRY_LEFT_OUT, CatalogSource
+from kaito_controller.workspace.observe.published import ENTRY_LEFT_OUT, CatalogSource
 
 GOOD = "{cloud: azure, gpus: 2, gpuMemory: 48Gi, gpuModel: NVIDIA L40S}"
 SETTINGS = ControllerSettings(release_namespace="kaito-system")

@@ -12,7 +12,7 @@ from kaito_controller.workspace.conditions.status import conditions_of
 from kaito_controller.workspace.decide.decision import decide
 from kaito_controller.workspace.decide.nodes import assign
 from kaito_controller.workspace.decide.plan import plan
-from kaito_controller.workspace.observe.offers import OfferSource
+from kaito_controller.workspace.observe.published import OfferSource
 from test.support.snapshots import TYPE, node, nodes, raw_workspace, snapshot
 
 

@@ -17,7 +17,7 @@ from controller_runtime.resources import Object
 from kaito_controller.catalog.runtimes import MODEL_RUNTIME, PUBLISHED
 from kaito_controller.workspace.observe.run_progress import ANSWERED, MOST_BYTES, PERIOD, RunProgress, fetch_json
 from kaito_controller.workspace.state.training_progress import PHASES, TrainingProgress, read_progress
-from model_runtime.tune.clock import Clock
+from model_runtime.clock import Clock
 from model_runtime.tune.progress import PHASES as TOLD
 from model_runtime.tune.progress import Progress
 from test.support.fake_clock import FakeClock
