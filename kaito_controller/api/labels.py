@@ -58,7 +58,7 @@ ordered so (a requirement of its Machine); they are never written onto a Node. W
 _ANY_OF = r"([-a-z0-9]+\.)*"
 SYSTEM_LABEL = (
     rf"({_ANY_OF}(kubernetes\.io|k8s\.io|karpenter\.sh|kaito\.sh|kaito\.io)|{_ANY_OF}karpenter\.(azure\.com|k8s\.aws)|"
-    r"kubernetes\.azure\.com|eks\.amazonaws\.com|cloud\.google\.com)/.*"
+    r"kubernetes\.azure\.com|eks\.amazonaws\.com|cloud\.google\.com)/.*|agentpool|storageprofile|storagetier|accelerator"
 )
-"""Label keys that belong to us, to Kubernetes, to node provisioners and to clouds: they say what a node is and whose. Written by a
-user onto a new Node, they would make it lie, claim another's node, or be refused by the cloud."""
+"""Label keys that belong to us, to Kubernetes, to node provisioners and to clouds (AKS has some without a prefix): they say what a node is
+and whose. Written by a user onto a new Node, they would make it lie, claim another's node, or be refused by the cloud."""

@@ -34,6 +34,7 @@ FORGED = {
     "node-role.kubernetes.io/control-plane": "",
     "kubernetes.azure.com/agentpool": "systempool",
     "kubernetes.azure.com/mode": "system",
+    "agentpool": "systempool",
 }
 MODE = {"kubernetes.azure.com/mode": "system"}
 MINE = "ws0f0f0f0f0"
