@@ -65,9 +65,7 @@ def _headline(explanation: Explanation) -> Text:
         f" since {rfc3339(explanation.since)} ({age(explanation.since, explanation.now)})" if explanation.since else ""
     )
     reason = explanation.reason.name, _COLOURS[explanation.reason.severity]
-    if explanation.reason.severity is Severity.WAITING:  # reasons for waiting follow one another within one wait
-        return Text.assemble(f"{state}{since}: ", reason)
-    return Text.assemble(f"{state}: ", reason, since)
+    return Text.assemble(f"{state}{since}: ", reason)  # several reasons may follow one another meanwhile
 
 
 def _tree(explanation: Explanation) -> Table:

@@ -169,7 +169,9 @@ def _progress(snapshot: Snapshot, assignment: Assignment) -> Verdict:
         )
         refused = last_one(snapshot) if is_unavailable(machine) else ""
         types = f"{refused}{told_of_types(snapshot)}"
-        return Verdict(reasons.MACHINE_FAILING, f"{text}It counts as failed at {rfc3339(until)}.{types}", until)
+        return Verdict(
+            reasons.MACHINE_FAILING, f"{text}It counts as failed at {rfc3339(until)} at the latest.{types}", until
+        )
     silent = [m for m in waiting if not m.touched and _age_s(m, snapshot.now) >= snapshot.limits.provisioner_silence_s]
     if silent:
         return _silent(snapshot, silent[0])
@@ -194,7 +196,7 @@ def _pending(snapshot: Snapshot, assignment: Assignment, waiting: list[MachineVi
     return Verdict(
         reasons.MACHINES_PENDING,
         f"Waiting for {names} to become Ready, ordered at {rfc3339(start)}; "
-        f"an attempt counts as failed at {rfc3339(until)}.{told_of_types(snapshot)}{_told(assignment)}",
+        f"an attempt counts as failed at {rfc3339(until)} at the latest.{told_of_types(snapshot)}{_told(assignment)}",
         look if look > snapshot.now else until,
     )
 
@@ -219,7 +221,7 @@ def _silent(snapshot: Snapshot, machine: MachineView) -> Verdict:
     return Verdict(
         reasons.PROVISIONER_SILENT,
         f"{kind} {machine.name} was ordered at {rfc3339(machine.created_at)} and no provisioner has touched it. Check that "
-        f"{provisioner} runs and may update {kind}s. The attempt counts as failed at {rfc3339(until)}.",
+        f"{provisioner} runs and may update {kind}s. The attempt counts as failed at {rfc3339(until)} at the latest.",
         until,
     )
 

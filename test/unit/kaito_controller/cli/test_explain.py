@@ -47,7 +47,7 @@ def test_the_page_is_the_one_that_was_reviewed(name: str, tmp_path: Path) -> Non
     code, page = answer(name, tmp_path)
 
     assert page == (GOLDEN / f"{name}.txt").read_text("utf-8")
-    assert code == (0 if "\nready: " in page else 1)
+    assert code == (0 if "\nready since " in page else 1)
 
 
 @pytest.mark.parametrize("name", NAMES)
