@@ -142,15 +142,19 @@ def failure_deadline(snapshot: Snapshot, workload: Object) -> datetime:
     return later(snapshot.counted(since, str(workload["kind"]), "Pod") or snapshot.now, grace_s)
 
 
-REFUSALS = (reasons.WORKLOAD_REFUSED, reasons.NAME_TAKEN, reasons.NAME_BEING_FREED)
+STANDSTILLS = (
+    *(reasons.WORKLOAD_REFUSED, reasons.NAME_TAKEN, reasons.NAME_BEING_FREED),
+    *(reasons.CONTAINER_CONFIG_INVALID, reasons.IMAGE_PULL_FAILED, reasons.POD_UNSCHEDULABLE),
+)
+"""Nothing runs and nothing fails, so that no count of attempts ever ends it: somebody has to act."""
 
 
 def until_given_back(snapshot: Snapshot, verdict: Verdict, shown_as: str) -> Verdict:
-    """The verdict; of a rejection also until when the nodes are held for it, counted from when they were ready and nothing ran.
+    """The verdict; of a standstill also until when the nodes are held for it, counted from when they were ready and nothing ran.
 
     `shown_as`: the condition that turns when the workload runs.
     """
-    if verdict.reason not in REFUSALS:
+    if verdict.reason not in STANDSTILLS:
         return verdict
     conditions = (snapshot.raw.get("status") or {}).get("conditions")
     nodes = get_condition(conditions, RESOURCE_READY) or {}

@@ -15,6 +15,7 @@ from controller_runtime.resources import Object, is_deleting, name_of
 from controller_runtime.untrusted import integer
 from kaito_controller.api import reasons
 from kaito_controller.api.reasons import Severity
+from kaito_controller.workspace.conditions.inference import STANDSTILLS
 from kaito_controller.workspace.conditions.pod_diagnosis import last_failure, workload_cause
 from kaito_controller.workspace.state.records import Release, shorten
 from kaito_controller.workspace.state.snapshot import Snapshot, Verdict
@@ -60,6 +61,16 @@ def failed_to_push(snapshot: Snapshot) -> bool:
     return any(integer(end.get("exitCode"), most=255) > 0 for end in ends)
 
 
+def has_begun_to_train(snapshot: Snapshot) -> bool:
+    """Whether the trainer, which has the name of the Workspace, runs or has run: what it made would go with its pod."""
+    return any(
+        container.get("name") == snapshot.name and _ran(container.get("state") or {})
+        for status in (pod.get("status") or {} for pod in snapshot.pods)
+        for container in status.get("initContainerStatuses") or []
+        if status.get("phase") != "Failed"
+    )
+
+
 def kept(snapshot: Snapshot) -> str:
     """A sentence about where the result is, for a push that failed; "" when it went with its pod."""
     tuning = snapshot.context.workspace.tuning
@@ -102,8 +113,7 @@ def _before(snapshot: Snapshot, job: Object | None, obsolete: str, nodes: Verdic
 def _under_way(snapshot: Snapshot, job: Object, nodes: Verdict) -> tuple[Verdict, Verdict]:
     cause = workload_cause(snapshot, job)
     if cause is not None and cause.reason.severity is Severity.TROUBLE:
-        waits = cause.reason is reasons.WORKLOAD_REFUSED or snapshot.unmounted
-        retries = "" if waits else " The Job retries a limited number of times."
+        retries = "" if cause.reason in STANDSTILLS else " The Job retries a limited number of times."
         told = Verdict(cause.reason, f"{cause.message}{retries}")
         return told, told
     if any(_has_run(pod) for pod in snapshot.pods):

@@ -32,7 +32,7 @@ from kaito_controller.workloads import (
     trained_run,
 )
 from kaito_controller.workspace.conditions.inference import (
-    REFUSALS,
+    STANDSTILLS,
     failure,
     failure_deadline,
     inference_verdict,
@@ -49,6 +49,7 @@ from kaito_controller.workspace.conditions.nodes_and_machines import (
 )
 from kaito_controller.workspace.conditions.tuning import (
     failed_to_push,
+    has_begun_to_train,
     has_failed,
     has_succeeded,
     release_of,
@@ -269,7 +270,7 @@ def _tuning(snapshot: Snapshot, assignment: Assignment, machines: Verdict, nodes
     held = 1 if snapshot.context.push_only else len(assignment.nodes)
     run, overall = tuning_verdicts(snapshot, job, obsolete=obsolete, nodes=nodes, held=held)
     refused = run
-    if run.reason in REFUSALS and assignment.nodes:
+    if run.reason in STANDSTILLS and assignment.nodes and not has_begun_to_train(snapshot):
         run = overall = until_given_back(snapshot, run, JOB_STARTED)
     finished = job is not None and not obsolete and has_succeeded(job)
     release = release_of(snapshot, job, intent) if job is not None and not obsolete and has_failed(job) else None
@@ -298,8 +299,8 @@ def _trained(snapshot: Snapshot, job: Object) -> str:
 
 
 def _outlasted(snapshot: Snapshot, intent: str, refused: Verdict, run: Verdict) -> Release | None:
-    """What to put on record when nodes have been held past the grace for something that the API server refuses."""
-    if run.reason not in REFUSALS or run.until is None or snapshot.now < run.until:
+    """What to put on record when nodes have been held past the grace for something that does not start and does not fail."""
+    if run.reason not in STANDSTILLS or run.until is None or snapshot.now < run.until:
         return None
     return Release(intent, refused.reason.name, refused.message, snapshot.now.replace(microsecond=0))
 

@@ -1,4 +1,4 @@
-"""When nodes are given back: nothing serves past its deadline, or the workload is refused past the grace."""
+"""When nodes are given back: nothing serves past its deadline, or the workload is refused, or does not start, past the grace."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ import pytest
 import yaml
 
 from controller_runtime.clock import rfc3339
+from kaito_controller.api import reasons
 from kaito_controller.workspace.decide.decision import decide
 from kaito_controller.workspace.decide.plan import plan
 from kaito_controller.workspace.state.snapshot import ApiRejection, Snapshot
@@ -19,6 +20,7 @@ from test.support.snapshots import (
     machine,
     made_node,
     nodes,
+    pod,
     raw_workspace,
     shown,
     snapshot,
@@ -96,3 +98,63 @@ def test_refused_tuning_run_gives_its_nodes_back_too(refusal: str) -> None:
 
     assert release is not None
     assert "exceeded quota" in release.message
+
+
+NOT_PULLED = {"waiting": {"reason": "ImagePullBackOff", "message": "401 Unauthorized"}}
+STUCK: dict[str, dict[str, Any]] = {
+    "secret is missing": {"unmounted": 'Pod phi-1 cannot start: secret "push" not found'},
+    "image cannot be pulled": {
+        "pods": (pod("phi-1", initContainerStatuses=[{"name": "phi", "image": "r.io/a:1", "state": NOT_PULLED}]),)
+    },
+    "no room": {
+        "pods": (
+            pod(
+                "phi-1",
+                conditions=[{"type": "PodScheduled", "status": "False", "message": "1 node(s) were unschedulable"}],
+            ),
+        )
+    },
+}
+
+
+def stuck_run(after_s: float, **fields: Any) -> Snapshot:
+    """A tuning run on a ready node, whose pod has not started so many seconds later."""
+    raw = raw_workspace(tuning=tuning())
+    config = yaml.safe_load(Path("config/tuning/qlora-params-template.yaml").read_text())
+    job = next(o for o in decide(held(0, raw=deepcopy(raw), config=config)).desired if o["kind"] == "Job")
+    job["metadata"] |= {"uid": "u", "creationTimestamp": rfc3339(START)}
+    seen = held(after_s, raw=raw, config=config, existing={("Job", "phi"): job})
+    return replace(seen, rejection=None, **fields)
+
+
+@pytest.mark.parametrize("cause", STUCK)
+def test_tuning_run_that_nothing_starts_says_until_when_and_gives_its_nodes_back(cause: str) -> None:
+    before, after = (stuck_run(seconds, **STUCK[cause]) for seconds in (3599, 3600))
+    waits = decide(before)
+
+    assert waits.release is None
+    assert "The nodes are given back at 2026-01-02T04:04:05Z if this persists." in waits.overall.message
+    assert "retries" not in waits.overall.message, "a pod that does not start does not fail either"
+    assert decide(after).release is not None
+    given = replace(after, release=decide(after).release)
+    assert {type(action).__name__ for action in plan(given, decide(given))} >= {"Delete"}
+
+
+def test_result_of_a_training_is_not_given_up_for_an_image_of_a_later_step() -> None:
+    done = {"name": "phi", "state": {"terminated": {"exitCode": 0}}}
+    pusher = {"name": "pusher", "image": "r.io/oras:1", "state": NOT_PULLED}
+    waits = pod("phi-1", pusher, initContainerStatuses=[done])
+
+    decision = decide(stuck_run(1_000_000, pods=(waits,)))
+
+    assert decision.run.reason is reasons.IMAGE_PULL_FAILED
+    assert decision.release is None
+
+
+def test_tuning_run_that_crashes_is_left_to_its_job() -> None:
+    crashed = {"name": "phi", "state": {"terminated": {"exitCode": 1}}}
+
+    decision = decide(stuck_run(1_000_000, pods=(pod("phi-1", initContainerStatuses=[crashed]),)))
+
+    assert decision.release is None
+    assert decision.overall.message.endswith("The Job retries a limited number of times.")
