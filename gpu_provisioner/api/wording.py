@@ -12,7 +12,7 @@ import re
 
 _REQUEST_LINE = re.compile(r"\b(?:GET|PUT|POST|PATCH|DELETE|HEAD) https?://\S+")
 _RULE = re.compile(r"[-=]{5,}")
-_STATUS_LINE = re.compile(r"\bRESPONSE \d{3}: \d{3} [A-Z][a-z]+(?: [A-Z][a-z]+){0,3}(?= |$)")
+_STATUS_LINE = re.compile(r"\bRESPONSE \d{3}: \d{3} (?:OK|[A-Z][a-z]+(?: [A-Z][a-z]+){0,3})(?= |$)")
 _CODE_LINE = re.compile(r"\bERROR CODE(?: UNAVAILABLE|: (\w{1,80}))")
 _MESSAGE = re.compile(r'"message"\s*:\s*"((?:[^"\\]|\\.)*)')
 _BODY = re.compile(r"\{.*\}|\{.*$")

@@ -32,6 +32,11 @@ def test_the_form_on_one_line_reads_the_same() -> None:
     assert essence(" ".join(GO.split()), 500) == essence(GO, 500)
 
 
+def test_an_operation_that_failed_behind_a_good_status_reads_the_same() -> None:
+    """As a long operation does, which is asked about until it ends."""
+    assert essence(GO.replace("409: 409 Conflict", "200: 200 OK"), 500) == essence(GO, 500)
+
+
 def test_a_body_that_was_cut_before_its_end_still_tells() -> None:
     cut = GO[: GO.index("for region")]
     assert essence(cut, 500).endswith("requested 24, remaining 0 for family standardNCADSA100v4Family")
