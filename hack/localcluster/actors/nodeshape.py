@@ -63,7 +63,7 @@ def aks_labels(vm: VirtualMachine, identity: CloudIdentity) -> dict[str, str]:
         "beta.kubernetes.io/instance-type": size.name,
         "beta.kubernetes.io/os": "linux",
         "failure-domain.beta.kubernetes.io/region": region,
-        "failure-domain.beta.kubernetes.io/zone": "0",
+        "failure-domain.beta.kubernetes.io/zone": vm.zone,
         "kubernetes.azure.com/agentpool": vm.pool,
         "kubernetes.azure.com/cluster": identity.node_resource_group,
         "kubernetes.azure.com/mode": vm.mode.lower(),
@@ -79,7 +79,7 @@ def aks_labels(vm: VirtualMachine, identity: CloudIdentity) -> dict[str, str]:
         "node-role.kubernetes.io/agent": "",
         "node.kubernetes.io/instance-type": size.name,
         "topology.kubernetes.io/region": region,
-        "topology.kubernetes.io/zone": "0",
+        "topology.kubernetes.io/zone": vm.zone,
     }
     if size.gpus:
         labels |= {"accelerator": "nvidia", "kubernetes.azure.com/accelerator": "nvidia"}

@@ -51,6 +51,8 @@ class VirtualMachine:
     taints: tuple[str, ...] = ()
     mode: str = "User"
     os_disk_gib: int = 128
+    zone: str = "0"
+    """As Azure's Nodes name it: `eastus-1`, or `0` for a VM of no zone."""
 
 
 class VmHost(Protocol):

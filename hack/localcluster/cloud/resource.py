@@ -43,6 +43,7 @@ def new_vm(identity: CloudIdentity, pool: AgentPool, index: int) -> VirtualMachi
     """The VM number `index` of a pool's scale set."""
     scale_sets = "providers/Microsoft.Compute/virtualMachineScaleSets"
     group = f"/subscriptions/{identity.subscription_id}/resourceGroups/{identity.node_resource_group}"
+    zones = [f"{identity.location}-{zone}" for zone in pool.properties.get("availabilityZones") or ()] or ["0"]
     return VirtualMachine(
         pool=pool.name,
         node_name=f"{pool.vmss_name}{index:06d}",
@@ -52,6 +53,7 @@ def new_vm(identity: CloudIdentity, pool: AgentPool, index: int) -> VirtualMachi
         taints=tuple(pool.properties.get("nodeTaints") or ()),
         mode=pool.properties["mode"],
         os_disk_gib=int(pool.properties["osDiskSizeGB"]),
+        zone=zones[index % len(zones)],
     )
 
 

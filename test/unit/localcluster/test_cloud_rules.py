@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from hack.localcluster.actors.nodeshape import aks_labels
 from hack.localcluster.cloud import AksCloud, CloudIdentity, Outcome, Script, VirtualMachine
 from hack.localcluster.cloud.errors import NAMED, ArmError, Place
 from hack.localcluster.cloud.market import Market, Stock
@@ -25,9 +26,11 @@ class Host:
 
     def __init__(self) -> None:
         self.running: list[str] = []
+        self.booted: list[VirtualMachine] = []
 
     def boot(self, vm: VirtualMachine) -> None:
         self.running.append(vm.node_name)
+        self.booted.append(vm)
 
     def announce(self, vm: VirtualMachine) -> None:
         """Nothing here reads notices."""
@@ -271,6 +274,17 @@ def test_environment_names_everything_a_provisioner_needs() -> None:
         assert all(cloud.environment.values())
     finally:
         cloud.stop()
+
+
+@pytest.mark.parametrize(("zones", "named"), [(["2"], "eastus-2"), ([], "0")])
+def test_nodes_of_a_pool_name_its_zone_as_azure_does(zones: list[str], named: str) -> None:
+    world = World()
+    world.put(availabilityZones=zones)
+    world.pass_time(100)
+
+    (vm,) = world.host.booted
+    labels = aks_labels(vm, world.pools.identity)
+    assert {labels[key] for key in labels if key.endswith("/zone")} == {named}
 
 
 def test_spot_pool_gets_label_taint_and_policy_of_aks_and_is_taken_back() -> None:
