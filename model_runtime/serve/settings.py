@@ -33,7 +33,19 @@ ALIASES = {
 }
 """Names that published presets and KAITO's later versions use, to ours."""
 
-Combination = Literal["svd", "linear", "cat", "ties", "dare_ties", "dare_linear", "magnitude_prune"]
+Combination = Literal[
+    "svd",
+    "linear",
+    "cat",
+    "ties",
+    "ties_svd",
+    "dare_ties",
+    "dare_ties_svd",
+    "dare_linear",
+    "dare_linear_svd",
+    "magnitude_prune",
+    "magnitude_prune_svd",
+]
 
 
 class ServeSettings(BaseModel):
