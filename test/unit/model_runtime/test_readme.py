@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from model_runtime import contract
+
 TOP = Path(__file__).resolve().parents[3]
 README = (TOP / "model_runtime" / "README.md").read_text()
 ROWS = re.findall(r"^\| ([STPA]\d+) \| (.+) \| (.+) \|$", README, re.MULTILINE)
@@ -28,6 +30,17 @@ def test_a_requirement_is_shown_by_tests_that_exist(row: tuple[str, str, str]) -
     named = set(re.findall(r"`(test_\w+)`", row[2]))
     assert named <= TESTS
     assert named
+
+
+def test_the_container_contract_is_told() -> None:
+    told = README + (TOP / "model_runtime" / "tune" / "README.md").read_text()
+    stated = [value for name, value in vars(contract).items() if name.isupper()]
+    words = {str(word) for value in stated for word in (value if isinstance(value, tuple) else (value,))}
+    assert len(words) > 20
+    assert {word for word in words if word not in told} == set()
+    user = re.search(r"^USER (\d+):", (TOP / "model_runtime" / "Dockerfile").read_text(), re.MULTILINE)
+    assert user is not None
+    assert f"| user | {user[1]}, " in README
 
 
 def test_every_metric_of_the_server_is_listed() -> None:
