@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import io
 import json
 import subprocess
+import tarfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -95,6 +97,19 @@ def test_conversational_prompts_are_an_instruction_too(tmp_path: Path) -> None:
 def test_unknown_columns_are_refused_with_the_columns_found(tmp_path: Path) -> None:
     write_parquet(tmp_path / "a.parquet", [{"question": "a", "answer": "b"}])
     with pytest.raises(UserError, match=r"has the columns question, answer, .* rename them to messages, or prompt and"):
+        read_rows(find(tmp_path), tmp_path / "cache")
+
+
+def test_a_webdataset_is_read_and_judged_by_its_columns(tmp_path: Path) -> None:
+    """Its columns are the suffixes of its members, which are seldom those of a form."""
+    with tarfile.open(tmp_path / "webdataset.tar", "w") as archive:
+        for name in ("0.txt", "1.txt"):
+            entry = tarfile.TarInfo(name)
+            entry.size = 1
+            archive.addfile(entry, io.BytesIO(b"a"))
+    with pytest.raises(
+        UserError, match=r"has the columns txt, __key__, __url__, .* rename them to messages, or prompt"
+    ):
         read_rows(find(tmp_path), tmp_path / "cache")
 
 
