@@ -16,6 +16,7 @@ from model_runtime.adapters.found import Adapter, Adapters
 from model_runtime.errors import UserError
 from model_runtime.serve.engine.on_vllm.engine import VllmEngine, parse_arguments
 from model_runtime.serve.engine.on_vllm.places import PLACES, from_vllm
+from model_runtime.serve.generate_kwargs import Arguments
 from model_runtime.serve.settings import parse
 
 FOLDER = Path("/weights")
@@ -44,10 +45,22 @@ def main() -> int:
         ),
         "paths": sorted({str(getattr(route, "path", "")) for route in app.routes}),
         "fields": [sorted(route.model_fields) for route in (ChatCompletionRequest, CompletionRequest)],
+        "sampling": _sampling(CompletionRequest),
         "cases": [_understood(case) for case in cases],
     }
     print(json.dumps(answer, default=str))
     return 0
+
+
+def _sampling(request: Any) -> dict[str, Any]:
+    """What vLLM samples by, for a request of `/chat` with all that every engine honours."""
+    told = Arguments(
+        eos_token_id=[7, 9], stop_strings=["."], min_new_tokens=4, num_return_sequences=2, temperature=0.5
+    ).fields(5, 512)
+    body = request(prompt="a", **told)
+    params = body.to_sampling_params(body.max_tokens, {})
+    wanted = ("stop_token_ids", "ignore_eos", "include_stop_str_in_output", "stop", "min_tokens", "max_tokens", "n")
+    return {name: getattr(params, name) for name in (*wanted, "temperature", "top_k")}
 
 
 def _understood(case: dict[str, Any]) -> dict[str, Any]:

@@ -164,7 +164,22 @@ def test_what_a_user_writes_for_vllm_reaches_it_or_is_refused_in_its_words(vllm:
 
 def test_the_application_has_the_routes_that_ours_stands_in_front_of(vllm: dict[str, Any]) -> None:
     ours = {"/v1/models", "/v1/chat/completions", "/v1/completions", "/tokenize", "/metrics"}
-    assert ours <= set(vllm["paths"])
+    told = {"/v1/responses", "/v1/messages", "/detokenize"}
+    assert ours | told <= set(vllm["paths"])
+
+
+def test_end_tokens_of_a_chat_are_stop_tokens_of_vllms_request(vllm: dict[str, Any]) -> None:
+    assert vllm["sampling"] == {
+        "stop_token_ids": [7, 9],
+        "ignore_eos": True,
+        "include_stop_str_in_output": True,
+        "stop": ["."],
+        "min_tokens": 4,
+        "max_tokens": 195,
+        "n": 2,
+        "temperature": 0.5,
+        "top_k": 10,
+    }
 
 
 def test_what_is_taken_one_at_a_time_is_given_so(vllm: dict[str, Any]) -> None:
