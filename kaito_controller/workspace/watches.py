@@ -22,7 +22,7 @@ from kaito_controller.workspace.observe.caches import (
     instance_type_of,
     read_claim,
 )
-from kaito_controller.workspace.observe.observer import GPU
+from kaito_controller.workspace.observe.nodes import GPU
 from kaito_controller.workspace.state import naming
 from kaito_controller.workspace.state.caps import MAX_GPUS, MAX_NODES, MAX_USD_PER_HOUR
 from kaito_controller.workspace.state.eviction import notice_on

@@ -7,15 +7,12 @@ Everything is checked for ownership here, by UID, so that the stages behind need
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from typing import Any
 
 from controller_runtime.clock import Clock
-from controller_runtime.conditions import get_condition, is_true
-from controller_runtime.resources import Object, annotations_of, is_deleting, labels_of, name_of, namespace_of, uid_of
-from controller_runtime.untrusted import EARLIEST, integer, moment
-from kaito_controller.api.conditions import RESOURCE_READY
+from controller_runtime.resources import Object, annotations_of, is_deleting, name_of, namespace_of, uid_of
+from controller_runtime.untrusted import EARLIEST
 from kaito_controller.api.types import Workspace
 from kaito_controller.catalog.model import Catalog
 from kaito_controller.catalog.offer import InstanceOffer
@@ -27,18 +24,14 @@ from kaito_controller.workspace.decide.deletion import Remains
 from kaito_controller.workspace.decide.ladder import CurrentCandidate, choose, doubts
 from kaito_controller.workspace.decide.preflight import ResolvedWorkspace, examine
 from kaito_controller.workspace.observe.caches import (
-    BY_NODE,
     BY_OWNER,
     BY_WORKSPACE,
     CLAIMED_BY,
-    FREE,
-    HELD,
     Caches,
     Fresh,
     instance_type_of,
-    read_claim,
-    type_key,
 )
+from kaito_controller.workspace.observe.nodes import Nodes
 from kaito_controller.workspace.observe.onsets import Absences, Onsets
 from kaito_controller.workspace.observe.pod_rejections import PodRejections
 from kaito_controller.workspace.observe.reservations import Reservations
@@ -48,8 +41,7 @@ from kaito_controller.workspace.observe.vanished import Vanished
 from kaito_controller.workspace.state import naming
 from kaito_controller.workspace.state.candidates import Candidate
 from kaito_controller.workspace.state.caps import Account
-from kaito_controller.workspace.state.eviction import notice_on
-from kaito_controller.workspace.state.machines import belongs_to, owner_key, read_machine
+from kaito_controller.workspace.state.machines import belongs_to, read_machine
 from kaito_controller.workspace.state.records import Record, read_record, stored_record
 from kaito_controller.workspace.state.snapshot import (
     ApiRejection,
@@ -60,11 +52,6 @@ from kaito_controller.workspace.state.snapshot import (
     NodeView,
     Snapshot,
 )
-
-GPU = "nvidia.com/gpu"
-MOST_GPUS = 1024
-EXPLAINED = 10
-"""Nodes that others hold and that are looked at to say so; more than a message names."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,6 +87,7 @@ class Observer:
     ) -> None:
         self._vanished = vanished or Vanished()
         self._caches = caches
+        self._nodes = Nodes(caches, surroundings.catalog)
         self._around = surroundings
         self._clock = clock
         self._pod_rejections = pod_rejections
@@ -126,7 +114,7 @@ class Observer:
         chosen = self._chosen(raw, request, record, machines, existing, now)
         if chosen is not None and chosen.candidate != request.wanted.candidate:
             request = self._examined(workspace, existing, chosen.candidate)
-        nodes = self._nodes(raw, request, machines)
+        nodes = self._nodes.of(raw, request, machines)
         pods = self._pods(raw)
         refused = self._pod_rejections.of(_runner(existing), pods)
         context = self._context(workspace, request)
@@ -163,7 +151,7 @@ class Observer:
             stored=stored_record(raw),
             existing=existing,
             pods=pods,
-            lost_nodes=self._lost(pods) if fresh["Node"] is not None else (),
+            lost_nodes=self._nodes.lost(pods) if fresh["Node"] is not None else (),
             rejection=rejection,
             scaled_by=self._scalers.of(_runner(existing), request.wanted.count),
             pods_refused=refused.message,
@@ -214,7 +202,7 @@ class Observer:
         objects = tuple(self._existing(uid_of(raw)).values())
         for held in objects:
             self._scalers.forget(uid_of(held))
-        claimed = tuple(_read_node(node) for node in self._caches.nodes.by_index(CLAIMED_BY, uid_of(raw)))
+        claimed = self._nodes.claimed(uid_of(raw))
         staying = tuple(name_of(pod) for pod in self._pods(raw) if not is_deleting(pod)) if with_pods else ()
         return Remains(objects, staying, self._machines(raw, self._clock.now()), claimed)
 
@@ -225,7 +213,7 @@ class Observer:
             for machine in self._caches.machines.by_index(BY_WORKSPACE, key)
             if annotations_of(machine).get(naming.WORKSPACE_UID, uid) != uid and not is_deleting(machine)
         ]
-        nodes = [_read_node(node) for node in self._caches.nodes.by_index(CLAIMED_BY, key)]
+        nodes = self._nodes.claimed(key)
         return machines, [node for node in nodes if node.claim is not None and node.claim.uid != uid]
 
     def forget(self, uid: str) -> None:
@@ -285,37 +273,6 @@ class Observer:
         views = (read_machine(machine, now=now, limits=self._around.limits, fresh=fresh) for machine in found)
         return tuple(sorted(views, key=lambda view: view.name))
 
-    def _nodes(self, raw: Object, request: ResolvedWorkspace, machines: tuple[MachineView, ...]) -> dict[str, NodeView]:
-        cache = self._caches.nodes
-        named = {m.node_name for m in machines if m.node_name} | set(request.wanted.preferred)
-        found = [node for node in map(cache.get, sorted(named)) if node is not None]
-        found += cache.by_index(CLAIMED_BY, uid_of(raw))
-        found += _selected(cache.by_index(FREE, type_key(request.wanted.instance_type)), request)
-        if not is_true((raw.get("status") or {}).get("conditions"), RESOURCE_READY):
-            held = cache.by_index(HELD, type_key(request.wanted.instance_type))
-            found += _selected(held, request)[:EXPLAINED]
-        return {name_of(node): self._view(node, request) for node in found}
-
-    def _view(self, node: Object, request: ResolvedWorkspace) -> NodeView:
-        """A Node that does not carry its owner's labels still belongs to the Machine that names it."""
-        view = self._typed(_read_node(node), request)
-        if view.owner:
-            return view
-        owners = [owner_key(machine) for machine in self._caches.machines.by_index(BY_NODE, view.name)]
-        return replace(view, owner=owners[0]) if owners else view
-
-    def _typed(self, view: NodeView, request: ResolvedWorkspace) -> NodeView:
-        """With what the catalogue knows of its type, and how the model would run on it."""
-        known = self._around.catalog().instance_type(view.instance_type) if view.instance_type else None
-        if known is None:
-            return replace(view, is_gpu_type=view.instance_type.lower().startswith("standard_n"))
-        gpus = known.gpus if known.accelerator == "nvidia" else 0
-        sizing = None if known.name == request.wanted.instance_type else request.sizing_on(known)
-        return replace(view, is_gpu_type=known.gpus > 0, type_gpus=gpus, sizing=sizing)
-
-    def _lost(self, pods: tuple[Object, ...]) -> tuple[str, ...]:
-        return tuple(name for name in sorted(homes_of_replicas(pods)) if self._caches.nodes.get(name) is None)
-
     def _pods(self, raw: Object) -> tuple[Object, ...]:
         """Pods with the published label, apart from those that were there before the Workspace was."""
         key = f"{namespace_of(raw)}/{name_of(raw)}"
@@ -342,25 +299,6 @@ class Observer:
         )
 
 
-def homes_of_replicas(pods: Iterable[Object]) -> set[str]:
-    """Nodes of the pods that their workload counts.
-
-    A ReplicaSet no longer counts a pod that is being deleted, and such a pod stays for a minute when its node is gone: nobody is left to
-    end it. A StatefulSet counts what it finds ready until it is gone.
-    """
-    counted = (pod for pod in pods if not is_deleting(pod) or _is_rank(pod))
-    return {str((pod.get("spec") or {}).get("nodeName") or "") for pod in counted} - {""}
-
-
-def _is_rank(pod: Object) -> bool:
-    return any(owner.get("kind") == "StatefulSet" for owner in pod["metadata"].get("ownerReferences") or ())
-
-
-def _selected(nodes: Iterable[Object], request: ResolvedWorkspace) -> list[Object]:
-    wanted = request.wanted.match_labels.items()
-    return [node for node in nodes if wanted <= labels_of(node).items()]
-
-
 def _since_when(cache: Fresh, before: datetime | None, now: datetime) -> datetime | None:
     seconds = cache.fresh_for_s()
     if seconds is None:
@@ -371,29 +309,3 @@ def _since_when(cache: Fresh, before: datetime | None, now: datetime) -> datetim
 
 def _runner(existing: Mapping[tuple[str, str], Object]) -> Object | None:
     return next((obj for (kind, _), obj in existing.items() if kind in ("Deployment", "StatefulSet", "Job")), None)
-
-
-def _read_node(node: Object) -> NodeView:
-    status = node.get("status") or {}
-    condition = get_condition(status.get("conditions"), "Ready") or {}
-    ready = condition.get("status") == "True"
-    return NodeView(
-        name=name_of(node),
-        uid=uid_of(node),
-        resource_version=str(node["metadata"].get("resourceVersion") or ""),
-        ready=ready,
-        gpus=_count((status.get("allocatable") or {}).get(GPU)),
-        labels=labels_of(node),
-        claim=read_claim(node),
-        owner=owner_key(node),
-        taints=tuple(taint for taint in (node.get("spec") or {}).get("taints") or () if isinstance(taint, dict)),
-        unschedulable=bool((node.get("spec") or {}).get("unschedulable")),
-        deleting=is_deleting(node),
-        eviction=notice_on(node),
-        since=moment(condition.get("lastTransitionTime")),
-        message="" if ready else str(condition.get("message") or condition.get("reason") or "kubelet has not reported"),
-    )
-
-
-def _count(quantity: Any) -> int:
-    return integer(quantity, most=MOST_GPUS)

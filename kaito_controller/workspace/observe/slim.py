@@ -14,7 +14,7 @@ import orjson
 from controller_runtime.resources import Object, annotations_of, labels_of, name_of
 from controller_runtime.untrusted import entries
 from kaito_controller.api import inference_config, labels, tuning_config
-from kaito_controller.workspace.observe.observer import GPU
+from kaito_controller.workspace.observe.nodes import GPU
 from kaito_controller.workspace.state import naming
 from kaito_controller.workspace.state.eviction import SCHEDULED_EVENT
 

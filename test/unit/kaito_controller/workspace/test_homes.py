@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from controller_runtime.resources import Object
-from kaito_controller.workspace.observe.observer import homes_of_replicas
+from kaito_controller.workspace.observe.nodes import homes_of_replicas
 
 
 def pod(node: str, owner: str = "ReplicaSet", *, leaving: bool = False) -> Object:

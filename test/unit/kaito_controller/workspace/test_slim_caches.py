@@ -15,7 +15,7 @@ from kaito_controller.workspace.conditions.pod_diagnosis import pods_cause
 from kaito_controller.workspace.observe import slim
 from kaito_controller.workspace.observe.caches import instance_type_of, read_claim
 from kaito_controller.workspace.observe.config_maps import MOST_KEPT, ConfigMaps
-from kaito_controller.workspace.observe.observer import _read_node
+from kaito_controller.workspace.observe.nodes import read_node
 from kaito_controller.workspace.state.naming import CLAIM
 from kaito_controller.workspace.watches import _facts
 
@@ -46,7 +46,7 @@ def full_node() -> Object:
 def test_slim_node_answers_every_question_that_is_asked_of_a_node() -> None:
     whole, kept = full_node(), slim.node(full_node())
 
-    assert _read_node(kept) == _read_node(whole)
+    assert read_node(kept) == read_node(whole)
     assert _facts(kept) == _facts(whole)
     assert read_claim(kept) == read_claim(whole)
     assert instance_type_of(kept) == "Standard_NC6s_v3"
