@@ -1,7 +1,8 @@
 """The version of this distribution, in one place.
 
-`--version`, the User-Agent of every request, the chart, the image's tag and label, and `kaito_build_info` show this value;
-`make manifests` writes it into the files that cannot import it. Semantic versioning; a release is tagged `v` + VERSION.
+`--version` of both operators and of the plugin, the User-Agent of every request, the chart, the image's tag and label, and
+`kaito_build_info` show this value; `make manifests` writes it into the files that cannot import it. Semantic versioning; a release is
+tagged `v` + VERSION. The image of the model runtime has a version of its own, which the catalogue states.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ BUILD_INFO_HELP = "Always 1; the labels name the program, its version and the Py
 
 
 def user_agent(program: str) -> str:
-    """`kaito-controller/0.2.0`, the form that RFC 9110 (10.1.5) gives a product and its version."""
+    """`kaito-controller/1.2.3`, the form that RFC 9110 (10.1.5) gives a product and its version."""
     return f"{program}/{VERSION}"
 
 

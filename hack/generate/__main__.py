@@ -22,6 +22,7 @@ from hack.generate.catalogue_parameter import catalogue_config_map
 from hack.generate.crds import machine_crd, node_claim_crd, workspace_crd
 from hack.generate.policy import binding, default_type_binding, default_type_policy, life_binding, life_policy, policy
 from kaito_controller.catalog.data_files import read_cards, read_catalog
+from kaito_controller.catalog.entries import RUNTIME_TAG
 from kaito_controller.catalog.loader import compiled_text
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -58,12 +59,14 @@ PAGES = (
 """Pages with marked tables; excerpts come from the first page before theirs that has the row."""
 
 STAMPED = {
-    "Dockerfile": r'(?<=image\.version=")[^"]+',
-    "docs/install.md": r"(?<=/kaito-operator:)\d[\w.-]*",
-    "config/manager/gpu-provisioner.yaml": r"(?<=image: kaito-operator:)\S+",
-    "config/manager/kaito-controller.yaml": r"(?<=image: kaito-operator:)\S+",
+    "Dockerfile": (r'(?<=image\.version=")[^"]+', VERSION),
+    "docs/install.md": (r"(?<=/kaito-operator:)\d[\w.-]*", VERSION),
+    "config/manager/gpu-provisioner.yaml": (r"(?<=image: kaito-operator:)\S+", VERSION),
+    "config/manager/kaito-controller.yaml": (r"(?<=image: kaito-operator:)\S+", VERSION),
+    "model_runtime/Dockerfile": (r'(?<=image\.version=")[^"]+', RUNTIME_TAG),
+    "model_runtime/pyproject.toml": (r'(?m)(?<=^version = ")[^"]+', RUNTIME_TAG),
 }
-"""Path → the place in that file where the version stands."""
+"""Path → the place in that file where a version stands, and which."""
 
 
 class _Dumper(yaml.SafeDumper):
@@ -93,9 +96,9 @@ def wanted(root: Path = ROOT) -> dict[str, str]:
     for path in PAGES:
         others = [files[page] for page in PAGES if page in files]
         files[path] = pages.render((root / path).read_text("utf-8"), others)
-    for path, place in STAMPED.items():
+    for path, (place, version) in STAMPED.items():
         text = files.get(path) or (root / path).read_text("utf-8")
-        files[path] = re.sub(place, VERSION, text)
+        files[path] = re.sub(place, version, text)
     return files
 
 

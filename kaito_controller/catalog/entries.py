@@ -64,6 +64,7 @@ class Entry(BaseModel):
 RUNTIME_IMAGE = "kaito-model-runtime"
 """Repository of the image that serves every preset with `runtime: vllm`, under the preset registry."""
 RUNTIME_TAG = "0.1.0"
+"""The version of that image and of the distribution in it; `make manifests` writes it into both."""
 
 
 class LauncherEntry(Entry):

@@ -6,6 +6,8 @@ import importlib
 
 import click
 
+from controller_runtime.version import VERSION
+
 LAZY = {
     "chat": "kaito_controller.cli.chat",
     "doctor": "kaito_controller.cli.doctor.command",
@@ -44,7 +46,7 @@ class Commands(click.Group):
 
 
 @click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"]})
-@click.version_option(package_name="kaito-operator", prog_name="kubectl-kaito")
+@click.version_option(VERSION, prog_name="kubectl-kaito")
 def app() -> None:
     """Models on Kubernetes: know before paying, see why, talk to it.
 

@@ -173,13 +173,13 @@ def why_unread(error: ApiError) -> str:
 def connect(namespace: str, kube_context: str, kubeconfig: str, *, read_timeout_s: float = 15.0) -> Cluster:
     """The cluster of the kubeconfig. Nothing is sent yet."""
     from controller_runtime.client.kubernetes_client import Client  # takes longer to import than a plan takes
-    from controller_runtime.version import VERSION
+    from controller_runtime.version import user_agent
 
     try:
         client = Client.from_kubeconfig(
             kubeconfig or None,
             context=kube_context or None,
-            user_agent=f"kubectl-kaito/{VERSION}",
+            user_agent=user_agent("kubectl-kaito"),
             read_timeout_s=read_timeout_s,
         )
     except FatalError as error:
