@@ -21,22 +21,23 @@ help: ## Show this list
 
 # uv needs a quarter of pip's time. It does not read pip's configuration (an index of your own, say), so pip takes over where uv gets nowhere.
 UV = uv==0.13.9
-PIP = $(PY) -m pip install --quiet --disable-pip-version-check
+pip = $(1)/bin/python -m pip install --quiet --disable-pip-version-check
+# $(1): the folder of the environment, $(2): what goes into it.
 define install
-	@test -x $(PY) || $(PYTHON) -m venv $(VENV)
-	@{ $(PIP) --only-binary=:all: $(UV) && $(PY) -m uv pip install --quiet --python $(PY) --editable '.[$(1)]'; } 2>/dev/null \
-		|| $(PIP) --no-compile --editable '.[$(1)]'
-	@touch $@
+	@test -x $(1)/bin/python || $(PYTHON) -m venv $(1)
+	@{ $(pip) --only-binary=:all: $(UV) && $(1)/bin/python -m uv pip install --quiet --python $(1)/bin/python $(2); } 2>/dev/null \
+		|| $(pip) --no-compile $(2)
 endef
 
 $(READY): pyproject.toml
-	$(call install,dev)
-	@touch $(DEMO_READY)
+	$(call install,$(VENV),--editable '.[dev]')
+	@touch $@ $(DEMO_READY)
 
 # The demo needs a part of it, so that a newcomer waits less.
 $(DEMO_READY): pyproject.toml
 	@echo "setting up $(VENV) (once)"
-	$(call install,demo)
+	$(call install,$(VENV),--editable '.[demo]')
+	@touch $@
 
 setup: $(READY) ## Create the virtual environment with everything the tests need
 
@@ -94,8 +95,7 @@ manifests: $(READY) ## Render CRDs, admission policy, install.yaml and the Helm 
 
 CHECKS_READY = .venv-checks/.ready
 $(CHECKS_READY): hack/checks/requirements.txt
-	@test -x .venv-checks/bin/python || $(PYTHON) -m venv .venv-checks
-	@.venv-checks/bin/python -m pip install --quiet --disable-pip-version-check -r hack/checks/requirements.txt
+	$(call install,.venv-checks,-r $<)
 	@touch $@
 
 DURATION ?= 60
@@ -121,7 +121,7 @@ test-prometheus: $(READY) ## A real Prometheus scrapes both binaries (needs Debi
 	@$(PY) -m pytest -m prometheus test/install
 
 lock: ## Lock the image's dependencies with their hashes, after pyproject.toml changed
-	@test -x .venv-lock/bin/pip-compile || { $(PYTHON) -m venv .venv-lock && .venv-lock/bin/python -m pip install --quiet pip-tools==7.6.2; }
+	$(call install,.venv-lock,pip-tools==7.6.2)
 	@.venv-lock/bin/pip-compile --quiet --generate-hashes --strip-extras --allow-unsafe --no-header --no-emit-index-url --no-emit-find-links \
 		--output-file hack/image/requirements.txt pyproject.toml
 
@@ -167,8 +167,7 @@ test-cluster-again: $(READY)
 
 # Two tools with environments of their own: $(1) is the folder in hack/ that says what it needs.
 define tool
-	@test -x .venv-$(1)/bin/python || $(PYTHON) -m venv .venv-$(1)
-	@.venv-$(1)/bin/python -m pip install --quiet --disable-pip-version-check -r hack/$(1)/requirements.txt
+	$(call install,.venv-$(1),-r hack/$(1)/requirements.txt)
 	@NO_MKDOCS_2_WARNING=1 .venv-$(1)/bin/python -m hack.$(1)
 endef
 
@@ -180,7 +179,8 @@ release: ## Wheel, sdist, plugin, chart, manifests and SBOM in dist/, each check
 
 BENCH_READY = $(VENV)/.bench-ready
 $(BENCH_READY): $(READY)
-	$(call install,dev$(comma)bench)
+	$(call install,$(VENV),--editable '.[dev$(comma)bench]')
+	@touch $@
 
 bench: $(BENCH_READY) ## Measure the machinery against bare loops and its peers (BENCH_JSON=FILE also writes the figures)
 	@$(PY) -m test.bench
