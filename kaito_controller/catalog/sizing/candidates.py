@@ -13,7 +13,7 @@ from kaito_controller.catalog.cards import Card
 from kaito_controller.catalog.model import DEFAULT_REGION, Catalog, Cloud, InstanceType, Preset
 from kaito_controller.catalog.sizing.engine import EngineSettings
 from kaito_controller.catalog.sizing.plan import Fitness, ServingPlan
-from kaito_controller.catalog.sizing.serving import nodes_needed, plan_serving
+from kaito_controller.catalog.sizing.serving import plan_on_fewest, plan_serving
 
 MAX_NODES = 1
 """Nodes over which one copy of a model may be spread: the runtime image serves on one. `plan_serving` plans for more."""
@@ -102,9 +102,10 @@ def _planned(
     preset: Preset, card: Card, gpus: int, nodes: int | None, settings: EngineSettings | None
 ) -> tuple[int, ServingPlan] | None:
     assert preset.shape is not None  # noqa: S101  # the caller has looked
-    needed = nodes_needed(preset.shape, card, gpus, settings, min(nodes or MAX_NODES, MAX_NODES))
-    if needed == 0:
+    found = plan_on_fewest(preset.shape, card, gpus, settings, min(nodes or MAX_NODES, MAX_NODES))
+    if found is None:
         return None
-    shared = 1 if needed == 1 else nodes or needed
-    plan = plan_serving(preset.shape, card, gpus_per_node=gpus, nodes=shared, settings=settings)
+    needed, plan = found
+    if needed > 1 and nodes is not None:
+        plan = plan_serving(preset.shape, card, gpus_per_node=gpus, nodes=nodes, settings=settings)
     return None if plan.fitness is Fitness.DOES_NOT_FIT else (nodes or needed, plan)

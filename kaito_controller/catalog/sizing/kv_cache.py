@@ -12,6 +12,8 @@ from kaito_controller.catalog.shape import AttentionGroup, ModelShape
 
 BLOCK_TOKENS = 16
 """Tokens in one block of the engine's paged cache; only whole blocks can be used."""
+_MOST_BLOCKS = 1 << 32
+"""Of one sequence: a model whose layers all keep a fixed state would have no longest one."""
 
 
 def kv_bytes_per_token(
@@ -58,16 +60,25 @@ def longest_sequence(
     pipeline_parallel: int = 1,
     in_flight_tokens: int = 0,
 ) -> int:
-    """Tokens of the longest single sequence for which `kv_bytes` on each GPU are enough, in whole blocks."""
-    low, high = 0, 1 << 32
+    """Tokens of the longest single sequence for which `kv_bytes` on each GPU are enough, in whole blocks.
+
+    Each token takes at least what it takes beyond every window and at most what it takes within all of them; the search is between.
+    """
+    widths = {
+        "element_bytes": element_bytes,
+        "tensor_parallel": tensor_parallel,
+        "pipeline_parallel": pipeline_parallel,
+    }
+    least, most = kv_bytes_per_token(shape, **widths), kv_bytes_per_token_within_window(shape, **widths)
+    states = sequence_bytes(shape, 0, **widths)
+    low = min(max(kv_bytes - states, 0) // (most * BLOCK_TOKENS), _MOST_BLOCKS) if most else 0
+    high = min(kv_bytes // (least * BLOCK_TOKENS), _MOST_BLOCKS) if least else _MOST_BLOCKS
     while low < high:
         middle = (low + high + 1) // 2
         needed = sequence_bytes(
             shape,
             middle * BLOCK_TOKENS,
-            element_bytes=element_bytes,
-            tensor_parallel=tensor_parallel,
-            pipeline_parallel=pipeline_parallel,
+            **widths,
             in_flight_tokens=in_flight_tokens,
         )
         low, high = (middle, high) if needed <= kv_bytes else (low, middle - 1)

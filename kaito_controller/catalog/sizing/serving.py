@@ -9,6 +9,7 @@ What was measured on the same pair of model and card replaces the estimate (`mea
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 from kaito_controller.catalog.cards import Card
 from kaito_controller.catalog.shape import ModelShape
@@ -60,14 +61,22 @@ def nodes_needed(
     shape: ModelShape, card: Card, gpus_per_node: int, settings: EngineSettings | None = None, most: int = 16
 ) -> int:
     """The least number of nodes on which the model fits or is tight, at most `most`; 0 when there is none."""
+    found = plan_on_fewest(shape, card, gpus_per_node, settings, most)
+    return found[0] if found is not None else 0
+
+
+def plan_on_fewest(
+    shape: ModelShape, card: Card, gpus_per_node: int, settings: EngineSettings | None = None, most: int = 16
+) -> tuple[int, ServingPlan] | None:
+    """That number of nodes, and the plan for them; None when there is none."""
     for nodes in range(1, most + 1):
         plan = plan_serving(shape, card, gpus_per_node=gpus_per_node, nodes=nodes, settings=settings)
         if plan.fitness is not Fitness.DOES_NOT_FIT:
-            return nodes
-    return 0
+            return nodes, plan
+    return None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class _Case:
     """One way to lay the model out, and what follows from it. Bytes on one GPU."""
 
@@ -127,7 +136,7 @@ class _Case:
         """The engine's share of the card."""
         return int(self.card.memory_bytes * self.settings.gpu_memory_utilization)
 
-    @property
+    @cached_property
     def overhead(self) -> ByteRange:
         """Measured, or estimated."""
         return self.measured or engine_overhead(self.shape, self.card, self.settings, self.widths.tensor)
@@ -182,7 +191,7 @@ class _Case:
             in_flight_tokens=self._in_flight,
         )
 
-    @property
+    @cached_property
     def _in_flight(self) -> int:
         return self.settings.batch_tokens(self.shape, self.card) if self.settings.is_v1 else 0
 
