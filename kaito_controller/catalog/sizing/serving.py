@@ -53,7 +53,9 @@ def plan_serving(
     plans = [case.plan() for case in cases]
     wanted = told.max_model_len or shape.context
     enough = next((p for p in plans if p.fitness is Fitness.FITS and p.context >= wanted), None)
-    best = enough or max(plans, key=lambda plan: (_GRADES.index(plan.fitness), plan.kv_tokens.low, plan.kv_bytes.high))
+    best = enough or max(
+        plans, key=lambda plan: (_GRADES.index(plan.fitness), plan.possible_tokens.low, plan.kv_bytes.high)
+    )
     return _with_copies(best, shape, card, gpus_per_node, told, measured)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from hypothesis import assume, given
+from hypothesis import assume, example, given
 from hypothesis import strategies as st
 
 from kaito_controller.catalog.cards import Card
@@ -66,7 +66,15 @@ def test_a_longer_context_never_needs_less(shape: ModelShape, card: Card, gpus: 
     assert long.fitness is not Fitness.DOES_NOT_FIT or long.shortfall_bytes >= short.shortfall_bytes
 
 
+SHARED_BY_ALL = ModelShape(
+    "LlamaForCausalLM", 2, 4096, 4, 262_144, 131_072, (AttentionGroup("latent", 2, latent_size=576),),
+    intermediate=12_288, query_head_size=64,
+)  # fmt: skip
+"""Each of two GPUs would hold the whole cache, and the libraries that let them talk besides."""
+
+
 @given(shapes(), CARDS, GPUS)
+@example(SHARED_BY_ALL, Card("a card 8Gi", 8_160_437_862, 9.0, ""), 1)
 def test_more_gpus_never_fit_fewer_tokens(shape: ModelShape, card: Card, gpus: int) -> None:
     few, many = (plan_serving(shape, card, gpus_per_node=n) for n in (gpus, 2 * gpus))
 
