@@ -13,6 +13,8 @@ from typing import Any
 
 import yaml
 
+_LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+
 
 @dataclass(frozen=True, slots=True)
 class UserEntry:
@@ -28,7 +30,7 @@ def user_entry(kubeconfig: str, context: str | None) -> UserEntry:
     Raises OSError or yaml.YAMLError for files that cannot be read; a kubeconfig without such a user gives an empty entry.
     """
     files = [Path(part).expanduser() for part in kubeconfig.split(os.pathsep) if part]
-    documents = [(path, _mapping(yaml.safe_load(path.read_text(encoding="utf-8")))) for path in files if path.exists()]
+    documents = [(path, _document(path)) for path in files if path.exists()]
     if files and not documents:
         raise FileNotFoundError(f"no such file: {kubeconfig}")
     wanted = context or next((str(d["current-context"]) for _, d in documents if d.get("current-context")), "")
@@ -38,6 +40,10 @@ def user_entry(kubeconfig: str, context: str | None) -> UserEntry:
         absolute = str(path.parent.absolute() / str(token_file)) if token_file else None
         return UserEntry(absolute, bool(user.get("exec")))
     return UserEntry()
+
+
+def _document(path: Path) -> dict[str, Any]:
+    return _mapping(yaml.load(path.read_text(encoding="utf-8"), Loader=_LOADER))  # noqa: S506  # both are safe loaders
 
 
 def _named(

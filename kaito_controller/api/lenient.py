@@ -7,7 +7,7 @@ CRD was absent. A controller that raises on such an object would retry it for ev
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
@@ -45,16 +45,17 @@ def read_leniently(model: type[M], obj: Any) -> tuple[M, tuple[Violation, ...]]:
 
 def is_deeper_than(value: Any, levels: int) -> bool:
     """Whether maps and lists are nested in `value` beyond `levels`; without recursion, since that is what it guards."""
-    level = [value]
+    level = [value] if isinstance(value, dict | list) else []
     for _ in range(levels):
-        level = [child for item in level for child in _children(item)]
+        level = [
+            child
+            for item in level
+            for child in (item.values() if isinstance(item, dict) else item)
+            if isinstance(child, (dict, list))
+        ]
         if not level:
             return False
-    return any(isinstance(item, dict | list) for item in level)
-
-
-def _children(item: Any) -> Iterable[Any]:
-    return item.values() if isinstance(item, dict) else item if isinstance(item, list) else ()
+    return bool(level)
 
 
 def _to_violation(detail: Mapping[str, Any]) -> Violation:

@@ -29,7 +29,9 @@ def to_text(document: Any, output: Output) -> str:
         return json.dumps(document, indent=2) + "\n"
     import yaml  # most answers are pages
 
-    return yaml.safe_dump(document, sort_keys=False, width=120)
+    dumper = getattr(yaml, "CSafeDumper", yaml.SafeDumper)
+    text: str = yaml.dump(document, Dumper=dumper, sort_keys=False, width=120)
+    return text
 
 
 def remark(sentence: str) -> None:
