@@ -5,6 +5,7 @@ Sockets need no fixture: an unclosed one is a ResourceWarning, and warnings are 
 
 from __future__ import annotations
 
+import gc
 import logging
 import threading
 import time
@@ -17,6 +18,17 @@ import structlog
 OURS = ("controller_runtime", "gpu_provisioner", "kaito_controller")
 PATIENCE_S = 5.0
 UNIT = Path(__file__).parent / "unit"
+
+
+def pytest_collection() -> None:
+    """Nearly all that is imported and collected stays: it is not searched for garbage again and again while it grows."""
+    gc.disable()
+
+
+def pytest_collection_finish() -> None:
+    """What is there now stays to the end: the garbage collector searches only what tests leave behind."""
+    gc.freeze()
+    gc.enable()
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -44,8 +56,12 @@ def log_configuration_is_local() -> Iterator[None]:
     root = logging.getLogger()
     handlers, level, disabled = list(root.handlers), root.level, root.manager.disable
     yield
-    root.setLevel(level)
-    logging.disable(disabled)
+    if (root.level, root.manager.disable) != (
+        level,
+        disabled,
+    ):  # either call has every logger forget what it has worked out
+        root.setLevel(level)
+        logging.disable(disabled)
     for handler in [handler for handler in root.handlers if handler not in handlers]:
         root.removeHandler(handler)
     structlog.reset_defaults()

@@ -198,5 +198,5 @@ def _plain(value: Any) -> Any:
 
 
 def _load(path: str) -> Object:
-    result: Object = yaml.safe_load((ROOT / path).read_text("utf-8"))
+    result: Object = yaml.load((ROOT / path).read_text("utf-8"), Loader=yaml.CSafeLoader)
     return result

@@ -66,12 +66,15 @@ class Bench:
         return self.controller.process_next()
 
     def runs_after(self, seconds):
-        """How often the reconciler ran within the next `seconds`, which pass in ticks, or in whole seconds when there are many."""
+        """How often the reconciler ran within the next `seconds`.
+
+        The last of them passes in ticks; twenty in first delays, whose sums all delays under test are; more in whole seconds.
+        """
         before, end = len(self.reconciler.seen), self.clock.monotonic() + seconds
         while self.step():
             pass
-        while self.clock.monotonic() < end:
-            self.clock.advance(1.0 if end - self.clock.monotonic() > 20 else TICK_S)
+        while (left := end - self.clock.monotonic()) > 0:
+            self.clock.advance(1.0 if left > 20 else FIRST_S if left > 1 else TICK_S)
             while self.step():
                 pass
         return len(self.reconciler.seen) - before

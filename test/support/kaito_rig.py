@@ -123,7 +123,7 @@ class Rig:
             self.kubectl("create", "-f", str(ROOT / "config" / "crd" / file))
         self.kubectl("create", "namespace", RELEASE_NAMESPACE)
         for file in ("lora-params-template.yaml", "qlora-params-template.yaml"):
-            document = yaml.safe_load((ROOT / "config" / "tuning" / file).read_text())
+            document = yaml.load((ROOT / "config" / "tuning" / file).read_text(), Loader=yaml.CSafeLoader)
             document["metadata"]["namespace"] = RELEASE_NAMESPACE
             self.kubectl.apply(document)
         if self._with_admission:

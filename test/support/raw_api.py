@@ -57,7 +57,7 @@ class RawApi:
     """Requests with the credentials of a kubeconfig (token or client certificate)."""
 
     def __init__(self, kubeconfig: Path, token: str | None = None) -> None:
-        config = yaml.safe_load(kubeconfig.read_text())
+        config = yaml.load(kubeconfig.read_text(), Loader=yaml.CSafeLoader)
         self._config = kubeconfig
         cluster, user = config["clusters"][0]["cluster"], config["users"][0]["user"]
         self._files = tempfile.TemporaryDirectory()

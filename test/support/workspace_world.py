@@ -107,7 +107,7 @@ class World(ScriptedCluster):
 
     def install(self, file: str, resource: Resource) -> None:
         """Create a CRD and wait until it is served."""
-        self.create(CRDS, yaml.safe_load((ROOT / "config" / "crd" / file).read_text()))
+        self.create(CRDS, yaml.load((ROOT / "config" / "crd" / file).read_text(), Loader=yaml.CSafeLoader))
         wait_until(lambda: self._is_served(resource), what=f"{resource} being served")
 
     def _is_served(self, resource: Resource) -> bool:
@@ -142,7 +142,7 @@ class World(ScriptedCluster):
 
     def add_default_tuning_configs(self) -> None:
         for file in sorted((ROOT / "config").rglob("*params*.yaml")):
-            for document in yaml.safe_load_all(file.read_text()):
+            for document in yaml.load_all(file.read_text(), Loader=yaml.CSafeLoader):
                 if document and document.get("kind") == "ConfigMap":
                     document["metadata"]["namespace"] = RELEASE_NAMESPACE
                     self.create(CONFIG_MAPS, document)

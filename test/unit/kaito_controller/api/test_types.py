@@ -27,6 +27,9 @@ JSON = st.recursive(
 )
 
 
+BASE = Workspace.from_object(good("inference"))
+
+
 def _nested(depth: int) -> Any:
     value: Any = "bottom"
     for _ in range(depth):
@@ -42,8 +45,7 @@ def _every_node(obj: Any, path: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
 def _judge(obj: Any) -> Workspace:
     """Read and validate; all messages are short."""
     workspace = Workspace.from_object(obj)
-    base = Workspace.from_object(good("inference"))
-    found = [*validate_create(workspace, load_catalog()), *validate_update(base, workspace, load_catalog())]
+    found = [*validate_create(workspace, load_catalog()), *validate_update(BASE, workspace, load_catalog())]
     assert all(len(str(violation)) <= MAX_MESSAGE for violation in found)
     return workspace
 

@@ -44,7 +44,7 @@ def test_json_and_yaml_say_the_same_and_agree_with_the_exit_code(name: str, tmp_
     _, as_yaml = answer(SITUATIONS[name], tmp_path / "workspace.yaml", "-o", "yaml")
     document = json.loads(as_json)
 
-    assert document == yaml.safe_load(as_yaml)
+    assert document == yaml.load(as_yaml, Loader=yaml.CSafeLoader)
     assert (document["fit"] == "does not fit") == (code == 1)
     for choice in document["instanceTypes"]:
         assert (choice["fit"] == "does not fit") == bool(choice["why"]) == (choice["gpusPerPod"] == 0)

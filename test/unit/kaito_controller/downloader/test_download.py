@@ -72,8 +72,8 @@ def server() -> Iterator[Server]:
 
 
 def run(target: Path, url: str, *flags: str) -> subprocess.CompletedProcess[str]:
-    """As in the pod. `allow`ed flags come first."""
-    command = [sys.executable, "-I", "-c", downloader.SOURCE, *flags, "--output", str(target), "--url", url]
+    """As in the pod, where nothing but the standard library is installed. `allow`ed flags come first."""
+    command = [sys.executable, "-I", "-S", "-c", downloader.SOURCE, *flags, "--output", str(target), "--url", url]
     return subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
 
 

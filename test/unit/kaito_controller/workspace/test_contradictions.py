@@ -6,11 +6,12 @@ removed, attempts may be used up. What the conditions may say together is stated
 
 from __future__ import annotations
 
+import copy
+import functools
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from pathlib import Path
-from typing import Any
 
 import pytest
 import yaml
@@ -57,9 +58,8 @@ def worlds(draw: st.DrawFn) -> Snapshot:
     machines, made = _machines(draw, count)
     found = nodes(*made, *_brought(draw))
     raw["status"] = {"workerNodes": draw(st.sampled_from([[], ["node-0"], ["brought"]])), "conditions": []}
-    base = snapshot(raw, config=CONFIG if trains else None)
     failure = draw(st.sampled_from(RECORDS))
-    workload = _workload(draw, base, count)
+    workload = _workload(draw, trains, count)
     pods = tuple(_pod(name) for name in ("node-0", "brought") if draw(st.booleans()))
     return snapshot(
         raw,
@@ -93,11 +93,11 @@ def _brought(draw: st.DrawFn) -> list[NodeView]:
     return [node("brought", claim=owner, ready=draw(st.booleans()))] if draw(st.booleans()) else []
 
 
-def _workload(draw: st.DrawFn, base: Snapshot, count: int) -> Object | None:
+def _workload(draw: st.DrawFn, trains: bool, count: int) -> Object | None:
     if draw(st.booleans()):
         return None
-    context = _context(base, draw(st.sampled_from([("node-0",), ("brought",), ("node-0", "node-1")])))
-    found = next(obj for obj in build_objects(context) if obj["kind"] in ("Deployment", "Job"))
+    names = draw(st.sampled_from([("node-0",), ("brought",), ("node-0", "node-1")]))
+    found = copy.deepcopy(_built(trains, count, names))
     found["metadata"] |= {"uid": "u", "generation": 1, "creationTimestamp": "2026-01-02T03:04:05Z"}
     ready = draw(st.integers(0, count))
     found["status"] = {"observedGeneration": 1, "readyReplicas": ready, "updatedReplicas": ready, "active": 1}
@@ -107,8 +107,12 @@ def _workload(draw: st.DrawFn, base: Snapshot, count: int) -> Object | None:
     return found
 
 
-def _context(base: Snapshot, names: tuple[str, ...]) -> Any:
-    return replace(base.context, node_names=names, gpus_per_pod=1)
+@functools.cache
+def _built(trains: bool, count: int, names: tuple[str, ...]) -> Object:
+    raw = raw_workspace(count=count, tuning=TUNING) if trains else raw_workspace(count=count)
+    base = snapshot(raw, config=CONFIG if trains else None)
+    context = replace(base.context, node_names=names, gpus_per_pod=1)
+    return next(obj for obj in build_objects(context) if obj["kind"] in ("Deployment", "Job"))
 
 
 def _pod(node_name: str) -> Object:
