@@ -103,6 +103,8 @@ class Reasons:
     """All that are documented."""
     waiting: frozenset[str]
     """A healthy order passes through these; "" is one."""
+    invalid: frozenset[str]
+    """What was asked for cannot be had from anybody, such as a label that the cloud does not take."""
     terminal: frozenset[str]
     """The provisioner has given up on this order; waiting for it would only cost time."""
     maintenance: frozenset[str]

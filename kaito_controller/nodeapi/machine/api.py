@@ -44,6 +44,7 @@ TERMINAL = frozenset({reasons.INSTANCE_TYPE_NOT_OFFERED, reasons.INVALID_MACHINE
 REASONS = Reasons(
     known=frozenset(entry.reason for entry in reasons.REASONS),
     waiting=WAITING,
+    invalid=frozenset({reasons.INVALID_MACHINE}),
     terminal=TERMINAL,
     maintenance=frozenset({reasons.POOL_IN_MAINTENANCE}),
     causeless=WAITING.union(WITHOUT_CAUSE),
@@ -119,8 +120,18 @@ class MachineApi:
 
 def _cause(found: Mapping[str, Mapping[str, Any]]) -> Mapping[str, Any]:
     """The condition that explains the state: the first step that failed, since the summary may quote a later one."""
-    for step in (*conditions.DEPENDENTS, conditions.READY):
-        if found.get(step, {}).get("status") == "False":
-            return found[step]
     ready = found.get(conditions.READY, {})
+    for step in (*conditions.DEPENDENTS, conditions.READY):
+        said = found.get(step, {})
+        if said.get("status") == "False":
+            return {**said, "message": ready.get("message")} if _is_literal(said, ready) else said
     return ready if ready.get("reason") in REASONS.maintenance else {}
+
+
+def _is_literal(said: Mapping[str, Any], ready: Mapping[str, Any]) -> bool:
+    """A sentence without the cloud's words, which stands there for programs that compare it; `Ready` has them for the same reason."""
+    return (
+        said.get("message") == conditions.ALL_TYPES_UNAVAILABLE
+        and ready.get("reason") == said.get("reason")
+        and bool(ready.get("message"))
+    )

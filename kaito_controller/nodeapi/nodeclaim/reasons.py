@@ -64,6 +64,7 @@ REASONS = Reasons(
     )
     - {""},
     waiting=_WAITING,
+    invalid=frozenset(_theirs(reasons.INVALID_MACHINE)),
     terminal=frozenset(_theirs(reasons.INSTANCE_TYPE_NOT_OFFERED, reasons.INVALID_MACHINE, reasons.POOL_NAME_TAKEN)),
     maintenance=frozenset({reasons.POOL_IN_MAINTENANCE}),
     causeless=_WAITING.union(_theirs(*WITHOUT_CAUSE)),

@@ -9,6 +9,7 @@ import pytest
 
 from controller_runtime.clock import rfc3339
 from controller_runtime.resources import Object
+from gpu_provisioner.api.conditions import ALL_TYPES_UNAVAILABLE
 from kaito_controller.workspace.state.machines import Order, belongs_to, build_machine, owner_key, read_machine
 from kaito_controller.workspace.state.naming import machine_name
 from kaito_controller.workspace.state.records import shorten
@@ -71,6 +72,29 @@ def test_cause_is_taken_from_the_step_that_failed_and_not_from_the_summary() -> 
     view = read_machine(machine, now=START, limits=Limits())
 
     assert (view.reason, view.message) == ("LaunchFailed", "QuotaExceeded: 0 cores")
+
+
+def test_words_of_the_cloud_are_shown_where_a_step_has_a_literal_that_peers_compare() -> None:
+    """gpu-provisioner remembers a type that was refused, and tells other Machines of it with the literal of the published one."""
+    cloud = "Standard_X: BadRequest: The VM size of Standard_X is not allowed in your subscription in location 'eastus'"
+    machine = stored(
+        condition("MachineLaunched", "False", "InstanceTypeNotOffered", ALL_TYPES_UNAVAILABLE),
+        condition("Ready", "False", "InstanceTypeNotOffered", cloud),
+    )
+
+    view = read_machine(machine, now=START, limits=Limits())
+
+    assert (view.phase, view.reason, view.message) == (MachinePhase.FAILED, "InstanceTypeNotOffered", cloud)
+
+
+def test_literal_is_shown_where_nothing_more_is_said() -> None:
+    """As the published provisioner does."""
+    machine = stored(
+        condition("MachineLaunched", "False", "InstanceTypeNotOffered", ALL_TYPES_UNAVAILABLE),
+        condition("Ready", "False", "MachineNotLaunched", "Machine is not launched"),
+    )
+
+    assert read_machine(machine, now=START, limits=Limits()).message == ALL_TYPES_UNAVAILABLE
 
 
 def test_ordered_machine_is_what_the_contract_says() -> None:
