@@ -90,7 +90,8 @@ def life_policy() -> dict[str, Any]:
         "validations": [
             {
                 "expression": "variables.retired.size() == 0",
-                "messageExpression": f"{_field('variables.retired[0]')} + params.data[variables.retired[0] + '.retired']",
+                "messageExpression": f"{_field('variables.retired[0]')} + params.data[variables.retired[0] + '.retired'] + "
+                f"(variables.typeDefault ? {text(sentences.RETIRED_IS_DEFAULT)} : '')",
                 "message": "resource.instanceType is retired by its cloud",
             }
         ],
@@ -163,10 +164,6 @@ def _variables() -> list[tuple[str, str]]:
         ("builtIn", "(variables.presetKey + '.access') in params.data && !variables.added"),
         ("distributed", "variables.builtIn && (variables.presetKey + '.world') in params.data"),
         *_type_variables(),
-        (
-            "typeDefault",
-            f"!variables.listed && variables.types.exists(t, t.lowerAscii() == '{DEFAULT_INSTANCE_TYPE.lower()}')",
-        ),
         # CEL cannot compute how alike two names are: presets are told by their first letters, types by what follows `Standard_`.
         (
             "family",
@@ -219,6 +216,10 @@ def _type_variables() -> list[tuple[str, str]]:
             "variables.listed ? object.resource.instanceTypes : (has(object.resource) ? [object.resource.instanceType] : [])",
         ),
         ("keys", f"variables.types.map(t, 'sku.' + ({name}))"),
+        (
+            "typeDefault",
+            f"!variables.listed && variables.types.exists(t, t.lowerAscii() == '{DEFAULT_INSTANCE_TYPE.lower()}')",
+        ),
     ]
 
 

@@ -127,6 +127,9 @@ TYPE_IS_DEFAULT = (
     "; this type is the default, of which none will be ordered for this model: name another one under resource.instanceType, "
     "unless nodes that hold the model exist and have the labels of resource.labelSelector"
 )
+RETIRED_IS_DEFAULT = (
+    "; this type is the default, which is ordered unless nodes exist or resource.instanceType names another one"
+)
 TYPE_WITHOUT_GPU = "has no GPU, which every preset needs; use a GPU instance type such as Standard_NC24ads_A100_v4"
 
 

@@ -13,6 +13,7 @@ import yaml
 from controller_runtime.resources import Object
 from hack.generate.crds import workspace_crd
 from kaito_controller.api.labels import WORKSPACES
+from kaito_controller.api.sentences import RETIRED_IS_DEFAULT
 from kaito_controller.catalog.loader import load_catalog
 from kaito_controller.catalog.model import retirement_text
 from test.e2e.admission.conftest import CONFIG, NAMESPACE, Cluster
@@ -191,18 +192,25 @@ def test_a_preset_that_a_user_added_to_the_catalogue_is_accepted(cluster: Cluste
         wait_until(lambda: cluster.refusal(added) != "", timeout_s=30, what="the policy to notice")
 
 
-@pytest.mark.parametrize("typed", ["Standard_NC12s_v3", "standard_nc12S_V3"])
+@pytest.mark.parametrize(
+    ("typed", "meant", "tail"),
+    [
+        ("standard_nc6S_V3", "Standard_NC6s_v3", ""),
+        ("Standard_NC12s_v3", "Standard_NC12s_v3", RETIRED_IS_DEFAULT),
+        (None, "Standard_NC12s_v3", RETIRED_IS_DEFAULT),
+    ],
+)
 def test_a_retired_instance_type_is_accepted_with_a_warning_that_names_its_successor(
-    typed: str, cluster: Cluster
+    typed: str | None, meant: str, tail: str, cluster: Cluster
 ) -> None:
     policy = "kaito-workspace-instance-type-life"
-    text = retirement_text(load_catalog().instance_types["Standard_NC12s_v3"])
-    assert "the nearest current type is Standard_NC24ads_A100_v4" in text
+    text = retirement_text(load_catalog().instance_types[meant])
+    assert "the nearest current type is Standard_N" in text
 
     said = cluster.warnings(changed(good("inference"), {"resource.instanceType": typed}))
 
     assert said == [
-        f"Validation failed for ValidatingAdmissionPolicy '{policy}' with binding '{policy}': resource.instanceType: {text}"
+        f"Validation failed for ValidatingAdmissionPolicy '{policy}' with binding '{policy}': resource.instanceType: {text}{tail}"
     ]
 
 
