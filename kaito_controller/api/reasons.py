@@ -248,7 +248,7 @@ CONTAINER_CRASHING = _trouble(
     "ContainerCrashing",
     _RUN,
     "A container keeps exiting; the message has its exit code and last words.",
-    "Run kubectl logs --previous on the pod that the message names.",
+    "Run the command in the message: it shows the log of the run that ended.",
 )
 OUT_OF_MEMORY = _trouble(
     "OutOfMemory",

@@ -69,7 +69,6 @@ _POD = "kubectl describe pod {pod} -n {namespace}"
 _NODE = "kubectl describe node {node}"
 _MACHINE = "kubectl describe {machine_kind} {machine}"
 _LOGS = "kubectl kaito logs {workspace} -n {namespace}"
-_LAST_LOGS = "kubectl logs --previous {pod} -c {container} -n {namespace}"
 TRY_AGAIN = "{try_again}"
 _CHAT = "kubectl kaito chat {workspace} -n {namespace}"
 
@@ -96,7 +95,7 @@ _COMMANDS: dict[Reason, str] = {
     reasons.POD_UNSCHEDULABLE: _POD,
     reasons.IMAGE_PULL_FAILED: _POD,
     reasons.CONTAINER_CONFIG_INVALID: _POD,
-    reasons.CONTAINER_CRASHING: _LAST_LOGS,
+    reasons.CONTAINER_CRASHING: _LOGS,
     reasons.OUT_OF_MEMORY: _PLAN,
     reasons.READINESS_TIMED_OUT: _LOGS,
     reasons.INFERENCE_SERVING: _CHAT,

@@ -28,6 +28,10 @@ from kaito_controller.workspace.state.snapshot import MachinePhase, MachineView,
 
 LOOK_FOR_ROOM_S = 300.0
 """Room is announced by watches; this is for a place that was taken and never used."""
+_NEW_WORKSPACE = (
+    "If it is a label: labels of ordered nodes come from resource.labelSelector, which cannot be changed, so delete the Workspace "
+    "and create it with another one. "
+)
 LISTED = 3
 """Objects that a message names before it only counts the rest."""
 
@@ -51,7 +55,8 @@ def machine_verdict(snapshot: Snapshot, assignment: Assignment) -> Verdict:
     if snapshot.rejection is not None and snapshot.rejection.machine and (assignment.order or assignment.failures):
         is_missing = snapshot.rejection.reason is reasons.MACHINE_API_MISSING
         return Verdict(
-            reasons.MACHINE_API_MISSING if is_missing else reasons.MACHINE_REFUSED, snapshot.rejection.message
+            reasons.MACHINE_API_MISSING if is_missing else reasons.MACHINE_REFUSED,
+            f"{snapshot.rejection.message}{_told(assignment)}",
         )
     if assignment.excess is not None:
         return Verdict(reasons.NODE_LIMIT_REACHED, assignment.excess.message, later(snapshot.now, LOOK_FOR_ROOM_S))
@@ -106,9 +111,10 @@ def _replacement(snapshot: Snapshot, assignment: Assignment) -> Verdict | None:
         if is_passed(machine, snapshot):
             return moving(snapshot, machine)
         told = f"{_history(snapshot, record)} " if record else ""
+        is_last = record is not None and record.failed >= snapshot.limits.machine_attempts
+        before = "" if is_last else " before the next attempt"
         return Verdict(
-            reasons.MACHINE_REPLACED,
-            f"{told}Waiting for {machine.kind} {machine.name} to be removed before the next attempt.",
+            reasons.MACHINE_REPLACED, f"{told}Waiting for {machine.kind} {machine.name} to be removed{before}."
         )
     return None
 
@@ -125,10 +131,11 @@ def _exhausted(snapshot: Snapshot, wait: Waiting, *, holds: bool) -> Verdict:
     retry = try_again(snapshot.namespace, snapshot.name)
     none = f"No {snapshot.node_api.kind} is held now."
     held = "The other nodes are kept for what runs on them." if holds else none
+    is_invalid = wait.failure.reason in snapshot.node_api.reasons.invalid
     return Verdict(
         reasons.MACHINE_ATTEMPTS_EXHAUSTED,
-        f"{_history(snapshot, wait.failure)} {held} Once the cause is removed, try again with: "
-        f"{retry} (one attempt is made by itself at {rfc3339(wait.until)}).",
+        f"{_history(snapshot, wait.failure)} {held} {_NEW_WORKSPACE if is_invalid else ''}Once the cause is removed, "
+        f"try again with: {retry} (one attempt is made by itself at {rfc3339(wait.until)}).",
         wait.until,
     )
 
@@ -154,7 +161,8 @@ def _life(snapshot: Snapshot) -> str:
     wanted = snapshot.wanted
     if wanted.nearest_type:
         return f"{wanted.instance_type} is in no list; the nearest known instance type is {wanted.nearest_type}. "
-    return f"{wanted.retirement}. " if wanted.retirement else ""
+    default = "; this type is the default" if wanted.is_default_type else ""
+    return f"{wanted.retirement}{default}. " if wanted.retirement else ""
 
 
 def _progress(snapshot: Snapshot, assignment: Assignment) -> Verdict:
@@ -235,7 +243,10 @@ def _degraded(snapshot: Snapshot, machine: MachineView) -> Verdict:
             f"{_since(machine.since)}It is waited for and not replaced, however long it takes.",
         )
     until = _deadline(_counted(snapshot, machine.since, "Machine"), snapshot.limits.node_lost_timeout_s)
-    said = f"{machine.reason} {machine.message}".strip().rstrip(".") or "no reason given"
+    node = snapshot.nodes.get(machine.node_name)
+    causeless = machine.reason in reasons_of(machine).causeless
+    own = node.message if node is not None and causeless and not node.ready else ""
+    said = (own or f"{machine.reason} {machine.message}".strip()).rstrip(".") or "no reason given"
     return Verdict(
         reasons.NODE_NOT_READY,
         f"{machine.kind} {machine.name} with node {machine.node_name or '(none)'} is no longer Ready: {shorten(said, 300)}. "

@@ -171,8 +171,10 @@ def _crash(pod: Object, container: Status, ended: Status) -> Verdict:
         return Verdict(
             reasons.OUT_OF_MEMORY, f"{where} was killed for lack of memory (exit code {ended.get('exitCode')})."
         )
-    look = f"kubectl logs --previous -n {pod['metadata'].get('namespace')} {name_of(pod)} -c {container.get('name')}"
-    return Verdict(reasons.CONTAINER_CRASHING, f"{where} {_end(ended)}. See: {look}")
+    # The run that ended is the container's former one only once the kubelet has put another in its place.
+    former = "" if (container.get("state") or {}).get("terminated") else "--previous "
+    look = f"kubectl logs {former}-n {pod['metadata'].get('namespace')} {name_of(pod)} -c {container.get('name')}"
+    return Verdict(reasons.CONTAINER_CRASHING, f"{where} {_end(ended)} ({look}).")
 
 
 def _end(ended: Status) -> str:

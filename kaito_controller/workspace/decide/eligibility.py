@@ -16,7 +16,9 @@ from kaito_controller.workloads.scheduling import TOLERATIONS
 from kaito_controller.workspace.state.snapshot import NodeView, Snapshot
 
 LISTED = 3
-"""Nodes that a message explains before it only counts the rest."""
+"""Nodes that a message explains in a sentence of their own."""
+BRIEFLY = 7
+"""Further ones that it explains together, before it only counts the rest."""
 SYSTEM_NODES = {"kubernetes.azure.com/mode": "system"}
 """Labels of nodes that run the cluster itself; control planes carry a taint."""
 
@@ -39,17 +41,21 @@ def is_wanted_type(node: NodeView, snapshot: Snapshot) -> bool:
 
 
 def passed_over(snapshot: Snapshot, taken: Iterable[str]) -> tuple[str, ...]:
-    """One sentence for each preferred node that is not used, and for each node that matches and cannot be taken."""
+    """Why preferred nodes are not used, and nodes that match cannot be taken: a sentence for each of the first, one for the rest."""
     used = set(taken)
-    preferred = [name for name in snapshot.wanted.preferred if name not in used]
-    told = [f"Preferred node {name} is not used: it {_absent_or(snapshot, name)}." for name in dict.fromkeys(preferred)]
+    preferred = dict.fromkeys(name for name in snapshot.wanted.preferred if name not in used)
+    told = [(f"Preferred node {name} is not used: it", name, _absent_or(snapshot, name)) for name in preferred]
     others = [
         n for n in snapshot.nodes.values() if n.name not in used and n.name not in preferred and _matches(n, snapshot)
     ]
     reasons = ((n.name, obstacle(n, snapshot)) for n in sorted(others, key=lambda node: node.name))
-    told += [f"Node {name} matches and is not used: it {why}." for name, why in reasons if why]
-    rest = len(told) - LISTED
-    return (*told[:LISTED], *((f"The same applies to {rest} more.",) if rest > 0 else ()))
+    told += [(f"Node {name} matches and is not used: it", name, why) for name, why in reasons if why]
+    sentences = [f"{said} {why}." for said, _, why in told[:LISTED]]
+    rest, counted = told[LISTED : LISTED + BRIEFLY], len(told) - LISTED - BRIEFLY
+    if rest:
+        more = f"; and {counted} more" if counted > 0 else ""
+        sentences.append(f"Not used either: {'; '.join(f'{name} {why}' for _, name, why in rest)}{more}.")
+    return tuple(sentences)
 
 
 def _absent_or(snapshot: Snapshot, name: str) -> str:

@@ -10,7 +10,7 @@ from kaito_controller.api import reasons
 from kaito_controller.workspace.conditions.nodes_and_machines import gpus_per_pod, machine_verdict, resource_verdict
 from kaito_controller.workspace.decide.eligibility import obstacle
 from kaito_controller.workspace.decide.nodes import assign
-from kaito_controller.workspace.state.snapshot import BroughtNodes, Claim, MachinePhase, Sizing
+from kaito_controller.workspace.state.snapshot import ApiRejection, BroughtNodes, Claim, MachinePhase, Sizing
 from test.support.snapshots import TYPE, machine, made_node, node, nodes, raw_workspace, snapshot
 
 LABELS = {"node.kubernetes.io/instance-type": TYPE, "apps": "phi"}
@@ -114,7 +114,35 @@ def test_matching_nodes_that_others_hold_are_named_when_nothing_can_be_ordered()
     message = machine_verdict(world, assign(world, wants_nodes=True)).message
 
     assert "Node n0 matches and is not used: it is held by Workspace other." in message
-    assert "The same applies to 2 more." in message
+
+
+def test_each_node_that_is_passed_over_has_its_own_reason_up_to_ten() -> None:
+    names = [f"n{i:02}" for i in range(12)]
+    world = snapshot(
+        raw_workspace(preferred=tuple(names)),
+        nodes=nodes(node("n03", unschedulable=True), node("n04", ready=False)),
+    )
+
+    told = assign(world, wants_nodes=True).passed_over
+
+    assert told[:3] == tuple(f"Preferred node {name} is not used: it does not exist." for name in names[:3])
+    assert told[3:] == (
+        "Not used either: n03 is cordoned (kubectl uncordon n03); n04 is not Ready; n05 does not exist; n06 does not exist; "
+        "n07 does not exist; n08 does not exist; n09 does not exist; and 2 more.",
+    )
+
+
+def test_held_nodes_are_named_when_the_crd_went_while_the_controller_runs() -> None:
+    taken = node("n0", claim=Claim("default", "other", "u"))
+    gone = ApiRejection("The CRD is not installed any more.", machine=True, reason=reasons.MACHINE_API_MISSING)
+    world = snapshot(nodes=nodes(taken), rejection=gone)
+
+    told = machine_verdict(world, assign(world, wants_nodes=True))
+
+    assert told.reason is reasons.MACHINE_API_MISSING
+    assert told.message == (
+        "The CRD is not installed any more. Node n0 matches and is not used: it is held by Workspace other."
+    )
 
 
 def test_nothing_is_said_of_others_nodes_once_nothing_is_missing() -> None:

@@ -129,6 +129,28 @@ def test_what_serves_stays_when_the_nodes_for_more_cannot_be_had() -> None:
     assert not [action for action in plan(looked, decision) if isinstance(action, Delete)]
 
 
+@pytest.mark.parametrize(("failed", "promised"), [(2, True), (3, False)])
+def test_a_next_attempt_is_promised_only_while_one_is_left(failed: int, *, promised: bool) -> None:
+    record = {0: Failure(failed, failed, "ws1", "QuotaExceeded", "no cores left", START)}
+    going = machine(0, phase=MachinePhase.DELETING, reason="QuotaExceeded", message="no cores left")
+
+    told = decide(snapshot(raw_workspace(), attempts=record, machines=(going,))).machines
+
+    assert told.reason.name == "MachineReplaced"
+    assert f"(attempt {failed} of 3)" in told.message
+    assert told.message.endswith(" to be removed before the next attempt.") is promised
+
+
+@pytest.mark.parametrize(("reason", "said"), [("InvalidMachine", True), ("QuotaExceeded", False)])
+def test_author_of_a_label_that_the_cloud_refuses_is_told_that_it_cannot_be_changed(reason: str, *, said: bool) -> None:
+    record = {0: Failure(3, 3, "ws1", reason, "The label team=a b is no label", START)}
+
+    told = decide(snapshot(raw_workspace(), attempts=record)).machines
+
+    assert told.reason.name == "MachineAttemptsExhausted"
+    assert ("resource.labelSelector, which cannot be changed" in told.message) is said
+
+
 def test_node_is_not_paid_for_while_another_cannot_be_had_and_nothing_runs() -> None:
     failed = {1: Failure(3, 3, "ws1", "QuotaExceeded", "no cores left", START)}
     world = {"attempts": failed, "machines": (machine(0),), "nodes": nodes(made_node(0))}
