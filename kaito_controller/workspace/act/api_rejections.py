@@ -17,7 +17,7 @@ from controller_runtime.resources import (
     namespace_of,
     uid_of,
 )
-from controller_runtime.untrusted import entries
+from controller_runtime.untrusted import entries, mapping
 from kaito_controller.api import labels, reasons
 from kaito_controller.nodeapi import api_of
 from kaito_controller.nodeapi.port import NodeApi
@@ -75,6 +75,24 @@ def _is_of_a_predecessor(owner: Mapping[str, Any], workspace: Object) -> bool:
     )  # fmt: skip
 
 
+class AnotherSelectorError(Exception):
+    """An object of ours cannot be updated, because that would change which pods it selects."""
+
+    def __init__(self, live: Object) -> None:
+        kind, name = str(live["kind"]), name_of(live)
+        super().__init__(
+            f"{kind} {name} selects its pods by other labels, which cannot be changed. Delete the {kind} and it is made anew: "
+            f"kubectl delete {kind.lower()} {name} -n {namespace_of(live)}."
+        )
+
+
+def selects_alike(live: Object, desired: Object) -> bool:
+    """Whether an update is possible as far as selectors go. Those of a Service can be changed, that of a Job is the server's."""
+    if desired["kind"] not in ("Deployment", "StatefulSet"):
+        return True
+    return bool(mapping(live.get("spec")).get("selector") == desired["spec"]["selector"])
+
+
 class SchemaTooOldError(Exception):
     """The installed CRD drops what must be remembered."""
 
@@ -97,8 +115,9 @@ def taken(error: NameTakenError) -> ApiRejection:
 
 def rejection_of(action: Action, error: TerminalApiError) -> ApiRejection:
     """What to show for an action that was refused."""
-    if isinstance(action, Replace) and _is_about_the_selector(error):
-        return ApiRejection(f"{_another_selector(action.live)} {_AGAIN}")
+    if isinstance(action, Create | Replace) and _is_about_the_selector(error):
+        obj = action.live if isinstance(action, Replace) else action.obj  # whose name a restored one has
+        return ApiRejection(f"{AnotherSelectorError(obj)} {_AGAIN}")
     told = f"{_what(action)}: {shorten(str(error), 400).rstrip('.')}. {_AGAIN}"
     if not isinstance(action, Create) or not action.orders_node:
         return ApiRejection(told)
@@ -136,12 +155,4 @@ def _what(action: Action) -> str:
 def _is_about_the_selector(error: TerminalApiError) -> bool:
     return isinstance(error, Invalid) and any(
         cause.get("field") == "spec.selector" for cause in entries(error.details.get("causes"), 32)
-    )
-
-
-def _another_selector(live: Object) -> str:
-    kind, name = str(live["kind"]), name_of(live)
-    return (
-        f"{kind} {name} selects its pods by other labels, which cannot be changed. Delete the {kind} and it is made anew: "
-        f"kubectl delete {kind.lower()} {name} -n {namespace_of(live)}."
     )

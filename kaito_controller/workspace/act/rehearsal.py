@@ -34,7 +34,13 @@ from kaito_controller.api import reasons
 from kaito_controller.workloads import intent_hash, pod_references
 from kaito_controller.workloads.revision import digest
 from kaito_controller.workspace.act.actions import RESOURCES
-from kaito_controller.workspace.act.api_rejections import REFUSED, NameTakenError, is_left_behind
+from kaito_controller.workspace.act.api_rejections import (
+    REFUSED,
+    AnotherSelectorError,
+    NameTakenError,
+    is_left_behind,
+    selects_alike,
+)
 from kaito_controller.workspace.state.records import shorten
 from kaito_controller.workspace.state.snapshot import Verdict
 
@@ -102,6 +108,8 @@ class Rehearsals:
                 self._try(workspace, PODS, pod)
         except NameTakenError as taken:
             return Verdict(taken.reason, f"{taken} {tail}", due)
+        except AnotherSelectorError as other:
+            return Verdict(reasons.WORKLOAD_REFUSED, f"{other} {tail}", due)
         except REFUSED as error:
             return Verdict(reasons.WORKLOAD_REFUSED, f"{shorten(error.message, 700).rstrip('.')}. {tail}", due)
         missing = next(self._missing(objects), None)
@@ -126,6 +134,8 @@ class Rehearsals:
         is_ours = (controller_of(live) or {}).get("uid") == uid_of(workspace)
         if not is_ours and (is_deleting(live) or not is_left_behind(live, workspace)):
             raise NameTakenError(live, workspace)
+        if not is_ours and not selects_alike(live, obj):
+            raise AnotherSelectorError(live)
 
     def _missing(self, objects: list[Object]) -> Iterator[str]:
         made = {name_of(obj) for obj in objects if obj["kind"] == "ConfigMap"}

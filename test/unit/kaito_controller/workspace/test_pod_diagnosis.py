@@ -26,6 +26,20 @@ def test_trouble_is_shown_before_waiting_and_leaving_pods_are_silent() -> None:
     assert "bad flag" in last_failure([crashing])
 
 
+def test_command_shows_the_log_of_the_run_that_ended() -> None:
+    """kubectl has it with --previous once the kubelet waits to start the next run, and refuses that for the pod of a Job."""
+    ended = {"terminated": {"exitCode": 2}}
+    of_job = pods_cause([pod("a", {"name": "c", "state": ended})])
+    restarting = pods_cause(
+        [pod("b", {"name": "c", "state": {"waiting": {"reason": "CrashLoopBackOff"}}, "lastState": ended})]
+    )
+
+    assert of_job is not None
+    assert "(kubectl logs -n default a -c c)" in of_job.message
+    assert restarting is not None
+    assert "(kubectl logs --previous -n default b -c c)" in restarting.message
+
+
 def pinned_pod(**status: Any) -> Object:
     term = {"matchFields": [{"key": "metadata.name", "operator": "In", "values": ["node-0"]}]}
     affinity = {"nodeAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": {"nodeSelectorTerms": [term]}}}

@@ -12,6 +12,7 @@ from controller_runtime.cache.consistency import PATIENCE_S
 from controller_runtime.errors import ApiError, BadRequest, Forbidden, ServiceUnavailable
 from controller_runtime.resources import (
     CONFIG_MAPS,
+    DEPLOYMENTS,
     PERSISTENT_VOLUME_CLAIMS,
     SERVICES,
     Object,
@@ -19,6 +20,7 @@ from controller_runtime.resources import (
     controller_of,
     name_of,
 )
+from kaito_controller.api import reasons
 from kaito_controller.workloads import build_objects
 from kaito_controller.workspace.act.actions import Create, Delete
 from kaito_controller.workspace.act.apply import Applier
@@ -257,6 +259,24 @@ def test_our_own_service_without_an_owner_is_fine_and_is_adopted(server: Server,
 
     assert outcome.rejection is None
     assert controller_of(server.get(SERVICES, "demo", "default")) is not None
+
+
+def test_our_own_deployment_that_selects_other_pods_is_found_before_a_node_is_ordered(
+    server: Server, rehearsals: Rehearsals
+) -> None:
+    left = next(obj for obj in objects() if obj["kind"] == "Deployment")
+    left["metadata"].pop("ownerReferences")
+    left["spec"]["selector"] = {"matchLabels": {"old": "one"}}
+    server.has(DEPLOYMENTS, left)
+
+    verdict = rehearsals.of(WORKSPACE, objects())
+
+    assert verdict is not None
+    assert verdict.reason is reasons.WORKLOAD_REFUSED
+    assert verdict.message.startswith(
+        "Deployment demo selects its pods by other labels, which cannot be changed. Delete the Deployment and it is made anew: "
+        "kubectl delete deployment demo -n default. Nothing was ordered; it is tried again at "
+    )
 
 
 def tuning_config_map() -> Object:

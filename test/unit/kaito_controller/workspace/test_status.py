@@ -17,7 +17,7 @@ from controller_runtime.errors import Forbidden, Invalid
 from controller_runtime.resources import Object, name_of
 from kaito_controller.api import reasons
 from kaito_controller.api.reasons import REASONS
-from kaito_controller.workspace.act.actions import Replace
+from kaito_controller.workspace.act.actions import Create, Replace
 from kaito_controller.workspace.act.api_rejections import rejection_of
 from kaito_controller.workspace.conditions.status import (
     changes,
@@ -311,6 +311,16 @@ def test_a_selector_that_cannot_be_changed_is_cured_by_deleting_the_object() -> 
     causes = {"causes": [{"field": "spec.selector", "message": "field is immutable"}]}
 
     told = rejection_of(Replace(live, live, repair=False), Invalid("immutable", code=422, details=causes)).message
+
+    assert "kubectl delete deployment phi -n default" in told
+
+
+def test_a_restored_object_with_another_selector_is_cured_in_the_same_way() -> None:
+    """It is met by a creation, and refused when its owner and our fields are put on it."""
+    meant = {"kind": "Deployment", "metadata": {"name": "phi", "namespace": "default"}}
+    causes = {"causes": [{"field": "spec.selector", "message": "field is immutable"}]}
+
+    told = rejection_of(Create(meant), Invalid("immutable", code=422, details=causes)).message
 
     assert "kubectl delete deployment phi -n default" in told
 
