@@ -7,7 +7,7 @@ from typing import Any
 
 from controller_runtime.resources import Object, labels_of
 from controller_runtime.untrusted import entries, mapping, text
-from gpu_provisioner.api import labels, reasons
+from gpu_provisioner.api import conditions, labels, reasons
 
 INSTANCE_TYPE = labels.INSTANCE_TYPE
 INSTANCE_TYPE_BETA = labels.INSTANCE_TYPE_BETA
@@ -79,6 +79,12 @@ def conditions_of(stored: Object) -> dict[str, Mapping[str, Any]]:
     """By type."""
     found = entries(mapping(stored.get("status")).get("conditions"), MOST_CONDITIONS)
     return {str(entry.get("type")): entry for entry in found}
+
+
+def in_full(said: Mapping[str, Any], ready: Mapping[str, Any]) -> Mapping[str, Any]:
+    """A condition that explains the state. Where it has a literal that peers compare, the words of the cloud are taken from `Ready`."""
+    is_literal = said.get("message") == conditions.ALL_TYPES_UNAVAILABLE and ready.get("reason") == said.get("reason")
+    return {**said, "message": ready["message"]} if is_literal and ready.get("message") else said
 
 
 def is_true(found: Mapping[str, Mapping[str, Any]], step: str) -> bool:

@@ -21,6 +21,7 @@ from kaito_controller.nodeapi.vocabulary import (
     UNAVAILABLE,
     WITHOUT_CAUSE,
     conditions_of,
+    in_full,
     is_in,
     is_true,
 )
@@ -124,14 +125,5 @@ def _cause(found: Mapping[str, Mapping[str, Any]]) -> Mapping[str, Any]:
     for step in (*conditions.DEPENDENTS, conditions.READY):
         said = found.get(step, {})
         if said.get("status") == "False":
-            return {**said, "message": ready.get("message")} if _is_literal(said, ready) else said
+            return in_full(said, ready)
     return ready if ready.get("reason") in REASONS.maintenance else {}
-
-
-def _is_literal(said: Mapping[str, Any], ready: Mapping[str, Any]) -> bool:
-    """A sentence without the cloud's words, which stands there for programs that compare it; `Ready` has them for the same reason."""
-    return (
-        said.get("message") == conditions.ALL_TYPES_UNAVAILABLE
-        and ready.get("reason") == said.get("reason")
-        and bool(ready.get("message"))
-    )

@@ -16,7 +16,7 @@ from gpu_provisioner.api.wording import essence
 from kaito_controller.nodeapi.nodeclaim.build import build_node_claim
 from kaito_controller.nodeapi.nodeclaim.reasons import DELETED_BEFORE_LAUNCH, REASONS
 from kaito_controller.nodeapi.port import QUOTED, NodeOrder, Report
-from kaito_controller.nodeapi.vocabulary import conditions_of, is_true
+from kaito_controller.nodeapi.vocabulary import conditions_of, in_full, is_true
 
 
 class NodeClaimApi:
@@ -64,7 +64,7 @@ def _cause(stored: Object, found: Mapping[str, Mapping[str, Any]]) -> Mapping[st
     for step in node_claim.DEPENDENTS:
         said = found.get(step, {})
         if said.get("status") != "True" and said.get("reason") not in (None, "", node_claim.AWAITING):
-            return said
+            return in_full(said, found.get(node_claim.READY, {}))
     if is_deleting(stored) and not is_true(found, node_claim.LAUNCHED):
         return {"reason": DELETED_BEFORE_LAUNCH, "message": _where_the_cause_is(name_of(stored))}
     return _summary(found)

@@ -9,6 +9,7 @@ import pytest
 
 from controller_runtime.clock import rfc3339
 from controller_runtime.resources import Object
+from gpu_provisioner.api.conditions import ALL_TYPES_UNAVAILABLE
 from kaito_controller.nodeapi import APIS, api_of
 from kaito_controller.nodeapi.port import NodeTerms
 from kaito_controller.workspace.state.machines import Order, build_machine, read_machine, says_why
@@ -80,6 +81,16 @@ def test_phase_and_cause(case: str) -> None:
     view = read_machine(claim, now=START, limits=Limits())
 
     assert (view.phase, view.reason, view.kind) == (phase, reason, "NodeClaim")
+
+
+def test_words_of_the_cloud_are_shown_where_a_step_has_a_literal_that_peers_compare() -> None:
+    cloud = "Standard_X: BadRequest: The VM size of Standard_X is not allowed in your subscription"
+    claim = stored(
+        condition("Launched", "Unknown", "InstanceTypeNotOffered", ALL_TYPES_UNAVAILABLE),
+        condition("Ready", "Unknown", "InstanceTypeNotOffered", cloud),
+    )
+
+    assert read_machine(claim, now=START, limits=Limits()).message == cloud
 
 
 def test_node_class_decides_who_answers_and_how_the_disk_is_asked_for() -> None:
