@@ -173,6 +173,35 @@ def test_definition_is_established_and_keeps_its_names(api: RawApi) -> None:
     assert found["spec"]["names"]["listKind"] == "WidgetList"
 
 
+def test_objects_are_served_in_the_asked_version_whichever_was_stored_before(api: RawApi) -> None:
+    """The way over from another storage version: it is changed, each object is written once, and only then the old one is dropped."""
+    definition = types.definition_of("Movable", "movables", {"type": "object"})
+    path, name = types.CRDS, definition["metadata"]["name"]
+    new = definition["spec"]["versions"][0]
+    old = {**new, "name": "v1beta1"}
+    definition["spec"]["versions"] = [{**new, "storage": False}, old]
+    api.post(path, definition).expect(201)
+    objects = f"/apis/{types.GROUP}/v1/namespaces/default/movables"
+    eventually(lambda: api.get(objects).code, lambda code: code == 200)
+    body = {"apiVersion": f"{types.GROUP}/v1", "kind": "Movable", "metadata": {"name": "m"}}
+    api.post(objects, body).expect(201)
+
+    api.patch(f"{path}/{name}", {"spec": {"versions": [new, {**old, "storage": False}]}}).expect(200)
+    for version in ("v1", "v1beta1"):
+        found = api.get(f"/apis/{types.GROUP}/{version}/namespaces/default/movables").expect(200)["items"]
+        assert [item["apiVersion"] for item in found] == [f"{types.GROUP}/{version}"]
+    kept = api.get(f"{objects}/m").expect(200)
+    before = kept["metadata"]["resourceVersion"]
+    eventually(  # a PUT that changes nothing is a write until the object is kept in the new version
+        lambda: api.put(f"{objects}/m", kept).expect(200)["metadata"]["resourceVersion"], lambda now: now != before
+    )
+    api.patch(f"{path}/{name}/status", {"status": {"storedVersions": ["v1"]}}).expect(200)
+    api.patch(f"{path}/{name}", {"spec": {"versions": [new]}}).expect(200)
+    assert api.get(f"{objects}/m").expect(200)["apiVersion"] == f"{types.GROUP}/v1"
+    api.delete(f"{path}/{name}").expect(200)
+    eventually(lambda: api.get(f"{path}/{name}").code, lambda code: code == 404)
+
+
 def test_definition_under_a_wrong_name_is_invalid(api: RawApi) -> None:
     body = types.definitions()[0]
     body["metadata"]["name"] = f"wrong.{types.GROUP}"

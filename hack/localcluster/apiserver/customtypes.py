@@ -104,10 +104,11 @@ class CustomTypes:
     def _types(self, definition: Object) -> list[ResourceType]:
         spec = definition["spec"]
         storage = next(version["name"] for version in spec["versions"] if version.get("storage"))
-        return [_type(spec, version, storage) for version in spec["versions"] if version.get("served")]
+        mixed = (definition.get("status") or {}).get("storedVersions", [storage]) != [storage]
+        return [_type(spec, version, storage, mixed=mixed) for version in spec["versions"] if version.get("served")]
 
 
-def _type(spec: Object, version: Object, storage_version: str) -> ResourceType:
+def _type(spec: Object, version: Object, storage_version: str, *, mixed: bool) -> ResourceType:
     names = spec["names"]
     return ResourceType(
         group=spec["group"],
@@ -120,6 +121,7 @@ def _type(spec: Object, version: Object, storage_version: str) -> ResourceType:
         categories=tuple(names.get("categories") or ()),
         subresources=frozenset(version.get("subresources") or {}),
         storage_version=storage_version,
+        mixed=mixed,
         custom=CustomBehaviour(version),
         schema=(version.get("schema") or {}).get("openAPIV3Schema") or {},
         field_labels=tuple(field["jsonPath"].lstrip(".") for field in version.get("selectableFields") or ()),

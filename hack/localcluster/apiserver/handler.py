@@ -25,7 +25,6 @@ from hack.localcluster.apiserver.errors import (
     no_such_path,
     too_large_resource_version,
     unreadable,
-    unsupported,
 )
 from hack.localcluster.apiserver.following import follow, is_followed
 from hack.localcluster.apiserver.negotiation import view_for
@@ -49,6 +48,8 @@ _JSON = "application/json"
 _NOT_ACCEPTABLE = 406
 _READABLE = (_JSON, "application/yaml", protobuf.CONTENT_TYPE)
 _MEDIA_TYPE = re.compile(r"\s*([\w.+-]+/[\w.+-]+)\s*(?:;\s*[\w-]+\s*=\s*(?:\"[^\"]*\"|[^;\s\"]+)\s*)*;?\s*")
+_NO_OPENAPI_V2 = "application/com.github.proto-openapi.spec.v2.v1.0+protobuf"
+"""An empty document: kubectl asks for it where v3 has no schema, and then says by itself that there is no such kind."""
 _HEALTH = frozenset({"/healthz", "/readyz", "/livez"})
 _POLL_S = 0.01
 
@@ -237,7 +238,7 @@ class Exchange:
         if path == "/openapi/v3":
             return Answer(self.handler.openapi.index())
         if path == "/openapi/v2":
-            raise unsupported("OpenAPI v2; use /openapi/v3")
+            return Answer(b"", content_type=_NO_OPENAPI_V2)
         if path.startswith("/openapi/v3/"):
             document = self.handler.openapi.document(path.removeprefix("/openapi/v3/"))
             if document is not None:

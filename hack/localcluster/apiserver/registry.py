@@ -56,6 +56,8 @@ class ResourceType:
     verbs: tuple[str, ...] = ALL_VERBS
     storage: StorageKey = ("", "")
     storage_version: str = ""
+    mixed: bool = False
+    """Objects may be kept in other versions than `storage_version`, from when that was another one."""
     to_storage: Convert | None = None
     from_storage: Convert | None = None
     counts_generation: bool = False
@@ -81,6 +83,11 @@ class ResourceType:
         """Whether objects must be rewritten between storage and this version."""
         return self.to_storage is not None or self.storage_version != self.version
 
+    @property
+    def rewrites(self) -> bool:
+        """Whether a kept object may not be served as it is."""
+        return self.converts or self.mixed
+
     def stored_form(self, obj: Object) -> Object:
         """An object of this version as it is kept."""
         if self.to_storage:
@@ -93,7 +100,7 @@ class ResourceType:
         """A kept object in this version."""
         if self.from_storage:
             return self.from_storage(obj)
-        if self.storage_version != self.version:
+        if self.storage_version != self.version or self.mixed:
             return obj | {"apiVersion": self.api_version}
         return obj
 

@@ -20,7 +20,7 @@ class View:
 
     def item(self, entry: Entry) -> bytes:
         """One object."""
-        return orjson.dumps(self.kind.served_form(entry.obj)) if self.kind.converts else entry.data
+        return orjson.dumps(self.kind.served_form(entry.obj)) if self.kind.rewrites else entry.data
 
     def listing(self, entries: Iterable[Entry], metadata: Object) -> bytes:
         """A list. Items of built-in types come without apiVersion and kind, as from the real server."""
@@ -35,7 +35,7 @@ class View:
 
     def frame(self, change: StoredChange, event: str) -> bytes:
         """One line of a watch."""
-        if not self.kind.converts:
+        if not self.kind.rewrites:
             return change.frame(event)
         return self._converted_frame(change, event)
 

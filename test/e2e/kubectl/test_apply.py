@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 from typing import Any
 
@@ -46,6 +47,15 @@ def test_apply_refuses_unknown_fields(kubectl: Kubectl) -> None:
     refused = kubectl.run("apply", "-f", "-", stdin=str(widget("w", bogus=1)).replace("'", '"'))
     assert refused.returncode == 1
     assert 'unknown field "spec.bogus"' in refused.stderr
+
+
+def test_apply_of_a_kind_that_is_not_served_says_so(kubectl: Kubectl) -> None:
+    gadget = {"apiVersion": "example.com/v1", "kind": "Gadget", "metadata": {"name": "g"}}
+
+    refused = kubectl.run("apply", "-f", "-", stdin=json.dumps(gadget))
+
+    assert refused.returncode == 1
+    assert 'no matches for kind "Gadget" in version "example.com/v1"' in refused.stderr
 
 
 def test_server_side_apply_owns_fields_and_names_the_owner_in_a_conflict(kubectl: Kubectl) -> None:

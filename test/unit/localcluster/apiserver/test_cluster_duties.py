@@ -111,7 +111,6 @@ def test_service_without_backend_is_unavailable(cluster: Cluster) -> None:
     [
         ("POST", "/api/v1/namespaces/default/pods/p/exec"),
         ("PUT", "/api/v1/namespaces/default/finalize"),
-        ("GET", "/openapi/v2"),
     ],
 )
 def test_what_is_not_there_says_so(cluster: Cluster, method: str, path: str) -> None:
