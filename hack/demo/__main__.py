@@ -91,6 +91,8 @@ def keep(world: World) -> int:
     print(f"  export KUBECONFIG={world.kubeconfig} PATH={Path(kubectl()).parent}:$PATH", flush=True)
     print("  kubectl apply -f config/samples/inference-phi-3-mini.yaml", flush=True)
     print("  kubectl kaito explain workspace-phi-3-mini --watch\n", flush=True)
+    print("To see failures of the cloud, of nodes and of pods, as hack/localcluster/README.md has them:\n", flush=True)
+    print(f"  export ADMIN={world.admin_url}\n", flush=True)
     print(f"Logs of all processes: {world.folder}\nCtrl-C stops everything.", flush=True)
     try:
         signal.pause()

@@ -94,6 +94,7 @@ def test_demo_tells_the_whole_story_in_order_and_leaves_no_file_behind(demo: Pro
 
 def test_up_prints_a_kubeconfig_that_works_and_ctrl_c_stops_everything(up: Process, tmp_path: Path) -> None:
     printed = up.wait_for_output(r"export KUBECONFIG=(\S+)", DEMO_TIMEOUT_S)
+    up.wait_for_output(r"export ADMIN=http://127\.0\.0\.1:\d+", 10)
     up.wait_for_output("Ctrl-C stops everything", 10)
 
     assert "The cloud runs 60 times as fast" in up.output
