@@ -83,6 +83,17 @@ def test_a_pool_that_lost_its_marks_holds_the_machine(ready_world: World) -> Non
     assert NAME in ready_world.pools()
 
 
+def test_a_pool_that_only_its_node_points_at_holds_the_machine(ready_world: World) -> None:
+    """Robbed of its marks, and the Machine came back from a backup, which keeps no status."""
+    ready_world.cloud.put(NAME, {**ready_world.pool_body(NAME), "tags": {}, "nodeLabels": {}})
+    forgotten = {"status": {"providerID": None, "nodeName": None}}
+    ready_world.admin.patch(MACHINES, NAME, forgotten, subresource="status")
+    ready_world.delete_machine()
+    ready_world.run(900, step_s=10)
+    assert ready_world.condition("Ready")["reason"] == "PoolNotOwned"
+    assert NAME in ready_world.pools()
+
+
 def test_a_pool_that_became_a_system_pool_holds_the_machine(ready_world: World) -> None:
     ready_world.cloud.put(NAME, {**ready_world.pool_body(NAME), "mode": "System"})
     ready_world.delete_machine()
