@@ -79,7 +79,11 @@ SUITES = (
     Suite("large catalogue", ("test/envtest/test_large_catalogue.py",), "envtest"),
     Suite("Helm", ("test/envtest/test_helm.py",)),
     Suite("kubectl plugin", ("test/envtest/test_plugin.py",), own_server=True, every_minor=True),
-    Suite("autoscaler", ("test/envtest/test_autoscaler.py",)),
+    Suite(
+        "autoscaler, quotas, Pod Security",
+        ("test/envtest/test_autoscaler.py", "test/envtest/test_closed_namespaces.py"),
+        own_server=True,
+    ),
     Suite("workloads", ("test/e2e/workloads",), own_server=True),
     Suite("machinery", ("test/envtest/test_machinery.py",), own_server=True),
     Suite("shipped roles", ("test/envtest/test_shipped_roles.py",), own_server=True, every_minor=True),

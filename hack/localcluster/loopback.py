@@ -6,6 +6,7 @@ is not built on it: watches and faults want an event loop there.
 
 from __future__ import annotations
 
+import ssl
 import sys
 import threading
 from collections.abc import Callable, Iterable, Mapping
@@ -68,13 +69,18 @@ class _Server(ThreadingHTTPServer):
 
 
 class LoopbackServer:
-    """The port is taken at once (OSError when it cannot be had); answers begin with `start`."""
+    """The port is taken at once (OSError when it cannot be had); answers begin with `start`. `tls`: HTTPS instead of HTTP."""
 
-    def __init__(self, name: str, answer: Callable[[Exchange], None], port: int = 0) -> None:
+    def __init__(
+        self, name: str, answer: Callable[[Exchange], None], port: int = 0, *, tls: ssl.SSLContext | None = None
+    ) -> None:
         self._http = _Server(("127.0.0.1", port), type("Handler", (Exchange,), {"answer": staticmethod(answer)}))
+        if tls:
+            self._http.socket = tls.wrap_socket(self._http.socket, server_side=True)
         self._name = name
         self._thread: threading.Thread | None = None
-        self.url = f"http://127.0.0.1:{self._http.server_address[1]}"
+        self.port = int(self._http.server_address[1])
+        self.url = f"{'https' if tls else 'http'}://127.0.0.1:{self.port}"
 
     def start(self) -> None:
         """Serve in a thread of its own."""

@@ -1,62 +1,77 @@
-"""The scale subresource of a Workspace by the program that it is for: the HorizontalPodAutoscaler's own controller.
+"""A Workspace scaled by the program that its scale subresource is for: the HorizontalPodAutoscaler's own controller.
 
-Pods have no metrics here. An autoscaler needs none to keep a number within its bounds, which takes all of its dealings with the scale
-subresource: it reads number and selector through a client that knows nothing of Workspaces, and writes a number.
+KEDA makes such an autoscaler for any target, so it needs the same of a Workspace: a number to read and to write, and a selector that
+finds the pods whose metrics count.
 """
 
 from __future__ import annotations
 
+import json
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from hack.render.kustomize import ROOT
-from test.support.kubectl import Kubectl
-from test.support.processes import wait_until
+from controller_runtime.resources import PODS
+from test.support import pod_metrics
+from test.support.kaito_rig import Rig
+from test.support.pod_metrics import PodMetrics
 from test.support.workspace_world import workspace
 
-pytestmark = [pytest.mark.envtest, pytest.mark.timeout(180)]
+pytestmark = [pytest.mark.envtest, pytest.mark.timeout(300)]
 
-PATIENCE_S = 60.0
-"""The autoscaler looks every 15 s."""
+PATIENCE_S = 90.0
+"""The autoscaler looks every 15 s, and the nodes have to come or go."""
 NAMESPACE = "autoscaled"
+AT_ONCE = {"scaleDown": {"stabilizationWindowSeconds": 0}}
+"""It would wait for five minutes before it lowers a number."""
+
+
+@pytest.fixture(scope="module")
+def rig(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Rig]:
+    with Rig(tmp_path_factory.mktemp("autoscaled")) as running:
+        yield running
 
 
 @pytest.fixture
-def kubectl(kubeconfig: Path, tmp_path: Path) -> Kubectl:
-    """With our CRD and one Workspace."""
-    kubectl = Kubectl(kubeconfig, tmp_path)
-    kubectl("apply", "--server-side", "-f", str(ROOT / "config/crd/kaito.sh_workspaces.yaml"))
-    kubectl("wait", "--for=condition=Established", "crd/workspaces.kaito.sh", "--timeout=30s")
-    kubectl.run("create", "namespace", NAMESPACE)
-    kubectl.apply(workspace("phi", NAMESPACE))
-    return kubectl
+def metrics(rig: Rig, tmp_path: Path) -> Iterator[PodMetrics]:
+    """One Workspace that serves, with metrics of its pods."""
+    rig.kubectl("create", "namespace", NAMESPACE)
+    rig.kubectl.apply(workspace("phi", NAMESPACE))
+    rig.wait_ready("phi", NAMESPACE)
+    with pod_metrics.serving(rig.client, rig.kubectl, tmp_path) as serving:
+        yield serving
+    rig.clean(NAMESPACE)
 
 
-def conditions(kubectl: Kubectl) -> dict[str, str]:
+def conditions(rig: Rig) -> dict[str, Any]:
     """Reason by type, of the autoscaler."""
-    found: dict[str, Any] = kubectl.json("get", "hpa", "phi", "-n", NAMESPACE)
+    found: dict[str, Any] = rig.kubectl.json("get", "hpa", "phi", "-n", NAMESPACE)
     return {c["type"]: c["reason"] for c in (found.get("status") or {}).get("conditions") or ()}
 
 
-def replicas(kubectl: Kubectl) -> int:
-    """What the Workspace asks for."""
-    return int(kubectl.json("get", "workspace", "phi", "-n", NAMESPACE)["spec"]["replicas"])
+def serves(rig: Rig, replicas: int) -> bool:
+    """So many, each on a node that was ordered for it, and no more."""
+    pods = {pod["spec"].get("nodeName") for pod in rig.items(PODS, NAMESPACE)}
+    enough = len(pods) == len(rig.machines("phi", NAMESPACE)) == replicas
+    return enough and rig.condition("phi", NAMESPACE)[0] == "True"
 
 
-def test_an_autoscaler_raises_and_lowers_the_number_of_replicas(kubectl: Kubectl) -> None:
-    bounds = {"--min": "2", "--max": "3", "--cpu": "60%"}
-    kubectl("autoscale", "workspace", "phi", "-n", NAMESPACE, *(f"{flag}={value}" for flag, value in bounds.items()))
+def test_an_autoscaler_orders_nodes_by_the_load_of_the_pods_and_gives_them_back(rig: Rig, metrics: PodMetrics) -> None:
+    metrics.cpu = "900m"  # of the 500m that the pod asks for: three replicas would bear it
+    rig.kubectl("autoscale", "workspace", "phi", "-n", NAMESPACE, "--min=1", "--max=4", "--cpu=60%")
+    patch = json.dumps({"spec": {"behavior": AT_ONCE}})
+    rig.kubectl("patch", "hpa", "phi", "-n", NAMESPACE, "--type=merge", "-p", patch)
 
-    wait_until(lambda: replicas(kubectl) == 2, PATIENCE_S, "the least number, by the autoscaler")
-    assert conditions(kubectl)["AbleToScale"] in ("SucceededRescale", "SucceededGetScale", "ReadyForNewScale")
+    rig.wait_for(lambda: serves(rig, 3), "three replicas", PATIENCE_S)
 
-    kubectl("scale", "workspace", "phi", "-n", NAMESPACE, "--replicas=5")
+    assert conditions(rig)["ScalingActive"] == "ValidMetricFound"
+    assert metrics.selectors == {"kaito.sh/workspace=phi"}
 
-    wait_until(lambda: replicas(kubectl) == 3, PATIENCE_S, "the greatest number, by the autoscaler")
-    owners = kubectl.json("get", "workspace", "phi", "-n", NAMESPACE, "--show-managed-fields")["metadata"][
-        "managedFields"
-    ]
-    by = {entry["manager"] for entry in owners if "f:replicas" in str(entry["fieldsV1"].get("f:spec"))}
+    metrics.cpu = "50m"
+
+    rig.wait_for(lambda: serves(rig, 1), "one replica", PATIENCE_S)
+    owners = rig.kubectl.json("get", "workspace", "phi", "-n", NAMESPACE, "--show-managed-fields")["metadata"]
+    by = {e["manager"] for e in owners["managedFields"] if "f:replicas" in str(e["fieldsV1"].get("f:spec"))}
     assert by == {"kube-controller-manager"}
