@@ -159,7 +159,7 @@ test-envtest: $(READY) ## The suites on a real control plane (needs Go, or binar
 
 # One process: all its tests share one cluster, and their order is theirs.
 CLUSTER_TESTS = $(PY) -m hack.envtest nodes && $(PY) -m pytest -p no:randomly -m cluster -o cache_dir=.pytest_cache/cluster --durations=10
-test-cluster: $(READY) ## The product as pods on real nodes: kubelet, containerd, DNS, registry (needs root on Linux, and Go once)
+test-cluster: $(READY) ## The product as pods on real nodes (needs root on Linux, Python 3.11 and Go; makes .venv-model, installs Debian packages)
 	@$(CLUSTER_TESTS) test/cluster
 
 test-cluster-again: $(READY)

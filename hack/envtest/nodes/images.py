@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import json
 import os
 import shutil
 import subprocess
@@ -120,6 +121,7 @@ class Images:
         name = f"localhost/{recipe.name}:{recipe.key()}"
         if not self._buildah("the list of images", "images", "--quiet", "--filter", f"reference={name}").strip():
             self._commit(recipe, name)
+            self._forget_older_imports(recipe, name)
         return name
 
     def _build(self, recipe: Recipe, target: Path) -> None:
@@ -128,15 +130,23 @@ class Images:
         shutil.rmtree(partial, ignore_errors=True)
         self._buildah(f"the image {recipe.name}", "push", "--quiet", name, f"oci:{partial}:{recipe.name}")
         partial.rename(target)
-        self._forget_older(recipe.name, recipe.kept)
+        self._forget_older_layouts(recipe)
 
-    def _forget_older(self, name: str, kept: int) -> None:
+    def _forget_older_layouts(self, recipe: Recipe) -> None:
         """The operators' image is another one with every change of the product; only the newest few are kept."""
-        found = [path for path in self.folder.glob(f"{name}-*") if path.name.removeprefix(f"{name}-").isalnum()]
-        for layout in sorted(found, key=lambda path: path.stat().st_mtime, reverse=True)[kept:]:
+        prefix = f"{recipe.name}-"
+        found = [path for path in self.folder.glob(f"{prefix}*") if path.name.removeprefix(prefix).isalnum()]
+        for layout in sorted(found, key=lambda path: path.stat().st_mtime, reverse=True)[recipe.kept :]:
             shutil.rmtree(layout)
-            with contextlib.suppress(ImageFailed):  # not in buildah's storage any more
-                self._buildah("the removal", "rmi", f"localhost/{name}:{layout.name.removeprefix(f'{name}-')}")
+
+    def _forget_older_imports(self, recipe: Recipe, new: str) -> None:
+        """The same in buildah's storage, where there are also images that others begin with, of gigabytes."""
+        images = json.loads(self._buildah("the list of images", "images", "--json") or "[]")
+        found = [(image["created"], name) for image in images for name in image.get("names") or ()]
+        older = [entry for entry in found if entry[1] != new and entry[1].startswith(f"localhost/{recipe.name}:")]
+        for _, name in sorted(older, reverse=True)[recipe.kept - 1 :]:
+            with contextlib.suppress(ImageFailed):  # another process may have been quicker
+                self._buildah("the removal", "rmi", name)
 
     def _commit(self, recipe: Recipe, name: str) -> None:
         print(f"building the image {recipe.name} ...", flush=True)

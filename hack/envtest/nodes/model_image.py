@@ -36,6 +36,7 @@ def model_runtime(images: Images) -> Recipe:
         },
         {"BASE": images.imported(images.base("model-base"))},
         bound=_environment,
+        kept=1,
     )
     return Recipe(
         "kaito-model-runtime",

@@ -12,7 +12,7 @@ import pytest
 
 from hack.envtest import binaries
 from hack.envtest.nodes import containerd, leftovers, listing, network, policies, registry, requirements, stock
-from hack.envtest.nodes.images import Recipe
+from hack.envtest.nodes.images import Images, Recipe
 from hack.envtest.nodes.kubelet import kubelet_config, kubelet_labels
 from hack.envtest.nodes.model_image import packages_of
 from hack.localcluster.actors.nodeshape import aks_labels
@@ -80,6 +80,47 @@ def test_image_is_another_when_anything_that_it_is_made_of_changes(tmp_path: Pat
 
     assert first.key() != key
     assert Recipe("image", "FROM scratch", {"file": tmp_path}, {"BASE": "x"}).key() != first.key()
+
+
+SETPRIV = """#!/bin/sh
+until [ "$1" = buildah ]; do shift; done
+exec "$@"
+"""
+"""Needs no right that a test may not have."""
+BUILDAH = """#!/usr/bin/python3
+import json, pathlib, sys
+there = pathlib.Path({storage!r})
+images = json.loads(there.read_text())
+words = sys.argv[1:]
+if "--json" in words:
+    print(json.dumps(images))
+elif "rmi" in words:
+    images = [image for image in images if words[-1] not in (image["names"] or [])]
+elif "bud" in words:
+    tag = next(word.removeprefix("--tag=") for word in words if word.startswith("--tag="))
+    images.append(dict(names=[tag], created=max(image["created"] for image in images) + 1))
+there.write_text(json.dumps(images))
+"""
+"""As far as these tests need it: images have names and times."""
+
+
+def test_images_of_older_locks_leave_the_storage_when_a_new_one_is_made(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    storage = tmp_path / "storage.json"
+    named = [["localhost/packages:old"], ["localhost/packages-base:1"], None, ["localhost/packages:older"]]
+    storage.write_text(json.dumps([{"names": names, "created": 9 - age} for age, names in enumerate(named)]))
+    monkeypatch.setenv("ENVTEST_CACHE", str(tmp_path))
+    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+    for program, text in {"buildah": BUILDAH.format(storage=str(storage)), "setpriv": SETPRIV}.items():
+        (tmp_path / program).write_text(text)
+        (tmp_path / program).chmod(0o755)
+
+    for kept, left in ((2, {"old"}), (1, set())):
+        recipe = Recipe("packages", f"FROM scratch\nLABEL kept={kept}\n", kept=kept)
+        name = Images().imported(recipe)
+        names = {name for image in json.loads(storage.read_text()) for name in image["names"] or []}
+        assert names == {name, "localhost/packages-base:1", *(f"localhost/packages:{tag}" for tag in left)}
 
 
 @pytest.fixture
