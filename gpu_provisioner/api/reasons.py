@@ -22,6 +22,20 @@ DRAINING = "Draining"
 POOL_DELETING = "PoolDeleting"
 POOL_NOT_OWNED = "PoolNotOwned"
 
+BETWEEN_STEPS = frozenset(
+    {
+        MACHINE_NOT_LAUNCHED,
+        NODE_NOT_FOUND,
+        NODE_NOT_READY,
+        STARTUP_TAINTS_EXIST,
+        EPHEMERAL_TAINTS_EXIST,
+        RESOURCE_NOT_REGISTERED,
+    }
+)
+"""The next step of a Machine on its way to a usable Node has not come yet."""
+ON_THE_WAY = BETWEEN_STEPS | {LAUNCH_IN_PROGRESS, WAITING_FOR_TURN, CLOUD_BUSY, CLOUD_THROTTLED}
+"""All that a Machine on its way passes through while nothing is wrong."""
+
 # The cloud said no.
 QUOTA_EXCEEDED = "QuotaExceeded"
 INSTANCE_TYPE_NOT_OFFERED = "InstanceTypeNotOffered"

@@ -59,17 +59,6 @@ _CALM = frozenset(
     }
 )
 
-_WAITING = frozenset(
-    {
-        reasons.MACHINE_NOT_LAUNCHED,
-        reasons.NODE_NOT_FOUND,
-        reasons.NODE_NOT_READY,
-        reasons.STARTUP_TAINTS_EXIST,
-        reasons.EPHEMERAL_TAINTS_EXIST,
-        reasons.RESOURCE_NOT_REGISTERED,
-    }
-)
-
 
 @dataclass(frozen=True, slots=True)
 class Transition:
@@ -106,7 +95,7 @@ def _trouble(old: Mapping[str, Any], new: Mapping[str, Any]) -> Transition | Non
     forward = old.get("status") != types.TRUE
     if reason in _CALM:
         return Transition("Normal", reason, str(new.get("message") or ""))
-    if forward and reason in _WAITING:
+    if forward and reason in reasons.BETWEEN_STEPS:
         return None
     return Transition("Warning", reason, str(new.get("message") or ""))
 

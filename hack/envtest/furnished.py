@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
 
@@ -19,6 +18,7 @@ from controller_runtime.resources import NAMESPACES, Resource
 from hack.envtest import binaries
 from hack.envtest.control_plane import ControlPlane
 from hack.localcluster.actors.actors import Actors, Parts
+from hack.localcluster.apiserver.objects import AuditEntry
 from hack.localcluster.cloud import AksCloud, CloudIdentity
 from hack.localcluster.durations import Durations
 from hack.localcluster.faults import FaultPlan
@@ -27,23 +27,6 @@ from hack.localcluster.timeline import Timeline
 PARTS = Parts(controllers=False, garbage=False, scheduler=False, node_lifecycle=False)
 SERVICE_ACCOUNTS = Resource("", "v1", "serviceaccounts", "ServiceAccount", namespaced=True)
 TOKEN_LIFETIME_S = 3600
-
-
-@dataclass(frozen=True, slots=True)
-class AuditEntry:
-    """One finished request, with the fields that localcluster's audit entries have. `code` is 0 when the client got no answer."""
-
-    user: str
-    agent: str
-    verb: str
-    group: str
-    resource: str
-    subresource: str
-    namespace: str
-    name: str
-    path: str
-    code: int
-    dry_run: bool
 
 
 class AuditedServer:

@@ -26,26 +26,14 @@ READY = conditions.READY
 
 REASONS = {entry.reason: entry for entry in reasons.REASONS}
 """Cause and cure of each reason of the Machine contract."""
-WAITING = frozenset(
-    {
-        "",
-        reasons.LAUNCH_IN_PROGRESS,
-        reasons.WAITING_FOR_TURN,
-        reasons.CLOUD_BUSY,
-        reasons.CLOUD_THROTTLED,
-        reasons.MACHINE_NOT_LAUNCHED,
-        reasons.NODE_NOT_FOUND,
-        reasons.NODE_NOT_READY,
-        reasons.STARTUP_TAINTS_EXIST,
-        reasons.EPHEMERAL_TAINTS_EXIST,
-        reasons.RESOURCE_NOT_REGISTERED,
-        reasons.DRAINING,
-        reasons.POOL_DELETING,
-        "AwaitingReconciliation",
-        "UnhealthyDependents",
-        "ReconcilingDependents",
-    }
-)
+WAITING = reasons.ON_THE_WAY | {
+    "",
+    reasons.DRAINING,
+    reasons.POOL_DELETING,
+    "AwaitingReconciliation",
+    "UnhealthyDependents",
+    "ReconcilingDependents",
+}
 """Reasons that a node object passes through while nothing is wrong; the last three are Karpenter's."""
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import logging
 import re
-import time
 from dataclasses import dataclass
 from typing import Any
 
@@ -28,7 +27,7 @@ from hack.localcluster.apiserver.errors import (
 )
 from hack.localcluster.apiserver.following import follow, is_followed
 from hack.localcluster.apiserver.negotiation import view_for
-from hack.localcluster.apiserver.objects import Caller
+from hack.localcluster.apiserver.objects import AuditEntry, Caller
 from hack.localcluster.apiserver.openapi import OpenApi
 from hack.localcluster.apiserver.proxying import Backend, forward
 from hack.localcluster.apiserver.rbac import Attributes, Rbac
@@ -52,24 +51,6 @@ _NO_OPENAPI_V2 = "application/com.github.proto-openapi.spec.v2.v1.0+protobuf"
 """An empty document: kubectl asks for it where v3 has no schema, and then says by itself that there is no such kind."""
 _HEALTH = frozenset({"/healthz", "/readyz", "/livez"})
 _POLL_S = 0.01
-
-
-@dataclass(frozen=True, slots=True)
-class AuditEntry:
-    """One request, as it ended. `code` is 0 when the client got no answer; `dry_run`: it was to change nothing."""
-
-    time_s: float
-    user: str
-    agent: str
-    verb: str
-    group: str
-    resource: str
-    subresource: str
-    namespace: str
-    name: str
-    path: str
-    code: int
-    dry_run: bool = False
 
 
 @dataclass(slots=True)
@@ -131,13 +112,11 @@ class Exchange:
         """What is noted about it."""
         route, caller = self.route, self.caller
         if route is None:
-            return AuditEntry(
-                time.time(), caller.user, caller.agent, "get", "", "", "", "", "", self.request.path, code
-            )
+            return AuditEntry(caller.user, caller.agent, "get", "", "", "", "", "", self.request.path, code)
         name = route.name or self.created_name
         place = (route.verb, route.group, route.resource, route.subresource, route.namespace, name)
         dry_run = "dryRun" in self.request.query
-        return AuditEntry(time.time(), caller.user, caller.agent, *place, self.request.path, code, dry_run)
+        return AuditEntry(caller.user, caller.agent, *place, self.request.path, code, dry_run)
 
     async def run(self) -> web.StreamResponse:
         """Answer, with faults."""

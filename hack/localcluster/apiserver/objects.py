@@ -1,4 +1,4 @@
-"""Words that every layer of the server shares: an object as JSON data, who asks, and how a write is to be done."""
+"""Words that every layer of the server shares: an object as JSON data, who asks, how a write is to be done, and how a request ended."""
 
 from __future__ import annotations
 
@@ -32,3 +32,20 @@ class Write:
     dry_run: bool = False
     field_validation: str = "Warn"
     warnings: list[str] = field(default_factory=list)
+
+
+@dataclass(frozen=True, slots=True)
+class AuditEntry:
+    """One request, as it ended. `code` is 0 when the client got no answer; `dry_run`: it was to change nothing."""
+
+    user: str
+    agent: str
+    verb: str
+    group: str
+    resource: str
+    subresource: str
+    namespace: str
+    name: str
+    path: str
+    code: int
+    dry_run: bool = False

@@ -23,8 +23,8 @@ from hack.localcluster.apiserver.auth import Authenticator
 from hack.localcluster.apiserver.behaviour import SYSTEM, TypeBehaviour
 from hack.localcluster.apiserver.builtins import builtin_types
 from hack.localcluster.apiserver.dispatch import Dispatcher
-from hack.localcluster.apiserver.handler import AuditEntry, Handler, Parts
-from hack.localcluster.apiserver.objects import Object, Write
+from hack.localcluster.apiserver.handler import Handler, Parts
+from hack.localcluster.apiserver.objects import AuditEntry, Object, Write
 from hack.localcluster.apiserver.podlogs import ContainerLogs
 from hack.localcluster.apiserver.proxying import Backend
 from hack.localcluster.apiserver.rbac import GROUP as RBAC_GROUP

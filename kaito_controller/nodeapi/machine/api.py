@@ -26,21 +26,7 @@ from kaito_controller.nodeapi.vocabulary import (
     is_true,
 )
 
-WAITING = frozenset(
-    {
-        reasons.LAUNCH_IN_PROGRESS,
-        reasons.WAITING_FOR_TURN,
-        reasons.MACHINE_NOT_LAUNCHED,
-        reasons.NODE_NOT_FOUND,
-        reasons.NODE_NOT_READY,
-        reasons.STARTUP_TAINTS_EXIST,
-        reasons.EPHEMERAL_TAINTS_EXIST,
-        reasons.RESOURCE_NOT_REGISTERED,
-        reasons.CLOUD_BUSY,
-        reasons.CLOUD_THROTTLED,
-        "",
-    }
-)
+WAITING = reasons.ON_THE_WAY | {""}
 TERMINAL = frozenset({reasons.INSTANCE_TYPE_NOT_OFFERED, reasons.INVALID_MACHINE, reasons.POOL_NAME_TAKEN})
 REASONS = Reasons(
     known=frozenset(entry.reason for entry in reasons.REASONS),

@@ -27,19 +27,7 @@ _KARPENTER_WAITS = {
         "UnhealthyDependents",
     ),
 }
-_WAITING = frozenset(
-    {
-        "",
-        *_KARPENTER_WAITS,
-        *_theirs(
-            reasons.LAUNCH_IN_PROGRESS,
-            reasons.WAITING_FOR_TURN,
-            reasons.MACHINE_NOT_LAUNCHED,
-            reasons.CLOUD_BUSY,
-            reasons.CLOUD_THROTTLED,
-        ),
-    }
-)
+_WAITING = frozenset({"", *_KARPENTER_WAITS, *_theirs(*reasons.ON_THE_WAY)})
 _UNAVAILABLE = frozenset(
     {
         *_theirs(*UNAVAILABLE),

@@ -11,7 +11,7 @@ from test.faults.gpu_provisioner.world import World
 
 
 @pytest.fixture(autouse=True)
-def _quiet() -> Iterator[None]:
+def quiet() -> Iterator[None]:
     before = structlog.get_config()
     structlog.configure(processors=[_drop])
     yield
@@ -23,7 +23,7 @@ def _drop(*_: object) -> None:
 
 
 @pytest.fixture(autouse=True)
-def _every_rule_held_at_every_write() -> Iterator[None]:
+def every_rule_held_at_every_write() -> Iterator[None]:
     World.made.clear()
     yield
     assert [violation for world in World.made for violation in world.violations] == []

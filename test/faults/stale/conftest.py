@@ -1,29 +1,5 @@
-"""Thousands of looks happen here; their log lines would only cost time."""
+"""The same holds here as for the provisioner's other worlds."""
 
-from __future__ import annotations
+from test.faults.gpu_provisioner.conftest import every_rule_held_at_every_write, quiet
 
-from collections.abc import Iterator
-
-import pytest
-import structlog
-
-from test.faults.gpu_provisioner.world import World
-
-
-@pytest.fixture(autouse=True)
-def _quiet() -> Iterator[None]:
-    before = structlog.get_config()
-    structlog.configure(processors=[_drop])
-    yield
-    structlog.configure(**before)
-
-
-def _drop(*_: object) -> None:
-    raise structlog.DropEvent
-
-
-@pytest.fixture(autouse=True)
-def _every_rule_held_at_every_write() -> Iterator[None]:
-    World.made.clear()
-    yield
-    assert [violation for world in World.made for violation in world.violations] == []
+__all__ = ["every_rule_held_at_every_write", "quiet"]
