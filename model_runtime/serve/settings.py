@@ -99,7 +99,7 @@ class ServeSettings(BaseModel):
     )
     drain_timeout_s: float = Field(25.0, ge=0, description="After SIGTERM, time for running requests to end.")
     stall_timeout_s: float = Field(
-        120.0, gt=0, description="Requests are running and no token came for so long: /health says 503."
+        120.0, gt=0, description="Transformers: requests are running and no token came for so long: /health says 503."
     )
     cache_blocks: int = Field(
         0,
