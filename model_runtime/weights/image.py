@@ -23,9 +23,9 @@ def fetch(text: str, target: Path, progress: Progress) -> Path:
     artifact = registry.artifact()
     folder = target / artifact.digest.replace(":", "-")
     if not (folder / COMPLETE).is_file():
-        with progress.watching(target, artifact.size):
+        with progress.watching(folder, artifact.size):
             for layer in artifact.layers:
-                unpack(registry, layer, folder, target)
+                unpack(registry, layer, folder, folder)
         (folder / COMPLETE).write_text(artifact.digest)
     log.info("weights: %s is %s", text, artifact.digest)
     return _model_folder(text, folder)

@@ -19,6 +19,8 @@ import pytest
 from model_runtime.adapters.pull import pull
 from model_runtime.contract import ADAPTER_FILES
 from model_runtime.errors import UserError
+from model_runtime.weights import image
+from model_runtime.weights.progress import MIB, Progress
 
 TAR = "application/vnd.oci.image.layer.v1.tar"
 MACHINE = {"x86_64": "amd64", "aarch64": "arm64"}.get(os.uname().machine, os.uname().machine)
@@ -203,3 +205,15 @@ def test_links_are_not_made_and_not_written_through(store: Store, tmp_path: Path
 def test_files_can_be_read_by_the_next_containers_user(store: Store, tmp_path: Path) -> None:
     pull(store.put(layer(ADAPTER)), tmp_path / "out")
     assert {path.stat().st_mode & 0o777 for path in (tmp_path / "out").iterdir()} == {0o644}
+
+
+def test_an_artifacts_progress_is_its_own_and_it_is_pulled_once(store: Store, tmp_path: Path) -> None:
+    (tmp_path / "weights").mkdir()
+    (tmp_path / "weights" / "another-model.safetensors").write_bytes(bytes(MIB))
+    seen: list[float] = []
+    text = f"oci://{store.put(layer({'m/config.json': b'{}', 'm/model.safetensors': bytes(1000)}))}"
+    for _ in range(2):
+        folder = image.fetch(text, tmp_path / "weights", Progress(seen.append, seen.append))
+        assert sorted(path.name for path in folder.iterdir()) == ["config.json", "model.safetensors"]
+    assert (seen[0], seen[-1]) == (sum(map(len, store.blobs.values())), 1002)
+    assert len([path for path, _, _ in store.asked if "/blobs/" in path]) == 1

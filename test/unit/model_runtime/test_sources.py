@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,10 @@ import pytest
 from model_runtime.adapters.found import find
 from model_runtime.errors import UserError
 from model_runtime.serve.settings import parse
+from model_runtime.weights import progress
+from model_runtime.weights.progress import MIB, Progress
 from model_runtime.weights.source import Source, parse_source
+from test.support.processes import wait_until
 
 
 @pytest.mark.parametrize(
@@ -35,6 +39,22 @@ from model_runtime.weights.source import Source, parse_source
 def test_the_place_and_the_name_that_follows_from_it(flags: list[str], source: Source, name: str) -> None:
     found = parse_source(parse(flags, {}).settings)
     assert (found, found.model_name) == (source, name)
+
+
+def test_progress_is_in_the_log_and_the_gauges_while_files_come(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(progress, "PERIOD_S", 0.001)
+    totals: list[float] = []
+    fetched: list[float] = []
+    with caplog.at_level(logging.INFO), Progress(totals.append, fetched.append).watching(tmp_path, 40 * MIB):
+        for number in range(3):
+            (tmp_path / f"{number}.safetensors").write_bytes(bytes(10 * MIB))
+            wait_until(lambda size=10 * MIB * (number + 1): size in fetched, 20, "the size to be seen")
+    assert totals == [40 * MIB]
+    assert fetched[-1] == 30 * MIB
+    assert {f"weights: {mib} of 40 MiB" for mib in (10, 20, 30)} <= set(caplog.messages)
+    assert len(caplog.messages) <= progress.LINES + 1
 
 
 def adapter(root: Path, name: str, **more: Any) -> None:
