@@ -12,7 +12,7 @@ from kaito_controller.catalog.model import InstanceType
 from kaito_controller.catalog.offer import InstanceOffer, Shortage, is_known, shortage
 from kaito_controller.catalog.units import count_of
 from kaito_controller.cli.ages import duration
-from kaito_controller.cli.durations import LABELS, Expected, expected
+from kaito_controller.cli.phase_durations import LABELS, Expected, expected
 
 PUBLISHED_SOURCE = "published for a 27B model on one A100 node of AKS"
 

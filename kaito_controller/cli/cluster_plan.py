@@ -13,8 +13,8 @@ from kaito_controller.catalog.offer import CONFIG_MAP, KEY, InstanceOffer, read_
 from kaito_controller.catalog.runtime_image import with_runtime_image
 from kaito_controller.cli.circumstances import Circumstances
 from kaito_controller.cli.cluster import Cluster
-from kaito_controller.cli.durations import expected
 from kaito_controller.cli.operators import CATALOGUE, NAMESPACES, controller_metrics
+from kaito_controller.cli.phase_durations import expected
 
 _IMAGE_FLAG = "--model-runtime-image="
 

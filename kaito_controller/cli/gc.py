@@ -56,7 +56,7 @@ def command(namespace: str, kube_context: str, kubeconfig: str, output: Output) 
     if output != "table":
         shown = [{"kind": x.kind, "name": x.name, "removedBy": x.by, "why": x.why} for x in found]
         return code, to_text({"leftovers": shown, "notSeen": [BLIND, *cluster.gaps]}, output)
-    from kaito_controller.cli.pages import gc_page
+    from kaito_controller.cli.top_page import gc_page
 
     return code, gc_page(found, [BLIND, *(f"{gap}." for gap in cluster.gaps)])
 

@@ -25,7 +25,7 @@ def command(word: str, output: Output) -> tuple[int, str]:
             f"{quote(word)}: no model has it in name, family, repository or licence; leave it out to see all"
         )
     if output == "table":
-        from kaito_controller.cli.page import models_page  # rich takes longer to import than JSON to write
+        from kaito_controller.cli.plan_page import models_page  # rich takes longer to import than JSON to write
 
         return 0, models_page(found)
     return 0, to_text(models_document(found), output)

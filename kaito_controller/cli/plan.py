@@ -107,7 +107,7 @@ def command(
     _check_context(asked, context)
     choices = all_choices(asked, narrowed, catalog)
     if output == "table":
-        from kaito_controller.cli.page import plan_page  # rich takes longer to import than JSON to write
+        from kaito_controller.cli.plan_page import plan_page  # rich takes longer to import than JSON to write
 
         text = plan_page(asked, narrowed, choices, known, everything=everything)
     else:

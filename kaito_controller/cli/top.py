@@ -71,7 +71,7 @@ def command(
     code = 0 if loads else 1
     if output != "table":
         return code, to_text({"pods": [load.to_document() for load in loads], "notRead": cluster.gaps}, output)
-    from kaito_controller.cli.pages import top_page
+    from kaito_controller.cli.top_page import top_page
 
     return code, top_page(loads, cluster.namespace, cluster.gaps)
 

@@ -34,7 +34,7 @@ from kaito_controller.api.reasons import Severity
 from kaito_controller.workspace.act.actions import Action, Delete, ReleaseNode, ordered
 from kaito_controller.workspace.act.api_rejections import REFUSED_RETRY_S, retry_s
 from kaito_controller.workspace.act.apply import Applier, Outcome
-from kaito_controller.workspace.act.moments import Moments
+from kaito_controller.workspace.act.cooldown import Cooldown
 from kaito_controller.workspace.act.rehearsal import Rehearsals
 from kaito_controller.workspace.conditions.status import (
     ConditionChange,
@@ -97,8 +97,8 @@ class WorkspaceReconciler:
         self._clock = clock
         self._applier = Applier(client, clock)
         self._rehearsals = Rehearsals(client, clock)
-        self._told = Moments(clock, MOMENT_S)
-        self._emptied = Moments(clock, LEAVING_S)
+        self._told = Cooldown(clock, MOMENT_S)
+        self._emptied = Cooldown(clock, LEAVING_S)
         self._rejections: dict[str, ApiRejection] = {}
         self._uids: dict[Request, str] = {}
         """Of whom something is remembered; one worker at a time handles a name."""

@@ -9,7 +9,7 @@ from test.support.remembered import grown, tables
 
 pytestmark = pytest.mark.faults
 
-SWEPT_LATER = {"DelayingQueue._heap", "Moments._since"}
+SWEPT_LATER = {"DelayingQueue._heap", "Cooldown._since"}
 """Entries whose time has not come are swept out when they outnumber the living, which tests of the queue and of the moments show."""
 
 

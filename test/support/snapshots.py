@@ -12,8 +12,8 @@ from kaito_controller.api.types import Workspace
 from kaito_controller.catalog.loader import load_catalog
 from kaito_controller.workloads.context import WorkloadContext
 from kaito_controller.workspace.conditions.status import conditions_of
+from kaito_controller.workspace.decide.candidates import choose, doubts
 from kaito_controller.workspace.decide.decision import Decision, decide
-from kaito_controller.workspace.decide.ladder import choose, doubts
 from kaito_controller.workspace.decide.preflight import examine
 from kaito_controller.workspace.state.candidates import Candidate
 from kaito_controller.workspace.state.naming import machine_name

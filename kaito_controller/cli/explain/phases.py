@@ -14,8 +14,8 @@ from controller_runtime.conditions import get_condition
 from controller_runtime.resources import name_of
 from controller_runtime.untrusted import entries, mapping, moment
 from kaito_controller.api.conditions import INFERENCE_READY, RESOURCE_READY
-from kaito_controller.cli.durations import LABELS, Expected
 from kaito_controller.cli.explain.gathered import Gathered
+from kaito_controller.cli.phase_durations import LABELS, Expected
 from kaito_controller.cli.progress import counted
 
 _MOST_BY_TIME = 0.95

@@ -14,12 +14,12 @@ from rich.text import Text
 from controller_runtime.clock import rfc3339
 from kaito_controller.cli.ages import age
 from kaito_controller.cli.cluster import Cluster
-from kaito_controller.cli.durations import Expected, expected
 from kaito_controller.cli.explain.explanation import Explanation, explain
 from kaito_controller.cli.explain.gathered import Gathered
 from kaito_controller.cli.explain.page import explain_page
 from kaito_controller.cli.explain.phases import Phase, phases
 from kaito_controller.cli.operators import controller_metrics
+from kaito_controller.cli.phase_durations import Expected, expected
 from kaito_controller.cli.terminal import console
 
 _BAR = 24

@@ -57,8 +57,8 @@ from kaito_controller.workspace.act.api_rejections import (
     rejection_of,
     taken,
 )
+from kaito_controller.workspace.act.cooldown import Cooldown
 from kaito_controller.workspace.act.drift_backoff import DriftBackoff
-from kaito_controller.workspace.act.moments import Moments
 from kaito_controller.workspace.act.node_marks import NodeMarks
 from kaito_controller.workspace.state import naming
 from kaito_controller.workspace.state.machines import owner_key
@@ -93,7 +93,7 @@ class Applier:
         self._clock = clock
         self._marks = NodeMarks(client)
         self._drift_backoff = DriftBackoff(clock)
-        self._deletions = Moments(clock, PATIENCE_S)
+        self._deletions = Cooldown(clock, PATIENCE_S)
 
     def forget(self, workspace_uid: str) -> None:
         """The Workspace is gone."""

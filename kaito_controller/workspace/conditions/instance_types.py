@@ -6,7 +6,7 @@ Nothing is said where a Workspace names only one.
 from __future__ import annotations
 
 from kaito_controller.api import reasons
-from kaito_controller.workspace.decide.ladder import DEFERRED, LadderStep, following
+from kaito_controller.workspace.decide.candidates import DEFERRED, LadderStep, following
 from kaito_controller.workspace.state.candidates import LISTED, QUOTED, Passed
 from kaito_controller.workspace.state.records import shorten
 from kaito_controller.workspace.state.snapshot import MachineView, Snapshot, Verdict

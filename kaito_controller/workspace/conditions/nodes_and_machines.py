@@ -19,7 +19,7 @@ from kaito_controller.catalog.offer import Shortage
 from kaito_controller.nodeapi import api_of
 from kaito_controller.workspace.conditions.instance_types import last_one, moving, stepped, told_of_types
 from kaito_controller.workspace.decide.attempts import Waiting
-from kaito_controller.workspace.decide.ladder import is_passed
+from kaito_controller.workspace.decide.candidates import is_passed
 from kaito_controller.workspace.decide.nodes import Assignment
 from kaito_controller.workspace.state import naming
 from kaito_controller.workspace.state.machines import SPOT_EVICTED, is_unavailable, reasons_of

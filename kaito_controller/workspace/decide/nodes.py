@@ -25,8 +25,8 @@ from kaito_controller.workspace.decide.attempts import (
     removable,
     sightings,
 )
+from kaito_controller.workspace.decide.candidates import LadderStep, after_failures, step
 from kaito_controller.workspace.decide.eligibility import is_wanted_type, obstacle, passed_over
-from kaito_controller.workspace.decide.ladder import LadderStep, after_failures, step
 from kaito_controller.workspace.state.candidates import Passed
 from kaito_controller.workspace.state.caps import Excess, excess
 from kaito_controller.workspace.state.machines import Order, orders_spot

@@ -10,8 +10,8 @@ from __future__ import annotations
 from controller_runtime.resources import Object, is_deleting, name_of, uid_of
 from kaito_controller.workloads import UpdateDecision, compare, rescaled
 from kaito_controller.workspace.act.actions import Action, ClaimNodes, Create, Delete, ReleaseNode, Remember, Replace
+from kaito_controller.workspace.decide.candidates import former
 from kaito_controller.workspace.decide.decision import RUNNERS, Decision, intent_of, runner
-from kaito_controller.workspace.decide.ladder import former
 from kaito_controller.workspace.state.candidates import Passed
 from kaito_controller.workspace.state.machines import build_machine
 from kaito_controller.workspace.state.records import Record, write_record

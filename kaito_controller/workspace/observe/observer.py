@@ -20,8 +20,8 @@ from kaito_controller.nodeapi import KINDS
 from kaito_controller.nodeapi.port import NodeTerms
 from kaito_controller.workloads.context import PodSettings, WorkloadContext
 from kaito_controller.workspace.act.actions import Action, Delete
+from kaito_controller.workspace.decide.candidates import CurrentCandidate, choose, doubts
 from kaito_controller.workspace.decide.deletion import Remains
-from kaito_controller.workspace.decide.ladder import CurrentCandidate, choose, doubts
 from kaito_controller.workspace.decide.preflight import ResolvedWorkspace, examine
 from kaito_controller.workspace.observe.caches import (
     BY_OWNER,

@@ -1,7 +1,7 @@
 """What a node may be ordered as: the list of candidates of one Workspace, and those of it that could not be had. Pure.
 
 A candidate is an instance type and a capacity type. A Workspace that names one instance type has one candidate;
-`resource.instanceTypes` is a list of several, in order. Which of them is taken is decided in `decide/ladder`; here is what one looks like,
+`resource.instanceTypes` is a list of several, in order. `decide/candidates` decides which of them is taken; here is what one looks like,
 in an order and on record.
 """
 

@@ -18,7 +18,6 @@ from controller_runtime.resources import name_of
 from kaito_controller.api.reasons import REASONS, Severity
 from kaito_controller.cli.__main__ import main
 from kaito_controller.cli.ages import duration
-from kaito_controller.cli.durations import PUBLISHED, expected
 from kaito_controller.cli.explain.command import looks
 from kaito_controller.cli.explain.explanation import explain
 from kaito_controller.cli.explain.gathered import Gathered, gather
@@ -26,6 +25,7 @@ from kaito_controller.cli.explain.moves import YOURS, command_of, move_of
 from kaito_controller.cli.explain.page import explain_page
 from kaito_controller.cli.explain.phases import phases
 from kaito_controller.cli.explain.watch import change_line, follow
+from kaito_controller.cli.phase_durations import PUBLISHED, expected
 from test.support.fake_clock import FakeClock
 from test.unit.kaito_controller.cli.explained import DERIVED, GOLDEN, NAMES, answer, record
 from test.unit.kaito_controller.cli.record import SCENES

@@ -23,11 +23,11 @@ from kaito_controller.cli.circumstances import Circumstances, quota_text, times_
 from kaito_controller.cli.cluster import Cluster
 from kaito_controller.cli.cluster_plan import catalogue_of, circumstances_of
 from kaito_controller.cli.document import plan_document
-from kaito_controller.cli.durations import expected
 from kaito_controller.cli.gc import leftovers
-from kaito_controller.cli.page import plan_page
-from kaito_controller.cli.pages import gc_page, top_page
+from kaito_controller.cli.phase_durations import expected
+from kaito_controller.cli.plan_page import plan_page
 from kaito_controller.cli.top import Load, measure
+from kaito_controller.cli.top_page import gc_page, top_page
 from test.support.fake_clock import FakeClock
 from test.unit.kaito_controller.cli.shelf import Shelf
 from test.unit.kaito_controller.cli.test_doctor import Objects, Surgery, made

@@ -1,7 +1,7 @@
 """A model check of the order of instance types: every answer of the cloud for every type, one or two nodes, every single action lost.
 
 Whatever the cloud answers, the first type that can be had is taken, no type after it is ordered, rounds are bounded, and in the end there
-is nothing left to do. Single decisions are in `test/unit/kaito_controller/workspace/test_ladder.py`.
+is nothing left to do. Single decisions are in `test/unit/kaito_controller/workspace/test_candidates.py`.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What was done a moment ago, so that it is not done again before anything can have changed.
+"""A cooldown for what was done a moment ago, so that it is not done again before anything can have changed.
 
 It saves requests only: all of it may be lost at any moment, and what is forgotten is done once more.
 """
@@ -11,7 +11,7 @@ FEW = 64
 """Up to so many entries, nobody looks for those that are over."""
 
 
-class Moments:
+class Cooldown:
     """By any key. Safe to use from many workers: each step on the table is one that the interpreter does whole."""
 
     def __init__(self, clock: Clock, lasting_s: float) -> None:
@@ -29,7 +29,7 @@ class Moments:
             self._look_at = max(FEW, 2 * len(self._since))
 
     def left_s(self, key: str) -> float:
-        """Seconds until the moment is over, 0 when it is."""
+        """Seconds until it is over, 0 when it is."""
         since = self._since.get(key)
         return 0.0 if since is None else max(0.0, since + self._lasting_s - self._clock.monotonic())
 
