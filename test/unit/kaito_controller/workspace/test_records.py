@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
@@ -165,7 +166,8 @@ def test_hostile_record_is_planned_and_shown_within_the_bounds(case: str) -> Non
 def assert_harmless(raw: Object) -> None:
     """The whole pure part, a day later: it ends, and what it would write is bounded and can be sent."""
     failing = machine(0, 0, MachinePhase.FAILED, reason="R", message="m")
-    for seen in (look(raw), look(raw, after_s=86_400.0), look(raw, machines=(failing,))):
+    first = look(raw)
+    for seen in (first, replace(first, now=first.now + timedelta(days=1)), replace(first, machines=(failing,))):
         decision = decide(seen)
         for action in plan(seen, decision):
             assert not isinstance(action, Delete) or action.uid
