@@ -50,7 +50,7 @@ def loaded(prog: str, row: SettingRow, text: str, *, as_flag: bool) -> Any:
         return error
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=400)
 @given(place=st.sampled_from(ROWS), text=st.one_of(st.sampled_from(WORDS), st.text(max_size=40)), as_flag=st.booleans())
 @example(place=next(r for r in ROWS if r[1].field == "machine_timeout_s"), text="inf", as_flag=True)
 @example(place=next(r for r in ROWS if r[1].field == "time_scale"), text="1e-320", as_flag=True)

@@ -248,7 +248,7 @@ class CacheEqualsServer(RuleBasedStateMachine):
         self.highest = version
 
 
-CacheEqualsServer.TestCase.settings = settings(max_examples=60, stateful_step_count=20, deadline=None)
+CacheEqualsServer.TestCase.settings = settings(max_examples=60, stateful_step_count=20)
 TestCacheEqualsServer = CacheEqualsServer.TestCase
 
 

@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from controller_runtime.clock import rfc3339
@@ -90,7 +90,6 @@ def test_later_never_passes_the_last_moment(seconds: float) -> None:
     assert LATEST + timedelta(days=3650) > LATEST, "durations can be added to whatever is read"
 
 
-@settings(deadline=None)
 @given(value=ANYTHING)
 def test_every_reader_takes_anything(value: Any) -> None:
     assert 0 <= integer(value, most=7) <= 7

@@ -133,5 +133,5 @@ class QueueAgainstModel(RuleBasedStateMachine):
         assert set(self.queue.held()) == set(self.model.held)
 
 
-QueueAgainstModel.TestCase.settings = settings(max_examples=150, stateful_step_count=40, deadline=None)
+QueueAgainstModel.TestCase.settings = settings(max_examples=150, stateful_step_count=40)
 TestQueueAgainstModel = QueueAgainstModel.TestCase

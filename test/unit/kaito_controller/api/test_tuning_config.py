@@ -124,7 +124,7 @@ def test_an_output_folder_in_its_place_is_taken(path: str | None, resolved: str)
     assert config.output_dir == resolved
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(st.text(max_size=200), st.sampled_from(["lora", "qlora", ""]))
 def test_no_text_crashes_it(text: str, method: str) -> None:
     assert all(len(message) <= 1000 for message in problems({KEY: f"training_config:\n  {text}"}, method))

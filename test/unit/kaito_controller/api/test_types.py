@@ -132,13 +132,13 @@ def test_nothing_crashes_when_any_one_node_is_anything(name: str) -> None:
             _judge(obj)
 
 
-@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=150, suppress_health_check=[HealthCheck.too_slow])
 @given(JSON)
 def test_nothing_crashes_on_any_json_at_all(obj: Any) -> None:
     _judge(obj)
 
 
-@settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=100, suppress_health_check=[HealthCheck.too_slow])
 @given(JSON, st.sampled_from(["metadata", "resource", "inference", "tuning", "status"]))
 def test_nothing_crashes_when_a_whole_part_is_any_json(value: Any, part: str) -> None:
     _judge(good("inference") | {part: value})

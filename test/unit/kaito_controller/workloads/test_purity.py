@@ -74,7 +74,6 @@ def test_building_twice_gives_the_same_bytes_and_leaves_the_input_alone(name: st
     assert ctx.workspace.to_object() == before
 
 
-@settings(deadline=None)
 @given(st.data())
 def test_building_for_other_workspaces_in_between_changes_nothing(data: st.DataObject) -> None:
     names = data.draw(st.lists(st.sampled_from(sorted(CASES)), min_size=2, max_size=6))
@@ -115,7 +114,7 @@ def test_a_distributed_run_does_not_change_the_flags_of_a_later_single_node_one(
     assert "localhost" in before
 
 
-@settings(deadline=None, max_examples=15)
+@settings(max_examples=15)
 @given(name=stateful_name, namespace=label, count=st.integers(1, 3), adapters=st.lists(label, max_size=10, unique=True))
 def test_names_are_valid_and_unique_for_any_valid_workspace(
     name: str, namespace: str, count: int, adapters: list[str]
@@ -167,7 +166,7 @@ MARK = "Zq7"
 """Marks text of a user, so that it can be found again."""
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(text=st.one_of(any_text, nasty))
 def test_text_of_users_ends_up_only_in_arguments_values_images_and_names_of_secrets(text: str) -> None:
     marked = MARK + text
@@ -204,7 +203,7 @@ def assert_is_a_place_for_user_text(obj: dict[str, Any], path: tuple[Any, ...], 
     assert field in {"image", "value", "secretName"} or ("imagePullSecrets" in path and field == "name")
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(text=st.one_of(any_text, nasty))
 def test_no_container_starts_a_shell(text: str) -> None:
     for ctx in contexts_full_of(text):
@@ -236,7 +235,7 @@ open_fields = (
 )
 
 
-@settings(deadline=None, max_examples=100)
+@settings(max_examples=100)
 @given(
     st.dictionaries(st.sampled_from(open_fields), any_json, max_size=3), st.dictionaries(fields, any_json, max_size=3)
 )

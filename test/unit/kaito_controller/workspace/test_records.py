@@ -8,7 +8,7 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from controller_runtime.resources import Object
@@ -201,13 +201,11 @@ RECORDS = st.fixed_dictionaries(
 )
 
 
-@settings(deadline=None)
 @given(record=RECORDS)
 def test_no_record_raises(record: dict[str, Any]) -> None:
     assert_harmless(stored(record))
 
 
-@settings(deadline=None)
 @given(
     attempts=st.one_of(
         st.text(max_size=30), st.dictionaries(st.text("0123456789-e.", max_size=3), ENTRY).map(json.dumps)
