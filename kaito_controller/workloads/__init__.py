@@ -26,7 +26,7 @@ from kaito_controller.workloads.services import (
     build_service,
     is_distributed,
 )
-from kaito_controller.workloads.template import build_template_deployment
+from kaito_controller.workloads.template import build_template_deployment, gpus_of
 from kaito_controller.workloads.tuning import (
     Steps,
     build_push_job,
@@ -65,6 +65,7 @@ __all__ = [
     "build_tuning_job",
     "build_workload",
     "compare",
+    "gpus_of",
     "intent_hash",
     "is_bound_to_ordered",
     "is_distributed",

@@ -6,18 +6,25 @@ Merged in: the pin to the chosen nodes, GPU tolerations, the labels that the Ser
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from copy import deepcopy
 from math import ceil
+from typing import Any
 
 from controller_runtime.resources import Object
+from controller_runtime.untrusted import entries, integer, mapping
+from kaito_controller.api.schema import MAX_CONTAINERS
 from kaito_controller.api.types import InferenceSpec
 from kaito_controller.workloads import adapters, security
-from kaito_controller.workloads.containers import keep_last_words, pull_secrets
+from kaito_controller.workloads.containers import GPU, keep_last_words, pull_secrets
 from kaito_controller.workloads.context import WorkloadContext
 from kaito_controller.workloads.inference import affinity, rollout, served, workload_spec
 from kaito_controller.workloads.metadata import object_labels
 from kaito_controller.workloads.policy import TemplateRefusedError, violations
 from kaito_controller.workloads.scheduling import tolerations
+
+MOST_GPUS = 1000
+"""More than any node has."""
 
 
 def build_template_deployment(ctx: WorkloadContext) -> Object:
@@ -30,6 +37,18 @@ def build_template_deployment(ctx: WorkloadContext) -> Object:
         raise TemplateRefusedError(found)
     made = workload_spec(ctx, _merged(ctx, inference, template))
     return served(ctx, "Deployment", {**made, **rollout(ceil(ctx.settings.template_readiness_s))})
+
+
+def gpus_of(template: Mapping[str, Any]) -> int:
+    """GPUs (`nvidia.com/gpu`) that one pod of a template asks for: those of all containers together, and no fewer than each of the
+    containers that run before them; 0 when it asks for none."""
+    spec = mapping(template.get("spec"))
+    together = sum(_asked(container) for container in entries(spec.get("containers"), MAX_CONTAINERS))
+    return max([together, *(_asked(container) for container in entries(spec.get("initContainers"), MAX_CONTAINERS))])
+
+
+def _asked(container: Mapping[str, Any]) -> int:
+    return integer(mapping(mapping(container.get("resources")).get("limits")).get(GPU), most=MOST_GPUS)
 
 
 def _merged(ctx: WorkloadContext, inference: InferenceSpec, template: Object) -> Object:

@@ -30,6 +30,7 @@ from kaito_controller.catalog.sizing import (
 )
 from kaito_controller.workloads import (
     TemplatePolicy,
+    gpus_of,
     output_dir_violation,
     token_violations,
     violations,
@@ -104,6 +105,7 @@ def examine(
     kept = running and settings is None
     preflight = None if kept else misfit(fit) or asked.spread(plan)
     wanted, preflight = _not_held_against(wanted, preflight, workspace, preset)
+    wanted = replace(wanted, unorderable=wanted.unorderable or _too_small(workspace, asked.known_type))
     preflight = unread or (preflight if running else _unfit_entry(asked)) or preflight
     preflight = preflight or _broken(workspace, catalog, preset, pods.template_policy, running=running)
     found: Mapping[str, Any] = {}
@@ -178,6 +180,17 @@ def _not_held_against(
     if preflight is None or not wanted.is_default_type or not depends_on_type(workspace, preset):
         return wanted, preflight
     return replace(wanted, unorderable=wanted.unorderable or preflight.message), None
+
+
+def _too_small(workspace: Workspace, known: InstanceType | None) -> str:
+    """Why no pod of a template could run on such a node; nodes that exist are left to the scheduler. "" when one could."""
+    if known is None or workspace.inference is None or workspace.inference.template is None:
+        return ""
+    asked = gpus_of(workspace.inference.template.to_object())
+    offered = known.gpus if known.accelerator == "nvidia" else 0
+    if asked <= offered:
+        return ""
+    return f"the pod template asks for {asked} nvidia.com/gpu, and {known.name} has {offered}; use an instance type with {asked} or more."
 
 
 def _needs(workspace: Workspace, preset: Preset | None) -> ModelRequirements | None:

@@ -198,6 +198,47 @@ def test_no_machine_of_the_default_type_is_ordered_for_a_model_that_it_does_not_
     assert f"Preferred node small is not used: it does not hold the model: {SMALL_TYPE.misfit}." in told.message
 
 
+def template(*gpus: object, before: object = 0) -> dict[str, Any]:
+    """A pod whose containers ask for so many GPUs, after one that asks for `before`."""
+    main, first = (
+        [{"name": f"c{i}", "resources": {"limits": {"nvidia.com/gpu": n}}} for i, n in enumerate(found)]
+        for found in (gpus, (before,))
+    )
+    return {"inference": {"template": {"spec": {"containers": main, "initContainers": first}}}}
+
+
+@pytest.mark.parametrize("asks", [template("2"), template(1, "1"), template(1, before=2)])
+def test_no_node_is_ordered_that_is_too_small_for_the_pod_template(asks: dict[str, Any]) -> None:
+    raw = raw_workspace(**asks)
+    raw["resource"]["instanceType"] = "Standard_NC24ads_A100_v4"
+    world = snapshot(raw)
+
+    decided = assign(world, wants_nodes=True)
+    told = machine_verdict(world, decided)
+
+    assert decided.order == ()
+    assert told.reason is reasons.MODEL_DOES_NOT_FIT
+    assert (
+        "the pod template asks for 2 nvidia.com/gpu, and Standard_NC24ads_A100_v4 has 1; use an instance type with 2 or more."
+        in told.message
+    )
+
+
+@pytest.mark.parametrize("asks", [template("2"), template(None), template(0), template("x", "1")])
+def test_a_pod_template_that_fits_its_type_is_ordered_for(asks: dict[str, Any]) -> None:
+    raw = raw_workspace(**asks)
+    raw["resource"]["instanceType"] = "Standard_NC48ads_A100_v4"
+
+    assert len(assign(snapshot(raw), wants_nodes=True).order) == 1
+
+
+def test_a_node_that_exists_is_left_to_the_scheduler_whatever_the_template_asks_for() -> None:
+    brought = node("big", gpus=4)
+    world = snapshot(raw_workspace(preferred=("big",), **template("4")), nodes=nodes(brought))
+
+    assert [n.name for n in assign(world, wants_nodes=True).nodes] == ["big"]
+
+
 def test_a_type_that_the_author_named_is_held_against_them() -> None:
     world = snapshot(raw_workspace(**BIG))
 

@@ -7,6 +7,7 @@ from datetime import timedelta
 import pytest
 
 from kaito_controller.workspace.act.actions import Remember
+from kaito_controller.workspace.conditions.nodes_and_machines import machine_verdict
 from kaito_controller.workspace.decide.attempts import is_lost
 from kaito_controller.workspace.decide.decision import decide
 from kaito_controller.workspace.decide.nodes import assign
@@ -50,6 +51,20 @@ def test_cordoned_unready_or_differently_labelled_nodes_are_not_taken() -> None:
     )
 
     assert assign(snapshot(nodes=world), wants_nodes=True).names == ()
+
+
+def test_node_that_is_not_ready_any_more_is_told_in_the_words_of_its_kubelet() -> None:
+    away = machine(0, 0, MachinePhase.DEGRADED, reason="NodeNotReady", message="Node status is NotReady")
+    silent, told = (
+        machine_verdict(world, assign(world, wants_nodes=True)).message
+        for world in (
+            snapshot(nodes=nodes(made_node(ready=False, message=said)), machines=(away,))
+            for said in ("", "container runtime is down")
+        )
+    )
+
+    assert "with node node-0 is no longer Ready: container runtime is down. Since " in told
+    assert "with node node-0 is no longer Ready: NodeNotReady Node status is NotReady. Since " in silent
 
 
 def test_without_a_machine_api_half_of_the_nodes_are_not_claimed() -> None:
