@@ -103,8 +103,6 @@ class Reasons:
     """All that are documented."""
     waiting: frozenset[str]
     """A healthy order passes through these; "" is one."""
-    invalid: frozenset[str]
-    """What was asked for cannot be had from anybody, such as a label that the cloud does not take."""
     terminal: frozenset[str]
     """The provisioner has given up on this order; waiting for it would only cost time."""
     maintenance: frozenset[str]
@@ -113,6 +111,8 @@ class Reasons:
     """Say what happened and not why; all others quote the cloud or the provisioner."""
     unavailable: frozenset[str]
     """Nothing is wrong with the order but its instance type or capacity type: another one may be had (quota, capacity, not offered)."""
+    invalid: frozenset[str] = frozenset()
+    """What was asked for cannot be had from anybody, such as a label that the cloud does not take."""
     unsorted: frozenset[str] = frozenset({LAUNCH_FAILED})
     """Quote an error that the provisioner did not sort; it means the same where the message holds one of `UNAVAILABLE_CODES`."""
 
