@@ -9,11 +9,12 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+import torch
 from safetensors import safe_open
 from transformers import AutoTokenizer
 
-from model_runtime.tune.base import load_tokenizer
-from model_runtime.tune.config import ModelSection
+from model_runtime.tune.base import load_model, load_tokenizer
+from model_runtime.tune.config import ModelSection, parse_config
 from test.model.tune.lessons import (
     ANSWER,
     CHAT_ROWS,
@@ -165,6 +166,20 @@ def test_a_missing_padding_token_becomes_the_end_token(weights: Callable[[str], 
     tokenizer.save_pretrained(tmp_path)
     found = load_tokenizer(ModelSection(pretrained_model_name_or_path=str(tmp_path)), chat=True)
     assert found.pad_token == found.eos_token == "<|end|>"
+
+
+@pytest.mark.parametrize("bits", [16, 4])
+def test_the_base_keeps_no_cache_and_its_linear_layers_are_quantised_when_asked(
+    weights: Callable[[str], Path], bits: int
+) -> None:
+    sections = {
+        "ModelConfig": {"pretrained_model_name_or_path": str(weights("llama"))},
+        "QuantizationConfig": {"load_in_4bit": bits == 4},
+    }
+    model = load_model(parse_config(sections, {}), torch.float32)
+    assert model.config.use_cache is False
+    stored = {type(module).__name__ for name, module in model.named_modules() if name.endswith("_proj")}
+    assert stored == {"Linear4bit" if bits == 4 else "Linear"}
 
 
 def test_default_target_modules_are_adapted(tmp_path: Path) -> None:

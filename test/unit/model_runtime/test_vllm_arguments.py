@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from model_runtime.adapters.found import Adapter, Adapters
+from model_runtime.serve.engine.on_vllm import engine
 from model_runtime.serve.engine.on_vllm.arguments import build_arguments, utilization
 from model_runtime.serve.settings import ServeSettings
 
@@ -62,3 +63,15 @@ def test_a_mapping_is_json_and_what_is_taken_one_at_a_time_is_repeated() -> None
 )
 def test_the_share_of_memory_is_what_is_free_less_600_mib(free: int, total: int, share: float) -> None:
     assert utilization(free, total) == share
+
+
+@pytest.mark.parametrize(
+    ("program", "share"),
+    [(f"print({20 * GIB}, {40 * GIB})", 0.48), ("raise SystemExit('no GPU')", engine.DEFAULT_UTILIZATION)],
+)
+def test_the_memory_is_asked_for_in_a_process_that_ends(
+    program: str, share: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A context of CUDA in the server's own process would stay, and take memory from vLLM's."""
+    monkeypatch.setattr(engine, "_MEMORY", program)
+    assert engine._share_of_memory() == share
