@@ -6,13 +6,14 @@ made fails the operation.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import Any
 
 from hack.localcluster.cloud import errors
 from hack.localcluster.cloud.errors import ArmError, Place
+from hack.localcluster.cloud.model import AgentPool, Properties
 from hack.localcluster.cloud.vm_sizes import find_vm_size
 
 
@@ -83,3 +84,22 @@ class Market:
         """From the state file; ValueError for a stock word that is not one."""
         stock = {size.lower(): Stock(word) for size, word in (data.get("stock") or {}).items()}
         return cls(data.get("regional"), dict(data.get("families") or {}), stock, data.get("spot"))
+
+
+def is_spot(properties: Properties) -> bool:
+    """Whether the VMs of a pool with these properties may be taken back at any time."""
+    return bool(properties.get("scaleSetPriority") == "Spot")
+
+
+def cores_in_use(pools: Iterable[AgentPool], family: str | None, *, excluding: str = "", spot: bool = False) -> int:
+    """Cores of all pools on demand, or of all spot pools, that exist or are being made; a Failed pool holds none.
+
+    `family`: only of that one. `excluding`: the name of a pool that does not count.
+    """
+    used = 0
+    for pool in pools:
+        size = find_vm_size(pool.properties["vmSize"])
+        counts = pool.name != excluding and (pool.vms or pool.busy) and is_spot(pool.properties) is spot
+        if counts and size is not None and family in (None, size.family):
+            used += size.cores * int(pool.properties["count"])
+    return used

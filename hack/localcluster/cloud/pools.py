@@ -14,7 +14,7 @@ from typing import Any
 
 from hack.localcluster.cloud import compute, errors
 from hack.localcluster.cloud.errors import ArmError, Place
-from hack.localcluster.cloud.market import Market, Stock
+from hack.localcluster.cloud.market import Market, Stock, cores_in_use, is_spot
 from hack.localcluster.cloud.model import (
     AgentPool,
     CloudIdentity,
@@ -27,15 +27,12 @@ from hack.localcluster.cloud.model import (
     VmHost,
 )
 from hack.localcluster.cloud.operations import Operations, Scripts, script_of
-from hack.localcluster.cloud.resource import new_vm, to_resource, with_defaults
+from hack.localcluster.cloud.resource import to_resource, with_defaults
+from hack.localcluster.cloud.scale_sets import ScaleSets
 from hack.localcluster.cloud.validation import check_change, check_pool_name, check_properties
 from hack.localcluster.cloud.vm_sizes import find_vm_size
 from hack.localcluster.durations import Durations
 from hack.localcluster.timeline import Timeline
-
-
-def _is_spot(properties: Properties) -> bool:
-    return bool(properties.get("scaleSetPriority") == "Spot")
 
 
 class AgentPools:
@@ -43,8 +40,8 @@ class AgentPools:
 
     def __init__(self, identity: CloudIdentity, timeline: Timeline, durations: Durations, host: VmHost | None) -> None:
         self.identity = identity
-        self.host = host
         self.durations = durations
+        self._scale_sets = ScaleSets(identity, host)
         self._timeline = timeline
         self._lock = threading.RLock()
         self._pools: dict[str, AgentPool] = {}
@@ -97,14 +94,14 @@ class AgentPools:
             properties = with_defaults(self.identity, {"vmSize": vm_size, "count": count, "mode": mode})
             pool = self._new_pool(name, properties)
             pool.provisioning_state = "Succeeded"
-            self._boot(pool)
+            self._scale_sets.fill(pool)
 
     def remove_behind(self, name: str) -> bool:
         """The pool disappears with its VMs, without any operation, as if deleted through the portal."""
         with self._lock:
             pool = self._pools.pop(name, None)
             if pool is not None:
-                self._shut_down(pool)
+                self._scale_sets.empty(pool)
             return pool is not None
 
     def evict(self, name: str, notice_s: float | None = None) -> bool:
@@ -114,11 +111,11 @@ class AgentPools:
         """
         with self._lock:
             pool = self._pools.get(name)
-            if pool is None or not _is_spot(pool.properties):
+            if pool is None or not is_spot(pool.properties):
                 return False
             taken, left_s = list(pool.vms), self.durations.eviction_notice_s if notice_s is None else notice_s
-            for vm in taken if left_s and self.host is not None else ():
-                self.host.announce(vm)
+            if left_s:
+                self._scale_sets.announce(taken)
             self._timeline.after(left_s, lambda: self._take_back(name, taken))
             return True
 
@@ -126,10 +123,8 @@ class AgentPools:
         """The pool stays, with nothing in it; its count is what was asked for."""
         with self._lock:
             pool = self._pools.get(name)
-            for vm in taken:
-                if pool is not None and vm in pool.vms:
-                    pool.vms.remove(vm)
-                    self._call_host("shut_down", vm)
+            if pool is not None:
+                self._scale_sets.take_back(pool, taken)
 
     def set_power(self, name: str, state: str) -> None:
         """`Running` or `Stopped`, as after a stop of the cluster."""
@@ -156,8 +151,8 @@ class AgentPools:
     def usages(self) -> list[dict[str, Any]]:
         """Quota and use of cores, as compute lists them."""
         with self._lock:
-            spot = self._cores_in_use(None, excluding="", spot=True)
-            return compute.usages(self.market, lambda family: self._cores_in_use(family, excluding=""), spot)
+            spot = cores_in_use(self._pools.values(), None, spot=True)
+            return compute.usages(self.market, lambda family: cores_in_use(self._pools.values(), family), spot)
 
     def skus(self) -> list[dict[str, Any]]:
         """The GPU sizes, as compute lists them."""
@@ -225,7 +220,7 @@ class AgentPools:
             family,
             size.cores if size else 0,
             self.market.family_limits.get(family, 0),
-            self._cores_in_use(family, excluding=name),
+            cores_in_use(self._pools.values(), family, excluding=name),
         )
 
     # ---- state file -------------------------------------------------------------------------------------------------------
@@ -248,8 +243,7 @@ class AgentPools:
             self._incarnations = state["incarnations"]
             self.market = Market.from_json(state["market"])
             for pool in self._pools.values():
-                for vm in pool.vms:
-                    self._call_host("boot", vm)
+                self._scale_sets.resume(pool)
 
     # ---- rules -----------------------------------------------------------------------------------------------------------
 
@@ -275,7 +269,7 @@ class AgentPools:
         if script is not None and script.outcome is Outcome.REFUSE:
             raise script.arm_error(at)
         count, held = int(properties.get("count") or 1), len(pool.vms) if pool else 0
-        refusal = self.market.refusal(at, count=count, held=held, spot=_is_spot(properties))
+        refusal = self.market.refusal(at, count=count, held=held, spot=is_spot(properties))
         if refusal is not None:
             raise refusal
 
@@ -284,20 +278,9 @@ class AgentPools:
         return self.market.failure(
             self.place(pool.name, pool.properties["vmSize"]),
             count=int(pool.properties["count"]),
-            used_in_region=self._cores_in_use(None, excluding=pool.name, spot=_is_spot(pool.properties)),
-            spot=_is_spot(pool.properties),
+            used_in_region=cores_in_use(self._pools.values(), None, excluding=pool.name, spot=is_spot(pool.properties)),
+            spot=is_spot(pool.properties),
         )
-
-    def _cores_in_use(self, family: str | None, excluding: str, *, spot: bool = False) -> int:
-        """Cores of all pools on demand, or of all spot pools, that exist or are being made; a Failed pool holds none."""
-        used = 0
-        for pool in self._pools.values():
-            size = find_vm_size(pool.properties["vmSize"])
-            counts = pool.name != excluding and (pool.vms or pool.busy) and size is not None
-            counts = counts and _is_spot(pool.properties) is spot
-            if counts and size is not None and family in (None, size.family):
-                used += size.cores * int(pool.properties["count"])
-        return used
 
     def _is_last_system_pool(self, pool: AgentPool) -> bool:
         others = [other for other in self._pools.values() if other is not pool]
@@ -315,7 +298,7 @@ class AgentPools:
         with self._lock:
             pool = self._current_pool(operation)
             if pool is not None:
-                self._boot(pool)
+                self._scale_sets.fill(pool)
 
     def _current_pool(self, operation: Operation) -> AgentPool | None:
         """The pool the operation works on; None when it was removed behind its back."""
@@ -360,10 +343,10 @@ class AgentPools:
     def _after_success(self, operation: Operation, pool: AgentPool, script: Script | None) -> None:
         if operation.kind == "delete":
             del self._pools[pool.name]
-            self._shut_down(pool)
+            self._scale_sets.empty(pool)
             return
         if script is None or script.outcome is not Outcome.NO_NODE:
-            self._boot(pool)
+            self._scale_sets.fill(pool)
         if script is not None and script.outcome is Outcome.VANISH:
             self._timeline.after(script.after_s or 0.0, lambda: self._vanish(pool))
 
@@ -379,23 +362,3 @@ class AgentPools:
         pool = AgentPool(name, properties, "Creating", self._incarnations, str(uuid.uuid4()))
         self._pools[name] = pool
         return pool
-
-    def _boot(self, pool: AgentPool) -> None:
-        """Bring the number of VMs to `count`."""
-        count = int(pool.properties["count"])
-        surplus, pool.vms = pool.vms[count:], pool.vms[:count]
-        for vm in surplus:
-            self._call_host("shut_down", vm)
-        for index in range(len(pool.vms), count):
-            vm = new_vm(self.identity, pool, index)
-            pool.vms.append(vm)
-            self._call_host("boot", vm)
-
-    def _shut_down(self, pool: AgentPool) -> None:
-        for vm in pool.vms:
-            self._call_host("shut_down", vm)
-        pool.vms = []
-
-    def _call_host(self, method: str, vm: VirtualMachine) -> None:
-        if self.host is not None:
-            getattr(self.host, method)(vm)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from hack.localcluster.cloud.model import AgentPool, CloudIdentity, Properties, VirtualMachine
+from hack.localcluster.cloud.model import AgentPool, CloudIdentity, Properties
 
 SPOT = "kubernetes.azure.com/scalesetpriority"
 """Label of each node of a spot pool, and key of its taint; AKS puts on both, and refuses them from anybody else."""
@@ -37,24 +37,6 @@ def _as_spot(given: Properties) -> Properties:
         "nodeLabels": {**(given.get("nodeLabels") or {}), SPOT: "spot"},
         "nodeTaints": [*(given.get("nodeTaints") or ()), taint],
     }
-
-
-def new_vm(identity: CloudIdentity, pool: AgentPool, index: int) -> VirtualMachine:
-    """The VM number `index` of a pool's scale set."""
-    scale_sets = "providers/Microsoft.Compute/virtualMachineScaleSets"
-    group = f"/subscriptions/{identity.subscription_id}/resourceGroups/{identity.node_resource_group}"
-    zones = [f"{identity.location}-{zone}" for zone in pool.properties.get("availabilityZones") or ()] or ["0"]
-    return VirtualMachine(
-        pool=pool.name,
-        node_name=f"{pool.vmss_name}{index:06d}",
-        provider_id=f"azure://{group}/{scale_sets}/{pool.vmss_name}/virtualMachines/{index}",
-        vm_size=pool.properties["vmSize"],
-        labels=dict(pool.properties.get("nodeLabels") or {}),
-        taints=tuple(pool.properties.get("nodeTaints") or ()),
-        mode=pool.properties["mode"],
-        os_disk_gib=int(pool.properties["osDiskSizeGB"]),
-        zone=zones[index % len(zones)],
-    )
 
 
 def to_resource(identity: CloudIdentity, pool: AgentPool) -> dict[str, Any]:

@@ -22,18 +22,19 @@ from test.support.fake_clock import FakeClock
 
 
 class Host:
-    """Notes which VMs were booted and shut down."""
+    """Notes which VMs were booted, announced and shut down."""
 
     def __init__(self) -> None:
         self.running: list[str] = []
         self.booted: list[VirtualMachine] = []
+        self.announced: list[str] = []
 
     def boot(self, vm: VirtualMachine) -> None:
         self.running.append(vm.node_name)
         self.booted.append(vm)
 
     def announce(self, vm: VirtualMachine) -> None:
-        """Nothing here reads notices."""
+        self.announced.append(vm.node_name)
 
     def shut_down(self, vm: VirtualMachine) -> None:
         self.running.remove(vm.node_name)
@@ -297,12 +298,35 @@ def test_spot_pool_gets_label_taint_and_policy_of_aks_and_is_taken_back() -> Non
     assert (found["scaleSetEvictionPolicy"], found["spotMaxPrice"]) == ("Delete", -1)
 
     assert world.pools.evict("poola", notice_s=30)
+    assert world.host.announced == world.host.running
     world.pass_time(29)
     assert world.host.running
     world.pass_time(1)
 
     assert world.host.running == []
     assert world.state() == "Succeeded"
+
+
+def test_a_spot_pool_that_is_taken_back_without_notice_announces_nothing() -> None:
+    world = World()
+    world.put(scaleSetPriority="Spot")
+    world.pass_time(100)
+
+    assert world.pools.evict("poola", notice_s=0)
+    world.pass_time(1)
+
+    assert (world.host.announced, world.host.running) == ([], [])
+
+
+def test_the_vms_of_a_restored_pool_are_booted_at_the_host() -> None:
+    before, after = World(), World()
+    before.put(count=2)
+    before.pass_time(100)
+
+    after.pools.restore(before.pools.snapshot())
+
+    assert after.host.running == before.host.running
+    assert len(after.host.running) == 2
 
 
 @pytest.mark.parametrize(
