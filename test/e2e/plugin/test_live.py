@@ -283,7 +283,7 @@ def test_a_watch_tells_how_far_the_download_is_and_follows_it_to_the_end(world: 
     said = run("kubectl kaito explain fetched --watch", world.kubeconfig)
 
     assert re.search(r"^\S+ ModelLoading \(model, [\d.]+[GM]i of 14\.9Gi of weights\)$", said, re.M), said
-    assert "ready: InferenceServing" in said
+    assert re.search(r"\bready since .*: InferenceServing", said)
     world.product.kubectl("delete", "workspace", "fetched", "--timeout=60s")
 
 
