@@ -1,8 +1,9 @@
 """The Workspace (`kaito.sh/v1alpha1`) as typed models: the one source of `config/crd/kaito.sh_workspaces.yaml`.
 
-Shape and bounds only, of what people write; `status.py` has what the controller writes. Rules that span fields are in
-`validation.py`, and once more as CEL in the generated CRD and admission policy. Docstrings become the text of `kubectl explain`,
-so they speak to users. There is no `spec` wrapper: `resource`, `inference` and `tuning` are siblings of `metadata`, as published.
+Shape and bounds only, of what people write; `status.py` has what the controller writes, `kubernetes_types.py` what is Kubernetes' own.
+Rules that span fields are in `validation.py`, and once more as CEL in the generated CRD and admission policy. Docstrings become the text
+of `kubectl explain`, so they speak to users. There is no `spec` wrapper: `resource`, `inference` and `tuning` are siblings of
+`metadata`, as published.
 """
 
 # ruff: noqa: RUF012  (pydantic copies defaults for each instance)
@@ -13,9 +14,9 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, PrivateAttr
 
+from kaito_controller.api.kubernetes_types import OutputVolume, PodTemplate, VolumeSource
 from kaito_controller.api.schema import (
     MAX_ADAPTERS,
-    MAX_CONTAINERS,
     MAX_INSTANCE_TYPES,
     MAX_LABEL,
     MAX_LABEL_KEY,
@@ -26,7 +27,6 @@ from kaito_controller.api.schema import (
     ImageReference,
     Label,
     Name,
-    OpenModel,
     SecretNames,
     Url,
 )
@@ -161,32 +161,6 @@ class PresetSpec(ApiModel):
         return self.preset_options.image if self.access_mode == "private" else ""
 
 
-class PersistentVolumeClaimSource(ApiModel):
-    """An existing claim in the namespace of the Workspace."""
-
-    claim_name: Annotated[str, Field(min_length=1, max_length=MAX_LABEL_KEY)]
-    """Name of the PersistentVolumeClaim."""
-    read_only: bool = True
-    """Mount it read-only."""
-
-
-class OpenObject(OpenModel):
-    """An object whose fields are Kubernetes' own and are passed on as they are."""
-
-
-class VolumeSource(OpenModel):
-    """A volume in Kubernetes' own words. Accepted kinds: persistentVolumeClaim, csi, ephemeral, configMap."""
-
-    persistent_volume_claim: PersistentVolumeClaimSource | None = None
-    """An existing claim in the namespace of the Workspace."""
-    csi: OpenObject | None = None
-    """An inline volume of a CSI driver."""
-    ephemeral: OpenObject | None = None
-    """A claim that lives as long as the pod."""
-    config_map: OpenObject | None = None
-    """A ConfigMap in the namespace of the Workspace."""
-
-
 class DataSource(ApiModel):
     """Where data comes from: exactly one of urls, volumeSource and image."""
 
@@ -200,20 +174,6 @@ class DataSource(ApiModel):
     """Image that holds the files in its folder /data, such as myregistry.azurecr.io/dataset:0.0.1."""
     image_pull_secrets: SecretNames = []
     """Names of image pull Secrets in the namespace of the Workspace."""
-
-
-class OutputClaim(ApiModel):
-    """An existing claim in the namespace of the Workspace that may be written to."""
-
-    claim_name: Annotated[str, Field(min_length=1, max_length=MAX_LABEL_KEY)]
-    """Name of the PersistentVolumeClaim."""
-
-
-class OutputVolume(OpenModel):
-    """A volume in Kubernetes' own words. Accepted kind: persistentVolumeClaim."""
-
-    persistent_volume_claim: OutputClaim | None = None
-    """An existing claim in the namespace of the Workspace."""
 
 
 class DataDestination(ApiModel):
@@ -234,57 +194,6 @@ class AdapterSpec(ApiModel):
     """Name of the adapter and the image that holds it."""
     strength: Annotated[str, Field(max_length=32)] = DEFAULT_STRENGTH
     """Weight of the adapter, a decimal between 0 and 1 written as text, such as "0.5"."""
-
-
-class SecurityContext(OpenModel):
-    """Security settings of a container in Kubernetes' own words."""
-
-    privileged: bool = False
-    """Must be false."""
-
-
-class Container(OpenModel):
-    """A container in Kubernetes' own words."""
-
-    name: Label
-    """Name of the container, a DNS label."""
-    security_context: SecurityContext = SecurityContext()
-    """Security settings; must not be privileged."""
-
-
-class PodVolume(OpenModel):
-    """A volume in Kubernetes' own words."""
-
-    name: Label
-    """Name of the volume."""
-    host_path: OpenObject | None = None
-    """Must not be used."""
-
-
-class PodSpec(OpenModel):
-    """A pod in Kubernetes' own words. The chosen nodes are added to its node affinity, GPU tolerations to its tolerations."""
-
-    containers: Annotated[list[Container], Field(min_length=1, max_length=MAX_CONTAINERS)]
-    """The containers; at least one."""
-    init_containers: Annotated[list[Container], Field(max_length=MAX_CONTAINERS)] = []
-    """Containers that run before the others."""
-    volumes: Annotated[list[PodVolume], Field(max_length=MAX_CONTAINERS)] = []
-    """Volumes of the pod; hostPath is refused."""
-    host_network: bool = False
-    """Must be false."""
-    host_pid: Annotated[bool, Field(alias="hostPID")] = False
-    """Must be false."""
-    host_ipc: Annotated[bool, Field(alias="hostIPC")] = False
-    """Must be false."""
-
-
-class PodTemplate(OpenModel):
-    """A pod template of your own (core/v1 PodTemplateSpec), for models that are in no catalogue."""
-
-    metadata: OpenObject = OpenObject()
-    """Labels and annotations of the pods."""
-    spec: PodSpec
-    """The pod."""
 
 
 class InferenceSpec(ApiModel):

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from kaito_controller.api import patterns, sentences
+from kaito_controller.api.kubernetes_types import Container, PodTemplate
 from kaito_controller.api.rules.sources import check_preset, check_pulled_image, check_secret_names
-from kaito_controller.api.types import AdapterSpec, Container, InferenceSpec, PodTemplate
+from kaito_controller.api.types import AdapterSpec, InferenceSpec
 from kaito_controller.api.violation import Violation, quote
 
 _ADAPTERS = "inference.adapters"

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 
 from kaito_controller.api import patterns, sentences
-from kaito_controller.api.types import PresetSpec, VolumeSource, Weights
+from kaito_controller.api.kubernetes_types import VolumeSource
+from kaito_controller.api.types import PresetSpec, Weights
 from kaito_controller.api.violation import Violation, quote
 
 
