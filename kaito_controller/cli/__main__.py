@@ -27,7 +27,9 @@ def _run(argv: Sequence[str] | None) -> int:
 
         from kaito_controller.cli.app import app
     except ModuleNotFoundError as error:
-        return _refuse(f"{error.name} is not installed; install the plugin with: pip install 'kaito-operator[cli]'")
+        cure = f"{error.name} is not installed; install the plugin with: pip install 'kaito-operator[cli]'"
+        print(f"kubectl-kaito: {cure}", file=sys.stderr)  # noqa: T201  # `remark` stands beside what needs that module
+        return BAD_INPUT
     try:
         answer = app.main(args=None if argv is None else list(argv), prog_name="kubectl-kaito", standalone_mode=False)
     except click.exceptions.Exit as stop:
