@@ -70,7 +70,7 @@ test: $(READY) ## Everything that needs no cloud: lint, types, import contracts,
 	@$(PY) -m pytest $(PARALLEL) $(if $(PKG),$(or $(wildcard test/*/$(PKG)),$(error PKG=$(PKG): no folder test/*/$(PKG); try gpu_provisioner)))
 
 unit: $(READY) ## The unit tests: the inner loop (PKG=NAME: of one package)
-	@$(PY) -m pytest $(PARALLEL) -n 4 test/unit/$(PKG)
+	@$(PY) -m pytest $(PARALLEL) test/unit/$(PKG)
 
 # A long test that needs a real API server runs with the others that do.
 LONG = -m "long and not (envtest or image or prometheus or cluster or model or vllm_cpu or gpu)" -o cache_dir=.pytest_cache/long
