@@ -13,8 +13,9 @@ from typing import Any
 import openai
 import pytest
 
-from test.model.serve.running import Answer, Server, failed_start, serving
+from test.model.serve.running import Answer, Server, serving
 from test.model.vllm.conftest import ENVIRONMENT, FLAGS, START_S
+from test.support import tiny_models
 from test.support.processes import wait_until
 from test.unit.model_runtime.test_chat_v03 import PUBLISHED
 
@@ -86,20 +87,6 @@ def test_chat_of_kaito_03_repeats_the_prompt_and_counts_both_together(served: Se
     counted = served.post("/tokenize", {"prompt": ASKED}).json["count"]
     short = served.post("/chat", {"prompt": ASKED, "generate_kwargs": {"max_length": counted}})
     assert (short.status, "raise max_length" in short.json["detail"]) == (400, True)
-
-
-def test_the_end_tokens_of_a_chat_end_it(served: Server) -> None:
-    greedily = {"do_sample": False, "max_new_tokens": 12}
-    whole = served.post(
-        "/v1/completions", {"prompt": ASKED, "max_tokens": 12, "temperature": 0, "return_token_ids": True}
-    )
-    tokens = whole.json["choices"][0]["token_ids"]
-    end = tokens[4]
-    cut = served.complete(ASKED, max_tokens=tokens.index(end) + 1)
-    for ends in (end, [end, tokens[-1]]):
-        body = {"prompt": ASKED, "return_full_text": False, "generate_kwargs": {**greedily, "eos_token_id": ends}}
-        assert served.post("/chat", body).json == {"Result": cut}
-    assert len(cut) < len(whole.json["choices"][0]["text"])
 
 
 def test_what_the_published_example_sends_is_answered(served: Server) -> None:
@@ -204,8 +191,6 @@ def test_strengths_make_one_model_and_sigterm_finishes_what_runs(llama: Path, mo
 
 def test_a_real_small_chat_model_answers_in_words(tmp_path: Path) -> None:
     """In float32: in bfloat16 this build for CPUs answers in French, where Transformers says Paris in either type."""
-    from test.support import tiny_models
-
     question = [{"role": "user", "content": "What is the capital of France?"}]
     flags = [f"--weights={tiny_models.folder(tiny_models.SMOLLM2)}", "--engine=vllm", "--max-model-len=512"]
     more = ["--model-name=smollm2", "--dtype=float32", "--vllm.enforce-eager"]
@@ -216,13 +201,3 @@ def test_a_real_small_chat_model_answers_in_words(tmp_path: Path) -> None:
         as_in_03 = server.post("/chat", {"messages": question, "generate_kwargs": greedily}).json["Result"]
     assert "Paris" in told
     assert "Paris" in as_in_03
-
-
-def test_a_context_that_the_model_has_not_is_one_sentence(llama: Path, tmp_path: Path) -> None:
-    message = failed_start(
-        tmp_path, f"--weights={llama}", "--max-model-len=100000", *FLAGS, environment=ENVIRONMENT, start_s=START_S
-    )
-    assert "vLLM cannot serve it" in message
-    assert "100000" in message
-    assert "lower --max-model-len" in message
-    assert "\n" not in message

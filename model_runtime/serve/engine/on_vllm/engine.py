@@ -25,6 +25,8 @@ from model_runtime.errors import UserError
 from model_runtime.serve import nodes
 from model_runtime.serve.engine.base import Scope, Started
 from model_runtime.serve.engine.elsewhere import answered_elsewhere
+from model_runtime.serve.engine.on_transformers.loading import check_folder
+from model_runtime.serve.engine.on_vllm import causes
 from model_runtime.serve.engine.on_vllm.arguments import build_arguments, utilization
 from model_runtime.serve.engine.on_vllm.places import from_vllm
 from model_runtime.serve.exchange import call
@@ -42,6 +44,8 @@ _LOOPBACK_SCOPE: Scope = {
 }
 MOST_WORDS = 300
 """Characters of vLLM's own words in a sentence of ours."""
+_OTHER_FORMS = {"model", "load-format", "config-format", "hf-config-path"}
+"""Options with which the folder need not be one of Hugging Face's form."""
 DEFAULT_UTILIZATION = 0.9
 """Where no GPU can be asked: vLLM's own default."""
 
@@ -54,6 +58,7 @@ class VllmEngine:
 
     def __init__(self, parsed: ParsedSettings, folder: Path, adapters: Adapters, model_name: str) -> None:
         self._parsed, self._folder, self._adapters, self._model_name = parsed, folder, adapters, model_name
+        self._errors = Path()
         self._client: Any = None
         self._executor: Any = None
         """Of a node that only computes."""
@@ -63,6 +68,9 @@ class VllmEngine:
         """See `Engine`."""
         if self._adapters.combined:
             self._folder = await asyncio.to_thread(self._merged)
+        if not _OTHER_FORMS & {name.replace("_", "-") for name in self._parsed.vllm}:
+            check_folder(self._folder)
+        self._errors = await asyncio.to_thread(causes.listen)
         arguments = await asyncio.to_thread(self.arguments)
         if nodes.node(self._parsed.vllm)[0]:
             self._executor = await self._loaded(_executor, arguments)
@@ -88,16 +96,26 @@ class VllmEngine:
         try:
             # In a thread: it takes as long as the weights take to load, and /metrics, /health and SIGTERM are to be answered meanwhile.
             return await asyncio.to_thread(load, arguments)
-        except (ValueError, OSError) as error:
+        except (ValueError, OSError, RuntimeError) as error:
+            log.exception("vLLM did not start")
+            words = causes.first(self._errors) or _first_words(error)
             cure = "lower --max-model-len, use more GPU memory, or correct the section `vllm` of --config"
-            raise UserError("--weights", self._folder, f"vLLM cannot serve it ({_first_words(error)})", cure) from error
+            raise UserError("--weights", self._folder, f"vLLM cannot serve it ({_cut(words)})", cure) from error
 
     async def _application(self, arguments: Namespace) -> Any:
         self._client = await self._loaded(_engine_client, arguments)
         await self._client.reset_mm_cache()
         tasks = await self._client.get_supported_tasks()
         app = from_vllm("build_app")(arguments, tasks, self._client.model_config)
-        await from_vllm("init_app_state")(self._client, app.state, arguments, tasks)
+        try:
+            await from_vllm("init_app_state")(self._client, app.state, arguments, tasks)
+        except (ValueError, RuntimeError) as error:
+            # It loads the adapters, and does not say which of them it could not.
+            names = ", ".join(adapter.name for adapter in self._adapters.listed)
+            if not names:
+                raise
+            cure = "use adapters that were trained on this model"
+            raise UserError("adapters", names, f"vLLM cannot load them ({_first_words(error)})", cure) from error
         return app
 
     async def _first_token(self, app: Any) -> None:
@@ -172,7 +190,11 @@ def _executor(arguments: Namespace) -> Any:
 def _first_words(error: Exception) -> str:
     """What is wrong, without what a validating library writes around it."""
     found = error.errors()[0]["msg"] if isinstance(error, ValidationError) else str(error)
-    return (found.strip().splitlines() or [type(error).__name__])[0][:MOST_WORDS].rstrip(". ")
+    return _cut((found.strip().splitlines() or [type(error).__name__])[0])
+
+
+def _cut(words: str) -> str:
+    return words[:MOST_WORDS].rstrip(". ")
 
 
 def parse_arguments(argv: list[str]) -> Namespace:
