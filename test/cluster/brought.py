@@ -11,6 +11,8 @@ from test.support.processes import wait_until
 
 POOL = "brought"
 SIZE = "Standard_NC6s_v3"
+LABEL = "brought-in"
+"""Of the node. AKS's own, agentpool, is no tenant's to ask for."""
 NAME = "own"
 """Of the Workspace."""
 NODE_TIMEOUT_S = 90.0
@@ -19,14 +21,21 @@ NODE_TIMEOUT_S = 90.0
 def bring(cluster: NodeCluster) -> Node:
     """A node that is there before any Workspace, with a GPU."""
     cluster.cloud.pools.add_canary(POOL, vm_size=SIZE)
+    return brought(cluster, POOL)
+
+
+def brought(cluster: NodeCluster, pool: str) -> Node:
+    """The node of a pool that somebody has made, once it shows its GPU, with a label to choose it by."""
 
     def shown() -> str:
-        nodes = cluster.kubectl.json("get", "nodes", "-l", f"agentpool={POOL}")["items"]
+        nodes = cluster.kubectl.json("get", "nodes", "-l", f"agentpool={pool}")["items"]
         return next(
             (n["metadata"]["name"] for n in nodes if "nvidia.com/gpu" in n["status"].get("allocatable", {})), ""
         )
 
-    return cluster.vms.node(wait_until(shown, NODE_TIMEOUT_S, "a bring-your-own node with a GPU", step_s=0.5))
+    name = wait_until(shown, NODE_TIMEOUT_S, "a bring-your-own node with a GPU", step_s=0.5)
+    cluster.kubectl("label", "node", name, f"{LABEL}={pool}")
+    return cluster.vms.node(name)
 
 
 def own(node: Node, *command: str, image: str = stock.MODEL, limits: dict[str, str] | None = None) -> dict[str, Any]:
@@ -41,15 +50,19 @@ def own(node: Node, *command: str, image: str = stock.MODEL, limits: dict[str, s
     }
     if limits:
         container["resources"] = {"limits": limits}
-    labels = {"agentpool": POOL}
     return {
         "apiVersion": "kaito.sh/v1alpha1",
         "kind": "Workspace",
         "metadata": {"name": NAME},
-        "resource": {
-            "instanceType": SIZE,
-            "preferredNodes": [node.name],
-            "labelSelector": {"matchLabels": labels},
-        },
+        "resource": resource(node, POOL, SIZE),
         "inference": {"template": {"metadata": {}, "spec": {"containers": [container]}}},
+    }
+
+
+def resource(node: Node, pool: str, size: str) -> dict[str, Any]:
+    """What a Workspace says that wants this node and no other."""
+    return {
+        "instanceType": size,
+        "preferredNodes": [node.name],
+        "labelSelector": {"matchLabels": {LABEL: pool}},
     }

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import contextlib
 import itertools
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import pytest
 
 from hack.envtest.nodes import leftovers
 from hack.envtest.nodes.cluster import NodeCluster
 from hack.envtest.nodes.listing import left, listing
+from hack.envtest.nodes.network import HUB_ADDRESS
 from hack.envtest.nodes.node import Node
 from hack.envtest.nodes.product import Product
 from test.cluster.brought import bring
@@ -22,6 +23,7 @@ CLOUD_TIME_SCALE = 180.0
 """An agent pool is made in a second. Kubelets take what they take."""
 SETTLE_TIMEOUT_S = 45.0
 """For the kernel to end what was killed, and for services of systemd that were asked something meanwhile."""
+DATA_PORT = 8000
 LAST = "test_deletion.py"
 QUICKSTART = "workspace-phi-3-mini"
 """The Workspace of the published inference quickstart."""
@@ -72,6 +74,20 @@ def cluster(machine: None) -> Iterator[NodeCluster]:
             "every namespace of a test to be gone",
             step_s=1.0,
         )
+
+
+@pytest.fixture(scope="session")
+def website(cluster: NodeCluster, tmp_path_factory: pytest.TempPathFactory) -> Callable[[str, bytes], str]:
+    """A web server inside the cluster, for training data: (file name, content) → the URL."""
+    folder = tmp_path_factory.mktemp("website")
+    served = ["python3", "-m", "http.server", "--bind", HUB_ADDRESS, "--directory", str(folder), str(DATA_PORT)]
+    cluster.hub.start(served, tmp_path_factory.mktemp("website-log") / "log")
+
+    def publish(name: str, content: bytes) -> str:
+        (folder / name).write_bytes(content)
+        return f"http://{HUB_ADDRESS}:{DATA_PORT}/{name}"
+
+    return publish
 
 
 @pytest.fixture(scope="session")

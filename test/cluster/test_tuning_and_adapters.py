@@ -6,29 +6,15 @@ import io
 import json
 import subprocess
 import tarfile
+from collections.abc import Callable
 from pathlib import Path
 
-import pytest
-
 from hack.envtest.nodes.cluster import NodeCluster
-from hack.envtest.nodes.network import HUB_ADDRESS
 from hack.envtest.nodes.registry import GUARDED, PASSWORD, USER
+from test.cluster.tuned import ADAPTER, TAG, TUNING, adapter, exit_codes, log_in, tuning
 from test.cluster.user import User
 
-DATA_PORT = 8000
-REPOSITORY, TAG = "tuned-phi", "0.0.1"
-SECRET = "registry-secret"
-TUNING, ADAPTER = "workspace-tuning-phi-3", "workspace-phi-3-mini-adapter"
-PLACEHOLDER = "ACR_REPO_HERE.azurecr.io"
-
-
-@pytest.fixture
-def data_url(cluster: NodeCluster, tmp_path: Path) -> str:
-    """Training data on a web server."""
-    (tmp_path / "train.parquet").write_bytes(b"PAR1 not really")
-    server = ["python3", "-m", "http.server", "--bind", HUB_ADDRESS, "--directory", str(tmp_path), str(DATA_PORT)]
-    cluster.hub.start(server, tmp_path / "log")
-    return f"http://{HUB_ADDRESS}:{DATA_PORT}/train.parquet"
+REPOSITORY = "tuned-phi"
 
 
 def exported(cluster: NodeCluster, image: str, folder: Path) -> list[str]:
@@ -42,36 +28,25 @@ def exported(cluster: NodeCluster, image: str, folder: Path) -> list[str]:
 
 
 def test_tuned_adapter_is_pushed_with_the_secret_and_served_by_the_adapter_quickstart(
-    cluster: NodeCluster, user: User, data_url: str, tmp_path: Path
+    cluster: NodeCluster, user: User, website: Callable[[str, bytes], str], tmp_path: Path
 ) -> None:
-    login = [f"--docker-server={GUARDED}", f"--docker-username={USER}", f"--docker-password={PASSWORD}"]
-    user.kubectl("create", "secret", "docker-registry", SECRET, *login)
-    tuning = user.sample(
-        "tuning-phi-3-qlora.yaml",
-        **{PLACEHOLDER: GUARDED, "IMAGE_NAME_HERE": REPOSITORY, "ACR_REGISTRY_SECRET_HERE": SECRET},
-    )
-    tuning["tuning"]["input"]["urls"] = [data_url]
-    user.apply(tuning)
+    log_in(user)
+    user.apply(tuning(user, REPOSITORY, website("train.parquet", b"PAR1 not really")))
     user.wait_ready(TUNING)
 
     (pod,) = user.pods(TUNING)
-    finished = [*pod["status"]["initContainerStatuses"], *pod["status"]["containerStatuses"]]
-    assert [status["name"] for status in finished] == ["data-downloader", TUNING, "packager", "pusher"]
-    assert {status["state"]["terminated"]["exitCode"] for status in finished} == {0}
+    assert list(exit_codes(pod).items()) == [("data-downloader", 0), (TUNING, 0), ("packager", 0), ("pusher", 0)]
     files = exported(cluster, f"{cluster.guarded.address}/{REPOSITORY}:{TAG}", tmp_path)
     assert {"data/adapter_config.json", "data/adapter_model.safetensors", "bin/cp"} <= set(files)
 
-    adapter = user.sample("inference-phi-3-mini-adapter.yaml", **{PLACEHOLDER: GUARDED, "ADAPTER_HERE": REPOSITORY})
-    adapter["inference"]["adapters"][0]["source"]["imagePullSecrets"] = [SECRET]
-    user.apply(adapter)
+    user.apply(adapter(user, REPOSITORY))
     user.wait_ready(ADAPTER)
 
     assert "adapters: {'phi-3-adapter': '1.0'}" in user.chat(ADAPTER, "Which adapters?")
 
 
 def test_without_the_secret_the_registry_refuses_and_the_workspace_says_so(cluster: NodeCluster, user: User) -> None:
-    adapter = user.sample("inference-phi-3-mini-adapter.yaml", **{PLACEHOLDER: GUARDED, "ADAPTER_HERE": REPOSITORY})
-    user.apply(adapter)
+    user.apply(adapter(user, REPOSITORY, with_secret=False))
 
     message = user.wait_reason(ADAPTER, "ImagePullFailed")
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import json
+import re
 from collections.abc import Callable
 from typing import Any
 
@@ -56,6 +57,13 @@ class User:
                 return next((c for c in conditions if c["type"] == kind), {})
         return {}
 
+    def columns(self, workspace: str, *flags: str) -> dict[str, str]:
+        """`kubectl get workspace`: the columns by their headers, "" for an empty one."""
+        header, row = self.kubectl("get", "workspace", workspace, *flags).splitlines()
+        starts = [(found.group(), found.start()) for found in re.finditer(r"\S+", header)]
+        ends = [start for _, start in starts[1:]] + [len(row)]
+        return {name: row[start:end].strip() for (name, start), end in zip(starts, ends, strict=True)}
+
     def wait(
         self, condition: Callable[[], Any], what: str | Callable[[], str], timeout_s: float = READY_TIMEOUT_S
     ) -> Any:
@@ -75,11 +83,13 @@ class User:
 
     def wait_reason(self, workspace: str, reason: str, kind: str = "WorkspaceReady") -> str:
         """Until the condition has that reason; its message."""
-        self.wait(
-            lambda: self.condition(workspace, kind).get("reason") == reason,
-            lambda: f"{workspace} does not say {reason}: {self.condition(workspace, kind)}",
-        )
-        return str(self.condition(workspace, kind)["message"])
+
+        def matching() -> dict[str, Any]:
+            found = self.condition(workspace, kind)
+            return found if found.get("reason") == reason else {}
+
+        found = self.wait(matching, lambda: f"{workspace} does not say {reason}: {self.condition(workspace, kind)}")
+        return str(found["message"])
 
     def pods(self, workspace: str) -> list[dict[str, Any]]:
         """Of a Workspace."""
