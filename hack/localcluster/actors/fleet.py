@@ -231,12 +231,15 @@ class Fleet:
         member.lease_at = now
 
     def _remove(self, name: str, node: Object | None) -> Result:
-        if node is not None and not is_deleting(node):
-            self._event(node, "DeletingNode", f"Deleting node {name} because it does not exist in the cloud provider")
-            self._world.delete(NODES, node)
-        if node is not None and finalizers_of(node):
-            self._lose(node)
-            return Result()  # its last change wakes us again
+        if node is not None:
+            if not is_deleting(node):
+                self._event(
+                    node, "DeletingNode", f"Deleting node {name} because it does not exist in the cloud provider"
+                )
+                self._world.delete(NODES, node)
+            elif finalizers_of(node):
+                self._lose(node)
+            return Result()  # what becomes of it wakes us again; a finalizer may be newer than what was read
         try:
             self._world.client.delete(LEASES, name, LEASE_NAMESPACE)
         except NotFound:
