@@ -85,7 +85,9 @@ def test_full_disk_evicts_the_pod_and_the_workspace_recovers(cluster: NodeCluste
     )
     try:
         user.wait(
-            lambda: any(pod["status"].get("reason") == "Evicted" for pod in user.objects("pods")),
+            lambda: any(
+                event["reason"] == "Evicted" for event in user.objects("events")
+            ),  # the pod may end by itself first
             "the pod to be evicted",
         )
         user.wait(lambda: user.condition(NAME).get("status") == "False", "the eviction to be told")
