@@ -38,7 +38,8 @@ class Suite:
     """Some tests that belong together. `marked` is a marker expression; `own_server`: they start control planes themselves, and with
     `in_parallel` their tests run two at a time; without it, the suite runs beside another one, since it waits for most of its time.
     `every_minor`: a brief run has it on older minors too, because what it asks of a server is the server's
-    own doing and has differed between minors; the others ask the same questions of the same client code."""
+    own doing and has differed between minors; the others ask the same questions of the same client code. `tools`: what it runs besides
+    a control plane; a build of minutes would be too long for a test."""
 
     name: str
     paths: tuple[str, ...]
@@ -46,6 +47,7 @@ class Suite:
     own_server: bool = False
     in_parallel: bool = False
     every_minor: bool = False
+    tools: tuple[binaries.Toolset, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -87,7 +89,12 @@ SUITES = (
     Suite("workloads", ("test/e2e/workloads",), own_server=True),
     Suite("machinery", ("test/envtest/test_machinery.py",), own_server=True),
     Suite("shipped roles", ("test/envtest/test_shipped_roles.py",), own_server=True, every_minor=True),
-    Suite("Karpenter as the provisioner", ("test/envtest/test_karpenter.py",), own_server=True),
+    Suite(
+        "Karpenter as the provisioner",
+        ("test/envtest/test_karpenter.py",),
+        own_server=True,
+        tools=(binaries.karpenter(),),
+    ),
     Suite("kaito_controller end to end", ("test/e2e/kaito_controller",), own_server=True, in_parallel=True),
     Suite("gpu_provisioner end to end", ("test/e2e/gpu_provisioner",), own_server=True, in_parallel=True),
     Suite("chart, image, crane, envtest itself", ("test/install", "test/envtest/tools"), "envtest", own_server=True),
@@ -217,7 +224,8 @@ def run(
     if existing_cluster():
         suites, servers = [suite for suite in SUITES if not suite.own_server], [EXISTING]
     chosen = [suite for suite in suites if not names or suite.name in names]
-    binaries.ensure(binaries.client_tools())
+    for tools in (binaries.client_tools(), *(tools for suite in chosen for tools in suite.tools)):
+        binaries.ensure(tools)
     runs = [
         Run(suite, minor, repeat_failed)
         for minor in servers

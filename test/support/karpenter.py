@@ -67,13 +67,9 @@ class KarpenterRig(Rig):
 
     def _install(self) -> None:
         module = binaries.karpenter().module
-        source = subprocess.run(
-            ["go", "list", "-m", "-f", "{{.Dir}}", "sigs.k8s.io/karpenter"],
-            cwd=module,
-            capture_output=True,
-            text=True,
-            check=True,
-        ).stdout.strip()
+        download = ["go", "mod", "download", "-json", "sigs.k8s.io/karpenter"]  # nothing, where it is there
+        said = subprocess.run(download, cwd=module, capture_output=True, text=True, check=True).stdout
+        source = json.loads(said)["Dir"]
         for file in sorted((Path(source) / "pkg/apis/crds").glob("*.yaml")):
             self.kubectl("create", "-f", str(file))
         self.kubectl("create", "-f", f"{source}/kwok/apis/crds/karpenter.kwok.sh_kwoknodeclasses.yaml")
