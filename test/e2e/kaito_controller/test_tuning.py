@@ -201,9 +201,8 @@ def test_failed_push_is_tried_again_from_the_volume_without_training_and_without
     bring_claim(rig, team)
     kept = {"volumeSource": {"persistentVolumeClaim": {"claimName": "data"}}}
     asked_for = tuning(output={**tuning()["output"], **kept})
-    rig.cluster.actors.pod_faults.add(
-        PodFault(PodFaultKind.EXIT, team, container="pusher", exit_code=1, message="503 Service Unavailable")
-    )
+    faults = rig.cluster.actors.pod_faults
+    faults.add(PodFault(PodFaultKind.EXIT, team, container="pusher", exit_code=1, message="503 Service Unavailable"))
 
     rig.kubectl.apply(workspace("phi", team, tuning=asked_for))
 
@@ -211,8 +210,10 @@ def test_failed_push_is_tried_again_from_the_volume_without_training_and_without
         return containers_run(rig, team) == [[], ["pusher"]]
 
     rig.wait_for(only_pushes, "the Job that only pushes", 90.0)
+    faults.clear()  # what cannot be pulled waits, and uses up no attempt while the nodes are given back
+    faults.add(PodFault(PodFaultKind.PULL, team, container="pusher"))
     rig.wait_for(lambda: not rig.machines("phi", team), "the nodes being given back", 90.0)
-    rig.cluster.actors.pod_faults.clear()
+    faults.clear()
     rig.wait_ready("phi", team, 90.0)
     assert rig.condition("phi", team)[1] == "TuningSucceeded"
     assert runs(rig, team) == 2, "one that trained, one that pushed"
