@@ -6,13 +6,13 @@ Nothing is said where a Workspace names only one.
 from __future__ import annotations
 
 from kaito_controller.api import reasons
-from kaito_controller.workspace.decide.candidates import DEFERRED, LadderStep, following
+from kaito_controller.workspace.decide.candidates import DEFERRED, CandidateStep, following
 from kaito_controller.workspace.state.candidates import LISTED, QUOTED, Passed
 from kaito_controller.workspace.state.records import shorten
 from kaito_controller.workspace.state.snapshot import MachineView, Snapshot, Verdict
 
 
-def stepped(step: LadderStep) -> Verdict:
+def stepped(step: CandidateStep) -> Verdict:
     """The next one is tried from now on."""
     return Verdict(
         reasons.NEXT_INSTANCE_TYPE, f"{_because(step.refused)} The next one is tried: {step.following.text}."

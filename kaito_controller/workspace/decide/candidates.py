@@ -45,7 +45,7 @@ class CurrentCandidate:
 
 
 @dataclass(frozen=True, slots=True)
-class LadderStep:
+class CandidateStep:
     """From one candidate to the next."""
 
     refused: Passed
@@ -156,7 +156,7 @@ def _may_be_tried(known: Passed, snapshot: Snapshot) -> bool:
     return known.reason in DEFERRED and not (is_short and snapshot.require_quota)
 
 
-def step(snapshot: Snapshot, current: Iterable[MachineView]) -> LadderStep | None:
+def step(snapshot: Snapshot, current: Iterable[MachineView]) -> CandidateStep | None:
     """To the next candidate, when one of the orders was refused for its instance type or capacity type."""
     target = following(snapshot)
     mine = [m for m in current if _first_match([snapshot.wanted.candidate], [m.candidate])]
@@ -168,7 +168,7 @@ def step(snapshot: Snapshot, current: Iterable[MachineView]) -> LadderStep | Non
     visible = {m.ordinal: m for m in current if m.ordinal is not None}
     ordinals = sorted({*range(snapshot.wanted.count), *visible})
     failures = {o: _moved_on(snapshot, o, visible.get(o), entry) for o in ordinals}
-    return LadderStep(entry, target, with_passed(snapshot.passed, entry), {**snapshot.attempts, **failures})
+    return CandidateStep(entry, target, with_passed(snapshot.passed, entry), {**snapshot.attempts, **failures})
 
 
 def _moved_on(snapshot: Snapshot, ordinal: int, machine: MachineView | None, entry: Passed) -> Failure:

@@ -25,7 +25,7 @@ from kaito_controller.workspace.decide.attempts import (
     removable,
     sightings,
 )
-from kaito_controller.workspace.decide.candidates import LadderStep, after_failures, step
+from kaito_controller.workspace.decide.candidates import CandidateStep, after_failures, step
 from kaito_controller.workspace.decide.eligibility import is_wanted_type, obstacle, passed_over
 from kaito_controller.workspace.state.candidates import Passed
 from kaito_controller.workspace.state.caps import Excess, excess
@@ -50,7 +50,7 @@ class Assignment:
     remove: tuple[MachineView, ...] = ()
     failures: Mapping[int, Failure] | None = None
     """The attempts record to write, when it changes."""
-    step: LadderStep | None = None
+    step: CandidateStep | None = None
     """All that is done now: the next candidate is tried."""
     passed: tuple[Passed, ...] | None = None
     """Candidates that were passed over, when what is on record of them changes."""
